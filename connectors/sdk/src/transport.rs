@@ -1,0 +1,189 @@
+//! How a connector calls its target. The gateway's transport stands behind [`Transport`]: trace,
+//! deadline, breaker, budget, redaction, address guard. A connector sees only [`Cx::send`].
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::fault::{Effect, Fault, FaultKind};
+use crate::limits::Charge;
+
+/// What repeating a call may do, declared per call (DECISIONS 19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeat {
+    /// It reads.
+    Read,
+    /// It writes, and twice is the same as once.
+    Idempotent,
+    /// Twice may be a duplicate, but a look tells whether it happened.
+    Verifiable,
+}
+
+/// One HTTP call of a target's API.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Call {
+    /// Its stable name in attempts, metrics and the connector's page: `invite`, `list members`.
+    pub name: &'static str,
+    /// The method.
+    pub method: Method,
+    /// The whole URL. Build it with [`url::Url::path_segments_mut`], so that ids are encoded.
+    pub url: Url,
+    /// Headers, the credential among them (mark it sensitive).
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// What it costs.
+    pub charges: Vec<Charge>,
+    /// What repeating it may do.
+    pub repeat: Repeat,
+}
+
+impl Call {
+    /// A call that costs nothing and, unless it is a GET, is verifiable.
+    pub fn new(name: &'static str, method: Method, url: Url) -> Self {
+        let repeat = if method == Method::GET {
+            Repeat::Read
+        } else {
+            Repeat::Verifiable
+        };
+        Self {
+            name,
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            charges: Vec::new(),
+            repeat,
+        }
+    }
+
+    /// Adds a header; a value that HTTP forbids is left out (the target will say what it misses).
+    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// Adds `Authorization` with a value that is never logged.
+    pub fn authorization(mut self, value: &str) -> Self {
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(true);
+            self.headers.insert(http::header::AUTHORIZATION, value);
+        }
+        self
+    }
+
+    /// Sets a JSON body.
+    pub fn json(mut self, body: &serde_json::Value) -> Self {
+        self.body = Bytes::from(body.to_string());
+        self.headers.insert(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        self
+    }
+
+    /// Adds a cost.
+    pub fn charge(mut self, bucket: &'static str, units: u32) -> Self {
+        self.charges.push(Charge { bucket, units });
+        self
+    }
+
+    /// Sets what repeating it may do.
+    pub fn repeat(mut self, repeat: Repeat) -> Self {
+        self.repeat = repeat;
+        self
+    }
+}
+
+/// The target's answer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, at most as long as the gateway's cap for answers.
+    pub body: Bytes,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+impl Reply {
+    /// An answer.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes, at: Timestamp) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+            at,
+        }
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as JSON. An answer that is not what the API documents is [`FaultKind::Malformed`],
+    /// its effect unknown if the status was a success.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let effect = if self.status.is_success() { Effect::Unknown } else { Effect::None };
+            Fault::new(FaultKind::Malformed, "The target's answer could not be understood. If this goes on, its API has changed.")
+                .effect(effect)
+                .context(format!("status {} body of {} bytes: {} at column {}", self.status, self.body.len(), category(&error), error.column()))
+        })
+    }
+}
+
+fn category(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        serde_json::error::Category::Io => "i/o",
+        serde_json::error::Category::Syntax => "syntax",
+        serde_json::error::Category::Data => "unexpected shape",
+        serde_json::error::Category::Eof => "cut short",
+    }
+}
+
+/// What carries calls. A failure to get an answer comes back as a [`Fault`] of kind `Unavailable`
+/// (never reached the target: effect none; connection lost after sending: effect unknown),
+/// `Timeout` or `NotSent`; any HTTP status is a [`Reply`].
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends one call.
+    async fn send(&self, call: Call) -> Result<Reply, Fault>;
+}
+
+/// What a connector's method is given: the way to the target and the time.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Cx<'a> {
+    /// The way to the target.
+    pub transport: &'a dyn Transport,
+    /// The time of the gateway's clock.
+    pub now: Timestamp,
+}
+
+impl<'a> Cx<'a> {
+    /// A context.
+    pub fn new(transport: &'a dyn Transport, now: Timestamp) -> Self {
+        Self { transport, now }
+    }
+
+    /// Sends one call.
+    ///
+    /// # Errors
+    /// As [`Transport::send`].
+    pub async fn send(&self, call: Call) -> Result<Reply, Fault> {
+        self.transport.send(call).await
+    }
+}
