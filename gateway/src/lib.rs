@@ -1,1 +1,17 @@
-//! x
+//! The gateway: everything that does I/O. The package's rooms are described in ARCHITECTURE.md.
+
+// First, because its statements' macro is used everywhere.
+#[macro_use]
+pub mod store;
+
+pub mod clock;
+pub mod config;
+pub mod driver;
+pub mod keys;
+pub mod limits;
+pub mod reconcile;
+pub mod secrets;
+pub mod server;
+pub mod service;
+pub mod telemetry;
+pub mod transport;

@@ -1,1 +1,14 @@
-//! x
+//! The engine: every decision of the gateway, pure. No I/O, no clock, no randomness of its own:
+//! what it needs comes in as arguments, so each decision can be tested by properties and replayed.
+
+pub mod adoption;
+pub mod coalesce;
+pub mod lane;
+pub mod mapping;
+pub mod membership;
+pub mod operation;
+pub mod person;
+pub mod policy;
+pub mod retry;
+
+pub use lane::Lane;

@@ -1,0 +1,231 @@
+//! Creating, finding, changing and removing people.
+
+use crate::account::{AccountChange, AccountStatus};
+use crate::fault::{Effect, FaultKind};
+use crate::kit::stage::{Act, Stage, Which, against, creates_accounts, id_of, reference};
+use crate::kit::{Case, Outcome, Verdict, case};
+use crate::outcome::{Created, Removed, Updated};
+use crate::traits::Traits;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case!(creates_accounts, a_created_person_is_found),
+        case!(creates_accounts, creating_twice_answers_already_there),
+        case!(creates_accounts, creating_a_member_answers_already_there),
+        case!(has_roles, changing_a_role_twice_is_once),
+        case!(creates_accounts, removing_an_absent_account_succeeds),
+        case!(creates_accounts, a_lost_creation_makes_no_duplicate),
+        case!(creates_accounts, a_creation_that_was_not_sent_made_nobody),
+        case!(creates_accounts, a_lost_removal_is_unknown_and_repeatable),
+        case!(creates_accounts, a_protected_account_refuses_removal),
+        case!(creates_accounts, a_stranger_is_not_found),
+    ]
+}
+
+fn has_roles(traits: &Traits) -> Result<(), &'static str> {
+    creates_accounts(traits)?;
+    if traits.writable.contains(&"roles") && traits.roles.len() > 1 {
+        Ok(())
+    } else {
+        Err("its roles cannot be written")
+    }
+}
+
+async fn a_created_person_is_found(stage: &Stage) -> Outcome {
+    let ada = stage.person("ada").await?;
+    let account = stage.created(&ada).await?;
+    let at = reference(&account)?;
+    let found = stage.find(&ada).await?;
+    match found.as_slice() {
+        [one]
+            if one.account.reference().map(|r| id_of(&r).to_owned())
+                == Some(id_of(&at).to_owned()) => {}
+        other => return against("a created person is found once, by the same id", other),
+    }
+    match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
+        Ok(Some(_)) => {}
+        other => return against("a created person can be read", other),
+    }
+    let there = stage.at_target(&ada).await?;
+    if there.len() != 1 {
+        return against("a created person is at the target once", there);
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn creating_twice_answers_already_there(stage: &Stage) -> Outcome {
+    let ada = stage.person("ada").await?;
+    let first = reference(&stage.created(&ada).await?)?;
+    let before = stage.state().await?;
+    match stage.create(&ada).await {
+        Ok(Created::AlreadyThere(found)) => {
+            let second = reference(&found.account)?;
+            if id_of(&second) != id_of(&first) {
+                return against("the second creation names the id of the first", found);
+            }
+        }
+        other => return against("the second creation answers AlreadyThere", other),
+    }
+    if stage.state().await? != before {
+        return against("the second creation changes nothing", stage.state().await?);
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn creating_a_member_answers_already_there(stage: &Stage) -> Outcome {
+    let ada = stage.person("ada").await?;
+    if stage.traits().invites {
+        stage.created(&ada).await?;
+        stage.subject().world.accept(&ada, None).await?;
+    } else {
+        stage.created(&ada).await?;
+    }
+    let before = stage.state().await?;
+    match stage.create(&ada).await {
+        Ok(Created::AlreadyThere(found)) if found.account.status == AccountStatus::Active => {}
+        other => {
+            return against(
+                "creating a member answers AlreadyThere with the account",
+                other,
+            );
+        }
+    }
+    if stage.state().await? != before {
+        return against("creating a member changes nothing", stage.state().await?);
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn changing_a_role_twice_is_once(stage: &Stage) -> Outcome {
+    let account = stage.people(1).await?.remove(0);
+    let at = reference(&account)?;
+    let Some(role) = stage
+        .traits()
+        .roles
+        .iter()
+        .map(|role| role.value)
+        .find(|role| account.role.as_deref() != Some(role))
+    else {
+        return Ok(Verdict::Skipped("the account has its only role".to_owned()));
+    };
+    let change = AccountChange {
+        role: Some(role.to_owned()),
+        ..AccountChange::default()
+    };
+    let mut states = Vec::new();
+    for _ in 0..2 {
+        match stage.hear(stage.accounts()?.update(&stage.cx(), &at, &change).await) {
+            Ok(Updated::Done(shown)) if shown.role.as_deref() == Some(role) => {}
+            other => return against("a changed role is shown", other),
+        }
+        states.push(stage.state().await?);
+    }
+    if states.first() != states.last() {
+        return against("the second change changes nothing", states);
+    }
+    match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
+        Ok(Some(shown)) if shown.role.as_deref() == Some(role) => Ok(Verdict::Passed),
+        other => against("a changed role can be read", other),
+    }
+}
+
+async fn removing_an_absent_account_succeeds(stage: &Stage) -> Outcome {
+    let at = reference(&stage.people(1).await?.remove(0))?;
+    for wanted in [Removed::Done, Removed::AlreadyGone, Removed::AlreadyGone] {
+        match stage.hear(stage.accounts()?.remove(&stage.cx(), &at).await) {
+            Ok(answer) if answer == wanted => {}
+            other => return against(&format!("the removal answers {wanted:?}"), other),
+        }
+    }
+    match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
+        Ok(None) => {}
+        other => return against("a removed account is not there", other),
+    }
+    let left = stage.state().await?["accounts"].clone();
+    if left.as_array().is_none_or(|accounts| !accounts.is_empty()) {
+        return against("the account is gone at the target", left);
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn a_lost_creation_makes_no_duplicate(stage: &Stage) -> Outcome {
+    let ada = stage.person("ada").await?;
+    stage.order(Which::Writes, Act::DropAfter, 1);
+    match stage.create(&ada).await {
+        Err(fault) if fault.effect == Effect::Unknown => {}
+        other => return against("a lost answer's effect is unknown", other),
+    }
+    if stage.calm() {
+        return Err("the creation wrote nothing".to_owned());
+    }
+    let found = stage.find(&ada).await?;
+    if found.len() != 1 {
+        return against("find sees what the lost creation did, once", found);
+    }
+    match stage.create(&ada).await {
+        Ok(Created::AlreadyThere(_)) => {}
+        other => return against("creating again answers AlreadyThere", other),
+    }
+    let there = stage.at_target(&ada).await?;
+    if there.len() != 1 {
+        return against("the person is at the target once", there);
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn a_creation_that_was_not_sent_made_nobody(stage: &Stage) -> Outcome {
+    let ada = stage.person("ada").await?;
+    stage.order(Which::Writes, Act::DropBefore, 1);
+    match stage.create(&ada).await {
+        Err(fault) if fault.kind == FaultKind::Unavailable => {}
+        other => return against("a call that failed is a fault", other),
+    }
+    let found = stage.find(&ada).await?;
+    if !found.is_empty() {
+        return against("nobody is found", found);
+    }
+    let there = stage.at_target(&ada).await?;
+    if !there.is_empty() {
+        return against("nobody is at the target", there);
+    }
+    stage.created(&ada).await.map(|_| Verdict::Passed)
+}
+
+async fn a_lost_removal_is_unknown_and_repeatable(stage: &Stage) -> Outcome {
+    let at = reference(&stage.people(1).await?.remove(0))?;
+    stage.order(Which::Writes, Act::DropAfter, 1);
+    match stage.hear(stage.accounts()?.remove(&stage.cx(), &at).await) {
+        Err(fault) if fault.effect == Effect::Unknown => {}
+        other => return against("a lost removal's effect is unknown", other),
+    }
+    match stage.hear(stage.accounts()?.remove(&stage.cx(), &at).await) {
+        Ok(Removed::AlreadyGone) => Ok(Verdict::Passed),
+        other => against("removing again answers AlreadyGone", other),
+    }
+}
+
+async fn a_protected_account_refuses_removal(stage: &Stage) -> Outcome {
+    let all = stage.everyone().await?;
+    let Some(own) = all.iter().find(|account| account.protected) else {
+        return against("the credential's own account is marked as protected", all);
+    };
+    let at = reference(own)?;
+    match stage.hear(stage.accounts()?.remove(&stage.cx(), &at).await) {
+        Err(fault) if fault.kind == FaultKind::Protected => {}
+        other => return against("removing a protected account is Protected", other),
+    }
+    match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
+        Ok(Some(account)) if account.protected => Ok(Verdict::Passed),
+        other => against("the protected account is there, and protected", other),
+    }
+}
+
+async fn a_stranger_is_not_found(stage: &Stage) -> Outcome {
+    stage.people(3).await?;
+    let stranger = stage.person("stranger").await?;
+    let found = stage.find(&stranger).await?;
+    if !found.is_empty() {
+        return against("find guesses nobody", found);
+    }
+    Ok(Verdict::Passed)
+}

@@ -1,0 +1,137 @@
+//! The GraphQL API: a bounded reader, a validator and an executor for the part
+//! of the vendor's schema in [`schema`]. Introspection is not simulated.
+
+mod connections;
+mod execute;
+mod inputs;
+mod lexer;
+mod mutations;
+mod page;
+mod plan;
+mod schema;
+mod syntax;
+mod values;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use self::plan::Issue;
+use self::syntax::At;
+use super::errors::{Refusal, reply};
+use super::world::World;
+
+/// What a GraphQL request came to.
+pub(super) struct Answer {
+    pub(super) response: Response<Bytes>,
+    /// Requested and actual complexity, where a query was understood.
+    pub(super) complexity: Option<(u64, u64)>,
+}
+
+/// Answers a request; `cap` is the most complexity that it may request.
+pub(super) fn answer(
+    world: &mut World,
+    request: &Request<Bytes>,
+    cap: Option<u64>,
+    now: Timestamp,
+) -> Answer {
+    let failed = |response| Answer {
+        response,
+        complexity: None,
+    };
+    let body: Map<String, Value> = match serde_json::from_slice(request.body()) {
+        Ok(Value::Object(body)) => body,
+        _ => {
+            let refusal = Refusal::bad_request("The request body must be a JSON object");
+            return failed(refusal.graphql());
+        }
+    };
+    let Some(query) = body.get("query").and_then(Value::as_str) else {
+        return failed(errors(&[
+            json!({ "message": "No query string was present" }),
+        ]));
+    };
+    let document = match syntax::parse(query) {
+        Ok(document) => document,
+        Err(error) => {
+            return failed(errors(&[json!({
+                "message": error.message,
+                "locations": [location(error.at)],
+            })]));
+        }
+    };
+    let none = Map::new();
+    let variables = match body.get("variables") {
+        None | Some(Value::Null) => &none,
+        Some(Value::Object(variables)) => variables,
+        Some(_) => {
+            return failed(errors(&[
+                json!({ "message": "Variables must be an object" }),
+            ]));
+        }
+    };
+    let name = body.get("operationName").and_then(Value::as_str);
+    let compiled = match plan::compile(&document, name, variables) {
+        Ok(compiled) => compiled,
+        Err(issues) => {
+            let shown: Vec<Value> = issues.iter().map(issue).collect();
+            return failed(errors(&shown));
+        }
+    };
+    let requested = compiled.requested;
+    if let Some(cap) = cap.filter(|cap| requested > *cap) {
+        let message =
+            format!("Query has complexity of {requested}, which exceeds max complexity of {cap}");
+        return Answer {
+            response: errors(&[json!({ "message": message })]),
+            complexity: Some((requested, 0)),
+        };
+    }
+    let (data, failures, actual) = execute::run(world, &compiled, now);
+    let mut out = Map::new();
+    if !failures.is_empty() {
+        out.insert("errors".to_owned(), Value::Array(failures));
+    }
+    out.insert("data".to_owned(), data);
+    let stats = request
+        .headers()
+        .get("buildkite-include-query-stats")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    if stats {
+        out.insert(
+            "stats".to_owned(),
+            json!({ "requestedComplexity": requested, "actualComplexity": actual }),
+        );
+    }
+    Answer {
+        response: reply(StatusCode::OK, &Value::Object(out)),
+        complexity: Some((requested, actual)),
+    }
+}
+
+/// Where a user's picture would be.
+pub(super) fn avatar(user: Uuid) -> String {
+    format!("https://www.gravatar.com/avatar/{}", user.simple())
+}
+
+/// GraphQL refuses with 200 and `errors`.
+fn errors(list: &[Value]) -> Response<Bytes> {
+    reply(StatusCode::OK, &json!({ "errors": list }))
+}
+
+fn location(at: At) -> Value {
+    json!({ "line": at.line, "column": at.column })
+}
+
+fn issue(issue: &Issue) -> Value {
+    match issue.at {
+        None => json!({ "message": issue.message }),
+        Some(at) => json!({
+            "message": issue.message,
+            "locations": [location(at)],
+            "path": issue.path,
+        }),
+    }
+}

@@ -1,0 +1,184 @@
+//! Buildkite's limits: what is declared, what the headers say, and when a 429 ends.
+//!
+//! REST counts calls per organisation (shared by all its tokens) and per user; GraphQL counts
+//! complexity points likewise. `RateLimit-*` speaks of the organisation, `RateLimit-User-*` of the
+//! user, and `…-Reset` is **seconds to go**, not an epoch.
+//! (buildkite.com/docs/apis/rest-api/limits, buildkite.com/docs/apis/graphql/graphql-resource-limits)
+
+use std::time::Duration;
+
+use connector_sdk::{Bucket, Pace, Reading, Reply};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+
+/// REST calls of the whole organisation.
+pub(super) const REST_ORG: &str = "rest_org";
+/// REST calls of the token's user.
+pub(super) const REST_USER: &str = "rest_user";
+/// GraphQL points of the whole organisation.
+pub(super) const GRAPHQL_ORG: &str = "graphql_org";
+/// GraphQL points of the token's user.
+pub(super) const GRAPHQL_USER: &str = "graphql_user";
+
+/// What a 429 that says nothing is taken for: the REST window.
+const WINDOW_SECONDS: i64 = 60;
+/// The longest wait that is believed; the longest window of the vendor's is five minutes.
+const LONGEST_SECONDS: i64 = 3_600;
+
+/// The buckets of a pace.
+pub(super) fn buckets(pace: Pace) -> Vec<Bucket> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    const FIVE_MINUTES: Duration = Duration::from_secs(300);
+    let documented = [
+        (
+            REST_ORG,
+            "REST calls of the organisation, 200 a minute (apis/rest-api/limits)",
+            200,
+            MINUTE,
+        ),
+        (
+            REST_USER,
+            "REST calls of the token's user, 50 a minute (apis/rest-api/limits)",
+            50,
+            MINUTE,
+        ),
+        (
+            GRAPHQL_USER,
+            "GraphQL points of the token's user, 5,000 in five minutes (apis/graphql/graphql-resource-limits)",
+            5_000,
+            FIVE_MINUTES,
+        ),
+        (
+            GRAPHQL_ORG,
+            "GraphQL points of the organisation, 20,000 in five minutes (apis/graphql/graphql-resource-limits)",
+            20_000,
+            FIVE_MINUTES,
+        ),
+    ];
+    documented
+        .into_iter()
+        .map(|(name, title, units, per)| match pace {
+            Pace::Documented => Bucket::new(name, title, units, per),
+            Pace::Headers => Bucket::unknown(name, title),
+        })
+        .map(|bucket| match bucket.name {
+            // The vendor names no bound; this keeps a burst from tripping its abuse guards.
+            REST_USER | GRAPHQL_USER => bucket.at_once(4),
+            _ => bucket,
+        })
+        .collect()
+}
+
+/// What an answer's headers say of the buckets.
+pub(super) fn readings(reply: &Reply) -> Vec<Reading> {
+    let graphql = is_graphql(reply);
+    [
+        ("ratelimit", if graphql { GRAPHQL_ORG } else { REST_ORG }),
+        (
+            "ratelimit-user",
+            if graphql { GRAPHQL_USER } else { REST_USER },
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(prefix, bucket)| {
+        let number = |name: &str| -> Option<i64> {
+            reply
+                .header(&format!("{prefix}-{name}"))?
+                .trim()
+                .parse()
+                .ok()
+        };
+        let remaining = number("remaining")?.max(0);
+        Some(Reading {
+            bucket,
+            limit: number("limit").and_then(|limit| u32::try_from(limit).ok()),
+            remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+            resets_at: after(reply.at, number("reset")?),
+        })
+    })
+    .collect()
+}
+
+/// Which API answered: the scope header says so, else only GraphQL tells complexities.
+fn is_graphql(reply: &Reply) -> bool {
+    match (
+        reply.header("ratelimit-scope"),
+        reply.header("ratelimit-user-scope"),
+    ) {
+        (Some(scope), _) | (None, Some(scope)) => {
+            scope.trim().to_ascii_lowercase().starts_with("graphql")
+        }
+        (None, None) => {
+            reply.header("ratelimit-complexity-requested").is_some()
+                || reply.header("ratelimit-complexity-actual").is_some()
+        }
+    }
+}
+
+/// When a refused call may be sent again: the latest of all that the answer says. Both buckets can
+/// be empty at once, and waiting for the one that refills first earns another 429.
+pub(super) fn not_before(reply: &Reply) -> Timestamp {
+    #[derive(Deserialize)]
+    struct Body {
+        reset: Option<serde_json::Value>,
+        message: Option<String>,
+        #[serde(default)]
+        errors: Vec<Error>,
+    }
+    #[derive(Deserialize)]
+    struct Error {
+        message: Option<String>,
+    }
+    let exhausted = readings(reply)
+        .into_iter()
+        .filter(|reading| reading.remaining == 0)
+        .map(|reading| reading.resets_at);
+    let retry_after = reply
+        .header("retry-after")
+        .and_then(|text| text.trim().parse::<i64>().ok())
+        .map(|seconds| after(reply.at, seconds));
+    let body = serde_json::from_slice::<Body>(&reply.body).ok();
+    let told = body.as_ref().and_then(|body| {
+        let number = match body.reset.as_ref()? {
+            serde_json::Value::Number(number) => number.as_i64(),
+            serde_json::Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        number.map(|seconds| after(reply.at, seconds))
+    });
+    let in_words = body.iter().flat_map(|body| {
+        body.message
+            .iter()
+            .chain(
+                body.errors
+                    .iter()
+                    .filter_map(|error| error.message.as_ref()),
+            )
+            .filter_map(|message| seconds_in(message))
+            .map(|seconds| after(reply.at, seconds))
+    });
+    exhausted
+        .chain(retry_after)
+        .chain(told)
+        .chain(in_words)
+        .max()
+        .unwrap_or_else(|| after(reply.at, WINDOW_SECONDS))
+}
+
+/// The number before the word `seconds` in a message ("Please try again in 187 seconds.").
+pub(super) fn seconds_in(message: &str) -> Option<i64> {
+    let mut before: Option<i64> = None;
+    for word in message.split_whitespace() {
+        if word.to_ascii_lowercase().starts_with("second") && before.is_some() {
+            return before;
+        }
+        before = word.parse().ok();
+    }
+    None
+}
+
+/// That many seconds after a time, within reason.
+pub(super) fn after(at: Timestamp, seconds: i64) -> Timestamp {
+    at.checked_add(SignedDuration::from_secs(seconds.clamp(0, LONGEST_SECONDS)))
+        .unwrap_or(at)
+}

@@ -1,0 +1,178 @@
+#![doc = include_str!("README.md")]
+
+mod accounts;
+mod client;
+mod groups;
+mod ids;
+mod limits;
+mod people;
+mod probe;
+mod settings;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use connector_sdk::{
+    Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Reply,
+    RoleTrait, Secrets, SettingsError, Suspend, Traits,
+};
+use secrecy::ExposeSecret;
+use url::Url;
+
+use client::Client;
+use groups::Teams;
+use people::People;
+pub use settings::{OrgRole, Settings, SsoMode, TeamPrivacy, TeamRole};
+
+/// The roles of members, as REST names them.
+const ROLES: [RoleTrait; 2] = [
+    RoleTrait {
+        value: "member",
+        privileged: false,
+    },
+    RoleTrait {
+        value: "admin",
+        privileged: true,
+    },
+];
+
+/// The kind: what the catalogue lists.
+pub struct Buildkite;
+
+impl ConnectorKind for Buildkite {
+    const NAME: &'static str = "buildkite";
+    const TITLE: &'static str = "Buildkite";
+    const KIND: Kind = Kind::UserAndGroup;
+    type Settings = Settings;
+
+    fn build(settings: Settings, secrets: &Secrets) -> Result<Arc<dyn Connector>, SettingsError> {
+        let slug = settings.org.as_str();
+        let sound = !slug.is_empty()
+            && slug.len() <= 100
+            && slug
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if !sound {
+            return Err(SettingsError::new(
+                "org",
+                "must be the organisation's slug: letters, digits and dashes, as in buildkite.com/SLUG",
+            ));
+        }
+        let api = address("api_url", &settings.api_url)?;
+        let graphql = address("graphql_url", &settings.graphql_url)?;
+        let token = secrets
+            .get("token")
+            .ok_or_else(|| SettingsError::new("token", "is required, under `secrets`"))?;
+        if !token
+            .expose_secret()
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(SettingsError::new(
+                "token",
+                "holds blanks or characters that a token cannot have; copy it again",
+            ));
+        }
+        let key = format!(
+            "buildkite:{}:{}:{}",
+            api.host_str().unwrap_or_default(),
+            api.port_or_known_default().unwrap_or_default(),
+            slug.to_ascii_lowercase()
+        );
+        let mut traits = Traits::new(Kind::UserAndGroup, DriverKey::new(key));
+        traits.buckets = limits::buckets(settings.pace);
+        traits.suspend = Suspend::Removes;
+        traits.invites = true;
+        traits.writable = vec!["roles"];
+        traits.roles = ROLES.to_vec();
+        traits.default_role = Some(settings.default_role.word());
+        let client = Arc::new(Client::new(
+            token.clone(),
+            api,
+            graphql,
+            settings.org.clone(),
+        ));
+        let settings = Arc::new(settings);
+        Ok(Arc::new(Organization {
+            traits,
+            people: People {
+                client: Arc::clone(&client),
+                settings: Arc::clone(&settings),
+            },
+            teams: Teams {
+                client: Arc::clone(&client),
+                settings,
+            },
+            client,
+        }))
+    }
+
+    fn attributes() -> Vec<(&'static str, &'static str)> {
+        vec![
+            (
+                "emails",
+                "The primary address (else a userName that is one) is invited, and members are found by it. Buildkite's people own their address: a change is not written.",
+            ),
+            (
+                "roles",
+                "The organisation role: `member` or `admin` (privileged).",
+            ),
+        ]
+    }
+
+    fn limits() -> Vec<&'static str> {
+        vec![
+            "REST: 200 calls a minute per organisation, shared by all its tokens (buildkite.com/docs/apis/rest-api/limits)",
+            "REST: 50 calls a minute per user (buildkite.com/docs/apis/rest-api/limits)",
+            "GraphQL: 5,000 points in five minutes per user, 20,000 per organisation (buildkite.com/docs/apis/graphql/graphql-resource-limits)",
+            "20 pending invitations per organisation by default: the rest waits (buildkite.com/docs/platform/limits)",
+            "250 teams per organisation by default (buildkite.com/docs/platform/limits)",
+        ]
+    }
+}
+
+/// One organisation, built.
+struct Organization {
+    traits: Traits,
+    client: Arc<Client>,
+    people: People,
+    teams: Teams,
+}
+
+#[async_trait]
+impl Connector for Organization {
+    fn traits(&self) -> &Traits {
+        &self.traits
+    }
+
+    async fn probe(&self, cx: &Cx<'_>) -> Result<Probe, Fault> {
+        probe::probe(&self.client, cx).await
+    }
+
+    fn accounts(&self) -> Option<&dyn Accounts> {
+        Some(&self.people)
+    }
+
+    fn groups(&self) -> Option<&dyn Groups> {
+        Some(&self.teams)
+    }
+
+    fn read_limits(&self, reply: &Reply) -> Vec<Reading> {
+        limits::readings(reply)
+    }
+}
+
+fn address(field: &str, text: &str) -> Result<Url, SettingsError> {
+    let url =
+        Url::parse(text).map_err(|_| SettingsError::new(field, "must be an http or https URL"))?;
+    if url.cannot_be_a_base() || url.host_str().is_none() {
+        return Err(SettingsError::new(field, "must be an http or https URL"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(SettingsError::new(
+            field,
+            "must be an address without query and fragment",
+        ));
+    }
+    Ok(url)
+}

@@ -1,0 +1,230 @@
+//! Operations on multi-valued attributes.
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+
+use super::PatchOp;
+use super::apply::{Work, merged};
+use crate::error::ScimError;
+use crate::filter::{Filter, Op, value_at};
+use crate::path::PatchPath;
+use crate::quirks::{Quirk, Quirks};
+use crate::resource::put;
+use crate::schema::{Attribute, Located};
+use crate::value::{self, fingerprint};
+
+/// One operation on a list.
+struct Step<'s> {
+    op: PatchOp,
+    attr: &'s Attribute,
+    sub: Option<&'s Attribute>,
+    name: &'s str,
+    value: Option<&'s Value>,
+}
+
+impl Step<'_> {
+    fn value(&self) -> Value {
+        self.value.cloned().unwrap_or(Value::Null)
+    }
+}
+
+impl Work<'_, '_> {
+    pub(super) fn list(
+        &mut self,
+        op: PatchOp,
+        found: &Located<'_>,
+        path: &PatchPath,
+        value: Option<&Value>,
+    ) -> Result<(), ScimError> {
+        let name = found.path();
+        let before: Vec<Value> = match value_at(found, &self.doc) {
+            Some(Value::Array(items)) => items.clone(),
+            Some(one) => vec![one.clone()],
+            None => Vec::new(),
+        };
+        let mut items = before.clone();
+        let step = Step {
+            op,
+            attr: found.attr,
+            sub: found.sub,
+            name: &name,
+            value,
+        };
+        match (&path.filter, found.sub) {
+            (None, None) => self.list_whole(&step, &mut items)?,
+            (None, Some(sub)) => {
+                let stored = self.stored(&step, sub)?;
+                if items.is_empty() && stored.is_some() {
+                    items.push(Value::Object(Map::new()));
+                }
+                items
+                    .iter_mut()
+                    .for_each(|item| set(item, sub, stored.as_ref()));
+            }
+            (Some(filter), _) => self.list_filtered(&step, &mut items, filter)?,
+        }
+        items.retain(|item| item.as_object().is_none_or(|map| !map.is_empty()));
+        if items != before {
+            value::settle_primaries(found.attr, &before, &mut items, &name, self.quirks)?;
+        }
+        put(
+            &mut self.doc,
+            found,
+            (!items.is_empty()).then_some(Value::Array(items)),
+        );
+        Ok(())
+    }
+
+    fn stored(&mut self, step: &Step<'_>, sub: &Attribute) -> Result<Option<Value>, ScimError> {
+        match step.op {
+            PatchOp::Remove => Ok(None),
+            _ => value::coerce(sub, step.value(), step.name, self.quirks),
+        }
+    }
+
+    /// An operation on a list as a whole.
+    fn list_whole(&mut self, step: &Step<'_>, items: &mut Vec<Value>) -> Result<(), ScimError> {
+        match (step.op, step.value) {
+            (PatchOp::Remove, None) => items.clear(),
+            (PatchOp::Remove, Some(_)) => {
+                if !self.quirks.use_(Quirk::RemoveByValue) {
+                    return Err(ScimError::invalid_syntax(
+                        "remove takes no value; name the values by a filter.",
+                    ));
+                }
+                let gone = value::coerce_list(step.attr, step.value(), step.name, self.quirks)?;
+                let gone: HashSet<String> = gone.iter().map(identity).collect();
+                items.retain(|item| {
+                    !gone.contains(&identity(item)) && !gone.contains(&fingerprint(item))
+                });
+            }
+            (PatchOp::Replace, _) => {
+                *items = value::coerce_list(step.attr, step.value(), step.name, self.quirks)?;
+            }
+            (PatchOp::Add, _) => {
+                let mut known: HashSet<String> = items.iter().map(fingerprint).collect();
+                for item in value::coerce_list(step.attr, step.value(), step.name, self.quirks)? {
+                    if known.insert(fingerprint(&item)) {
+                        items.push(item);
+                    }
+                }
+                value::check_length(items.len(), step.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An operation on those elements of a list that pass a filter.
+    fn list_filtered(
+        &mut self,
+        step: &Step<'_>,
+        items: &mut Vec<Value>,
+        filter: &Filter,
+    ) -> Result<(), ScimError> {
+        let passes = |item: &Value| filter.matches_element(step.attr, item);
+        let hits: Vec<usize> = (0..items.len()).filter(|&n| passes(&items[n])).collect();
+        if step.op == PatchOp::Remove {
+            match step.sub {
+                Some(sub) => hits.into_iter().for_each(|n| set(&mut items[n], sub, None)),
+                None => items.retain(|item| !passes(item)),
+            }
+            return Ok(());
+        }
+        let stored = match step.sub {
+            Some(sub) => self.stored(step, sub)?,
+            None => value::coerce_one(step.attr, step.value(), step.name, self.quirks)?,
+        };
+        if hits.is_empty() {
+            return self.create_element(step, items, filter, stored);
+        }
+        for n in hits {
+            match (step.sub, &stored) {
+                (Some(sub), stored) => set(&mut items[n], sub, stored.as_ref()),
+                (None, None) => items[n] = Value::Object(Map::new()),
+                (None, Some(Value::Object(new))) if step.op == PatchOp::Add => {
+                    if let Value::Object(old) = &items[n] {
+                        items[n] = Value::Object(merged(old, new.clone()));
+                    }
+                }
+                (None, Some(new)) => items[n] = new.clone(),
+            }
+        }
+        Ok(())
+    }
+
+    /// No element passes the filter: Entra means one that does, if the filter only says its type or that it is
+    /// primary. Any other filter names values that are not there: `noTarget`.
+    fn create_element(
+        &mut self,
+        step: &Step<'_>,
+        items: &mut Vec<Value>,
+        filter: &Filter,
+        stored: Option<Value>,
+    ) -> Result<(), ScimError> {
+        let none = || ScimError::no_target(format!("{}: no value passes the filter.", step.name));
+        if step.op == PatchOp::Replace && step.sub.is_none() {
+            return Err(none());
+        }
+        let mut element = template(filter, step.attr, self.quirks)?.ok_or_else(none)?;
+        if !self.quirks.use_(Quirk::FilterCreates) {
+            return Err(none());
+        }
+        match (step.sub, stored) {
+            // Clearing what is not there needs no element.
+            (_, None) => return Ok(()),
+            (Some(_), Some(stored)) if stored.as_str() == Some("") => return Ok(()),
+            (Some(sub), Some(stored)) => {
+                element.insert(sub.name.clone(), stored);
+            }
+            (None, Some(Value::Object(new))) => element.extend(new),
+            (None, Some(_)) => return Err(none()),
+        }
+        items.push(Value::Object(element));
+        Ok(())
+    }
+}
+
+fn set(item: &mut Value, sub: &Attribute, stored: Option<&Value>) {
+    let Value::Object(map) = item else { return };
+    match stored {
+        Some(stored) => {
+            map.insert(sub.name.clone(), stored.clone());
+        }
+        None => {
+            map.shift_remove(&sub.name);
+        }
+    }
+}
+
+/// What a removal by value goes by: an element's `value`, else all of it.
+fn identity(item: &Value) -> String {
+    fingerprint(item.get("value").unwrap_or(item))
+}
+
+/// The element that a filter describes, if it is a conjunction of `type eq` and `primary eq true`.
+fn template(
+    filter: &Filter,
+    attr: &Attribute,
+    quirks: &mut Quirks,
+) -> Result<Option<Map<String, Value>>, ScimError> {
+    let mut out = Map::new();
+    for part in filter.conjuncts() {
+        let Filter::Compare {
+            path,
+            op: Op::Eq,
+            value,
+        } = part
+        else {
+            return Ok(None);
+        };
+        let Some(sub) = attr
+            .sub(&path.attr)
+            .filter(|s| matches!(s.name.as_str(), "type" | "primary"))
+        else {
+            return Ok(None);
+        };
+        if let Some(stored) = value::coerce(sub, value.clone(), &sub.name, quirks)? {
+            out.insert(sub.name.clone(), stored);
+        }
+    }
+    Ok(Some(out))
+}

@@ -1,0 +1,128 @@
+//! Who asks. SCIM requests are asked for a key of their instance, admin requests for the admin
+//! token; neither opens the other's doors. Handlers cannot run without what these functions answer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::service::App;
+use crate::service::keys::Scope;
+use crate::service::types::Instance;
+use crate::store::StoreError;
+
+/// Who asks on the SCIM side.
+pub struct Principal {
+    /// The key's public id.
+    pub key_id: String,
+    /// What the key may do.
+    pub scope: Scope,
+    /// The instance that the key belongs to, which is the one of the URL.
+    pub instance: Arc<Instance>,
+}
+
+/// Why nobody is let in.
+#[derive(Debug)]
+pub enum Denied {
+    /// No credentials were sent (RFC 6750 section 3: the challenge has no error code).
+    Absent,
+    /// Wrong ones, or for another instance, or one that does not exist: which, nobody is told.
+    Wrong,
+    /// Credentials were sent in more than one way (RFC 6750 section 3.1).
+    Twice,
+    /// It could not be found out.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Denied {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The credential of a request: a bearer token, the password of Basic, or the bare text.
+fn presented(headers: &HeaderMap) -> Result<Cow<'_, str>, Denied> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Err(Denied::Absent) };
+    if values.next().is_some() {
+        return Err(Denied::Twice);
+    }
+    let text = value.to_str().map_err(|_| Denied::Wrong)?.trim();
+    match text.split_once(' ') {
+        None => Ok(Cow::Borrowed(text)),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Cow::Borrowed(rest.trim())),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("basic") => {
+            let decoded = STANDARD.decode(rest.trim()).map_err(|_| Denied::Wrong)?;
+            let decoded = String::from_utf8(decoded).map_err(|_| Denied::Wrong)?;
+            let (_, password) = decoded.split_once(':').ok_or(Denied::Wrong)?;
+            Ok(Cow::Owned(password.to_owned()))
+        }
+        Some(_) => Err(Denied::Wrong),
+    }
+}
+
+/// Checks a SCIM request for the instance that its URL names. The key is looked up by its own id,
+/// never the instance by the URL's: an instance that does not exist costs and answers what a wrong
+/// key does.
+///
+/// # Errors
+/// [`Denied`].
+pub async fn scim(app: &App, headers: &HeaderMap, instance_id: &str) -> Result<Principal, Denied> {
+    let key = app.verify_key(&presented(headers)?).await?.ok_or(Denied::Wrong)?;
+    let instance = app.instances.by_seq(key.instance_seq).await?.ok_or(Denied::Wrong)?;
+    if instance.id != instance_id {
+        return Err(Denied::Wrong);
+    }
+    Ok(Principal { key_id: key.key_id.clone(), scope: key.scope, instance })
+}
+
+/// Checks an admin request: the admin token as a bearer token.
+///
+/// # Errors
+/// [`Denied`], never of the store.
+pub fn admin(app: &App, headers: &HeaderMap) -> Result<(), Denied> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Err(Denied::Absent) };
+    if values.next().is_some() {
+        return Err(Denied::Twice);
+    }
+    // An operator's token may be any text, so it is compared as bytes of the header.
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| Denied::Wrong)?;
+    match text.trim().split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && app.verify_admin(token.trim()) => Ok(()),
+        _ => Err(Denied::Wrong),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn check(headers: &[&str], want: Result<&str, &str>) {
+        let mut map = HeaderMap::new();
+        for value in headers {
+            map.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        let got = presented(&map).map_err(|denied| format!("{denied:?}"));
+        assert_eq!(got.as_deref().map_err(String::as_str), want, "{headers:?}");
+    }
+
+    #[test]
+    fn credentials_are_read_in_three_forms() {
+        check(&["Bearer abc"], Ok("abc"));
+        check(&["bEARER   abc "], Ok("abc"));
+        check(&["Basic dXNlcjphYmM6ZA=="], Ok("abc:d"));
+        check(&["basic OmFiYw=="], Ok("abc"));
+        check(&["abc"], Ok("abc"));
+        check(&["Bearer"], Ok("Bearer"));
+        check(&[], Err("Absent"));
+        check(&["Bearer a", "Bearer b"], Err("Twice"));
+        check(&["Basic !!"], Err("Wrong"));
+        check(&["Basic YWJj"], Err("Wrong"));
+        check(&["Digest abc"], Err("Wrong"));
+    }
+}

@@ -1,0 +1,314 @@
+//! Rows of accounts and links: what the target holds, and whose it is. The only place that links.
+
+use connector_sdk::{Account, AccountRef, AccountStatus, Evidence, InviteId, RemoteId};
+use engine::adoption::{Adoption, may_link};
+use scim::fold::fold_text;
+use serde_json::{Value, json};
+
+use crate::service::types::Instance;
+use crate::service::accept::{upsert_work};
+use crate::store::{Rows, Sql, StoreError, Tx};
+
+/// An account row that is linked to a resource.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountRow {
+    pub(crate) seq: i64,
+    pub(crate) remote_id: Option<String>,
+    pub(crate) invite_id: Option<String>,
+    pub(crate) status: String,
+    pub(crate) protected: bool,
+    pub(crate) ours: bool,
+    pub(crate) doc: Value,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) invites: i16,
+}
+
+const COLUMNS: &str = AccountRow::COLUMNS;
+
+impl AccountRow {
+    /// The columns that [`AccountRow::read`] wants, of an `account a`.
+    pub(crate) const COLUMNS: &'static str = "a.seq, a.remote_id, a.invite_id, a.status, a.protected, a.ours, a.doc, a.expires_at, a.invites";
+
+    pub(crate) fn read(row: &sea_orm::QueryResult) -> Result<Self, StoreError> {
+        Ok(Self {
+            seq: row.col("seq")?,
+            remote_id: row.col("remote_id")?,
+            invite_id: row.col("invite_id")?,
+            status: row.col("status")?,
+            protected: row.col::<i16>("protected")? == 1,
+            ours: row.col::<i16>("ours")? == 1,
+            doc: serde_json::from_str(&row.col::<String>("doc")?).map_err(|error| StoreError::damaged(format!("account.doc: {error}")))?,
+            expires_at: row.col("expires_at")?,
+            invites: row.col("invites")?,
+        })
+    }
+
+    /// A text of the document.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.doc.get(name).and_then(Value::as_str).map(str::to_owned)
+    }
+
+    /// Whether the invitation was found gone and is to be followed.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.doc.get("missing").and_then(Value::as_bool) == Some(true)
+    }
+
+    /// How calls name it.
+    pub(crate) fn reference(&self) -> Option<AccountRef> {
+        if self.status == "invited"
+            && let Some(id) = &self.invite_id
+        {
+            return Some(AccountRef::Invite { id: InviteId::new(id), email: self.text("email"), login: self.text("login") });
+        }
+        self.remote_id.as_ref().map(|id| AccountRef::Account { id: RemoteId::new(id), login: self.text("login") })
+    }
+}
+
+/// The account that a resource is linked to.
+pub(crate) async fn linked(tx: &Tx<'_>, resource: i64) -> Result<Option<AccountRow>, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            &format!("SELECT {COLUMNS} FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live'"),
+            vals![resource],
+        )
+        .await?;
+    row.as_ref().map(AccountRow::read).transpose()
+}
+
+/// How many invitations were sent for a resource so far.
+pub(crate) async fn invites_sent(tx: &Tx<'_>, resource: i64) -> Result<u32, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT CAST(COALESCE(MAX(a.invites), 0) AS BIGINT) AS n FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1",
+            vals![resource],
+        )
+        .await?;
+    Ok(row.map_or(Ok(0), |row| row.col::<i64>("n"))?.try_into().unwrap_or(u32::MAX))
+}
+
+fn status_word(status: AccountStatus) -> &'static str {
+    match status {
+        AccountStatus::Invited => "invited",
+        AccountStatus::Active => "active",
+        AccountStatus::Suspended => "suspended",
+    }
+}
+
+fn evidence_word(evidence: Evidence) -> &'static str {
+    match evidence {
+        Evidence::SameId => "same_id",
+        Evidence::SamlIdentity => "saml_identity",
+        Evidence::VerifiedEmail => "verified_email",
+        Evidence::Login => "login",
+        Evidence::Email => "email",
+    }
+}
+
+/// Finds or makes the row of an account as the target shows it, and brings it up to date.
+pub(crate) async fn observe(tx: &Tx<'_>, instance: &Instance, account: &Account, ours: Option<bool>, run: Option<i64>) -> Result<AccountRow, StoreError> {
+    let known = find_row(tx, instance, account).await?;
+    let mut doc = json!({
+        "login": account.login, "email": account.email, "email_verified": account.email_verified,
+        "display_name": account.display_name, "role": account.role,
+    });
+    // A listing that does not tell the e-mail must not make us forget the one we invited.
+    if let Some(known) = &known {
+        for name in ["email", "login", "display_name"] {
+            if doc[name].is_null() {
+                doc[name] = known.doc[name].clone();
+            }
+        }
+    }
+    let login_key = doc["login"].as_str().map(fold_text);
+    let email_key = doc["email"].as_str().map(fold_text);
+    let remote = account.remote_id.as_ref().map(|id| id.as_str().to_owned());
+    let invite = account.invite_id.as_ref().map(|id| id.as_str().to_owned());
+    let expires = account.expires_at.map(|at| at.as_microsecond());
+    let seq = match &known {
+        Some(known) => {
+            tx.conn
+                .run(
+                    "UPDATE account SET remote_id = COALESCE($2, remote_id), invite_id = COALESCE($3, invite_id), login_key = $4, email_key = $5, status = $6, \
+                     protected = $7, doc = $8, expires_at = $9, ours = CASE WHEN $10 >= 0 THEN $10 ELSE ours END, seen_run = COALESCE($11, seen_run), seen_at = $12 WHERE seq = $1",
+                    vals![
+                        known.seq,
+                        remote,
+                        invite,
+                        login_key,
+                        email_key,
+                        status_word(account.status),
+                        i16::from(account.protected),
+                        doc.to_string(),
+                        expires,
+                        ours.map_or(-1_i16, i16::from),
+                        run,
+                        tx.now
+                    ],
+                )
+                .await?;
+            known.seq
+        }
+        None => {
+            let seq = tx.seq()?;
+            tx.conn
+                .run(
+                    "INSERT INTO account (seq, instance_seq, kind, remote_id, invite_id, login_key, email_key, status, protected, ours, doc, expires_at, invites, seen_run, seen_at) \
+                     VALUES ($1,$2,'User',$3,$4,$5,$6,$7,$8,$9,$10,$11,0,$12,$13)",
+                    vals![
+                        seq,
+                        instance.seq,
+                        remote,
+                        invite,
+                        login_key,
+                        email_key,
+                        status_word(account.status),
+                        i16::from(account.protected),
+                        i16::from(ours.unwrap_or(false)),
+                        doc.to_string(),
+                        expires,
+                        run,
+                        tx.now
+                    ],
+                )
+                .await?;
+            seq
+        }
+    };
+    by_seq(tx, seq).await
+}
+
+/// The row of an account: by its immutable id, else by its invitation.
+async fn find_row(tx: &Tx<'_>, instance: &Instance, account: &Account) -> Result<Option<AccountRow>, StoreError> {
+    if let Some(remote) = &account.remote_id {
+        let row = tx
+            .conn
+            .one(
+                &format!("SELECT {COLUMNS} FROM account a WHERE a.instance_seq = $1 AND a.kind = 'User' AND a.remote_id = $2 AND a.status <> 'gone'"),
+                vals![instance.seq, remote.as_str()],
+            )
+            .await?;
+        if let Some(row) = row {
+            return Ok(Some(AccountRow::read(&row)?));
+        }
+    }
+    if let Some(invite) = &account.invite_id {
+        let row = tx
+            .conn
+            .one(&format!("SELECT {COLUMNS} FROM account a WHERE a.instance_seq = $1 AND a.invite_id = $2"), vals![instance.seq, invite.as_str()])
+            .await?;
+        if let Some(row) = row {
+            return Ok(Some(AccountRow::read(&row)?));
+        }
+    }
+    Ok(None)
+}
+
+async fn by_seq(tx: &Tx<'_>, seq: i64) -> Result<AccountRow, StoreError> {
+    let row = tx.conn.one(&format!("SELECT {COLUMNS} FROM account a WHERE a.seq = $1"), vals![seq]).await?;
+    AccountRow::read(&row.ok_or_else(|| StoreError::damaged("account"))?)
+}
+
+/// What linking came to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Linked {
+    /// It is linked, now or already.
+    Yes,
+    /// It may not be: a person has to decide.
+    No(connector_sdk::Need),
+}
+
+/// Links a resource to an account, if the evidence and the policy allow it and the account is
+/// nobody else's. An unmanaged twin gives its link up and disappears into this row (DECISIONS 3).
+pub(crate) async fn link(tx: &Tx<'_>, instance: &Instance, resource: i64, account: &AccountRow, evidence: Evidence, ours: bool) -> Result<Linked, StoreError> {
+    let holder = tx
+        .conn
+        .one(
+            "SELECT l.seq, l.resource_seq, r.managed, r.listed, r.kind, r.name, r.deleted_at FROM link l JOIN resource r ON r.seq = l.resource_seq WHERE l.account_seq = $1 AND l.state = 'live'",
+            vals![account.seq],
+        )
+        .await?;
+    let mut twin = None;
+    let mut other = false;
+    if let Some(row) = &holder {
+        let held_by: i64 = row.col("resource_seq")?;
+        if held_by == resource {
+            return Ok(Linked::Yes);
+        }
+        if row.col::<i16>("managed")? == 0 {
+            twin = Some((row.col::<i64>("seq")?, held_by, row.col::<i16>("listed")? == 1 && row.col::<Option<i64>>("deleted_at")?.is_none(), row.col::<String>("kind")?));
+        } else {
+            other = true;
+        }
+    }
+    match may_link(evidence, &instance.policy, account.protected, other, ours) {
+        Adoption::Link => {}
+        Adoption::Conflict(need) | Adoption::Refused(need) => return Ok(Linked::No(need)),
+    }
+    if let Some((link, twin, listed, kind)) = twin {
+        tx.conn.run("UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1", vals![link, tx.now]).await?;
+        tx.conn
+            .run("UPDATE resource SET merged_into = $2, deleted_at = COALESCE(deleted_at, $3), listed = 0 WHERE seq = $1", vals![twin, resource, tx.now])
+            .await?;
+        if listed {
+            crate::service::accept::tally(tx, instance.seq, &kind, twin, -1).await?;
+        }
+    }
+    tx.conn
+        .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE resource_seq = $1 AND state = 'live'", vals![resource, tx.now])
+        .await?;
+    tx.conn
+        .run(
+            "INSERT INTO link (seq, resource_seq, account_seq, state, evidence, opened_at, closed_at) VALUES ($1,$2,$3,'live',$4,$5,NULL)",
+            vals![tx.seq()?, resource, account.seq, evidence_word(evidence), tx.now],
+        )
+        .await?;
+    if account.status != "invited" {
+        wake_memberships(tx, instance, resource).await?;
+    }
+    Ok(Linked::Yes)
+}
+
+/// A person's account is there: parked memberships may go on, and ones that an invitation carried
+/// are looked at (DECISIONS 20).
+pub(crate) async fn wake_memberships(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), StoreError> {
+    let which = "((state = 'parked' AND want = 1) OR have = 2)";
+    let groups = tx
+        .conn
+        .all(&format!("SELECT m.group_seq, r.rev FROM member m JOIN resource r ON r.seq = m.group_seq WHERE m.user_seq = $1 AND {which}"), vals![user])
+        .await?;
+    if groups.is_empty() {
+        return Ok(());
+    }
+    tx.conn.run(&format!("UPDATE member SET state = 'todo', reason = NULL WHERE user_seq = $1 AND {which}"), vals![user]).await?;
+    for row in &groups {
+        upsert_work(tx, instance, row.col("group_seq")?, engine::Lane::Grant, row.col("rev")?, None).await?;
+    }
+    Ok(())
+}
+
+/// The account is gone: its link ends and its memberships with it; what is still wanted is parked.
+pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(), StoreError> {
+    tx.conn.run("UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1", vals![account, tx.now]).await?;
+    tx.conn
+        .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE account_seq = $1 AND state = 'live'", vals![account, tx.now])
+        .await?;
+    tx.conn.run("DELETE FROM member WHERE user_seq = $1 AND want = 0 AND state <> 'todo'", vals![resource]).await?;
+    tx.conn
+        .run(
+            "UPDATE member SET have = 0, have_at = $2, state = CASE WHEN state = 'settled' THEN 'parked' ELSE state END, \
+             reason = CASE WHEN state = 'settled' THEN 'no_account' ELSE reason END WHERE user_seq = $1",
+            vals![resource, tx.now],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Notes that an invitation is not where it was, so that the next plan follows it.
+pub(crate) async fn mark_missing(tx: &Tx<'_>, account: &AccountRow, missing: bool) -> Result<(), StoreError> {
+    let mut doc = account.doc.clone();
+    doc["missing"] = json!(missing);
+    tx.conn.run("UPDATE account SET doc = $2 WHERE seq = $1", vals![account.seq, doc.to_string()]).await?;
+    Ok(())
+}

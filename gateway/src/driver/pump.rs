@@ -1,0 +1,363 @@
+//! One driver key's pump: takes due work, best lane first, and runs it, so many at a time. A few
+//! slots are kept for work that takes access away, so that a leaver never queues behind joiners.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use connector_sdk::{Cx, DriverKey, Fault, FaultKind, Retry};
+use engine::Lane;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::run::{After, Begin, Done, Job, Settle, Step};
+use super::{POLL, Settlement, Shared};
+use crate::service::types::Instance;
+use crate::store::{Priority, Rows, Sql, StoreError};
+use crate::transport::Recorder;
+
+/// Runs at once per driver key.
+const SLOTS: usize = 8;
+/// More slots, for work that takes access away.
+const RESERVED: usize = 2;
+/// Work rows read at a time.
+const READ: i64 = 64;
+/// How long a target without a Retry-After is left alone after it said "too many".
+const DEFAULT_REST: Duration = Duration::from_secs(60);
+/// A call is only sent while the lease lasts longer than the call may take.
+const MARGIN: i64 = 9_000_000;
+
+/// What a pump is like at the moment, for predictions.
+#[derive(Default)]
+pub(crate) struct Gauge {
+    waiting: [AtomicI64; 5],
+    /// The mean time of a run, in microseconds.
+    run_micros: AtomicU64,
+    has_rows: AtomicBool,
+}
+
+impl Gauge {
+    /// One more piece of work waits.
+    pub(super) fn count(&self, lane: Lane) {
+        self.waiting[lane as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn uncount(&self, lane: Lane) {
+        // A count may be missed (another replica's, a restart's), so it never falls below zero.
+        let _ = self.waiting[lane as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some((n - 1).max(0)));
+    }
+
+    fn set(&self, counts: [i64; 5]) {
+        for (slot, count) in self.waiting.iter().zip(counts) {
+            slot.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// How much work goes before a new one in that lane.
+    pub(super) fn ahead(&self, lane: Lane) -> usize {
+        let sum: i64 = self.waiting.iter().take(lane as usize + 1).map(|count| count.load(Ordering::Relaxed)).sum();
+        usize::try_from(sum).unwrap_or(0)
+    }
+
+    /// How long so much work takes, by what runs took lately.
+    pub(super) fn queueing(&self, ahead: usize) -> Duration {
+        let rounds = (ahead / SLOTS) as u64;
+        Duration::from_micros(self.run_micros.load(Ordering::Relaxed).saturating_mul(rounds))
+    }
+
+    fn took(&self, time: Duration) {
+        let new = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let old = self.run_micros.load(Ordering::Relaxed);
+        self.run_micros.store(if old == 0 { new } else { old.saturating_mul(7).saturating_add(new) / 8 }, Ordering::Relaxed);
+    }
+
+    /// True once: the rows of long windows are still to be read.
+    pub(super) fn needs_rows(&self) -> bool {
+        !self.has_rows.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// Pumps one driver key until stopped; then lets what runs finish.
+pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: CancellationToken) {
+    let gauge = shared.gauge(&key);
+    let mut bell = shared.bell.subscribe();
+    let mut runs: JoinSet<(i64, Lane)> = JoinSet::new();
+    let mut flying: HashSet<i64> = HashSet::new();
+    let mut ordinary = 0_usize;
+    while !stop.is_cancelled() {
+        // Marked as seen before the look, so that a ring during it is not lost.
+        bell.mark_unchanged();
+        let mut next_due = None;
+        match due(&shared, &key, &flying).await {
+            Ok(found) => {
+                for (resource, instance_seq, lane) in found.work {
+                    let urgent = lane == Lane::Deprovision;
+                    let room = if urgent { flying.len() < SLOTS + RESERVED } else { ordinary < SLOTS };
+                    if !room {
+                        continue;
+                    }
+                    let instance = match shared.instances.by_seq(instance_seq).await {
+                        Ok(Some(instance)) => instance,
+                        Ok(None) => continue,
+                        Err(error) => {
+                            tracing::warn!(%error, "an instance could not be read");
+                            continue;
+                        }
+                    };
+                    flying.insert(resource);
+                    ordinary += usize::from(!urgent);
+                    let shared = shared.clone();
+                    runs.spawn(async move {
+                        drive(&shared, instance, resource).await;
+                        (resource, lane)
+                    });
+                }
+                next_due = found.next_due;
+            }
+            Err(error) => tracing::warn!(%error, "due work could not be read"),
+        }
+        if flying.is_empty() {
+            // Nothing waits that could run: what was counted is gone or not due.
+            gauge.set([0; 5]);
+        }
+        let nap = shared.clock.now().checked_add(if flying.is_empty() { Duration::from_secs(1) } else { POLL * 4 }).unwrap_or(Timestamp::MAX);
+        let nap = next_due.map_or(nap, |due| nap.min(due));
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            Some(ended) = runs.join_next(), if !runs.is_empty() => {
+                if let Ok((resource, lane)) = ended {
+                    flying.remove(&resource);
+                    ordinary -= usize::from(lane != Lane::Deprovision);
+                    gauge.uncount(lane);
+                } else {
+                    // A run that panicked has no result; its claim is freed with the others' below.
+                    tracing::error!("a run of the driver panicked; its work is taken up again");
+                    flying.clear();
+                    ordinary = 0;
+                    while let Some(ended) = runs.join_next().await {
+                        drop(ended);
+                    }
+                    free_claims(&shared, &key).await;
+                }
+            }
+            _ = bell.changed() => {}
+            () = shared.clock.sleep_until(nap) => {}
+        }
+    }
+    while runs.join_next().await.is_some() {}
+}
+
+/// After a panic: what this process still has claimed for the key is unknown, and to do again.
+async fn free_claims(shared: &Shared, key: &DriverKey) {
+    struct Free(String);
+
+    #[async_trait::async_trait]
+    impl crate::store::Unit for Free {
+        type Out = ();
+        type Err = StoreError;
+
+        async fn run(&mut self, tx: &crate::store::Tx<'_>) -> Result<(), StoreError> {
+            tx.conn
+                .run(
+                    "UPDATE attempt SET state = 'unknown', ended_at = $2 WHERE state = 'sending' AND resource_seq IN (SELECT resource_seq FROM work WHERE driver_key = $1 AND state = 'running')",
+                    vals![self.0.as_str(), tx.now],
+                )
+                .await?;
+            tx.conn
+                .run(
+                    "UPDATE work SET state = 'waiting', need = 'panic', reason = 'The gateway failed while working on this; it tries again in a minute.', \
+                     due_at = $2, claim_rev = NULL, claim_epoch = NULL WHERE driver_key = $1 AND state = 'running'",
+                    vals![self.0.as_str(), tx.now + 60_000_000],
+                )
+                .await?;
+            Ok(())
+        }
+    }
+
+    if let Err(error) = shared.store.write(Priority::Driver, Free(key.as_str().to_owned())).await {
+        tracing::error!(%error, "claims could not be freed");
+    }
+}
+
+struct Due {
+    work: Vec<(i64, i64, Lane)>,
+    next_due: Option<Timestamp>,
+}
+
+/// Due work of enabled instances, best lane first, without what runs already. Nothing while the
+/// target asked to be left alone.
+async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>) -> Result<Due, StoreError> {
+    let now = shared.clock.micros();
+    if let Some(until) = shared.resting(key) {
+        return Ok(Due { work: Vec::new(), next_due: Some(until) });
+    }
+    let reader = shared.store.reader();
+    let rows = reader
+        .all(
+            "SELECT w.resource_seq, w.instance_seq, w.lane FROM work w JOIN instance i ON i.seq = w.instance_seq \
+             WHERE w.driver_key = $1 AND w.state IN ('todo','waiting','needs') AND w.due_at <= $2 AND i.mode = 'enabled' AND i.deleted_at IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM work b WHERE b.resource_seq = w.after_seq) \
+             ORDER BY w.lane, w.due_at LIMIT $3",
+            vals![key.as_str(), now, READ],
+        )
+        .await?;
+    let mut work = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let resource: i64 = row.col("resource_seq")?;
+        if !flying.contains(&resource) {
+            work.push((resource, row.col("instance_seq")?, Lane::from_number(row.col("lane")?)));
+        }
+    }
+    let next_due = if rows.is_empty() {
+        let row = reader
+            .one(
+                "SELECT MIN(due_at) AS due FROM work WHERE driver_key = $1 AND state IN ('todo','waiting','needs') AND due_at > $2",
+                vals![key.as_str(), now],
+            )
+            .await?;
+        row.map_or(Ok(None), |row| row.col::<Option<i64>>("due"))?.and_then(|due| Timestamp::from_microsecond(due).ok())
+    } else {
+        None
+    };
+    Ok(Due { work, next_due })
+}
+
+/// One run, from claim to end.
+async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64) {
+    let Some(held) = *shared.epoch.borrow() else { return };
+    let started = shared.clock.now();
+    let begin = Begin { instance: instance.clone(), resource, epoch: held.epoch };
+    let mut after = shared.store.write(Priority::Driver, begin).await;
+    let mut steps = 0;
+    loop {
+        match after {
+            Ok(After::Next(job)) => {
+                steps += 1;
+                let (done, calls) = send(shared, &instance, &job, held.epoch).await;
+                let settle = Settle { instance: instance.clone(), job: *job, done: Some(done), calls, epoch: held.epoch, steps };
+                after = shared.store.write(Priority::Driver, settle).await;
+            }
+            Ok(After::Over { rev, settlement }) => {
+                let gauge = shared.gauge(&instance.driver_key);
+                gauge.took(Duration::try_from(shared.clock.now().duration_since(started)).unwrap_or(Duration::ZERO));
+                if settlement != Settlement::Done {
+                    tracing::info!(instance = %instance.id, resource, rev, outcome = ?Outcome(&settlement), "work put down");
+                }
+                shared.waiters.tell(resource, rev, &settlement);
+                return;
+            }
+            Ok(After::Lost) => return,
+            Err(error) => {
+                // What was sent stands in the attempt row; the claim is freed by the next holder of
+                // the lease or here, as unknown.
+                tracing::error!(%error, instance = %instance.id, resource, "a settlement could not be stored");
+                shared.waiters.tell(resource, i64::MAX, &Settlement::Later);
+                free_claim(shared, resource, held.epoch).await;
+                return;
+            }
+        }
+    }
+}
+
+/// A settlement without the words that may name a person.
+struct Outcome<'a>(&'a Settlement);
+
+impl std::fmt::Debug for Outcome<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Settlement::Done => f.write_str("done"),
+            Settlement::Later => f.write_str("later"),
+            Settlement::Refused { kind, .. } => write!(f, "refused {kind:?}"),
+        }
+    }
+}
+
+async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
+    struct Free(i64, i64);
+
+    #[async_trait::async_trait]
+    impl crate::store::Unit for Free {
+        type Out = ();
+        type Err = StoreError;
+
+        async fn run(&mut self, tx: &crate::store::Tx<'_>) -> Result<(), StoreError> {
+            let freed = tx
+                .conn
+                .run(
+                    "UPDATE work SET state = 'todo', due_at = $3, claim_rev = NULL, claim_epoch = NULL WHERE resource_seq = $1 AND claim_epoch = $2 AND state = 'running'",
+                    vals![self.0, self.1, tx.now + 1_000_000],
+                )
+                .await?;
+            if freed > 0 {
+                tx.conn
+                    .run("UPDATE attempt SET state = 'unknown', ended_at = $2 WHERE resource_seq = $1 AND state = 'sending'", vals![self.0, tx.now])
+                    .await?;
+            }
+            Ok(())
+        }
+    }
+
+    while shared.store.write(Priority::Driver, Free(resource, epoch)).await.is_err() {
+        // The store is away; the claim must not outlive its return. The lease ends this loop.
+        if shared.epoch.borrow().is_none_or(|held| held.epoch != epoch) {
+            return;
+        }
+        shared.clock.sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Sends one step.
+async fn send(shared: &Shared, instance: &Instance, job: &Job, epoch: i64) -> (Done, serde_json::Value) {
+    let record = Arc::new(Recorder::default());
+    let lane = job.subject.lane;
+    let wire = match shared.wire(instance, lane, &record).await {
+        Ok(Some(wire)) if leased(shared, epoch) => wire,
+        _ => {
+            let fault = Fault::new(FaultKind::NotSent, "The gateway could not send this now; it tries again.").context("no wire or no lease");
+            return (undone(job, fault), serde_json::Value::Null);
+        }
+    };
+    let Ok(connector) = &instance.connector else {
+        return (undone(job, Fault::new(FaultKind::NotSent, "The connector of this instance cannot be used.")), serde_json::Value::Null);
+    };
+    let cx = Cx::new(wire.as_ref(), shared.clock.now());
+    let done = match &job.step {
+        Step::Person(call) => Done::Person(call.send(connector.as_ref(), &cx).await),
+        Step::Group(call) => Done::Group(call.send(connector.as_ref(), &cx).await),
+    };
+    let fault = match &done {
+        Done::Person(Err(fault)) => Some(fault.clone()),
+        Done::Person(Ok(_)) => None,
+        Done::Group(done) => done.fault(),
+    };
+    if let Some(fault) = fault
+        && fault.kind == FaultKind::RateLimited
+        && let Ok(Some(budget)) = shared.budget(instance).await
+    {
+        let until = match fault.retry {
+            Retry::NotBefore(at) => at,
+            _ => shared.clock.now().checked_add(DEFAULT_REST).unwrap_or(Timestamp::MAX),
+        };
+        budget.push_back(until);
+    }
+    if let Err(error) = shared.keep_rows(instance).await {
+        tracing::warn!(%error, "the fill of long windows could not be stored");
+    }
+    let (calls, left_out) = record.take();
+    (done, serde_json::json!({"calls": calls, "left_out": left_out}))
+}
+
+/// Whether the lease lasts longer than a call may take (DECISIONS 19).
+fn leased(shared: &Shared, epoch: i64) -> bool {
+    shared.epoch.borrow().is_some_and(|held| held.epoch == epoch && (!shared.store.is_shared() || held.until - shared.clock.micros() > MARGIN))
+}
+
+fn undone(job: &Job, fault: Fault) -> Done {
+    match &job.step {
+        Step::Person(_) => Done::Person(Err(fault)),
+        Step::Group(call) => Done::Group(call.undone(fault)),
+    }
+}

@@ -1,0 +1,428 @@
+//! What runs read and write.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use connector_sdk::{Account, AccountRef, AccountStatus, Cx, Fault, Groups, RemoteGroup, RemoteId};
+use engine::Lane;
+use engine::policy::AdoptGroups;
+use scim::fold::fold_name;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::driver::{AccountRow, Shared, gone, linked, observe};
+use crate::service::accept::{index, tally, upsert_work};
+use crate::service::types::Instance;
+use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
+
+/// One page of accounts or invitations. Answers how many became rows.
+pub(super) struct SweepAccounts {
+    pub(super) instance: Arc<Instance>,
+    pub(super) run: i64,
+    pub(super) accounts: Vec<Account>,
+    /// When the listing began: what was linked after that is newer than the listing.
+    pub(super) started: i64,
+}
+
+#[async_trait]
+impl Unit for SweepAccounts {
+    type Out = u64;
+    type Err = StoreError;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<u64, StoreError> {
+        let mut imported = 0;
+        for account in &self.accounts {
+            if self.touched_since(tx, account).await? {
+                continue;
+            }
+            let row = observe(tx, &self.instance, account, None, Some(self.run)).await?;
+            let tied = tx.conn.one("SELECT resource_seq FROM link WHERE account_seq = $1 AND state = 'live'", vals![row.seq]).await?;
+            if let Some(tied) = tied {
+                self.refresh(tx, tied.col("resource_seq")?, account).await?;
+                continue;
+            }
+            if account.protected {
+                continue;
+            }
+            imported += u64::from(self.import(tx, account, &row).await?);
+        }
+        Ok(imported)
+    }
+}
+
+impl SweepAccounts {
+    /// Whether the driver changed the account after the listing began; the listing is older then.
+    async fn touched_since(&self, tx: &Tx<'_>, account: &Account) -> Result<bool, StoreError> {
+        let Some(remote) = &account.remote_id else { return Ok(false) };
+        let row = tx
+            .conn
+            .one(
+                "SELECT 1 AS one FROM account WHERE instance_seq = $1 AND kind = 'User' AND remote_id = $2 AND seen_at > $3 AND (seen_run IS NULL OR seen_run <> $4)",
+                vals![self.instance.seq, remote.as_str(), self.started, self.run],
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// A row that nobody manages follows the target; a managed one is never overwritten (DECISIONS 1).
+    async fn refresh(&self, tx: &Tx<'_>, resource: i64, account: &Account) -> Result<(), StoreError> {
+        let row = tx.conn.one("SELECT managed, deleted_at, doc FROM resource WHERE seq = $1", vals![resource]).await?;
+        let Some(row) = row else { return Ok(()) };
+        if row.col::<i16>("managed")? == 1 || row.col::<Option<i64>>("deleted_at")?.is_some() {
+            return Ok(());
+        }
+        let document = Value::Object(document(account));
+        if row.col::<String>("doc")? != document.to_string() {
+            let name = document["userName"].as_str().unwrap_or_default();
+            tx.conn
+                .run(
+                    "UPDATE resource SET name = $2, name_key = $3, doc = $4, active = $5, version = version + 1, modified_at = $6 WHERE seq = $1",
+                    vals![resource, name, fold_name(name), document.to_string(), i16::from(account.status != AccountStatus::Suspended), tx.now],
+                )
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn import(&self, tx: &Tx<'_>, account: &Account, row: &AccountRow) -> Result<bool, StoreError> {
+        let document = document(account);
+        let Some(name) = document.get("userName").and_then(Value::as_str).map(str::to_owned) else { return Ok(false) };
+        let name_key = fold_name(&name);
+        let managed = tx
+            .conn
+            .one(
+                "SELECT r.seq, r.rev FROM resource r WHERE r.instance_seq = $1 AND r.kind = 'User' AND r.name_key = $2 AND r.deleted_at IS NULL AND r.managed = 1",
+                vals![self.instance.seq, name_key.as_str()],
+            )
+            .await?;
+        if let Some(managed) = managed {
+            // Somebody of that name is wanted and not tied to anything: the driver finds out whether
+            // this account is theirs, under the policy.
+            let resource: i64 = managed.col("seq")?;
+            if linked(tx, resource).await?.is_none() {
+                upsert_work(tx, &self.instance, resource, Lane::Reconcile, managed.col("rev")?, None).await?;
+            }
+            return Ok(false);
+        }
+        let seq = tx.seq()?;
+        let listed = self.instance.policy.list_unmanaged;
+        tx.conn
+            .run(
+                "INSERT INTO resource (seq, instance_seq, kind, id, name, name_key, name_slot, external_id, active, doc, managed, listed, version, rev, settled_rev, \
+                 created_at, modified_at, deleted_at, merged_into, look_at) VALUES ($1,$2,'User',$3,$4,$5,$1,NULL,$6,$7,0,$8,1,0,0,$9,$9,NULL,NULL,NULL)",
+                vals![
+                    seq,
+                    self.instance.seq,
+                    Uuid::new_v4().to_string(),
+                    name,
+                    name_key,
+                    i16::from(account.status != AccountStatus::Suspended),
+                    Value::Object(document.clone()).to_string(),
+                    i16::from(listed),
+                    tx.now
+                ],
+            )
+            .await?;
+        index(tx, self.instance.seq, seq, &document).await?;
+        if listed {
+            tally(tx, self.instance.seq, "User", seq, 1).await?;
+        }
+        tx.conn
+            .run(
+                "INSERT INTO link (seq, resource_seq, account_seq, state, evidence, opened_at, closed_at) VALUES ($1,$2,$3,'live','import',$4,NULL)",
+                vals![tx.seq()?, seq, row.seq, tx.now],
+            )
+            .await?;
+        Ok(true)
+    }
+}
+
+/// The document of an imported account: its userName is its e-mail where the target tells it, else
+/// its login.
+fn document(account: &Account) -> Map<String, Value> {
+    let mut document = Map::new();
+    if let Some(name) = account.email.as_ref().or(account.login.as_ref()) {
+        document.insert("userName".to_owned(), json!(name));
+    }
+    if let Some(name) = &account.display_name {
+        document.insert("displayName".to_owned(), json!(name));
+    }
+    if let Some(email) = &account.email {
+        document.insert("emails".to_owned(), json!([{"value": email, "type": "work", "primary": true}]));
+    }
+    document.insert("active".to_owned(), json!(account.status != AccountStatus::Suspended));
+    document
+}
+
+/// One page of groups. They become rows only where the policy lets them be adopted: a pushed
+/// "Owners" must not inherit that team's rights (DECISIONS 7).
+pub(super) struct SweepGroups {
+    pub(super) instance: Arc<Instance>,
+    pub(super) run: i64,
+    pub(super) groups: Vec<RemoteGroup>,
+}
+
+#[async_trait]
+impl Unit for SweepGroups {
+    type Out = u64;
+    type Err = StoreError;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<u64, StoreError> {
+        let mut imported = 0;
+        for group in &self.groups {
+            let known = tx
+                .conn
+                .one(
+                    "SELECT a.seq, a.doc, (SELECT COUNT(*) FROM link l WHERE l.account_seq = a.seq AND l.state = 'live') AS links FROM account a \
+                     WHERE a.instance_seq = $1 AND a.kind = 'Group' AND a.remote_id = $2 AND a.status <> 'gone'",
+                    vals![self.instance.seq, group.id.as_str()],
+                )
+                .await?;
+            let account = match &known {
+                Some(row) => {
+                    let mut doc: Value = serde_json::from_str(&row.col::<String>("doc")?).unwrap_or_default();
+                    doc["name"] = json!(group.name);
+                    doc["slug"] = json!(group.slug);
+                    let account: i64 = row.col("seq")?;
+                    tx.conn
+                        .run("UPDATE account SET doc = $2, seen_run = $3, seen_at = $4 WHERE seq = $1", vals![account, doc.to_string(), self.run, tx.now])
+                        .await?;
+                    if row.col::<i64>("links")? > 0 {
+                        continue;
+                    }
+                    account
+                }
+                None => {
+                    let account = tx.seq()?;
+                    tx.conn
+                        .run(
+                            "INSERT INTO account (seq, instance_seq, kind, remote_id, invite_id, login_key, email_key, status, protected, ours, doc, expires_at, invites, seen_run, seen_at) \
+                             VALUES ($1,$2,'Group',$3,NULL,NULL,NULL,'active',$4,0,$5,NULL,0,$6,$7)",
+                            vals![
+                                account,
+                                self.instance.seq,
+                                group.id.as_str(),
+                                i16::from(group.protected),
+                                json!({"name": group.name, "slug": group.slug}).to_string(),
+                                self.run,
+                                tx.now
+                            ],
+                        )
+                        .await?;
+                    account
+                }
+            };
+            if self.instance.policy.adopt_groups == AdoptGroups::ByName && !group.protected {
+                imported += u64::from(self.import(tx, group, account).await?);
+            }
+        }
+        Ok(imported)
+    }
+}
+
+impl SweepGroups {
+    async fn import(&self, tx: &Tx<'_>, group: &RemoteGroup, account: i64) -> Result<bool, StoreError> {
+        let name_key = fold_name(&group.name);
+        let taken = tx
+            .conn
+            .one(
+                "SELECT seq FROM resource WHERE instance_seq = $1 AND kind = 'Group' AND name_key = $2 AND deleted_at IS NULL LIMIT 1",
+                vals![self.instance.seq, name_key.as_str()],
+            )
+            .await?;
+        if taken.is_some() {
+            return Ok(false);
+        }
+        let seq = tx.seq()?;
+        let listed = self.instance.policy.list_unmanaged;
+        tx.conn
+            .run(
+                "INSERT INTO resource (seq, instance_seq, kind, id, name, name_key, name_slot, external_id, active, doc, managed, listed, version, rev, settled_rev, \
+                 created_at, modified_at, deleted_at, merged_into, look_at) VALUES ($1,$2,'Group',$3,$4,$5,$1,NULL,1,$6,0,$7,1,0,0,$8,$8,NULL,NULL,NULL)",
+                vals![
+                    seq,
+                    self.instance.seq,
+                    Uuid::new_v4().to_string(),
+                    group.name.as_str(),
+                    name_key,
+                    json!({"displayName": group.name}).to_string(),
+                    i16::from(listed),
+                    tx.now
+                ],
+            )
+            .await?;
+        if listed {
+            tally(tx, self.instance.seq, "Group", seq, 1).await?;
+        }
+        tx.conn
+            .run(
+                "INSERT INTO link (seq, resource_seq, account_seq, state, evidence, opened_at, closed_at) VALUES ($1,$2,$3,'live','import',$4,NULL)",
+                vals![tx.seq()?, seq, account, tx.now],
+            )
+            .await?;
+        Ok(true)
+    }
+}
+
+/// Accounts that were known before a run and that it did not see.
+pub(super) async fn unseen(shared: &Shared, instance: &Instance, run: i64, started: i64) -> Result<Vec<AccountRow>, StoreError> {
+    let rows = shared
+        .store
+        .reader()
+        .all(
+            &format!(
+                "SELECT {} FROM account a WHERE a.instance_seq = $1 AND a.kind = 'User' AND a.status IN ('active','suspended') \
+                 AND (a.seen_run IS NULL OR a.seen_run <> $2) AND (a.seen_at IS NULL OR a.seen_at < $3)",
+                AccountRow::COLUMNS
+            ),
+            vals![instance.seq, run, started],
+        )
+        .await?;
+    rows.iter().map(AccountRow::read).collect()
+}
+
+/// An account that is not at the target any more. A row that nobody managed goes with it; a managed
+/// one stays, without a link, and is reported: giving access back is for the identity provider or an
+/// admin to ask (DECISIONS 23).
+pub(super) struct Vanished {
+    pub(super) account: i64,
+}
+
+#[async_trait]
+impl Unit for Vanished {
+    type Out = ();
+    type Err = StoreError;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        let holder = tx
+            .conn
+            .one(
+                "SELECT r.seq, r.managed, r.listed, r.deleted_at, r.instance_seq FROM link l JOIN resource r ON r.seq = l.resource_seq WHERE l.account_seq = $1 AND l.state = 'live'",
+                vals![self.account],
+            )
+            .await?;
+        match holder {
+            Some(row) => {
+                let resource: i64 = row.col("seq")?;
+                gone(tx, resource, self.account).await?;
+                if row.col::<i16>("managed")? == 0 && row.col::<Option<i64>>("deleted_at")?.is_none() {
+                    tx.conn.run("UPDATE resource SET deleted_at = $2 WHERE seq = $1", vals![resource, tx.now]).await?;
+                    tx.conn.run("DELETE FROM attr WHERE resource_seq = $1", vals![resource]).await?;
+                    if row.col::<i16>("listed")? == 1 {
+                        tally(tx, row.col("instance_seq")?, "User", resource, -1).await?;
+                    }
+                }
+            }
+            None => {
+                tx.conn.run("UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1", vals![self.account, tx.now]).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Linked groups that are marked for a look.
+pub(super) async fn marked_groups(shared: &Shared, instance: &Instance) -> Result<Vec<(i64, String)>, StoreError> {
+    let rows = shared
+        .store
+        .reader()
+        .all(
+            "SELECT r.seq, a.remote_id FROM resource r JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' JOIN account a ON a.seq = l.account_seq \
+             WHERE r.instance_seq = $1 AND r.kind = 'Group' AND r.deleted_at IS NULL AND r.managed = 1 AND r.look_at IS NOT NULL AND a.remote_id IS NOT NULL",
+            vals![instance.seq],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.col("seq")?, row.col("remote_id")?))).collect()
+}
+
+/// The ids of a group's members; none if the listing was not complete.
+pub(super) async fn present_members(groups: &dyn Groups, cx: &Cx<'_>, id: &RemoteId) -> Result<Option<HashSet<String>>, Fault> {
+    let mut present = HashSet::new();
+    let mut page = None;
+    for _ in 0..super::MOST_PAGES {
+        let got = groups.members(cx, id, page.as_ref()).await?;
+        if !got.complete {
+            return Ok(None);
+        }
+        present.extend(got.items.iter().filter_map(|member| match &member.account {
+            AccountRef::Account { id, .. } => Some(id.as_str().to_owned()),
+            AccountRef::Invite { id, .. } => Some(id.as_str().to_owned()),
+        }));
+        match got.next {
+            Some(next) => page = Some(next),
+            None => return Ok(Some(present)),
+        }
+    }
+    Ok(None)
+}
+
+/// A marked group's members were read: what is wanted, was there, and is not any more is to do.
+pub(super) struct Marked {
+    pub(super) instance: Arc<Instance>,
+    pub(super) resource: i64,
+    pub(super) present: HashSet<String>,
+}
+
+#[async_trait]
+impl Unit for Marked {
+    type Out = ();
+    type Err = StoreError;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        let rows = tx
+            .conn
+            .all(
+                "SELECT m.user_seq, a.remote_id FROM member m JOIN link l ON l.resource_seq = m.user_seq AND l.state = 'live' JOIN account a ON a.seq = l.account_seq \
+                 WHERE m.group_seq = $1 AND m.want = 1 AND m.state = 'settled' AND a.remote_id IS NOT NULL AND a.status <> 'invited'",
+                vals![self.resource],
+            )
+            .await?;
+        let mut found = false;
+        for row in &rows {
+            if !self.present.contains(&row.col::<String>("remote_id")?) {
+                found = true;
+                tx.conn
+                    .run(
+                        "UPDATE member SET have = 0, state = 'todo', op_seq = NULL WHERE group_seq = $1 AND user_seq = $2",
+                        vals![self.resource, row.col::<i64>("user_seq")?],
+                    )
+                    .await?;
+            }
+        }
+        if found {
+            let rev = tx.conn.one("SELECT rev FROM resource WHERE seq = $1", vals![self.resource]).await?.map_or(Ok(0), |row| row.col::<i64>("rev"))?;
+            upsert_work(tx, &self.instance, self.resource, Lane::Grant, rev, None).await?;
+        }
+        Ok(())
+    }
+}
+
+/// People that are marked get work, so that the plan sees what the listing just showed; then the
+/// marks are taken off.
+pub(super) async fn clear_marks(shared: &Shared, instance: &Arc<Instance>) -> Result<(), StoreError> {
+    struct Clear(Arc<Instance>);
+
+    #[async_trait]
+    impl Unit for Clear {
+        type Out = ();
+        type Err = StoreError;
+
+        async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+            let rows = tx
+                .conn
+                .all(
+                    "SELECT seq, rev FROM resource WHERE instance_seq = $1 AND look_at IS NOT NULL AND deleted_at IS NULL AND managed = 1 AND kind = 'User'",
+                    vals![self.0.seq],
+                )
+                .await?;
+            for row in &rows {
+                upsert_work(tx, &self.0, row.col("seq")?, Lane::Reconcile, row.col("rev")?, None).await?;
+            }
+            tx.conn.run("UPDATE resource SET look_at = NULL WHERE instance_seq = $1 AND look_at IS NOT NULL", vals![self.0.seq]).await?;
+            Ok(())
+        }
+    }
+
+    shared.store.write(Priority::Background, Clear(instance.clone())).await
+}

@@ -1,0 +1,313 @@
+//! PUT and PATCH. Both read the row, work out what it shall be with the pure protocol crate, and
+//! write only the difference. The first write to an account that nobody manages adopts it
+//! (DECISIONS 2).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::Lane;
+use engine::policy::Adopt;
+use scim::fold::{fold_name, fold_text};
+use scim::patch::{Base, Changed, NetEdit, PatchRequest, diff, fold_edits};
+use scim::{Document, Quirks, ScimError};
+use serde_json::{Value, json};
+
+use super::members::{Edited, edit_members};
+use super::record::{Record, changes_of, index, is_protected, tally, unindex, upsert_work};
+use super::{Accepted, is_active, name_attribute, taken, text};
+use crate::service::directory::{COLUMNS, stored};
+use crate::service::types::{Caller, Failure, Instance, Precondition, Stored};
+use crate::store::{Rows, Sql, StoreError, Tx, Unit};
+
+/// How long after a look at the target another is not worth it, in microseconds (DECISIONS 12).
+const LOOK_AGAIN: i64 = 10 * 60 * 1_000_000;
+
+/// What the client sent.
+#[derive(Clone)]
+pub(in crate::service) enum Body {
+    /// A whole resource.
+    Replace(Value),
+    /// Operations.
+    Patch(PatchRequest),
+}
+
+/// Changes a resource.
+pub(in crate::service) struct Change {
+    pub(in crate::service) instance: Arc<Instance>,
+    pub(in crate::service) caller: Caller,
+    pub(in crate::service) kind: String,
+    pub(in crate::service) id: String,
+    pub(in crate::service) body: Body,
+    pub(in crate::service) condition: Precondition,
+    pub(in crate::service) quirks: Quirks,
+}
+
+#[async_trait]
+impl Unit for Change {
+    type Out = Accepted;
+    type Err = Failure;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<Accepted, Failure> {
+        let before = find(tx, &self.instance, &self.kind, &self.id).await?;
+        if !self.condition.holds(before.version) {
+            return Err(ScimError::precondition_failed(format!("{} {} has changed since you read it. Read it again.", self.kind, self.id)).into());
+        }
+        let mut quirks = self.quirks.clone();
+        let (document, changed, edit) = self.work_out(&before, &mut quirks)?;
+        let adopts = !before.managed;
+        if adopts {
+            self.may_adopt(tx, &before).await?;
+        }
+        let name = text(&document, name_attribute(&self.kind)).unwrap_or(&before.name).to_owned();
+        let name_key = fold_name(&name);
+        if (adopts || name_key != fold_name(&before.name)) && self.is_taken(tx, &before, &name_key).await? {
+            return Err(taken(&self.kind, &name).into());
+        }
+        let active = is_active(&document);
+        if before.active && !active && is_protected(tx, &self.instance, before.seq, &before.name).await? {
+            return Err(protected(&before.name).into());
+        }
+
+        // The operation's number is needed by the member rows; nothing is written if nothing changes.
+        let mut after = before.clone();
+        after.rev += 1;
+        let operation = if changed.is_empty() && !adopts && edit.is_empty() {
+            None
+        } else {
+            Some(
+                Record {
+                    instance: &self.instance,
+                    resource_seq: before.seq,
+                    caller: &self.caller,
+                    verb: if adopts { "adopt" } else { self.verb() },
+                    rev: after.rev,
+                    changes: changes_of(&changed).into(),
+                    quirks: quirks.applied().map(scim::Quirk::name).collect(),
+                    items: 1,
+                }
+                .write(tx)
+                .await?,
+            )
+        };
+        let edited = match operation {
+            Some(operation) => edit_members(tx, &self.instance, before.seq, operation, edit).await?,
+            None => Edited::default(),
+        };
+        if changed.is_empty() && !adopts && edited.changed == 0 {
+            if let Some(operation) = operation {
+                tx.conn.run("DELETE FROM operation WHERE seq = $1", vals![operation]).await?;
+            }
+            self.mark_for_a_look(tx, &before).await?;
+            return Ok(Accepted { stored: before, operation: None, items: 0, lane: Lane::Grant, before: None, quirks });
+        }
+        after.doc = document;
+        after.name = name;
+        after.active = active;
+        after.managed = true;
+        after.version += 1;
+        after.modified_at = tx.now.max(before.modified_at + 1);
+        self.store(tx, &before, &after, &name_key, adopts).await?;
+
+        // One item for the resource itself, settled with its revision, and one per membership.
+        let items = 1 + edited.todo;
+        if let Some(operation) = operation {
+            self.complete_record(tx, operation, &changed, edited, items).await?;
+        }
+        let lane = lane_of(&before, &after, edited);
+        if self.kind == "User" && before.active != active {
+            wake_groups(tx, &self.instance, before.seq, active).await?;
+        }
+        upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
+        Ok(Accepted { stored: after, operation, items, lane, before: Some(before), quirks })
+    }
+}
+
+impl Change {
+    fn verb(&self) -> &'static str {
+        match self.body {
+            Body::Replace(_) => "replace",
+            Body::Patch(_) => "patch",
+        }
+    }
+
+    fn work_out(&self, before: &Stored, quirks: &mut Quirks) -> Result<(Document, Vec<Changed>, NetEdit), Failure> {
+        let rt = self
+            .instance
+            .registry
+            .resource_type(&self.kind)
+            .ok_or_else(|| StoreError::damaged(format!("resource type {}", self.kind)))?;
+        Ok(match &self.body {
+            Body::Replace(body) => {
+                let parsed = scim::resource::replace(rt, &before.doc, body.clone(), quirks)?;
+                let changed = diff(&before.doc, &parsed.document);
+                let edit = match parsed.relation {
+                    Some(members) => NetEdit { base: Base::Clear, want: members.into_iter().map(|member| (member.value, true)).collect(), matching: Vec::new() },
+                    None => NetEdit { base: Base::Keep, want: Default::default(), matching: Vec::new() },
+                };
+                (parsed.document, changed, edit)
+            }
+            Body::Patch(request) => {
+                let patched = scim::patch::apply(rt, &before.doc, request, quirks)?;
+                let edit = fold_edits(&patched.edits);
+                (patched.document, patched.changed, edit)
+            }
+        })
+    }
+
+    async fn may_adopt(&self, tx: &Tx<'_>, before: &Stored) -> Result<(), Failure> {
+        let refuse = |why: &str| Failure::Scim(ScimError::uniqueness(format!("\"{}\" exists at the target and is not managed through this gateway: {why}", before.name)));
+        match self.instance.policy.adopt {
+            Adopt::Never => Err(refuse("the policy of this instance is to adopt no existing accounts.")),
+            Adopt::ByUserName => Ok(()),
+            Adopt::ByVerifiedEmail => {
+                let row = tx
+                    .conn
+                    .one(
+                        "SELECT a.doc FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live'",
+                        vals![before.seq],
+                    )
+                    .await?;
+                let account: Value = match row {
+                    Some(row) => serde_json::from_str(&row.col::<String>("doc")?).unwrap_or_default(),
+                    None => Value::Null,
+                };
+                let verified = account["email_verified"].as_bool() == Some(true)
+                    && account["email"].as_str().is_some_and(|email| fold_text(email) == fold_text(&before.name));
+                if verified { Ok(()) } else { Err(refuse("its address is not known to be verified, which the policy of this instance asks for.")) }
+            }
+        }
+    }
+
+    async fn is_taken(&self, tx: &Tx<'_>, before: &Stored, name_key: &str) -> Result<bool, StoreError> {
+        let row = tx
+            .conn
+            .one(
+                "SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND name_key = $3 AND deleted_at IS NULL AND managed = 1 AND seq <> $4 LIMIT 1",
+                vals![self.instance.seq, self.kind.as_str(), name_key, before.seq],
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Repeating what is already wanted changes nothing, but is how admins ask for a look: the next
+    /// reconcile looks at this resource first (DECISIONS 12).
+    async fn mark_for_a_look(&self, tx: &Tx<'_>, before: &Stored) -> Result<(), StoreError> {
+        tx.conn
+            .run(
+                "UPDATE resource SET look_at = $2 WHERE seq = $1 AND (look_at IS NULL OR look_at < $3)",
+                vals![before.seq, tx.now, tx.now - LOOK_AGAIN],
+            )
+            .await?;
+        Ok(())
+    }
+
+    async fn store(&self, tx: &Tx<'_>, before: &Stored, after: &Stored, name_key: &str, adopts: bool) -> Result<(), Failure> {
+        let document = serde_json::to_string(&after.doc).map_err(|error| StoreError::Other(error.to_string()))?;
+        let listed = if adopts {
+            tx.conn
+                .one("SELECT listed FROM resource WHERE seq = $1", vals![before.seq])
+                .await?
+                .map_or(Ok(1), |row| row.col::<i16>("listed"))?
+        } else {
+            1
+        };
+        tx.conn
+            .run(
+                "UPDATE resource SET name = $2, name_key = $3, name_slot = 0, external_id = $4, active = $5, doc = $6, managed = 1, listed = 1, \
+                 version = $7, rev = $8, modified_at = $9 WHERE seq = $1",
+                vals![
+                    before.seq,
+                    after.name.as_str(),
+                    name_key,
+                    text(&after.doc, "externalId").map(str::to_owned),
+                    i16::from(after.active),
+                    document,
+                    after.version,
+                    after.rev,
+                    after.modified_at
+                ],
+            )
+            .await
+            .map_err(|error| match error {
+                StoreError::Unique(_) => Failure::Scim(taken(&self.kind, &after.name)),
+                other => Failure::Store(other),
+            })?;
+        if listed == 0 {
+            tally(tx, self.instance.seq, &self.kind, before.seq, 1).await?;
+        }
+        if before.doc.get("emails") != after.doc.get("emails") {
+            unindex(tx, before.seq).await?;
+            index(tx, self.instance.seq, before.seq, &after.doc).await?;
+        }
+        Ok(())
+    }
+
+    async fn complete_record(&self, tx: &Tx<'_>, operation: i64, changed: &[Changed], edited: Edited, items: i64) -> Result<(), StoreError> {
+        let mut changes = changes_of(changed);
+        if edited.changed > 0 {
+            changes.push(json!({"path": "members", "changed": edited.changed}));
+        }
+        let (state, closed) = if items == 0 { ("applied", Some(tx.now)) } else { ("open", None) };
+        tx.conn
+            .run(
+                "UPDATE operation SET changes = $2, items = $3, open_items = $3, state = $4, closed_at = $5 WHERE seq = $1",
+                vals![operation, Value::from(changes).to_string(), items, state, closed],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+/// A live row, locked.
+pub(super) async fn find(tx: &Tx<'_>, instance: &Instance, kind: &str, id: &str) -> Result<Stored, Failure> {
+    let row = tx
+        .conn
+        .one(
+            &format!(
+                "SELECT {COLUMNS} FROM resource r WHERE r.id = $1 AND r.instance_seq = $2 AND r.kind = $3 AND r.deleted_at IS NULL{}",
+                tx.conn.for_update()
+            ),
+            vals![id, instance.seq, kind],
+        )
+        .await?;
+    let item = row.as_ref().map(stored).transpose()?;
+    match item {
+        Some(item) if item.managed || instance.policy.adopt != Adopt::Never => Ok(item),
+        Some(item) => Err(ScimError::uniqueness(format!("\"{}\" exists at the target, and the policy of this instance is to adopt no existing accounts.", item.name)).into()),
+        None => Err(ScimError::not_found(format!("There is no {kind} with the id {id}.")).into()),
+    }
+}
+
+/// What a client is told that would take a protected account's access.
+pub(super) fn protected(name: &str) -> ScimError {
+    ScimError::mutability(format!("\"{name}\" is protected and keeps its access: it is the gateway's own account, the target's last owner, or listed as protected."))
+}
+
+fn lane_of(before: &Stored, after: &Stored, edited: Edited) -> Lane {
+    if before.active && !after.active {
+        Lane::Deprovision
+    } else if edited.removes {
+        Lane::Removal
+    } else {
+        Lane::Grant
+    }
+}
+
+/// A person's access changed: rows of theirs that have to follow are made to-do, and the groups get
+/// work. `want` survives deactivation (DECISIONS 20).
+pub(super) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gains: bool) -> Result<(), StoreError> {
+    // On a gain, parked rows may go on; on a loss, rows that the target has must be looked at, for
+    // targets where leaving the organisation does not take the memberships along.
+    let (which, lane) = if gains { ("state = 'parked' AND want = 1", Lane::Grant) } else { ("state = 'settled' AND have IS NOT NULL AND have <> 0", Lane::Removal) };
+    let groups = tx.conn.all(&format!("SELECT group_seq FROM member WHERE user_seq = $1 AND {which}"), vals![user]).await?;
+    if groups.is_empty() {
+        return Ok(());
+    }
+    tx.conn.run(&format!("UPDATE member SET state = 'todo', reason = NULL, op_seq = NULL WHERE user_seq = $1 AND {which}"), vals![user]).await?;
+    for row in &groups {
+        let group: i64 = row.col("group_seq")?;
+        let rev = tx.conn.one("SELECT rev FROM resource WHERE seq = $1", vals![group]).await?.map_or(Ok(0), |row| row.col::<i64>("rev"))?;
+        upsert_work(tx, instance, group, lane, rev, None).await?;
+    }
+    Ok(())
+}

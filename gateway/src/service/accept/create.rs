@@ -1,0 +1,166 @@
+//! POST.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::Lane;
+use scim::fold::fold_name;
+use scim::patch::{Base, NetEdit};
+use scim::resource::Parsed;
+use scim::{Quirks, ScimError};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::members::edit_members;
+use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
+use super::{Accepted, is_active, name_attribute, taken, text};
+use crate::service::types::{Caller, Failure, Instance, Stored};
+use crate::store::{Rows, Sql, StoreError, Tx, Unit};
+
+/// Creates a resource.
+pub(in crate::service) struct Create {
+    pub(in crate::service) instance: Arc<Instance>,
+    pub(in crate::service) caller: Caller,
+    pub(in crate::service) kind: String,
+    pub(in crate::service) parsed: Parsed,
+    pub(in crate::service) quirks: Quirks,
+}
+
+#[async_trait]
+impl Unit for Create {
+    type Out = Accepted;
+    type Err = Failure;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<Accepted, Failure> {
+        let document = &self.parsed.document;
+        let name = text(document, name_attribute(&self.kind))
+            .ok_or_else(|| ScimError::invalid_value(format!("{} is required.", name_attribute(&self.kind))))?
+            .to_owned();
+        let name_key = fold_name(&name);
+        if self.is_taken(tx, &name_key).await? {
+            return Err(taken(&self.kind, &name).into());
+        }
+        let seq = tx.seq()?;
+        let active = is_active(document);
+        let stored = Stored {
+            seq,
+            id: Uuid::new_v4().to_string(),
+            kind: self.kind.clone(),
+            doc: document.clone(),
+            name,
+            active,
+            managed: true,
+            version: 1,
+            rev: 1,
+            created_at: tx.now,
+            modified_at: tx.now,
+        };
+        let text_of_document = serde_json::to_string(document).map_err(|error| StoreError::Other(error.to_string()))?;
+        tx.conn
+            .run(
+                "INSERT INTO resource (seq, instance_seq, kind, id, name, name_key, name_slot, external_id, active, doc, managed, listed, \
+                 version, rev, settled_rev, created_at, modified_at, deleted_at, merged_into, look_at) \
+                 VALUES ($1,$2,$3,$4,$5,$6,0,$7,$8,$9,1,1,1,1,0,$10,$10,NULL,NULL,NULL)",
+                vals![
+                    seq,
+                    self.instance.seq,
+                    self.kind.as_str(),
+                    stored.id.as_str(),
+                    stored.name.as_str(),
+                    name_key.as_str(),
+                    text(document, "externalId").map(str::to_owned),
+                    i16::from(active),
+                    text_of_document,
+                    tx.now
+                ],
+            )
+            .await
+            .map_err(|error| match error {
+                StoreError::Unique(_) => Failure::Scim(taken(&self.kind, &stored.name)),
+                other => Failure::Store(other),
+            })?;
+        index(tx, self.instance.seq, seq, document).await?;
+        tally(tx, self.instance.seq, &self.kind, seq, 1).await?;
+        let after = self.take_over(tx, seq, &name_key).await?;
+
+        let mut changes: Vec<Value> = document.iter().map(|(path, value)| json!({"path": path, "to": value})).collect();
+        let members = self.parsed.relation.clone().unwrap_or_default();
+        if !members.is_empty() {
+            changes.push(json!({"path": "members", "add": members.len()}));
+        }
+        let operation = Record {
+            instance: &self.instance,
+            resource_seq: seq,
+            caller: &self.caller,
+            verb: "create",
+            rev: 1,
+            changes: changes.into(),
+            quirks: self.quirks.applied().map(scim::Quirk::name).collect(),
+            items: 1,
+        }
+        .write(tx)
+        .await?;
+        let edit = NetEdit { base: Base::Keep, want: members.into_iter().map(|member| (member.value, true)).collect(), matching: Vec::new() };
+        let edited = edit_members(tx, &self.instance, seq, operation, edit).await?;
+        if edited.todo > 0 {
+            tx.conn.run("UPDATE operation SET items = items + $2, open_items = open_items + $2 WHERE seq = $1", vals![operation, edited.todo]).await?;
+        }
+        let lane = Lane::Grant;
+        upsert_work(tx, &self.instance, seq, lane, 1, after).await?;
+        Ok(Accepted { stored, operation: Some(operation), items: 1 + edited.todo, lane, before: None, quirks: self.quirks.clone() })
+    }
+}
+
+impl Create {
+    /// Whether a live row has the name. An account that nobody manages yet counts: the client is
+    /// told 409, looks it up and adopts it (DECISIONS 2).
+    async fn is_taken(&self, tx: &Tx<'_>, name_key: &str) -> Result<bool, StoreError> {
+        let row = tx
+            .conn
+            .one(
+                "SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND name_key = $3 AND deleted_at IS NULL LIMIT 1",
+                vals![self.instance.seq, self.kind.as_str(), name_key],
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Delete and create again (DECISIONS 4): a deleted twin's link goes to the new row and its
+    /// unfinished work ends, unless a call of it is in flight; then the new work waits for it, and
+    /// that row is the answer.
+    async fn take_over(&self, tx: &Tx<'_>, new_seq: i64, name_key: &str) -> Result<Option<i64>, StoreError> {
+        let external = text(&self.parsed.document, "externalId").map(str::to_owned);
+        let rows = tx
+            .conn
+            .all(
+                "SELECT r.seq, w.state, (SELECT COUNT(*) FROM attempt a WHERE a.resource_seq = r.seq AND a.state IN ('sending','unknown')) AS flying \
+                 FROM resource r LEFT JOIN work w ON w.resource_seq = r.seq \
+                 WHERE r.instance_seq = $1 AND r.kind = $2 AND r.deleted_at IS NOT NULL AND (r.name_key = $3 OR r.external_id = $4) \
+                 AND (w.resource_seq IS NOT NULL OR EXISTS (SELECT 1 FROM link l WHERE l.resource_seq = r.seq AND l.state = 'live')) \
+                 ORDER BY r.seq DESC",
+                vals![self.instance.seq, self.kind.as_str(), name_key, external],
+            )
+            .await?;
+        let mut after = None;
+        let mut linked = false;
+        for row in &rows {
+            let old: i64 = row.col("seq")?;
+            let state: Option<String> = row.col("state")?;
+            if state.as_deref() == Some("running") || row.col::<i64>("flying")? > 0 {
+                after = after.or(Some(old));
+                continue;
+            }
+            tx.conn.run("DELETE FROM work WHERE resource_seq = $1", vals![old]).await?;
+            let open = tx.conn.all("SELECT seq, open_items FROM operation WHERE resource_seq = $1 AND state = 'open'", vals![old]).await?;
+            for operation in &open {
+                let ends = Ends { superseded: operation.col("open_items")?, ..Ends::default() };
+                close_operation_items(tx, operation.col("seq")?, ends, Some("created again before the deletion reached the target")).await?;
+            }
+            if !linked && after.is_none() {
+                let moved = tx.conn.run("UPDATE link SET resource_seq = $2 WHERE resource_seq = $1 AND state = 'live'", vals![old, new_seq]).await?;
+                linked = moved > 0;
+            }
+        }
+        Ok(after)
+    }
+}

@@ -1,0 +1,93 @@
+//! DELETE: a tombstone now, the account's removal by the driver.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::Lane;
+use scim::{Quirks, ScimError};
+use serde_json::json;
+
+use super::change::{find, protected};
+use super::record::{Record, is_protected, tally, unindex, upsert_work};
+use super::Accepted;
+use crate::service::types::{Caller, Failure, Instance, Precondition};
+use crate::store::{Rows, Sql, StoreError, Tx, Unit};
+
+/// Deletes a resource.
+pub(in crate::service) struct Delete {
+    pub(in crate::service) instance: Arc<Instance>,
+    pub(in crate::service) caller: Caller,
+    pub(in crate::service) kind: String,
+    pub(in crate::service) id: String,
+    pub(in crate::service) condition: Precondition,
+}
+
+#[async_trait]
+impl Unit for Delete {
+    type Out = Accepted;
+    type Err = Failure;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<Accepted, Failure> {
+        let before = find(tx, &self.instance, &self.kind, &self.id).await?;
+        if !self.condition.holds(before.version) {
+            return Err(ScimError::precondition_failed(format!("{} {} has changed since you read it. Read it again.", self.kind, self.id)).into());
+        }
+        if before.managed && self.kind == "User" && is_protected(tx, &self.instance, before.seq, &before.name).await? {
+            return Err(protected(&before.name).into());
+        }
+        let listed = tx.conn.one("SELECT listed FROM resource WHERE seq = $1", vals![before.seq]).await?.map_or(Ok(0), |row| row.col::<i16>("listed"))?;
+        let mut after = before.clone();
+        after.rev += 1;
+        tx.conn
+            .run("UPDATE resource SET deleted_at = $2, rev = $3, modified_at = $2 WHERE seq = $1", vals![before.seq, tx.now, after.rev])
+            .await?;
+        unindex(tx, before.seq).await?;
+        if listed == 1 {
+            tally(tx, self.instance.seq, &self.kind, before.seq, -1).await?;
+        }
+        if self.kind == "User" {
+            self.leave_groups(tx, before.seq).await?;
+        }
+        // An account that nobody manages is hidden, and the target is not touched (DECISIONS 1).
+        let items = i64::from(before.managed);
+        let operation = Record {
+            instance: &self.instance,
+            resource_seq: before.seq,
+            caller: &self.caller,
+            verb: "delete",
+            rev: after.rev,
+            changes: json!([]),
+            quirks: Vec::new(),
+            items,
+        }
+        .write(tx)
+        .await?;
+        let lane = if self.kind == "User" { Lane::Deprovision } else { Lane::Removal };
+        if before.managed {
+            upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
+        }
+        Ok(Accepted { stored: after, operation: Some(operation), items, lane, before: Some(before), quirks: Quirks::default() })
+    }
+}
+
+impl Delete {
+    /// A deleted person disappears from every group (RFC 7643 section 4.2). Rows that the target
+    /// may have stay until it has let go of them; the groups' entity tags change.
+    async fn leave_groups(&self, tx: &Tx<'_>, user: i64) -> Result<(), StoreError> {
+        let groups = tx.conn.all("SELECT m.group_seq, r.rev FROM member m JOIN resource r ON r.seq = m.group_seq WHERE m.user_seq = $1 AND m.want = 1", vals![user]).await?;
+        if groups.is_empty() {
+            return Ok(());
+        }
+        tx.conn
+            .run(
+                "UPDATE resource SET version = version + 1, modified_at = $2 WHERE deleted_at IS NULL AND seq IN (SELECT group_seq FROM member WHERE user_seq = $1 AND want = 1)",
+                vals![user, tx.now],
+            )
+            .await?;
+        tx.conn.run("UPDATE member SET want = 0, state = 'todo', reason = NULL WHERE user_seq = $1", vals![user]).await?;
+        for row in &groups {
+            upsert_work(tx, &self.instance, row.col("group_seq")?, Lane::Removal, row.col("rev")?, None).await?;
+        }
+        Ok(())
+    }
+}

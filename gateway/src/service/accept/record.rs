@@ -1,0 +1,197 @@
+//! The rows that every accepted change writes: operation, work, totals, indexed attributes.
+
+use engine::Lane;
+use scim::Document;
+use scim::fold::fold_text;
+use scim::patch::Changed;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::service::types::{Caller, Instance};
+use crate::store::{Rows, Sql, StoreError, Tx};
+
+/// Totals are spread over so many rows, so that replicas don't queue for one.
+const SHARDS: i64 = 8;
+
+/// An operation about to be recorded.
+pub(crate) struct Record<'a> {
+    /// Whose.
+    pub(crate) instance: &'a Instance,
+    /// The resource.
+    pub(crate) resource_seq: i64,
+    /// Who asked.
+    pub(crate) caller: &'a Caller,
+    /// `create`, `replace`, `patch`, `delete`, `adopt`.
+    pub(crate) verb: &'static str,
+    /// The intent it is.
+    pub(crate) rev: i64,
+    /// What changes, as `[{path, to}]`.
+    pub(crate) changes: Value,
+    /// Leniencies used.
+    pub(crate) quirks: Vec<&'static str>,
+    /// Facts to bring to the target.
+    pub(crate) items: i64,
+}
+
+impl Record<'_> {
+    /// Writes it; its row. One without items is applied at once.
+    pub(crate) async fn write(self, tx: &Tx<'_>) -> Result<i64, StoreError> {
+        let seq = tx.seq()?;
+        let (state, closed) = if self.items == 0 { ("applied", Some(tx.now)) } else { ("open", None) };
+        tx.conn
+            .run(
+                "INSERT INTO operation (seq, id, instance_seq, resource_seq, cause_seq, actor, request_id, verb, rev, changes, quirks, state, \
+                 items, open_items, failed_items, parked_items, superseded_items, reason, at, closed_at) \
+                 VALUES ($1,$2,$3,$4,NULL,$5,$6,$7,$8,$9,$10,$11,$12,$12,0,0,0,NULL,$13,$14)",
+                vals![
+                    seq,
+                    format!("op_{}", Uuid::now_v7().simple()),
+                    self.instance.seq,
+                    self.resource_seq,
+                    self.caller.actor.as_str(),
+                    self.caller.request_id.clone(),
+                    self.verb,
+                    self.rev,
+                    self.changes.to_string(),
+                    json!(self.quirks).to_string(),
+                    state,
+                    self.items,
+                    tx.now,
+                    closed,
+                ],
+            )
+            .await?;
+        Ok(seq)
+    }
+}
+
+/// `[{path, to}]` of attribute changes. Values are kept: the record answers "what was asked"; they
+/// go when the person's data is erased.
+pub(crate) fn changes_of(changed: &[Changed]) -> Vec<Value> {
+    changed.iter().map(|change| json!({"path": change.path, "to": change.after})).collect()
+}
+
+/// How items of an operation ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// At the target.
+    pub(crate) applied: i64,
+    /// Refused.
+    pub(crate) failed: i64,
+    /// Waiting without being open: memberships of people who are not there yet.
+    pub(crate) parked: i64,
+    /// Overwritten by a later change before they were sent.
+    pub(crate) superseded: i64,
+}
+
+/// Takes ended items off an operation and closes it with the last one. An operation that is closed,
+/// or gone, is left alone.
+pub(crate) async fn close_operation_items(tx: &Tx<'_>, operation: i64, ends: Ends, reason: Option<&str>) -> Result<(), StoreError> {
+    let ended = ends.applied + ends.failed + ends.parked + ends.superseded;
+    if ended == 0 {
+        return Ok(());
+    }
+    let left = "(CASE WHEN open_items > $2 THEN open_items - $2 ELSE 0 END)";
+    tx.conn
+        .run(
+            &format!(
+                "UPDATE operation SET open_items = {left}, failed_items = failed_items + $3, parked_items = parked_items + $4, \
+                 superseded_items = superseded_items + $5, reason = COALESCE($6, reason), \
+                 state = CASE WHEN {left} > 0 THEN 'open' WHEN failed_items + $3 > 0 THEN 'failed' \
+                   WHEN superseded_items + $5 >= items THEN 'superseded' ELSE 'applied' END, \
+                 closed_at = CASE WHEN {left} > 0 THEN NULL ELSE $7 END \
+                 WHERE seq = $1 AND state = 'open'"
+            ),
+            vals![operation, ended, ends.failed, ends.parked, ends.superseded, reason.map(str::to_owned), tx.now],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Makes sure that work for a resource is waiting: one row per resource, the best lane kept, one
+/// that runs kept running (it finds the new revision when it ends).
+pub(crate) async fn upsert_work(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    resource_seq: i64,
+    lane: Lane,
+    rev: i64,
+    after: Option<i64>,
+) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "INSERT INTO work (resource_seq, instance_seq, driver_key, lane, rev, state, due_at, need, reason, hold_seq, after_seq, \
+             claim_rev, claim_epoch, tries, since) VALUES ($1,$2,$3,$4,$5,'todo',$6,NULL,NULL,NULL,$7,NULL,NULL,0,$6) \
+             ON CONFLICT (resource_seq) DO UPDATE SET \
+             driver_key = excluded.driver_key, \
+             lane = CASE WHEN excluded.lane < work.lane THEN excluded.lane ELSE work.lane END, \
+             rev = CASE WHEN excluded.rev > work.rev THEN excluded.rev ELSE work.rev END, \
+             state = CASE WHEN work.state IN ('running','held') THEN work.state ELSE 'todo' END, \
+             due_at = CASE WHEN work.state = 'held' THEN work.due_at ELSE excluded.due_at END, \
+             need = CASE WHEN work.state IN ('running','held') THEN work.need ELSE NULL END, \
+             reason = CASE WHEN work.state IN ('running','held') THEN work.reason ELSE NULL END, \
+             after_seq = COALESCE(excluded.after_seq, work.after_seq), tries = 0",
+            vals![resource_seq, instance.seq, instance.driver_key.as_str(), lane.number(), rev, tx.now, after],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Adds to the total that lists show.
+pub(crate) async fn tally(tx: &Tx<'_>, instance_seq: i64, kind: &str, resource_seq: i64, by: i64) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "INSERT INTO tally (instance_seq, kind, shard, n) VALUES ($1,$2,$3,$4) \
+             ON CONFLICT (instance_seq, kind, shard) DO UPDATE SET n = tally.n + excluded.n",
+            vals![instance_seq, kind, i16::try_from(resource_seq % SHARDS).unwrap_or(0), by],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Writes the indexed attributes of a document: the e-mail addresses.
+pub(crate) async fn index(tx: &Tx<'_>, instance_seq: i64, resource_seq: i64, document: &Document) -> Result<(), StoreError> {
+    let mut keys: Vec<String> = document
+        .get("emails")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|email| email.get("value").and_then(Value::as_str))
+        .map(fold_text)
+        .collect();
+    keys.sort();
+    keys.dedup();
+    for key in keys {
+        tx.conn
+            .run(
+                "INSERT INTO attr (instance_seq, path, value_key, resource_seq) VALUES ($1,'emails.value',$2,$3) ON CONFLICT DO NOTHING",
+                vals![instance_seq, key, resource_seq],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes the indexed attributes of a resource away.
+pub(crate) async fn unindex(tx: &Tx<'_>, resource_seq: i64) -> Result<(), StoreError> {
+    tx.conn.run("DELETE FROM attr WHERE resource_seq = $1", vals![resource_seq]).await?;
+    Ok(())
+}
+
+/// Whether the account behind a resource may not lose access: it is the credential's own or the
+/// last owner, as the target says, or the policy lists it.
+pub(crate) async fn is_protected(tx: &Tx<'_>, instance: &Instance, resource_seq: i64, name: &str) -> Result<bool, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT a.protected, a.login_key, a.email_key FROM link l JOIN account a ON a.seq = l.account_seq \
+             WHERE l.resource_seq = $1 AND l.state = 'live'",
+            vals![resource_seq],
+        )
+        .await?;
+    let listed = |candidate: &str| instance.policy.protected.iter().any(|entry| fold_text(entry) == fold_text(candidate));
+    let Some(row) = row else { return Ok(listed(name)) };
+    let login: Option<String> = row.col("login_key")?;
+    let email: Option<String> = row.col("email_key")?;
+    Ok(row.col::<i16>("protected")? == 1 || listed(name) || login.as_deref().is_some_and(listed) || email.as_deref().is_some_and(listed))
+}

@@ -1,0 +1,440 @@
+//! API keys of instances, and the admin token.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use moka::sync::Cache;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::App;
+use super::directory::time;
+use super::records::{AdminError, audit};
+use super::types::Instance;
+use crate::keys::{self, ApiKey, KeyType};
+use crate::secrets::KeyRing;
+use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
+
+/// How long a revocation by another replica may go unseen.
+const FRESH: Duration = Duration::from_secs(5);
+/// How long an unknown key stays unknown: shorter, so that a new one works soon on every replica.
+const ABSENT: Duration = Duration::from_secs(1);
+/// The use of a key is recorded at most so often, in microseconds.
+const TOUCH: i64 = 60_000_000;
+/// The longest time that a rotated key may live on.
+const MAX_OVERLAP: u64 = 30 * 24 * 3600;
+const MAX_NAME: usize = 200;
+const PEPPER: &str = "api key pepper";
+/// The row of `setting` that holds the admin token's hash.
+const ADMIN_TOKEN: &str = "admin_token_hash";
+/// What a wrong key is compared with, so that it costs what a right one does.
+const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// `scim`: everything.
+    Full,
+    /// `scim:read`: reads.
+    Read,
+}
+
+impl Scope {
+    fn of(words: &str) -> Self {
+        if words.split(' ').any(|word| word == "scim") { Self::Full } else { Self::Read }
+    }
+}
+
+/// A key as the store knows it.
+#[derive(Debug)]
+pub struct KnownKey {
+    /// Its public id.
+    pub key_id: String,
+    /// The row of its instance.
+    pub instance_seq: i64,
+    /// What it may do.
+    pub scope: Scope,
+    hash: String,
+    not_after: Option<i64>,
+    touched: AtomicI64,
+}
+
+/// Keys that were looked up lately, and the peppers of their hashes.
+pub struct KeyCache {
+    store: Store,
+    peppers: Vec<[u8; 32]>,
+    known: Cache<String, Arc<KnownKey>>,
+    absent: Cache<String, ()>,
+    admin: OnceLock<String>,
+}
+
+impl KeyCache {
+    /// An empty cache; hashes are made with the ring's first key and checked with all.
+    pub fn new(store: Store, ring: &KeyRing) -> Self {
+        Self {
+            store,
+            peppers: ring.derive_each(PEPPER),
+            known: Cache::builder().max_capacity(100_000).time_to_live(FRESH).build(),
+            absent: Cache::builder().max_capacity(10_000).time_to_live(ABSENT).build(),
+            admin: OnceLock::new(),
+        }
+    }
+
+    /// Forgets a key, so that its revocation holds at once.
+    pub fn forget(&self, key_id: &str) {
+        self.known.invalidate(key_id);
+        self.absent.invalidate(key_id);
+    }
+
+    async fn find(&self, key_id: &str) -> Result<Option<Arc<KnownKey>>, StoreError> {
+        if let Some(known) = self.known.get(key_id) {
+            return Ok(Some(known));
+        }
+        if self.absent.contains_key(key_id) {
+            return Ok(None);
+        }
+        let row = self
+            .store
+            .reader()
+            .one("SELECT key_id, instance_seq, hash, scopes, not_after, last_used_at FROM api_key WHERE key_id = $1", vals![key_id])
+            .await?;
+        let Some(row) = row else {
+            self.absent.insert(key_id.to_owned(), ());
+            return Ok(None);
+        };
+        let known = Arc::new(KnownKey {
+            key_id: row.col("key_id")?,
+            instance_seq: row.col("instance_seq")?,
+            scope: Scope::of(&row.col::<String>("scopes")?),
+            hash: row.col("hash")?,
+            not_after: row.col("not_after")?,
+            touched: AtomicI64::new(row.col::<Option<i64>>("last_used_at")?.unwrap_or(0)),
+        });
+        self.known.insert(known.key_id.clone(), Arc::clone(&known));
+        Ok(Some(known))
+    }
+
+    /// Records the use of a key, coarsely and off the request's path.
+    fn touch(&self, key: &KnownKey, now: i64) {
+        let last = key.touched.load(Ordering::Relaxed);
+        if now - last < TOUCH || key.touched.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        let store = self.store.clone();
+        let unit = Touch { key_id: key.key_id.clone(), at: now };
+        tokio::spawn(async move {
+            if let Err(error) = store.write(Priority::Background, unit).await {
+                tracing::debug!(%error, "the use of a key was not recorded");
+            }
+        });
+    }
+
+    fn hash(&self, text: &str) -> String {
+        keys::hash(self.peppers.first().unwrap_or(&[0; 32]), text)
+    }
+
+    fn matches(&self, presented: &str, hash: &str) -> bool {
+        // No early end: every pepper is tried, so that time says nothing.
+        self.peppers.iter().fold(false, |found, pepper| found | keys::verify(pepper, presented, hash))
+    }
+}
+
+/// What an admin gives to make a key.
+#[derive(Default)]
+pub struct NewKey {
+    /// Its name for people.
+    pub name: Option<String>,
+    /// When it dies, in microseconds.
+    pub expires_at: Option<i64>,
+    /// `scim` (default) or `scim:read`.
+    pub scopes: Option<Vec<String>>,
+}
+
+impl App {
+    /// The key that was presented, if it is one of ours and alive. The checksum goes first, so that
+    /// garbage costs no look into the store.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn verify_key(&self, presented: &str) -> Result<Option<Arc<KnownKey>>, StoreError> {
+        let Some(parsed) = keys::parse(presented).filter(|parsed| parsed.kind == KeyType::Instance) else {
+            return Ok(None);
+        };
+        let known = self.keys.find(&parsed.key_id).await?;
+        let right = self.keys.matches(presented, known.as_ref().map_or(NOBODY, |key| &key.hash));
+        let now = self.clock.micros();
+        let Some(key) = known.filter(|key| right && key.not_after.is_none_or(|end| now < end)) else {
+            return Ok(None);
+        };
+        self.keys.touch(&key, now);
+        Ok(Some(key))
+    }
+
+    /// Makes a key. The answer holds its text, which is shown this once.
+    ///
+    /// # Errors
+    /// Input that cannot be used, naming the field; the store's.
+    pub async fn create_key(&self, actor: &str, instance: &Instance, new: NewKey) -> Result<Value, AdminError> {
+        let name = new.name.unwrap_or_default();
+        if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+            return Err(AdminError::invalid("name", format!("must be at most {MAX_NAME} bytes of text without control characters")));
+        }
+        let scopes = new.scopes.unwrap_or_else(|| vec!["scim".to_owned()]);
+        if scopes.is_empty() || scopes.iter().any(|scope| scope != "scim" && scope != "scim:read") {
+            return Err(AdminError::invalid("scopes", "must hold \"scim\" or \"scim:read\""));
+        }
+        if new.expires_at.is_some_and(|end| end <= self.clock.micros()) {
+            return Err(AdminError::invalid("expires_at", "must be in the future"));
+        }
+        self.mint(actor, instance, "key.create", name, scopes.join(" "), new.expires_at, None).await
+    }
+
+    /// Makes a new key in place of one, which lives on for `overlap_seconds`. A key with an end gets
+    /// a successor that lives as long as it was to live.
+    ///
+    /// # Errors
+    /// No such key; one that is dead already (conflict); the store's.
+    pub async fn rotate_key(&self, actor: &str, instance: &Instance, key_id: &str, overlap_seconds: u64) -> Result<Value, AdminError> {
+        if overlap_seconds > MAX_OVERLAP {
+            return Err(AdminError::invalid("overlap_seconds", format!("must be at most {MAX_OVERLAP}")));
+        }
+        let row = self
+            .store
+            .reader()
+            .one("SELECT name, scopes, created_at, not_after FROM api_key WHERE key_id = $1 AND instance_seq = $2", vals![key_id, instance.seq])
+            .await?
+            .ok_or_else(no_key)?;
+        let now = self.clock.micros();
+        let end: Option<i64> = row.col("not_after")?;
+        if end.is_some_and(|end| end <= now) {
+            return Err(AdminError::Conflict("The key is expired or revoked. Make a new one.".to_owned()));
+        }
+        let lifetime = match end {
+            Some(end) => Some(now + (end - row.col::<i64>("created_at")?)),
+            None => None,
+        };
+        let until = now.saturating_add(i64::try_from(overlap_seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000));
+        let answer = self.mint(actor, instance, "key.rotate", row.col("name")?, row.col("scopes")?, lifetime, Some((key_id.to_owned(), until))).await?;
+        self.keys.forget(key_id);
+        Ok(answer)
+    }
+
+    /// Revokes a key; at once here, within five seconds on other replicas.
+    ///
+    /// # Errors
+    /// No such key; the store's.
+    pub async fn revoke_key(&self, actor: &str, instance: &Instance, key_id: &str) -> Result<(), AdminError> {
+        let unit = Revoke { actor: actor.to_owned(), instance_seq: instance.seq, instance_id: instance.id.clone(), key_id: key_id.to_owned() };
+        self.store.write(Priority::Request, unit).await?;
+        self.keys.forget(key_id);
+        Ok(())
+    }
+
+    /// The keys of an instance behind `after`, by id, without their text.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_keys(&self, instance: &Instance, after: &str, limit: i64) -> Result<Vec<Value>, StoreError> {
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT key_id, name, scopes, created_at, not_after, last_used_at FROM api_key WHERE instance_seq = $1 AND key_id > $2 ORDER BY key_id LIMIT $3",
+                vals![instance.seq, after, limit],
+            )
+            .await?;
+        let now = self.clock.micros();
+        rows.iter()
+            .map(|row| {
+                let end: Option<i64> = row.col("not_after")?;
+                let scopes: String = row.col("scopes")?;
+                Ok(json!({
+                    "id": row.col::<String>("key_id")?,
+                    "name": row.col::<String>("name")?,
+                    "scopes": scopes.split(' ').collect::<Vec<_>>(),
+                    "created_at": time(row.col("created_at")?),
+                    "expires_at": end.map(time),
+                    "last_used_at": row.col::<Option<i64>>("last_used_at")?.map(time),
+                    "active": end.is_none_or(|end| now < end),
+                }))
+            })
+            .collect()
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the columns of one row")]
+    async fn mint(
+        &self,
+        actor: &str,
+        instance: &Instance,
+        act: &'static str,
+        name: String,
+        scopes: String,
+        not_after: Option<i64>,
+        replaces: Option<(String, i64)>,
+    ) -> Result<Value, AdminError> {
+        let key = ApiKey::generate(KeyType::Instance);
+        let unit = Mint {
+            actor: actor.to_owned(),
+            act,
+            instance_seq: instance.seq,
+            instance_id: instance.id.clone(),
+            key_id: key.key_id.clone(),
+            hash: self.keys.hash(key.expose()),
+            name: name.clone(),
+            scopes: scopes.clone(),
+            not_after,
+            replaces,
+        };
+        let created_at = self.store.write(Priority::Request, unit).await?;
+        self.keys.forget(&key.key_id);
+        Ok(json!({
+            "id": key.key_id,
+            "key": key.expose(),
+            "name": name,
+            "scopes": scopes.split(' ').collect::<Vec<_>>(),
+            "created_at": time(created_at),
+            "expires_at": not_after.map(time),
+        }))
+    }
+
+    /// Makes sure that there is an admin token: the configured one, else the one of an earlier
+    /// start, else a new one, whose text is answered this once.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn ensure_admin_token(&self) -> Result<Option<SecretString>, StoreError> {
+        if let Some(chosen) = &self.config.admin_token {
+            let _ = self.keys.admin.set(self.keys.hash(chosen.expose_secret()));
+            return Ok(None);
+        }
+        let key = ApiKey::generate(KeyType::Admin);
+        let mine = self.keys.hash(key.expose());
+        // The first of several replicas wins; the others find its hash.
+        let stored = self.store.write(Priority::Request, KeepAdmin { hash: mine.clone() }).await?;
+        let generated = stored == mine;
+        let _ = self.keys.admin.set(stored);
+        Ok(generated.then_some(key.secret))
+    }
+
+    /// Whether a text is the admin token.
+    pub fn verify_admin(&self, presented: &str) -> bool {
+        if keys::parse(presented).is_some_and(|parsed| parsed.kind == KeyType::Instance) {
+            return false;
+        }
+        match (&self.config.admin_token, self.keys.admin.get()) {
+            (Some(chosen), _) => self.keys.matches(presented, &self.keys.hash(chosen.expose_secret())),
+            (None, Some(hash)) => self.keys.matches(presented, hash),
+            (None, None) => false,
+        }
+    }
+}
+
+fn no_key() -> AdminError {
+    AdminError::NotFound("The instance has no such key.".to_owned())
+}
+
+struct Touch {
+    key_id: String,
+    at: i64,
+}
+
+#[async_trait]
+impl Unit for Touch {
+    type Out = ();
+    type Err = StoreError;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        tx.conn.run("UPDATE api_key SET last_used_at = $2 WHERE key_id = $1", vals![self.key_id.as_str(), self.at]).await?;
+        Ok(())
+    }
+}
+
+struct Mint {
+    actor: String,
+    act: &'static str,
+    instance_seq: i64,
+    instance_id: String,
+    key_id: String,
+    hash: String,
+    name: String,
+    scopes: String,
+    not_after: Option<i64>,
+    replaces: Option<(String, i64)>,
+}
+
+#[async_trait]
+impl Unit for Mint {
+    type Out = i64;
+    type Err = AdminError;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<i64, AdminError> {
+        if let Some((old, until)) = &self.replaces {
+            let retired = tx
+                .conn
+                .run(
+                    "UPDATE api_key SET not_after = CASE WHEN not_after IS NOT NULL AND not_after < $3 THEN not_after ELSE $3 END \
+                     WHERE key_id = $1 AND instance_seq = $2 AND (not_after IS NULL OR not_after > $4)",
+                    vals![old.as_str(), self.instance_seq, *until, tx.now],
+                )
+                .await?;
+            if retired == 0 {
+                return Err(AdminError::Conflict("The key was rotated or revoked in between.".to_owned()));
+            }
+        }
+        tx.conn
+            .run(
+                "INSERT INTO api_key (key_id, name, instance_seq, hash, scopes, created_at, not_after, last_used_at) VALUES ($1,$2,$3,$4,$5,$6,$7,NULL)",
+                vals![self.key_id.as_str(), self.name.as_str(), self.instance_seq, self.hash.as_str(), self.scopes.as_str(), tx.now, self.not_after],
+            )
+            .await?;
+        let detail = json!({"key": self.key_id, "scopes": self.scopes, "replaces": self.replaces.as_ref().map(|(old, _)| old)});
+        audit(tx, &self.actor, self.act, &self.instance_id, &detail).await?;
+        Ok(tx.now)
+    }
+}
+
+struct Revoke {
+    actor: String,
+    instance_seq: i64,
+    instance_id: String,
+    key_id: String,
+}
+
+#[async_trait]
+impl Unit for Revoke {
+    type Out = ();
+    type Err = AdminError;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), AdminError> {
+        let revoked = tx
+            .conn
+            .run(
+                "UPDATE api_key SET not_after = CASE WHEN not_after IS NOT NULL AND not_after < $3 THEN not_after ELSE $3 END WHERE key_id = $1 AND instance_seq = $2",
+                vals![self.key_id.as_str(), self.instance_seq, tx.now],
+            )
+            .await?;
+        if revoked == 0 {
+            return Err(no_key());
+        }
+        audit(tx, &self.actor, "key.revoke", &self.instance_id, &json!({"key": self.key_id})).await?;
+        Ok(())
+    }
+}
+
+struct KeepAdmin {
+    hash: String,
+}
+
+#[async_trait]
+impl Unit for KeepAdmin {
+    type Out = String;
+    type Err = StoreError;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<String, StoreError> {
+        tx.conn.run("INSERT INTO setting (name, value) VALUES ($1,$2) ON CONFLICT DO NOTHING", vals![ADMIN_TOKEN, self.hash.as_str()]).await?;
+        let row = tx.conn.one("SELECT value FROM setting WHERE name = $1", vals![ADMIN_TOKEN]).await?;
+        row.ok_or_else(|| StoreError::damaged("setting.admin_token_hash"))?.col("value")
+    }
+}

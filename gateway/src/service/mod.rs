@@ -1,0 +1,135 @@
+//! What the gateway can do, as functions. The SCIM side, the admin API and the console all call
+//! these, so each can do what the others can, under the same rules.
+
+pub(crate) mod accept;
+pub mod directory;
+pub mod instances;
+pub mod keys;
+pub mod records;
+pub mod types;
+pub mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Overrides};
+use crate::driver;
+use crate::secrets::{KeyRing, KeyRingError, SealError};
+use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
+use crate::transport::{Http, HttpError, HttpOptions};
+
+/// The gateway, assembled.
+pub struct App {
+    /// The store.
+    pub store: Store,
+    /// The clock.
+    pub clock: Clock,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The keys that seal credentials.
+    pub ring: Arc<KeyRing>,
+    /// The connectors there are.
+    pub catalogue: Arc<Vec<connector_sdk::Entry>>,
+    /// The instances, cached.
+    pub instances: instances::Instances,
+    /// The API keys, cached.
+    pub keys: keys::KeyCache,
+    /// The driver.
+    pub driver: driver::Handle,
+    pub(crate) walks: directory::Walks,
+    pub(crate) twins: write::Twins,
+}
+
+/// Why the gateway does not start; each is for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be used.
+    #[error("the database cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// There is no master key, or not the right one.
+    #[error(transparent)]
+    KeyRing(#[from] KeyRingError),
+    /// The master key does not open what an earlier one sealed.
+    #[error("the master key is not the one this database was set up with: {0}. Give the right SCIMGATE_MASTER_KEY (or the right master.key file)")]
+    WrongKey(SealError),
+    /// The HTTP client cannot be made.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+impl App {
+    /// Assembles the gateway. Nothing is driven and nothing listens yet.
+    ///
+    /// # Errors
+    /// Anything without which the gateway must not start.
+    pub async fn build(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let ring = Arc::new(KeyRing::load(config.master_key.as_ref(), &config.data_dir, config.database.embedded())?);
+        let store = Store::open(&config.database, clock.clone()).await?;
+        check_key(&store, &ring).await?;
+        let http = Http::new(
+            HttpOptions { allow_private: config.allow_private_targets, call_timeout: config.call_timeout, ..HttpOptions::default() },
+            clock.clone(),
+        )?;
+        let catalogue = Arc::new(connectors::builtin());
+        let instances = instances::Instances::new(store.clone(), ring.clone(), catalogue.clone());
+        let keys = keys::KeyCache::new(store.clone(), &ring);
+        let driver = driver::Handle::new(store.clone(), instances.clone(), http, config.invitation_look);
+        Ok(Arc::new(Self {
+            store,
+            clock,
+            config: Arc::new(config),
+            ring,
+            catalogue,
+            instances,
+            keys,
+            driver,
+            walks: directory::Walks::default(),
+            twins: write::Twins::default(),
+        }))
+    }
+
+    /// A gateway on SQLite in a folder, with private targets allowed and a fixed admin token
+    /// (`admin-token-for-tests`), for tests that hold the router in process.
+    ///
+    /// # Errors
+    /// As [`App::build`].
+    pub async fn for_tests(folder: &Path, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let overrides = Overrides {
+            data_dir: Some(folder.to_owned()),
+            admin_token: Some("admin-token-for-tests".to_owned().into()),
+            allow_private_targets: Some(true),
+            ..Overrides::default()
+        };
+        Self::build(Config::load(overrides)?, clock).await
+    }
+}
+
+/// Compares the master key with the one that this database was set up with, and remembers it at the
+/// first start: half of the instances broken in silence would be worse than no start.
+async fn check_key(store: &Store, ring: &KeyRing) -> Result<(), StartError> {
+    struct Remember(String);
+
+    #[async_trait]
+    impl Unit for Remember {
+        type Out = ();
+        type Err = StoreError;
+
+        async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+            tx.conn
+                .run("INSERT INTO setting (name, value) VALUES ('key_check', $1) ON CONFLICT (name) DO NOTHING", vals![self.0.as_str()])
+                .await?;
+            Ok(())
+        }
+    }
+
+    store.write(Priority::Request, Remember(ring.seal_check())).await?;
+    let row = store.reader().one("SELECT value FROM setting WHERE name = 'key_check'", vals![]).await?;
+    let sealed: String = row.ok_or_else(|| StoreError::damaged("setting key_check"))?.col("value")?;
+    ring.open_check(&sealed).map_err(StartError::WrongKey)
+}

@@ -1,0 +1,369 @@
+//! The record, as admins read it: people and groups with where they stand, operations, work, the
+//! chain of causes of one resource, and what admins did.
+
+use std::collections::HashMap;
+
+use scim::fold::fold_name;
+use sea_orm::{QueryResult, Value as SqlValue};
+use serde_json::{Map, Value, json};
+
+use super::App;
+use super::directory::time;
+use super::types::{Instance, MemberEntry};
+use crate::store::{FromStore, Rows, Sql, StoreError, Tx};
+
+mod retry;
+mod why;
+
+/// Why an act of an admin fails.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// Input that cannot be used.
+    #[error("{field}: {message}")]
+    Invalid {
+        /// The field, with dots.
+        field: String,
+        /// What is wrong and what it may be.
+        message: String,
+    },
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// The state of things forbids it; says what to do.
+    #[error("{0}")]
+    Conflict(String),
+    /// The store's trouble.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AdminError {
+    /// Input that cannot be used.
+    pub(crate) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), message: message.into() }
+    }
+}
+
+impl FromStore for AdminError {
+    fn store(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Records what an admin did, in the transaction that does it. `detail` holds no secret.
+pub(crate) async fn audit(tx: &Tx<'_>, actor: &str, act: &str, target: &str, detail: &Value) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "INSERT INTO audit (seq, actor, act, target, detail, at) VALUES ($1,$2,$3,$4,$5,$6)",
+            vals![tx.seq()?, actor, act, target, detail.to_string(), tx.now],
+        )
+        .await?;
+    Ok(())
+}
+
+/// A page of a list: items, and behind which row the next page begins.
+#[derive(Debug)]
+pub struct Slice {
+    /// The items.
+    pub items: Vec<Value>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<i64>,
+}
+
+/// Cuts rows, of which one more than `limit` was asked for, into a page.
+fn slice(rows: &[QueryResult], limit: i64, item: impl Fn(&QueryResult) -> Result<Value, StoreError>) -> Result<Slice, StoreError> {
+    let size = usize::try_from(limit).unwrap_or(0);
+    let shown = rows.get(..size.min(rows.len())).unwrap_or_default();
+    let next = match (rows.len() > size, shown.last()) {
+        (true, Some(last)) => Some(last.col("seq")?),
+        _ => None,
+    };
+    Ok(Slice { items: shown.iter().map(item).collect::<Result<_, _>>()?, next })
+}
+
+/// Which operations to list.
+#[derive(Debug, Default)]
+pub struct OperationFilter {
+    /// Only in this state.
+    pub state: Option<String>,
+    /// Only of the resource with this SCIM id or name.
+    pub resource: Option<String>,
+    /// Only accepted at or after, in microseconds.
+    pub since: Option<i64>,
+}
+
+/// The columns of an operation, with those of its resource.
+const OPERATION: &str = "o.seq, o.id, o.actor, o.request_id, o.verb, o.changes, o.quirks, o.state, o.items, o.open_items, o.failed_items, \
+     o.parked_items, o.superseded_items, o.reason, o.at, o.closed_at, r.id AS resource_id, r.kind AS resource_kind, r.name AS resource_name";
+
+fn operation(row: &QueryResult) -> Result<Value, StoreError> {
+    let resource = match row.col::<Option<String>>("resource_id")? {
+        None => Value::Null,
+        Some(id) => json!({"id": id, "kind": row.col::<Option<String>>("resource_kind")?, "name": row.col::<Option<String>>("resource_name")?}),
+    };
+    Ok(json!({
+        "id": row.col::<String>("id")?,
+        "resource": resource,
+        "verb": row.col::<String>("verb")?,
+        "state": row.col::<String>("state")?,
+        "actor": row.col::<String>("actor")?,
+        "request_id": row.col::<Option<String>>("request_id")?,
+        "changes": parsed(row.col("changes")?),
+        "quirks": parsed(row.col("quirks")?),
+        "items": row.col::<i64>("items")?,
+        "open": row.col::<i64>("open_items")?,
+        "failed": row.col::<i64>("failed_items")?,
+        "parked": row.col::<i64>("parked_items")?,
+        "superseded": row.col::<i64>("superseded_items")?,
+        "reason": row.col::<Option<String>>("reason")?,
+        "at": time(row.col("at")?),
+        "closed_at": row.col::<Option<i64>>("closed_at")?.map(time),
+    }))
+}
+
+/// JSON of a column; a text that is none stays a text.
+fn parsed(text: String) -> Value {
+    serde_json::from_str(&text).unwrap_or(Value::String(text))
+}
+
+/// The live link of a resource, from the columns of its account.
+fn link(row: &QueryResult) -> Result<Value, StoreError> {
+    let Some(status) = row.col::<Option<String>>("status")? else { return Ok(Value::Null) };
+    let doc: Value = row.col::<Option<String>>("account_doc")?.map(parsed).unwrap_or_default();
+    let mut link = Map::new();
+    link.insert("status".into(), json!(status));
+    if let Some(id) = row.col::<Option<String>>("remote_id")? {
+        link.insert("remote_id".into(), json!(id));
+    }
+    for (name, column) in [("login", "login_key"), ("email", "email_key")] {
+        let shown = doc.get(name).and_then(Value::as_str).map(str::to_owned);
+        if let Some(text) = shown.or(row.col(column)?) {
+            link.insert(name.into(), json!(text));
+        }
+    }
+    Ok(Value::Object(link))
+}
+
+/// `sync` and `reason`, from the columns of a resource's work.
+fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Result<(), StoreError> {
+    let state: Option<String> = row.col("work_state")?;
+    let settled = if managed { "settled" } else { "unmanaged" };
+    item.insert("sync".into(), json!(state.as_deref().unwrap_or(settled)));
+    if let Some(reason) = row.col::<Option<String>>("work_reason")?.or(row.col("work_need")?) {
+        item.insert("reason".into(), json!(reason));
+    }
+    Ok(())
+}
+
+/// The columns of a resource with its link and work.
+const STANDING: &str = "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.external_id, r.deleted_at, a.status, a.remote_id, a.login_key, a.email_key, \
+     a.doc AS account_doc, w.state AS work_state, w.need AS work_need, w.reason AS work_reason \
+     FROM resource r LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
+     LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN work w ON w.resource_seq = r.seq";
+
+fn standing(row: &QueryResult) -> Result<Map<String, Value>, StoreError> {
+    let user = row.col::<String>("kind")? == "User";
+    let managed = row.col::<i16>("managed")? == 1;
+    let mut item = Map::new();
+    item.insert("id".into(), json!(row.col::<String>("id")?));
+    item.insert(if user { "userName" } else { "displayName" }.into(), json!(row.col::<String>("name")?));
+    if user {
+        item.insert("active".into(), json!(row.col::<i16>("active")? == 1));
+    }
+    item.insert("managed".into(), json!(managed));
+    item.insert("externalId".into(), json!(row.col::<Option<String>>("external_id")?));
+    item.insert("link".into(), link(row)?);
+    sync(row, managed, &mut item)?;
+    Ok(item)
+}
+
+impl App {
+    /// The users of an instance behind row `after`, oldest first, with where each stands.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_users(&self, instance: &Instance, after: i64, limit: i64) -> Result<Slice, StoreError> {
+        let rows = self.standing_rows(instance, "User", after, limit).await?;
+        slice(&rows, limit, |row| Ok(Value::Object(standing(row)?)))
+    }
+
+    /// The groups of an instance behind row `after`, oldest first, with where each stands.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_groups(&self, instance: &Instance, after: i64, limit: i64) -> Result<Slice, StoreError> {
+        let rows = self.standing_rows(instance, "Group", after, limit).await?;
+        let seqs: Vec<i64> = rows.iter().map(|row| row.col("seq")).collect::<Result<_, _>>()?;
+        let mut counts: HashMap<i64, Value> = HashMap::new();
+        if !seqs.is_empty() {
+            let text = format!(
+                "SELECT group_seq, CAST(SUM(CASE WHEN want = 1 THEN 1 ELSE 0 END) AS BIGINT) AS wanted, \
+                 CAST(SUM(CASE WHEN want = 1 AND state = 'settled' THEN 1 ELSE 0 END) AS BIGINT) AS settled, \
+                 CAST(SUM(CASE WHEN want = 1 AND state = 'parked' THEN 1 ELSE 0 END) AS BIGINT) AS parked \
+                 FROM member WHERE group_seq IN ({}) GROUP BY group_seq",
+                places(seqs.len())
+            );
+            for row in self.store.reader().all(&text, seqs.iter().map(|seq| SqlValue::from(*seq)).collect()).await? {
+                let count = json!({"wanted": row.col::<i64>("wanted")?, "settled": row.col::<i64>("settled")?, "parked": row.col::<i64>("parked")?});
+                counts.insert(row.col("group_seq")?, count);
+            }
+        }
+        slice(&rows, limit, |row| {
+            let mut item = standing(row)?;
+            let none = || json!({"wanted": 0, "settled": 0, "parked": 0});
+            item.insert("members".into(), counts.get(&row.col("seq")?).cloned().unwrap_or_else(none));
+            Ok(Value::Object(item))
+        })
+    }
+
+    async fn standing_rows(&self, instance: &Instance, kind: &str, after: i64, limit: i64) -> Result<Vec<QueryResult>, StoreError> {
+        let text = format!("SELECT {STANDING} WHERE r.instance_seq = $1 AND r.kind = $2 AND r.deleted_at IS NULL AND r.seq > $3 ORDER BY r.seq LIMIT $4");
+        self.store.reader().all(&text, vals![instance.seq, kind, after, limit + 1]).await
+    }
+
+    /// The operations of an instance before row `before`, newest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_operations(&self, instance: &Instance, filter: &OperationFilter, before: i64, limit: i64) -> Result<Slice, StoreError> {
+        let mut text = format!("SELECT {OPERATION} FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq WHERE o.instance_seq = $1 AND o.seq < $2");
+        let mut values = vals![instance.seq, before];
+        let mut also = |condition: &str, value: SqlValue, text: &mut String| {
+            values.push(value);
+            text.push_str(&condition.replace('?', &format!("${}", values.len())));
+        };
+        if let Some(state) = &filter.state {
+            also(" AND o.state = ?", state.as_str().into(), &mut text);
+        }
+        if let Some(since) = filter.since {
+            also(" AND o.at >= ?", since.into(), &mut text);
+        }
+        if let Some(resource) = &filter.resource {
+            let seqs = self.find_resources(instance, resource).await?;
+            if seqs.is_empty() {
+                return Ok(Slice { items: Vec::new(), next: None });
+            }
+            // Numbers of our own, so they may stand in the text.
+            let list: Vec<String> = seqs.iter().map(i64::to_string).collect();
+            text.push_str(&format!(" AND o.resource_seq IN ({})", list.join(",")));
+        }
+        also(" ORDER BY o.seq DESC LIMIT ?", (limit + 1).into(), &mut text);
+        let rows = self.store.reader().all(&text, values).await?;
+        slice(&rows, limit, operation)
+    }
+
+    /// One operation by its id.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn operation(&self, id: &str) -> Result<Option<Value>, StoreError> {
+        let text = format!("SELECT {OPERATION}, i.id AS instance_id FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq LEFT JOIN instance i ON i.seq = o.instance_seq WHERE o.id = $1");
+        let Some(row) = self.store.reader().one(&text, vals![id]).await? else { return Ok(None) };
+        let mut item = operation(&row)?;
+        if let Some(fields) = item.as_object_mut() {
+            fields.insert("instance".into(), json!(row.col::<Option<String>>("instance_id")?));
+        }
+        Ok(Some(item))
+    }
+
+    /// The work of an instance behind row `after`, by age of the resource.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_work(&self, instance: &Instance, state: Option<&str>, after: i64, limit: i64) -> Result<Slice, StoreError> {
+        let condition = if state.is_some() { "w.state = $4" } else { "$4 = ''" };
+        let text = format!(
+            "SELECT w.resource_seq AS seq, w.state, w.lane, w.due_at, w.need, w.reason, w.tries, w.since, r.id, r.kind, r.name, r.deleted_at \
+             FROM work w JOIN resource r ON r.seq = w.resource_seq WHERE w.instance_seq = $1 AND w.resource_seq > $2 AND {condition} ORDER BY w.resource_seq LIMIT $3"
+        );
+        let rows = self.store.reader().all(&text, vals![instance.seq, after, limit + 1, state.unwrap_or_default()]).await?;
+        slice(&rows, limit, |row| {
+            Ok(json!({
+                "resource": {"id": row.col::<String>("id")?, "kind": row.col::<String>("kind")?, "name": row.col::<String>("name")?, "deleted": row.col::<Option<i64>>("deleted_at")?.is_some()},
+                "state": row.col::<String>("state")?,
+                "lane": engine::Lane::from_number(row.col("lane")?),
+                "due_at": time(row.col("due_at")?),
+                "need": row.col::<Option<String>>("need")?,
+                "reason": row.col::<Option<String>>("reason")?,
+                "tries": row.col::<i64>("tries")?,
+                "since": time(row.col("since")?),
+            }))
+        })
+    }
+
+    /// What admins did, before row `before`, newest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_audit(&self, before: i64, limit: i64) -> Result<Slice, StoreError> {
+        let rows = self.store.reader().all("SELECT seq, actor, act, target, detail, at FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2", vals![before, limit + 1]).await?;
+        slice(&rows, limit, |row| {
+            Ok(json!({
+                "actor": row.col::<String>("actor")?,
+                "act": row.col::<String>("act")?,
+                "target": row.col::<String>("target")?,
+                "detail": parsed(row.col("detail")?),
+                "at": time(row.col("at")?),
+            }))
+        })
+    }
+
+    /// The rows of a SCIM id or name, the likeliest first: by id, then live ones, then newest.
+    async fn find_resources(&self, instance: &Instance, word: &str) -> Result<Vec<i64>, StoreError> {
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT seq, id, deleted_at FROM resource WHERE instance_seq = $1 AND (id = $2 OR (kind IN ('User','Group') AND name_key = $3 AND deleted_at IS NULL) \
+                 OR (kind IN ('User','Group') AND name_key = $3 AND deleted_at IS NOT NULL)) \
+                 ORDER BY CASE WHEN id = $2 THEN 0 WHEN deleted_at IS NULL THEN 1 ELSE 2 END, seq DESC LIMIT 100",
+                vals![instance.seq, word, fold_name(word)],
+            )
+            .await?;
+        rows.iter().map(|row| row.col("seq")).collect()
+    }
+
+    /// Whether a group has more members than `many`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn has_more_members(&self, group_seq: i64, many: i64) -> Result<bool, StoreError> {
+        let row = self.store.reader().one("SELECT user_seq FROM member WHERE group_seq = $1 AND want = 1 LIMIT 1 OFFSET $2", vals![group_seq, many]).await?;
+        Ok(row.is_some())
+    }
+
+    /// The members of several groups, by row of the group; none if there are more than `most` in
+    /// all, so that one answer cannot fill the memory.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn members_of_all(&self, group_seqs: &[i64], most: i64) -> Result<Option<HashMap<i64, Vec<MemberEntry>>>, StoreError> {
+        let mut members: HashMap<i64, Vec<MemberEntry>> = HashMap::new();
+        let mut left = most;
+        for chunk in group_seqs.chunks(500) {
+            let text = format!(
+                "SELECT m.group_seq, u.id, u.name FROM member m JOIN resource u ON u.seq = m.user_seq \
+                 WHERE m.group_seq IN ({}) AND m.want = 1 AND u.deleted_at IS NULL ORDER BY m.group_seq, m.user_seq LIMIT {}",
+                places(chunk.len()),
+                left + 1
+            );
+            let rows = self.store.reader().all(&text, chunk.iter().map(|seq| SqlValue::from(*seq)).collect()).await?;
+            left -= i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            if left < 0 {
+                return Ok(None);
+            }
+            for row in &rows {
+                members.entry(row.col("group_seq")?).or_default().push(MemberEntry { id: row.col("id")?, display: row.col("name")? });
+            }
+        }
+        Ok(Some(members))
+    }
+}
+
+/// `$1,$2,…`
+fn places(n: usize) -> String {
+    (1..=n).map(|place| format!("${place}")).collect::<Vec<_>>().join(",")
+}

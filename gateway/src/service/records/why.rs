@@ -1,0 +1,134 @@
+//! Why a person or group is as it is: the chain from what was asked to what the target answered.
+
+use std::collections::HashMap;
+
+use sea_orm::QueryResult;
+use serde_json::{Value, json};
+
+use super::{OPERATION, STANDING, operation, parsed, places, standing, time};
+use crate::service::App;
+use crate::service::types::Instance;
+use crate::store::{Rows, Sql, StoreError};
+
+/// Most operations and attempts of one answer, newest first.
+const MOST: usize = 200;
+/// Most memberships of one answer.
+const MOST_GROUPS: i64 = 100;
+
+impl App {
+    /// The causal chain of one resource, by SCIM id or name; none if the record knows none.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn why(&self, instance: &Instance, word: &str) -> Result<Option<Value>, StoreError> {
+        let seqs = self.find_resources(instance, word).await?;
+        let Some((&seq, others)) = seqs.split_first() else { return Ok(None) };
+        let reader = self.store.reader();
+        let Some(row) = reader.one(&format!("SELECT {STANDING} WHERE r.seq = $1"), vals![seq]).await? else { return Ok(None) };
+        let kind: String = row.col("kind")?;
+        let mut resource = standing(&row)?;
+        resource.insert("kind".into(), json!(kind));
+        resource.insert("deleted_at".into(), json!(row.col::<Option<i64>>("deleted_at")?.map(time)));
+
+        let limit = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
+        let rows = reader
+            .all(
+                &format!("SELECT {OPERATION} FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq WHERE o.resource_seq = $1 ORDER BY o.seq DESC LIMIT $2"),
+                vals![seq, limit],
+            )
+            .await?;
+        let mut truncated = rows.len() > MOST;
+        let mut by_row: HashMap<i64, usize> = HashMap::new();
+        let mut operations = Vec::new();
+        for row in rows.iter().take(MOST) {
+            by_row.insert(row.col("seq")?, operations.len());
+            let mut item = operation(row)?;
+            item["attempts"] = json!([]);
+            operations.push(item);
+        }
+
+        let rows = reader.all("SELECT * FROM attempt WHERE resource_seq = $1 ORDER BY seq DESC LIMIT $2", vals![seq, limit]).await?;
+        truncated |= rows.len() > MOST;
+        let mut loose = Vec::new();
+        for row in rows.iter().take(MOST) {
+            let place = row.col::<Option<i64>>("op_seq")?.and_then(|operation| by_row.get(&operation).copied());
+            let list = place.and_then(|at| operations.get_mut(at)).and_then(|item| item["attempts"].as_array_mut());
+            list.unwrap_or(&mut loose).push(attempt(row)?);
+        }
+        let memberships = if kind == "User" { self.memberships(seq).await? } else { Vec::new() };
+        Ok(Some(json!({
+            "resource": resource,
+            "others": self.named(others).await?,
+            "operations": operations,
+            "attempts": loose,
+            "memberships": memberships,
+            "truncated": truncated,
+        })))
+    }
+
+    /// A person's memberships, each with what was last tried for it.
+    async fn memberships(&self, user: i64) -> Result<Vec<Value>, StoreError> {
+        let reader = self.store.reader();
+        let rows = reader
+            .all(
+                "SELECT m.group_seq, m.want, m.have, m.state, m.reason, g.id, g.name, o.id AS operation_id FROM member m JOIN resource g ON g.seq = m.group_seq \
+                 LEFT JOIN operation o ON o.seq = m.op_seq WHERE m.user_seq = $1 ORDER BY m.group_seq LIMIT $2",
+                vals![user, MOST_GROUPS],
+            )
+            .await?;
+        let mut memberships = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let tried = reader
+                .one("SELECT * FROM attempt WHERE resource_seq = $1 AND item_seq = $2 ORDER BY seq DESC LIMIT 1", vals![row.col::<i64>("group_seq")?, user])
+                .await?;
+            let have = match row.col::<Option<i16>>("have")? {
+                None => "unknown",
+                Some(0) => "no",
+                Some(1) => "yes",
+                Some(_) => "pending",
+            };
+            memberships.push(json!({
+                "group": {"id": row.col::<String>("id")?, "displayName": row.col::<String>("name")?},
+                "wanted": row.col::<i16>("want")? == 1,
+                "at_target": have,
+                "state": row.col::<String>("state")?,
+                "reason": row.col::<Option<String>>("reason")?,
+                "operation": row.col::<Option<String>>("operation_id")?,
+                "last_attempt": tried.as_ref().map(attempt).transpose()?,
+            }));
+        }
+        Ok(memberships)
+    }
+
+    /// Other rows of the same name: a group beside a person, deleted ones.
+    async fn named(&self, seqs: &[i64]) -> Result<Vec<Value>, StoreError> {
+        if seqs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let text = format!("SELECT id, kind, name, deleted_at FROM resource WHERE seq IN ({}) ORDER BY seq DESC", places(seqs.len()));
+        let rows = self.store.reader().all(&text, seqs.iter().map(|seq| sea_orm::Value::from(*seq)).collect()).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(json!({
+                    "id": row.col::<String>("id")?,
+                    "kind": row.col::<String>("kind")?,
+                    "name": row.col::<String>("name")?,
+                    "deleted_at": row.col::<Option<i64>>("deleted_at")?.map(time),
+                }))
+            })
+            .collect()
+    }
+}
+
+fn attempt(row: &QueryResult) -> Result<Value, StoreError> {
+    let fault: Value = row.col::<Option<String>>("fault")?.map(parsed).unwrap_or_default();
+    Ok(json!({
+        "step": row.col::<String>("step")?,
+        "state": row.col::<String>("state")?,
+        "fault": fault.get("kind").cloned(),
+        "message": fault.get("message").cloned(),
+        "calls": row.col::<Option<String>>("calls")?.map(parsed),
+        "started_at": time(row.col("started_at")?),
+        "ended_at": row.col::<Option<i64>>("ended_at")?.map(time),
+    }))
+}

@@ -1,0 +1,171 @@
+//! The words that the services speak.
+
+use std::sync::Arc;
+
+use connector_sdk::{Connector, DriverKey};
+use engine::policy::Policy;
+use scim::ScimError;
+use scim::resource::Document;
+use scim::schema::Registry;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::store::{FromStore, StoreError};
+
+/// What an instance does with what it is told (DECISIONS 15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Answers 503.
+    Disabled,
+    /// Accepts and plans; reads the target, writes nothing.
+    Rehearse,
+    /// Accepts and applies.
+    Enabled,
+    /// Accepts and queues; sends nothing at all.
+    Paused,
+}
+
+impl Mode {
+    /// The word that the store and the API use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Rehearse => "rehearse",
+            Self::Enabled => "enabled",
+            Self::Paused => "paused",
+        }
+    }
+
+    /// The mode of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Disabled, Self::Rehearse, Self::Enabled, Self::Paused].into_iter().find(|mode| mode.as_str() == word)
+    }
+}
+
+/// An integration instance, ready to use. Immutable: a change makes a new one with a higher
+/// `config_rev`.
+pub struct Instance {
+    /// Its row.
+    pub seq: i64,
+    /// Its public id, part of the SCIM base URL.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// The connector's name.
+    pub connector_name: String,
+    /// What it does with what it is told.
+    pub mode: Mode,
+    /// The connector's settings, without credentials.
+    pub settings: Value,
+    /// Its policy.
+    pub policy: Policy,
+    /// Counts changes of settings, policy and credentials.
+    pub config_rev: i64,
+    /// What its budget follows.
+    pub driver_key: DriverKey,
+    /// When it was made, in microseconds.
+    pub created_at: i64,
+    /// Its schemas.
+    pub registry: Arc<Registry>,
+    /// The connector, or why it cannot be built (a key of the key ring is missing), for the admin.
+    pub connector: Result<Arc<dyn Connector>, String>,
+}
+
+/// Who asks, for the record: which key, which request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// `key:KEYID` or `admin`.
+    pub actor: String,
+    /// The request's id.
+    pub request_id: Option<String>,
+}
+
+/// A resource of the directory, as stored; without members and groups.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its row.
+    pub seq: i64,
+    /// Its SCIM id.
+    pub id: String,
+    /// `User`, `Group`.
+    pub kind: String,
+    /// Its attributes, without id, meta, schemas, externalId's copy, and relation.
+    pub doc: Document,
+    /// `userName` or `displayName`.
+    pub name: String,
+    /// Whether a User is active.
+    pub active: bool,
+    /// Whether the identity provider manages it; false for an imported account nobody adopted.
+    pub managed: bool,
+    /// The ETag's number.
+    pub version: i64,
+    /// Counts accepted intents.
+    pub rev: i64,
+    /// Microseconds.
+    pub created_at: i64,
+    /// Microseconds.
+    pub modified_at: i64,
+}
+
+/// One member of a group, as answers show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberEntry {
+    /// The SCIM id of the user.
+    pub id: String,
+    /// The user's name.
+    pub display: String,
+}
+
+/// What a write did.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The resource as it is now.
+    pub stored: Stored,
+    /// Whether anything changed.
+    pub changed: bool,
+    /// False: accepted and converging. True: the target agrees already.
+    pub settled: bool,
+}
+
+/// The condition of `If-Match`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// None given.
+    #[default]
+    None,
+    /// `*`: it must exist.
+    Exists,
+    /// One of these versions.
+    Versions(Vec<i64>),
+}
+
+impl Precondition {
+    /// Whether a version satisfies it.
+    pub fn holds(&self, version: i64) -> bool {
+        match self {
+            Self::None | Self::Exists => true,
+            Self::Versions(versions) => versions.contains(&version),
+        }
+    }
+}
+
+/// Why a request of the SCIM side fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The client is told this.
+    #[error(transparent)]
+    Scim(#[from] ScimError),
+    /// The client is told 503; the log gets this.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl FromStore for Failure {
+    fn store(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Scim(_) => None,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Writes: accept, wake the driver, and tell the client the truth if it comes in time (DECISIONS 8
+//! to 11).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use connector_sdk::FaultKind;
+use scim::patch::PatchRequest;
+use scim::schema::ResourceType;
+use scim::{Quirks, ScimError};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::accept::{Accepted, Body, Change, Create, Delete, Retract, Revert};
+use super::types::{Caller, Failure, Instance, Precondition, Written};
+use super::App;
+use crate::driver::Settlement;
+use crate::store::{Priority, Unit};
+
+/// More members than this in one change are not waited for: they cannot all be at the target within
+/// any deadline worth waiting for.
+const WAIT_FOR_ITEMS: i64 = 25;
+
+/// One answer for twins: concurrent POSTs of the same resource join the first (DECISIONS 11).
+#[derive(Default)]
+pub(crate) struct Twins(Mutex<HashMap<String, Twin>>);
+
+type Twin = Arc<OnceCell<Result<Written, ScimError>>>;
+
+impl Twins {
+    fn join(&self, key: &str) -> Twin {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.to_owned()).or_default().clone()
+    }
+
+    fn part(&self, key: &str, twin: &Twin) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.get(key).is_some_and(|held| Arc::ptr_eq(held, twin)) {
+            all.remove(key);
+        }
+    }
+}
+
+impl App {
+    /// POST. A twin that arrives while the first is being answered gets the first's answer.
+    ///
+    /// # Errors
+    /// 400 for a body that is no resource of the type or that the target refused in time, 409 for a
+    /// name that is taken; the store's.
+    pub async fn create(&self, instance: &Arc<Instance>, caller: &Caller, rt: &ResourceType, body: Value, quirks: &mut Quirks) -> Result<Written, Failure> {
+        let parsed = scim::resource::create(rt, body, quirks)?;
+        let members: Vec<&str> = parsed.relation.iter().flatten().map(|member| member.value.as_str()).collect();
+        let key = format!("{}\n{}\n{}\n{members:?}", instance.seq, rt.name, Value::Object(parsed.document.clone()));
+        let twin = self.twins.join(&key);
+        let unit = Create { instance: instance.clone(), caller: caller.clone(), kind: rt.name.clone(), parsed, quirks: quirks.clone() };
+        let answer = twin
+            .get_or_try_init(|| async {
+                match self.create_first(instance, unit).await {
+                    Ok(written) => Ok(Ok(written)),
+                    Err(Failure::Scim(error)) => Ok(Err(error)),
+                    Err(Failure::Store(error)) => Err(error),
+                }
+            })
+            .await
+            .cloned();
+        self.twins.part(&key, &twin);
+        Ok(answer??)
+    }
+
+    async fn create_first(&self, instance: &Arc<Instance>, unit: Create) -> Result<Written, Failure> {
+        let accepted = self.accept(unit).await?;
+        match self.settled(instance, &accepted).await {
+            Settlement::Refused { kind, message } => {
+                let retract = Retract { instance: instance.clone(), stored: accepted.stored.clone(), reason: message.clone() };
+                if self.store.write(Priority::Request, retract).await? {
+                    return Err(refusal(kind, message).into());
+                }
+                Ok(written(accepted, false))
+            }
+            settlement => Ok(written(accepted, settlement == Settlement::Done)),
+        }
+    }
+
+    /// PUT.
+    ///
+    /// # Errors
+    /// As [`App::create`], and 404, 412.
+    #[allow(clippy::too_many_arguments, reason = "a request's parts")]
+    pub async fn replace(
+        &self,
+        instance: &Arc<Instance>,
+        caller: &Caller,
+        rt: &ResourceType,
+        id: &str,
+        body: Value,
+        condition: Precondition,
+        quirks: &mut Quirks,
+    ) -> Result<Written, Failure> {
+        self.change(instance, caller, rt, id, Body::Replace(body), condition, quirks).await
+    }
+
+    /// PATCH.
+    ///
+    /// # Errors
+    /// As [`App::replace`].
+    #[allow(clippy::too_many_arguments, reason = "a request's parts")]
+    pub async fn patch(
+        &self,
+        instance: &Arc<Instance>,
+        caller: &Caller,
+        rt: &ResourceType,
+        id: &str,
+        body: Value,
+        condition: Precondition,
+        quirks: &mut Quirks,
+    ) -> Result<Written, Failure> {
+        let request = PatchRequest::parse(body, quirks)?;
+        self.change(instance, caller, rt, id, Body::Patch(request), condition, quirks).await
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a request's parts")]
+    async fn change(
+        &self,
+        instance: &Arc<Instance>,
+        caller: &Caller,
+        rt: &ResourceType,
+        id: &str,
+        body: Body,
+        condition: Precondition,
+        quirks: &mut Quirks,
+    ) -> Result<Written, Failure> {
+        let unit = Change {
+            instance: instance.clone(),
+            caller: caller.clone(),
+            kind: rt.name.clone(),
+            id: id.to_owned(),
+            body,
+            condition,
+            quirks: quirks.clone(),
+        };
+        let mut accepted = self.accept(unit).await?;
+        *quirks = std::mem::take(&mut accepted.quirks);
+        match self.settled(instance, &accepted).await {
+            Settlement::Refused { kind, message } => {
+                if let Some(before) = accepted.before.clone() {
+                    let revert = Revert { instance: instance.clone(), before, rev: accepted.stored.rev, reason: message.clone() };
+                    if self.store.write(Priority::Request, revert).await? {
+                        return Err(refusal(kind, message).into());
+                    }
+                }
+                Ok(written(accepted, false))
+            }
+            settlement => Ok(written(accepted, settlement == Settlement::Done)),
+        }
+    }
+
+    /// DELETE.
+    ///
+    /// # Errors
+    /// 404, 412, 400 for a protected account; the store's.
+    pub async fn delete(&self, instance: &Arc<Instance>, caller: &Caller, rt: &ResourceType, id: &str, condition: Precondition) -> Result<(), Failure> {
+        let unit = Delete { instance: instance.clone(), caller: caller.clone(), kind: rt.name.clone(), id: id.to_owned(), condition };
+        let accepted = self.accept(unit).await?;
+        self.settled(instance, &accepted).await;
+        Ok(())
+    }
+
+    /// Stores a change. It goes on even if the client goes away: what was begun is ended.
+    async fn accept<U>(&self, unit: U) -> Result<Accepted, Failure>
+    where
+        U: Unit<Out = Accepted, Err = Failure>,
+    {
+        self.store.write(Priority::Request, unit).await
+    }
+
+    async fn settled(&self, instance: &Instance, accepted: &Accepted) -> Settlement {
+        if accepted.operation.is_none() || accepted.items == 0 {
+            return Settlement::Done;
+        }
+        if accepted.items > WAIT_FOR_ITEMS {
+            self.driver.wake();
+            return Settlement::Later;
+        }
+        self.driver.settle(instance, accepted.stored.seq, accepted.stored.rev, accepted.lane).await
+    }
+}
+
+fn written(accepted: Accepted, settled: bool) -> Written {
+    Written { changed: accepted.operation.is_some(), settled, stored: accepted.stored }
+}
+
+/// What the client is told that the target refused for good.
+fn refusal(kind: FaultKind, message: String) -> ScimError {
+    match kind {
+        FaultKind::NameTaken => ScimError::uniqueness(message),
+        FaultKind::Protected => ScimError::mutability(message),
+        _ => ScimError::invalid_value(message),
+    }
+}

@@ -1,0 +1,169 @@
+//! The store: one schema on SQLite and PostgreSQL.
+//!
+//! Reads go to a pool and see every commit. Writes are [`Unit`]s: on SQLite one writer runs them,
+//! each in a savepoint, and commits them in groups, so that one `fsync` serves many requests; on
+//! PostgreSQL each runs in a transaction of its own and is repeated when the database asks for it
+//! (serialisation failure, deadlock). A unit's answer comes after its commit, never before.
+//!
+//! Invariant: nothing outside this folder knows which database it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector};
+use sea_orm_migration::MigratorTrait;
+use secrecy::ExposeSecret;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::clock::Clock;
+use crate::config::Database;
+
+#[macro_use]
+mod sql;
+pub mod entity;
+mod error;
+mod migrations;
+mod sequence;
+mod writer;
+
+pub use error::{FromStore, StoreError};
+pub(crate) use sql::{Rows, Sql};
+pub use writer::{Priority, Tx, Unit};
+
+use sequence::Sequences;
+use writer::Writer;
+
+/// How many connections read SQLite beside the writer.
+const SQLITE_READERS: u32 = 4;
+/// The PostgreSQL pool of one replica.
+const POSTGRES_POOL: u32 = 16;
+/// How long a request waits for a connection before it is told to come back.
+const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// The store.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    reader: DatabaseConnection,
+    writer: Writer,
+    clock: Clock,
+    /// Held as long as the store: a second process on the same SQLite file is refused.
+    _lock: Option<std::fs::File>,
+}
+
+impl Store {
+    /// Opens a database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// The database cannot be reached, another process has the SQLite file, or a migration fails.
+    pub async fn open(database: &Database, clock: Clock) -> Result<Self, StoreError> {
+        match database {
+            Database::Sqlite(path) => Self::open_sqlite(path, clock).await,
+            Database::Postgres(url) => Self::open_postgres(url.expose_secret(), clock).await,
+        }
+    }
+
+    async fn open_sqlite(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| StoreError::Config(format!("the data folder {} cannot be made: {error}", folder.display())))?;
+        }
+        let lock = lock_beside(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .statement_cache_capacity(256)
+            .pragma("cache_size", "-16000")
+            .pragma("journal_size_limit", "67108864");
+        let writing = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_with(options.clone()).await?;
+        let writing = SqlxSqliteConnector::from_sqlx_sqlite_pool(writing);
+        migrations::Migrator::up(&writing, None).await?;
+        let reading = SqlitePoolOptions::new()
+            .max_connections(SQLITE_READERS)
+            .min_connections(1)
+            .acquire_timeout(ACQUIRE)
+            .connect_with(options.pragma("query_only", "1"))
+            .await?;
+        let reading = SqlxSqliteConnector::from_sqlx_sqlite_pool(reading);
+        Ok(Self::assemble(reading, writing, clock, Some(lock)))
+    }
+
+    async fn open_postgres(url: &str, clock: Clock) -> Result<Self, StoreError> {
+        let pool = PgPoolOptions::new().max_connections(POSTGRES_POOL).acquire_timeout(ACQUIRE).connect(url).await?;
+        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+        // Replicas that start together migrate one after the other.
+        let guard = sea_orm::TransactionTrait::begin(&connection).await?;
+        guard.execute_unprepared("SELECT pg_advisory_xact_lock(7236540881)").await?;
+        migrations::Migrator::up(&connection, None).await?;
+        guard.commit().await?;
+        Ok(Self::assemble(connection.clone(), connection, clock, None))
+    }
+
+    fn assemble(reader: DatabaseConnection, writing: DatabaseConnection, clock: Clock, lock: Option<std::fs::File>) -> Self {
+        let sequences = Arc::new(Sequences::default());
+        let writer = match writing.get_database_backend() {
+            DbBackend::Sqlite => Writer::grouping(writing, sequences, clock.clone()),
+            _ => Writer::direct(writing, sequences, clock.clone()),
+        };
+        Self(Arc::new(Inner { reader, writer, clock, _lock: lock }))
+    }
+
+    /// The connection for reads.
+    pub(crate) fn reader(&self) -> &DatabaseConnection {
+        &self.0.reader
+    }
+
+    /// The clock that stamps rows.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Whether the store is shared between replicas.
+    pub fn is_shared(&self) -> bool {
+        self.0.reader.get_database_backend() == DbBackend::Postgres
+    }
+
+    /// Runs a unit and answers once it is committed; on an error nothing of it is kept.
+    ///
+    /// # Errors
+    /// The unit's own, or the store's.
+    pub async fn write<U: Unit>(&self, priority: Priority, unit: U) -> Result<U::Out, U::Err> {
+        self.0.writer.write(priority, unit).await
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.reader().one("SELECT 1 AS one", vals![]).await?;
+        Ok(())
+    }
+}
+
+/// Takes the lock file beside a SQLite database. The operating system frees it when the process
+/// dies, however it dies, so the next one need not wait (DECISIONS 19).
+fn lock_beside(path: &Path) -> Result<std::fs::File, StoreError> {
+    let name: PathBuf = path.with_extension("lock");
+    let file = std::fs::File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| StoreError::Config(format!("the lock file {} cannot be opened: {error}", name.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Config(format!(
+            "another scimgate uses {}: stop it first, or use PostgreSQL for several replicas",
+            path.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(StoreError::Config(format!("{} cannot be locked: {error}", name.display()))),
+    }
+}

@@ -1,0 +1,59 @@
+//! Statements as text. One text serves both databases: `$1` placeholders, `ON CONFLICT`, `RETURNING`.
+
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, TryGetable, Value};
+
+use super::error::StoreError;
+
+/// The values of a statement.
+macro_rules! vals {
+    ($($value:expr),* $(,)?) => { vec![$(sea_orm::Value::from($value)),*] };
+}
+
+/// Running statements on a connection or transaction.
+#[allow(async_fn_in_trait, reason = "used with concrete types within the crate only")]
+pub(crate) trait Sql: ConnectionTrait {
+    /// Runs a statement; the number of rows it touched.
+    fn run(&self, text: &str, values: Vec<Value>) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    /// The first row.
+    fn one(&self, text: &str, values: Vec<Value>) -> impl Future<Output = Result<Option<QueryResult>, StoreError>> + Send;
+    /// Every row.
+    fn all(&self, text: &str, values: Vec<Value>) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
+    /// ` FOR UPDATE` where rows are locked (PostgreSQL), nothing where there is one writer.
+    fn for_update(&self) -> &'static str;
+}
+
+impl<C: ConnectionTrait + Send> Sql for C {
+    async fn run(&self, text: &str, values: Vec<Value>) -> Result<u64, StoreError> {
+        let statement = Statement::from_sql_and_values(self.get_database_backend(), text, values);
+        Ok(self.execute_raw(statement).await?.rows_affected())
+    }
+
+    async fn one(&self, text: &str, values: Vec<Value>) -> Result<Option<QueryResult>, StoreError> {
+        let statement = Statement::from_sql_and_values(self.get_database_backend(), text, values);
+        Ok(self.query_one_raw(statement).await?)
+    }
+
+    async fn all(&self, text: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, StoreError> {
+        let statement = Statement::from_sql_and_values(self.get_database_backend(), text, values);
+        Ok(self.query_all_raw(statement).await?)
+    }
+
+    fn for_update(&self) -> &'static str {
+        match self.get_database_backend() {
+            DbBackend::Postgres => " FOR UPDATE",
+            _ => "",
+        }
+    }
+}
+
+/// Reading columns.
+pub(crate) trait Rows {
+    /// A column by name.
+    fn col<T: TryGetable>(&self, name: &str) -> Result<T, StoreError>;
+}
+
+impl Rows for QueryResult {
+    fn col<T: TryGetable>(&self, name: &str) -> Result<T, StoreError> {
+        self.try_get("", name).map_err(StoreError::from)
+    }
+}

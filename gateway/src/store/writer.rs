@@ -1,0 +1,241 @@
+//! Writing. See the module above for the idea.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::{FromStore, StoreError};
+use super::sequence::Sequences;
+use crate::clock::Clock;
+
+/// Who goes first when writes queue (DECISIONS 32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// A request of an identity provider or admin.
+    Request,
+    /// The driver's claims and settlements.
+    Driver,
+    /// Imports and clean-up.
+    Background,
+}
+
+/// One transaction's worth of reading and writing. It may run more than once (PostgreSQL repeats on
+/// request), so it keeps nothing from a run that failed.
+#[async_trait]
+pub trait Unit: Send + 'static {
+    /// What it answers.
+    type Out: Send + 'static;
+    /// How it fails.
+    type Err: FromStore + Send + 'static;
+
+    /// Runs it.
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<Self::Out, Self::Err>;
+}
+
+/// An open transaction.
+pub struct Tx<'a> {
+    /// Statements go here.
+    pub(crate) conn: &'a DatabaseTransaction,
+    /// When the unit began, in microseconds.
+    pub now: i64,
+    sequences: &'a Sequences,
+}
+
+impl Tx<'_> {
+    /// The next sequence number.
+    pub(crate) fn seq(&self) -> Result<i64, StoreError> {
+        self.sequences.next()
+    }
+}
+
+/// How many units share a commit at most.
+const GROUP: usize = 64;
+/// How many writes may queue before writers wait.
+const QUEUE: usize = 4096;
+/// How often PostgreSQL may ask for a repetition.
+const REPEATS: usize = 8;
+
+pub(super) enum Writer {
+    Grouping { queues: [mpsc::Sender<Box<dyn Job>>; 3] },
+    Direct { connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock },
+}
+
+impl Writer {
+    /// One writer task that commits in groups; it ends when the store is dropped.
+    pub(super) fn grouping(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock) -> Self {
+        let (request, requests) = mpsc::channel(QUEUE);
+        let (driver, drivers) = mpsc::channel(QUEUE);
+        let (background, backgrounds) = mpsc::channel(QUEUE);
+        tokio::spawn(write_in_groups(connection, sequences, clock, Queues { requests, drivers, backgrounds }));
+        Self::Grouping { queues: [request, driver, background] }
+    }
+
+    /// Each unit in a transaction of its own.
+    pub(super) fn direct(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock) -> Self {
+        Self::Direct { connection, sequences, clock }
+    }
+
+    pub(super) async fn write<U: Unit>(&self, priority: Priority, mut unit: U) -> Result<U::Out, U::Err> {
+        match self {
+            Self::Grouping { queues } => {
+                let (reply, answer) = oneshot::channel();
+                let job = Box::new(TypedJob { unit, out: None, reply });
+                queues[priority as usize].send(job).await.map_err(|_| closed())?;
+                answer.await.map_err(|_| closed())?
+            }
+            Self::Direct { connection, sequences, clock } => {
+                for _ in 0..REPEATS {
+                    match once(connection, sequences, clock, &mut unit).await {
+                        Err(error) if matches!(error.store(), Some(StoreError::Busy(_))) => {}
+                        done => return done,
+                    }
+                }
+                Err(StoreError::Busy("the database asked for a repetition too often".to_owned()).into())
+            }
+        }
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".to_owned())
+}
+
+async fn once<U: Unit>(connection: &DatabaseConnection, sequences: &Sequences, clock: &Clock, unit: &mut U) -> Result<U::Out, U::Err> {
+    sequences.ensure(connection).await?;
+    let open = connection.begin().await.map_err(StoreError::from)?;
+    let tx = Tx { conn: &open, now: clock.micros(), sequences };
+    match unit.run(&tx).await {
+        Ok(out) => {
+            open.commit().await.map_err(StoreError::from)?;
+            Ok(out)
+        }
+        Err(error) => {
+            // The unit's error says more than a failed rollback would; the connection's drop rolls back anyway.
+            let _ = open.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+struct Queues {
+    requests: mpsc::Receiver<Box<dyn Job>>,
+    drivers: mpsc::Receiver<Box<dyn Job>>,
+    backgrounds: mpsc::Receiver<Box<dyn Job>>,
+}
+
+impl Queues {
+    async fn next(&mut self) -> Option<Box<dyn Job>> {
+        tokio::select! {
+            biased;
+            Some(job) = self.requests.recv() => Some(job),
+            Some(job) = self.drivers.recv() => Some(job),
+            Some(job) = self.backgrounds.recv() => Some(job),
+            else => None,
+        }
+    }
+
+    /// A job that waits already. Every fourth comes from the driver first, so that a flood of
+    /// requests cannot starve what they ask for.
+    fn waiting(&mut self, nth: usize) -> Option<Box<dyn Job>> {
+        let [first, second] = if nth % 4 == 3 { [&mut self.drivers, &mut self.requests] } else { [&mut self.requests, &mut self.drivers] };
+        first.try_recv().or_else(|_| second.try_recv()).ok()
+    }
+}
+
+async fn write_in_groups(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock, mut queues: Queues) {
+    while let Some(first) = queues.next().await {
+        let mut done: Vec<Box<dyn Job>> = Vec::new();
+        let outcome = group(&connection, &sequences, &clock, &mut queues, first, &mut done).await;
+        for job in done {
+            job.finish(&outcome);
+        }
+    }
+}
+
+/// Runs a group and commits it. An error belongs to every job of the group.
+async fn group(
+    connection: &DatabaseConnection,
+    sequences: &Sequences,
+    clock: &Clock,
+    queues: &mut Queues,
+    first: Box<dyn Job>,
+    done: &mut Vec<Box<dyn Job>>,
+) -> Result<(), String> {
+    let mut next = Some(first);
+    let mut open: Option<DatabaseTransaction> = None;
+    let failed = loop {
+        let Some(mut job) = next.take() else { break None };
+        let step = async {
+            if open.is_none() {
+                sequences.ensure(connection).await?;
+                let options = TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
+                open = Some(connection.begin_with_options(options).await?);
+            }
+            let Some(outer) = &open else { return Err(closed()) };
+            let savepoint = outer.begin().await?;
+            let tx = Tx { conn: &savepoint, now: clock.micros(), sequences };
+            if job.run(&tx).await {
+                savepoint.commit().await?;
+            } else {
+                savepoint.rollback().await?;
+            }
+            Ok::<(), StoreError>(())
+        }
+        .await;
+        done.push(job);
+        if let Err(error) = step {
+            break Some(error);
+        }
+        if done.len() < GROUP && sequences.plenty() {
+            next = queues.waiting(done.len());
+        }
+    };
+    let result = match (open, failed) {
+        (Some(open), None) => open.commit().await.map_err(StoreError::from),
+        (Some(open), Some(error)) => {
+            let _ = open.rollback().await;
+            Err(error)
+        }
+        (None, failed) => failed.map_or(Ok(()), Err),
+    };
+    result.map_err(|error| error.to_string())
+}
+
+/// A unit without its types.
+#[async_trait]
+pub(super) trait Job: Send {
+    /// Runs it; false if its changes are to be rolled back.
+    async fn run(&mut self, tx: &Tx<'_>) -> bool;
+    /// Answers, after the group's commit or its failure.
+    fn finish(self: Box<Self>, group: &Result<(), String>);
+}
+
+struct TypedJob<U: Unit> {
+    unit: U,
+    out: Option<Result<U::Out, U::Err>>,
+    reply: oneshot::Sender<Result<U::Out, U::Err>>,
+}
+
+#[async_trait]
+impl<U: Unit> Job for TypedJob<U> {
+    async fn run(&mut self, tx: &Tx<'_>) -> bool {
+        let out = self.unit.run(tx).await;
+        let keep = out.is_ok();
+        self.out = Some(out);
+        keep
+    }
+
+    fn finish(self: Box<Self>, group: &Result<(), String>) {
+        let answer = match (self.out, group) {
+            // A unit that refused changed nothing, so its refusal stands whatever became of the group.
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(out)), Ok(())) => Ok(out),
+            (_, Err(text)) => Err(StoreError::Unavailable(text.clone()).into()),
+            (None, Ok(())) => Err(closed().into()),
+        };
+        // Nobody may be waiting any more: a client that went away does not undo its request.
+        let _ = self.reply.send(answer);
+    }
+}

@@ -1,0 +1,239 @@
+//! Logs and metrics. A metric's name says its unit; a label is never about a person.
+
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::LogFormat;
+
+/// The names of the metrics. Labels in brackets; `connector` and `instance` are our own ids, `host`
+/// is a target's.
+pub mod names {
+    /// Requests answered [surface, method, status].
+    pub const HTTP_REQUESTS_TOTAL: &str = "scimgate_http_requests_total";
+    /// From a request's header to its answer's header [surface].
+    pub const HTTP_REQUEST_SECONDS: &str = "scimgate_http_request_seconds";
+    /// Connections open now.
+    pub const HTTP_CONNECTIONS: &str = "scimgate_http_connections";
+    /// Times that accepting a connection failed.
+    pub const HTTP_ACCEPT_ERRORS_TOTAL: &str = "scimgate_http_accept_errors_total";
+    /// Requests refused before they reached an instance [reason].
+    pub const REJECTED_REQUESTS_TOTAL: &str = "scimgate_rejected_requests_total";
+    /// Calls of targets [host, call, outcome].
+    pub const TARGET_CALLS_TOTAL: &str = "scimgate_target_calls_total";
+    /// From sending a call to the end of its answer [host, call].
+    pub const TARGET_CALL_SECONDS: &str = "scimgate_target_call_seconds";
+    /// How long calls waited for their budget [lane].
+    pub const BUDGET_WAIT_SECONDS: &str = "scimgate_budget_wait_seconds";
+    /// Times that a target's breaker opened [host].
+    pub const BREAKER_OPENED_TOTAL: &str = "scimgate_breaker_opened_total";
+    /// Work not settled [instance, state].
+    pub const WORK_ROWS: &str = "scimgate_work_rows";
+    /// Age of the oldest deprovision that is not settled [instance].
+    pub const OLDEST_DEPROVISION_SECONDS: &str = "scimgate_oldest_deprovision_seconds";
+    /// Operations closed [instance, state].
+    pub const OPERATIONS_TOTAL: &str = "scimgate_operations_total";
+    /// Memberships that wait for their person [instance].
+    pub const PARKED_MEMBERSHIPS_ROWS: &str = "scimgate_parked_memberships_rows";
+    /// Holds that wait for an admin [instance].
+    pub const OPEN_HOLDS_ROWS: &str = "scimgate_open_holds_rows";
+    /// How long commits of the store took.
+    pub const STORE_COMMIT_SECONDS: &str = "scimgate_store_commit_seconds";
+    /// Writes that shared one commit.
+    pub const STORE_COMMIT_BATCH_ROWS: &str = "scimgate_store_commit_batch_rows";
+
+    /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
+    pub(super) const ALL: [(&str, char, &str); 16] = [
+        (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
+        (
+            HTTP_REQUEST_SECONDS,
+            'h',
+            "Time from a request's header to its answer's header.",
+        ),
+        (HTTP_CONNECTIONS, 'g', "Connections open now."),
+        (
+            HTTP_ACCEPT_ERRORS_TOTAL,
+            'c',
+            "Times that accepting a connection failed.",
+        ),
+        (
+            REJECTED_REQUESTS_TOTAL,
+            'c',
+            "Requests refused before they reached an instance.",
+        ),
+        (TARGET_CALLS_TOTAL, 'c', "Calls of targets."),
+        (
+            TARGET_CALL_SECONDS,
+            'h',
+            "Time from sending a call to the end of its answer.",
+        ),
+        (
+            BUDGET_WAIT_SECONDS,
+            'h',
+            "Time that calls waited for their budget.",
+        ),
+        (
+            BREAKER_OPENED_TOTAL,
+            'c',
+            "Times that a target's breaker opened.",
+        ),
+        (WORK_ROWS, 'g', "Work not settled."),
+        (
+            OLDEST_DEPROVISION_SECONDS,
+            'g',
+            "Age of the oldest deprovision that is not settled.",
+        ),
+        (OPERATIONS_TOTAL, 'c', "Operations closed."),
+        (
+            PARKED_MEMBERSHIPS_ROWS,
+            'g',
+            "Memberships that wait for their person.",
+        ),
+        (OPEN_HOLDS_ROWS, 'g', "Holds that wait for an admin."),
+        (
+            STORE_COMMIT_SECONDS,
+            'h',
+            "Time that commits of the store took.",
+        ),
+        (
+            STORE_COMMIT_BATCH_ROWS,
+            'h',
+            "Writes that shared one commit.",
+        ),
+    ];
+}
+
+/// Why logs or metrics could not be set up.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// The filter is wrong.
+    #[error("log: the filter cannot be understood: {0}")]
+    Filter(#[from] ParseError),
+    /// Something else in this process already writes the log.
+    #[error("the log is already set up in this process: {0}")]
+    Log(#[from] TryInitError),
+    /// The recorder could not be built or installed.
+    #[error("the metrics could not be set up: {0}")]
+    Metrics(#[from] BuildError),
+}
+
+/// Starts the log on standard error. Call it once, first thing.
+///
+/// # Errors
+/// A wrong filter, or a log that is already set up.
+pub fn start_log(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(filter)?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.with_ansi(false).finish().try_init()?,
+        LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,
+    }
+    Ok(())
+}
+
+/// The metrics of this process.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Installs the recorder behind the `metrics` macros. Call it once.
+    ///
+    /// # Errors
+    /// A recorder is already installed.
+    pub fn install() -> Result<Self, TelemetryError> {
+        let recorder = recorder()?;
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).map_err(BuildError::from)?;
+        describe();
+        Ok(Self(handle))
+    }
+
+    /// The page of `/metrics`, in the text format of Prometheus.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Moves what histograms gathered to where it is kept. Call it every few seconds: without it,
+    /// and with nobody who scrapes, memory grows.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let seconds = [
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 60.0,
+    ];
+    let rows = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
+    Ok(PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
+        .set_buckets_for_metric(Matcher::Suffix("_rows".to_owned()), &rows)?
+        .build_recorder())
+}
+
+fn describe() {
+    for (name, kind, help) in names::ALL {
+        match kind {
+            'c' => metrics::describe_counter!(name, help),
+            'g' => metrics::describe_gauge!(name, help),
+            _ => metrics::describe_histogram!(name, help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_their_unit() {
+        for (name, kind, help) in names::ALL {
+            assert!(name.starts_with("scimgate_") && !help.is_empty());
+            let units: &[&str] = match kind {
+                'c' => &["_total"],
+                'g' => &["_rows", "_seconds", "_connections"],
+                _ => &["_seconds", "_rows"],
+            };
+            assert!(units.iter().any(|unit| name.ends_with(unit)), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_counted_is_rendered() {
+        let recorder = recorder().unwrap();
+        let metrics = Metrics(recorder.handle());
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            metrics::counter!(names::TARGET_CALLS_TOTAL, "host" => "api.example.com").increment(2);
+            metrics::histogram!(names::TARGET_CALL_SECONDS).record(0.02);
+        });
+        metrics.upkeep();
+        let page = metrics.render();
+        assert!(
+            page.contains("scimgate_target_calls_total{host=\"api.example.com\"} 2"),
+            "{page}"
+        );
+        assert!(
+            page.contains("scimgate_target_call_seconds_bucket{le=\"0.025\"} 1"),
+            "{page}"
+        );
+        assert!(
+            page.contains("# HELP scimgate_target_calls_total Calls of targets."),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn a_wrong_filter_is_an_error() {
+        assert!(matches!(
+            start_log("a=b=c", LogFormat::Text),
+            Err(TelemetryError::Filter(_))
+        ));
+    }
+}

@@ -1,0 +1,129 @@
+//! The gateway as a process on a database and a data folder of its own.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::admin::Admin;
+use crate::db::{Database, Db};
+use crate::process::Process;
+
+/// Base64 of 32 bytes; the key of a test protects nothing.
+const MASTER_KEY: &str = "c2NpbWdhdGUtdGVzdHMtbWFzdGVyLWtleS0zMi1iLiE=";
+/// The admin token of every test gateway.
+const ADMIN_TOKEN: &str = "tests-admin-token";
+
+/// A running gateway. It listens on loopback and may call targets there.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Process,
+    // Dropped after the process: fields go in order.
+    database: Database,
+    folder: TempDir,
+    env: Vec<(String, String)>,
+    /// Where it listens: `http://127.0.0.1:PORT`; the same after a restart.
+    pub url: String,
+}
+
+impl Gateway {
+    /// Starts one on an empty database.
+    pub async fn start(db: Db) -> Self {
+        Self::start_with(db, &[]).await
+    }
+
+    /// Starts one with more of its environment set.
+    pub async fn start_with(db: Db, env: &[(&str, &str)]) -> Self {
+        let database = db.fresh().await;
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let env: Vec<_> = env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let process = launch(&database, folder.path(), "127.0.0.1:0", &env).await;
+        let url = process.said("listen");
+        Self {
+            process,
+            database,
+            folder,
+            env,
+            url,
+        }
+    }
+
+    /// Kills it where it stands (SIGKILL). The database stays.
+    pub async fn kill(&mut self) {
+        self.process.kill().await;
+    }
+
+    /// Ends it in good order (SIGTERM).
+    ///
+    /// # Panics
+    /// If it does not end, or not with success.
+    pub async fn terminate(&mut self) {
+        assert!(
+            self.process.terminate().await,
+            "ended with an error:\n{}",
+            self.process.log()
+        );
+    }
+
+    /// Starts it again on the same database, folder and port, after [`Self::kill`] or
+    /// [`Self::terminate`].
+    pub async fn restart(&mut self) {
+        let listen = self
+            .url
+            .strip_prefix("http://")
+            .unwrap_or(&self.url)
+            .to_owned();
+        self.process = launch(&self.database, self.folder.path(), &listen, &self.env).await;
+    }
+
+    /// Whether it still runs.
+    pub fn alive(&mut self) -> bool {
+        self.process.alive()
+    }
+
+    /// The end of its log.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Its data folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The database it runs on.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Its admin API.
+    pub fn admin(&self) -> Admin {
+        Admin::new(&self.url, ADMIN_TOKEN)
+    }
+}
+
+async fn launch(
+    database: &Database,
+    folder: &Path,
+    listen: &str,
+    more: &[(String, String)],
+) -> Process {
+    let data = folder.display().to_string();
+    let mut env = vec![
+        ("SCIMGATE_LISTEN", listen),
+        ("SCIMGATE_DATA_DIR", &data),
+        ("SCIMGATE_ADMIN_TOKEN", ADMIN_TOKEN),
+        ("SCIMGATE_MASTER_KEY", MASTER_KEY),
+        ("SCIMGATE_ALLOW_PRIVATE_TARGETS", "true"),
+    ];
+    if let Some(url) = &database.url {
+        env.push(("SCIMGATE_DATABASE_URL", url));
+    }
+    env.extend(
+        more.iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    );
+    Process::start(&["serve", "--ready-json"], &env, &folder.join("serve.log")).await
+}

@@ -1,0 +1,176 @@
+//! The real binary as a child process that tells in one JSON line when it is ready.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::env::setting;
+
+/// How long a process may take until it is ready. A start takes a fraction of a second; the bound
+/// is for a machine that compiles beside it.
+const READY: Duration = Duration::from_secs(60);
+
+/// The `scimgate` binary: `SCIMGATE_TEST_BINARY`, else the one that cargo built beside this test.
+///
+/// # Panics
+/// If there is none. `tests/run` builds it first.
+pub fn binary() -> PathBuf {
+    if let Some(path) = setting("SCIMGATE_TEST_BINARY") {
+        let path = PathBuf::from(path);
+        assert!(
+            path.is_file(),
+            "SCIMGATE_TEST_BINARY names no file: {}",
+            path.display()
+        );
+        return path;
+    }
+    let test = std::env::current_exe().expect("a running test has a path");
+    // target/debug/deps/NAME-HASH -> target/debug -> target
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("a test lies in target/PROFILE/deps");
+    let target = profile.parent().expect("a profile lies in target");
+    [
+        profile.to_owned(),
+        target.join("release"),
+        target.join("debug"),
+    ]
+    .iter()
+    .map(|folder| folder.join("scimgate"))
+    .find(|path| path.is_file())
+    .unwrap_or_else(|| {
+        panic!(
+            "no scimgate in {} or beside it: run tests/run, or `cargo build` first",
+            profile.display()
+        )
+    })
+}
+
+/// A child process. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+    /// What it said when it was ready.
+    pub ready: Value,
+}
+
+impl Process {
+    /// Starts the binary and waits for its ready line. Its environment holds nothing of ours but
+    /// `env`; what it logs goes to `log`.
+    ///
+    /// # Panics
+    /// If it ends or stays silent; shows the end of its log.
+    pub async fn start(args: &[&str], env: &[(&str, &str)], log: &Path) -> Self {
+        let sink = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .unwrap_or_else(|error| panic!("could not write {}: {error}", log.display()));
+        let mut command = Command::new(binary());
+        command
+            .args(args)
+            .env_clear()
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(sink)
+            .kill_on_drop(true);
+        for kept in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
+            if let Some(value) = setting(kept) {
+                command.env(kept, value);
+            }
+        }
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("could not start scimgate {args:?}: {error}"));
+        let out = child.stdout.take().expect("stdout was asked for");
+        let mut lines = BufReader::new(out).lines();
+        let ready = tokio::time::timeout(READY, async {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Ok(value @ Value::Object(_)) = serde_json::from_str(&line) {
+                    return Some(value);
+                }
+            }
+            None
+        })
+        .await;
+        // Whatever else it says is read and dropped, so that a full pipe never stops it.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        match ready {
+            Ok(Some(ready)) => Self {
+                child,
+                log: log.to_owned(),
+                ready,
+            },
+            Ok(None) => panic!(
+                "scimgate {args:?} ended before it was ready ({:?}):\n{}",
+                child.wait().await,
+                tail(log)
+            ),
+            Err(_) => panic!(
+                "scimgate {args:?} was not ready within {} s:\n{}",
+                READY.as_secs(),
+                tail(log)
+            ),
+        }
+    }
+
+    /// A text of the ready line.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn said(&self, name: &str) -> String {
+        self.ready
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no {name} in the ready line {}", self.ready))
+            .to_owned()
+    }
+
+    /// Ends it as a power cut would (SIGKILL) and waits until it is gone.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.ok();
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that; answers whether it ended with success.
+    pub async fn terminate(&mut self) -> bool {
+        if let Some(pid) = self.child.id() {
+            Command::new("kill")
+                .args(["-TERM", &pid.to_string()])
+                .status()
+                .await
+                .ok();
+        }
+        match tokio::time::timeout(READY, self.child.wait()).await {
+            Ok(Ok(status)) => status.success(),
+            _ => panic!(
+                "scimgate did not end within {} s after SIGTERM:\n{}",
+                READY.as_secs(),
+                tail(&self.log)
+            ),
+        }
+    }
+
+    /// Whether it still runs.
+    pub fn alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The end of its log.
+    pub fn log(&self) -> String {
+        tail(&self.log)
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
