@@ -15,3 +15,5 @@ pub mod server;
 pub mod service;
 pub mod telemetry;
 pub mod transport;
+pub mod auth;
+pub mod scim_api;

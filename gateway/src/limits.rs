@@ -482,13 +482,11 @@ impl State {
             pace,
             ..
         } = self;
-        let mut before = 0;
         // Whom a bucket goes to first, and units of it that better waiters will want.
         let mut taken = vec![Taken::Free; fills.len()];
         let mut held = vec![0_u32; fills.len()];
-        for ((lane, _), waiter) in waiters.iter_mut() {
+        for (before, ((lane, _), waiter)) in (0_u32..).zip(waiters.iter_mut()) {
             let mut at = blocked_until.unwrap_or(now).max(pace.at(now, before));
-            before += 1;
             let mut bucket = WHOLE_KEY;
             let mut line = Taken::Free;
             let mut short = Vec::new();

@@ -286,7 +286,10 @@ impl Org {
         good: &str,
     ) -> Result<(), Fault> {
         let mut call = self.client.call(name, Method::GET, path, Cost::Read);
-        call.url.query_pairs_mut().append_pair("per_page", "1");
+        // Lists are asked for one item; reading the organisation itself knows no pages.
+        if path.len() > 2 {
+            call.url.query_pairs_mut().append_pair("per_page", "1");
+        }
         match self.client.send(cx, call).await {
             Ok(reply) if reply.status == 200 => {
                 probe.note(name, true, format!("{}: {good}.", self.client.org));

@@ -5,8 +5,8 @@ use engine::adoption::{Adoption, may_link};
 use scim::fold::fold_text;
 use serde_json::{Value, json};
 
+use crate::service::accept::upsert_work;
 use crate::service::types::Instance;
-use crate::service::accept::{upsert_work};
 use crate::store::{Rows, Sql, StoreError, Tx};
 
 /// An account row that is linked to a resource.
@@ -37,7 +37,8 @@ impl AccountRow {
             status: row.col("status")?,
             protected: row.col::<i16>("protected")? == 1,
             ours: row.col::<i16>("ours")? == 1,
-            doc: serde_json::from_str(&row.col::<String>("doc")?).map_err(|error| StoreError::damaged(format!("account.doc: {error}")))?,
+            doc: serde_json::from_str(&row.col::<String>("doc")?)
+                .map_err(|error| StoreError::damaged(format!("account.doc: {error}")))?,
             expires_at: row.col("expires_at")?,
             invites: row.col("invites")?,
         })
@@ -45,7 +46,10 @@ impl AccountRow {
 
     /// A text of the document.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        self.doc.get(name).and_then(Value::as_str).map(str::to_owned)
+        self.doc
+            .get(name)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
     }
 
     /// Whether the invitation was found gone and is to be followed.
@@ -58,9 +62,16 @@ impl AccountRow {
         if self.status == "invited"
             && let Some(id) = &self.invite_id
         {
-            return Some(AccountRef::Invite { id: InviteId::new(id), email: self.text("email"), login: self.text("login") });
+            return Some(AccountRef::Invite {
+                id: InviteId::new(id),
+                email: self.text("email"),
+                login: self.text("login"),
+            });
         }
-        self.remote_id.as_ref().map(|id| AccountRef::Account { id: RemoteId::new(id), login: self.text("login") })
+        self.remote_id.as_ref().map(|id| AccountRef::Account {
+            id: RemoteId::new(id),
+            login: self.text("login"),
+        })
     }
 }
 
@@ -85,7 +96,10 @@ pub(crate) async fn invites_sent(tx: &Tx<'_>, resource: i64) -> Result<u32, Stor
             vals![resource],
         )
         .await?;
-    Ok(row.map_or(Ok(0), |row| row.col::<i64>("n"))?.try_into().unwrap_or(u32::MAX))
+    Ok(row
+        .map_or(Ok(0), |row| row.col::<i64>("n"))?
+        .try_into()
+        .unwrap_or(u32::MAX))
 }
 
 fn status_word(status: AccountStatus) -> &'static str {
@@ -107,7 +121,13 @@ fn evidence_word(evidence: Evidence) -> &'static str {
 }
 
 /// Finds or makes the row of an account as the target shows it, and brings it up to date.
-pub(crate) async fn observe(tx: &Tx<'_>, instance: &Instance, account: &Account, ours: Option<bool>, run: Option<i64>) -> Result<AccountRow, StoreError> {
+pub(crate) async fn observe(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    account: &Account,
+    ours: Option<bool>,
+    run: Option<i64>,
+) -> Result<AccountRow, StoreError> {
     let known = find_row(tx, instance, account).await?;
     let mut doc = json!({
         "login": account.login, "email": account.email, "email_verified": account.email_verified,
@@ -180,7 +200,11 @@ pub(crate) async fn observe(tx: &Tx<'_>, instance: &Instance, account: &Account,
 }
 
 /// The row of an account: by its immutable id, else by its invitation.
-async fn find_row(tx: &Tx<'_>, instance: &Instance, account: &Account) -> Result<Option<AccountRow>, StoreError> {
+async fn find_row(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    account: &Account,
+) -> Result<Option<AccountRow>, StoreError> {
     if let Some(remote) = &account.remote_id {
         let row = tx
             .conn
@@ -196,7 +220,12 @@ async fn find_row(tx: &Tx<'_>, instance: &Instance, account: &Account) -> Result
     if let Some(invite) = &account.invite_id {
         let row = tx
             .conn
-            .one(&format!("SELECT {COLUMNS} FROM account a WHERE a.instance_seq = $1 AND a.invite_id = $2"), vals![instance.seq, invite.as_str()])
+            .one(
+                &format!(
+                    "SELECT {COLUMNS} FROM account a WHERE a.instance_seq = $1 AND a.invite_id = $2"
+                ),
+                vals![instance.seq, invite.as_str()],
+            )
             .await?;
         if let Some(row) = row {
             return Ok(Some(AccountRow::read(&row)?));
@@ -206,7 +235,13 @@ async fn find_row(tx: &Tx<'_>, instance: &Instance, account: &Account) -> Result
 }
 
 async fn by_seq(tx: &Tx<'_>, seq: i64) -> Result<AccountRow, StoreError> {
-    let row = tx.conn.one(&format!("SELECT {COLUMNS} FROM account a WHERE a.seq = $1"), vals![seq]).await?;
+    let row = tx
+        .conn
+        .one(
+            &format!("SELECT {COLUMNS} FROM account a WHERE a.seq = $1"),
+            vals![seq],
+        )
+        .await?;
     AccountRow::read(&row.ok_or_else(|| StoreError::damaged("account"))?)
 }
 
@@ -221,7 +256,14 @@ pub(crate) enum Linked {
 
 /// Links a resource to an account, if the evidence and the policy allow it and the account is
 /// nobody else's. An unmanaged twin gives its link up and disappears into this row (DECISIONS 3).
-pub(crate) async fn link(tx: &Tx<'_>, instance: &Instance, resource: i64, account: &AccountRow, evidence: Evidence, ours: bool) -> Result<Linked, StoreError> {
+pub(crate) async fn link(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    resource: i64,
+    account: &AccountRow,
+    evidence: Evidence,
+    ours: bool,
+) -> Result<Linked, StoreError> {
     let holder = tx
         .conn
         .one(
@@ -237,7 +279,12 @@ pub(crate) async fn link(tx: &Tx<'_>, instance: &Instance, resource: i64, accoun
             return Ok(Linked::Yes);
         }
         if row.col::<i16>("managed")? == 0 {
-            twin = Some((row.col::<i64>("seq")?, held_by, row.col::<i16>("listed")? == 1 && row.col::<Option<i64>>("deleted_at")?.is_none(), row.col::<String>("kind")?));
+            twin = Some((
+                row.col::<i64>("seq")?,
+                held_by,
+                row.col::<i16>("listed")? == 1 && row.col::<Option<i64>>("deleted_at")?.is_none(),
+                row.col::<String>("kind")?,
+            ));
         } else {
             other = true;
         }
@@ -247,7 +294,12 @@ pub(crate) async fn link(tx: &Tx<'_>, instance: &Instance, resource: i64, accoun
         Adoption::Conflict(need) | Adoption::Refused(need) => return Ok(Linked::No(need)),
     }
     if let Some((link, twin, listed, kind)) = twin {
-        tx.conn.run("UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1", vals![link, tx.now]).await?;
+        tx.conn
+            .run(
+                "UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1",
+                vals![link, tx.now],
+            )
+            .await?;
         tx.conn
             .run("UPDATE resource SET merged_into = $2, deleted_at = COALESCE(deleted_at, $3), listed = 0 WHERE seq = $1", vals![twin, resource, tx.now])
             .await?;
@@ -272,7 +324,11 @@ pub(crate) async fn link(tx: &Tx<'_>, instance: &Instance, resource: i64, accoun
 
 /// A person's account is there: parked memberships may go on, and ones that an invitation carried
 /// are looked at (DECISIONS 20).
-pub(crate) async fn wake_memberships(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), StoreError> {
+pub(crate) async fn wake_memberships(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    user: i64,
+) -> Result<(), StoreError> {
     let which = "((state = 'parked' AND want = 1) OR have = 2)";
     let groups = tx
         .conn
@@ -281,20 +337,45 @@ pub(crate) async fn wake_memberships(tx: &Tx<'_>, instance: &Instance, user: i64
     if groups.is_empty() {
         return Ok(());
     }
-    tx.conn.run(&format!("UPDATE member SET state = 'todo', reason = NULL WHERE user_seq = $1 AND {which}"), vals![user]).await?;
+    tx.conn
+        .run(
+            &format!(
+                "UPDATE member SET state = 'todo', reason = NULL WHERE user_seq = $1 AND {which}"
+            ),
+            vals![user],
+        )
+        .await?;
     for row in &groups {
-        upsert_work(tx, instance, row.col("group_seq")?, engine::Lane::Grant, row.col("rev")?, None).await?;
+        upsert_work(
+            tx,
+            instance,
+            row.col("group_seq")?,
+            engine::Lane::Grant,
+            row.col("rev")?,
+            None,
+        )
+        .await?;
     }
     Ok(())
 }
 
 /// The account is gone: its link ends and its memberships with it; what is still wanted is parked.
 pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(), StoreError> {
-    tx.conn.run("UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1", vals![account, tx.now]).await?;
+    tx.conn
+        .run(
+            "UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1",
+            vals![account, tx.now],
+        )
+        .await?;
     tx.conn
         .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE account_seq = $1 AND state = 'live'", vals![account, tx.now])
         .await?;
-    tx.conn.run("DELETE FROM member WHERE user_seq = $1 AND want = 0 AND state <> 'todo'", vals![resource]).await?;
+    tx.conn
+        .run(
+            "DELETE FROM member WHERE user_seq = $1 AND want = 0 AND state <> 'todo'",
+            vals![resource],
+        )
+        .await?;
     tx.conn
         .run(
             "UPDATE member SET have = 0, have_at = $2, state = CASE WHEN state = 'settled' THEN 'parked' ELSE state END, \
@@ -306,9 +387,18 @@ pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(),
 }
 
 /// Notes that an invitation is not where it was, so that the next plan follows it.
-pub(crate) async fn mark_missing(tx: &Tx<'_>, account: &AccountRow, missing: bool) -> Result<(), StoreError> {
+pub(crate) async fn mark_missing(
+    tx: &Tx<'_>,
+    account: &AccountRow,
+    missing: bool,
+) -> Result<(), StoreError> {
     let mut doc = account.doc.clone();
     doc["missing"] = json!(missing);
-    tx.conn.run("UPDATE account SET doc = $2 WHERE seq = $1", vals![account.seq, doc.to_string()]).await?;
+    tx.conn
+        .run(
+            "UPDATE account SET doc = $2 WHERE seq = $1",
+            vals![account.seq, doc.to_string()],
+        )
+        .await?;
     Ok(())
 }

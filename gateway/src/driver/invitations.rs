@@ -43,7 +43,9 @@ pub(super) async fn look_out(shared: Arc<Shared>, stop: CancellationToken) {
                     tracing::info!(instance = %instance.id, found, "invitations are no longer pending; following them");
                     shared.bell.send_modify(|rung| *rung = rung.wrapping_add(1));
                 }
-                Err(error) => tracing::warn!(instance = %instance.id, %error, "pending invitations could not be listed"),
+                Err(error) => {
+                    tracing::warn!(instance = %instance.id, %error, "pending invitations could not be listed")
+                }
             }
         }
     }
@@ -54,14 +56,29 @@ async fn look(shared: &Shared, instance: &Arc<Instance>) -> Result<usize, StoreE
     let pending = shared
         .store
         .reader()
-        .one("SELECT 1 AS one FROM account WHERE instance_seq = $1 AND status = 'invited' LIMIT 1", vals![instance.seq])
+        .one(
+            "SELECT 1 AS one FROM account WHERE instance_seq = $1 AND status = 'invited' LIMIT 1",
+            vals![instance.seq],
+        )
         .await?;
     if pending.is_none() {
         return Ok(0);
     }
     let started = shared.clock.micros();
     match list(shared, instance).await? {
-        Ok(listed) => shared.store.write(Priority::Driver, Missing { instance: instance.clone(), listed, before: started }).await,
+        Ok(listed) => {
+            shared
+                .store
+                .write(
+                    Priority::Driver,
+                    Missing {
+                        instance: instance.clone(),
+                        listed,
+                        before: started,
+                    },
+                )
+                .await
+        }
         Err(fault) => {
             tracing::info!(instance = %instance.id, kind = ?fault.kind, context = %fault.context, "pending invitations could not be listed");
             Ok(0)
@@ -69,12 +86,23 @@ async fn look(shared: &Shared, instance: &Arc<Instance>) -> Result<usize, StoreE
     }
 }
 
-async fn list(shared: &Shared, instance: &Instance) -> Result<Result<HashSet<String>, Fault>, StoreError> {
+async fn list(
+    shared: &Shared,
+    instance: &Instance,
+) -> Result<Result<HashSet<String>, Fault>, StoreError> {
     let record = Arc::new(Recorder::default());
-    let (Ok(connector), Some(wire)) = (&instance.connector, shared.wire(instance, Lane::Reconcile, &record).await?) else {
-        return Ok(Err(Fault::new(FaultKind::NotSent, "The connector of this instance cannot be used.")));
+    let (Ok(connector), Some(wire)) = (
+        &instance.connector,
+        shared.wire(instance, Lane::Reconcile, &record).await?,
+    ) else {
+        return Ok(Err(Fault::new(
+            FaultKind::NotSent,
+            "The connector of this instance cannot be used.",
+        )));
     };
-    let Some(accounts) = connector.accounts() else { return Ok(Ok(HashSet::new())) };
+    let Some(accounts) = connector.accounts() else {
+        return Ok(Ok(HashSet::new()));
+    };
     let cx = Cx::new(wire.as_ref(), shared.clock.now());
     let mut listed = HashSet::new();
     let mut page = None;
@@ -84,15 +112,27 @@ async fn list(shared: &Shared, instance: &Instance) -> Result<Result<HashSet<Str
             Err(fault) => return Ok(Err(fault)),
         };
         if !got.complete {
-            return Ok(Err(Fault::new(FaultKind::Malformed, "The target listed only some of the invitations.").context("partial listing")));
+            return Ok(Err(Fault::new(
+                FaultKind::Malformed,
+                "The target listed only some of the invitations.",
+            )
+            .context("partial listing")));
         }
-        listed.extend(got.items.iter().filter_map(|account| account.invite_id.as_ref().map(|id| id.as_str().to_owned())));
+        listed.extend(
+            got.items
+                .iter()
+                .filter_map(|account| account.invite_id.as_ref().map(|id| id.as_str().to_owned())),
+        );
         match got.next {
             Some(next) => page = Some(next),
             None => return Ok(Ok(listed)),
         }
     }
-    Ok(Err(Fault::new(FaultKind::Malformed, "The target's list of invitations has no end.").context("too many pages")))
+    Ok(Err(Fault::new(
+        FaultKind::Malformed,
+        "The target's list of invitations has no end.",
+    )
+    .context("too many pages")))
 }
 
 /// Marks the invitations that are not listed any more and gives their people work. Ones sent after
@@ -125,12 +165,22 @@ impl Unit for Missing {
                 continue;
             }
             let resource: i64 = row.col("resource_seq")?;
-            let Some(account) = accounts::linked(tx, resource).await? else { continue };
+            let Some(account) = accounts::linked(tx, resource).await? else {
+                continue;
+            };
             if !account.is_missing() {
                 mark_missing(tx, &account, true).await?;
             }
             if row.col::<i16>("managed")? == 1 {
-                upsert_work(tx, &self.instance, resource, Lane::Grant, row.col("rev")?, None).await?;
+                upsert_work(
+                    tx,
+                    &self.instance,
+                    resource,
+                    Lane::Grant,
+                    row.col("rev")?,
+                    None,
+                )
+                .await?;
                 found += 1;
             }
         }

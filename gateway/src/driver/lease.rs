@@ -40,7 +40,10 @@ impl Unit for Take {
         if let Some(epoch) = self.held {
             let renewed = tx
                 .conn
-                .run("UPDATE lease SET until_at = $3 WHERE name = $1 AND owner = $2 AND epoch = $4", vals![NAME, self.owner.as_str(), until, epoch])
+                .run(
+                    "UPDATE lease SET until_at = $3 WHERE name = $1 AND owner = $2 AND epoch = $4",
+                    vals![NAME, self.owner.as_str(), until, epoch],
+                )
                 .await?;
             return Ok((renewed == 1).then_some(Held { epoch, until }));
         }
@@ -57,7 +60,12 @@ impl Unit for Take {
         let Some(row) = row else { return Ok(None) };
         let epoch: i64 = row.col("epoch")?;
         // What the former holder was sending may or may not have happened: look before repeating.
-        tx.conn.run("UPDATE attempt SET state = 'unknown', ended_at = $1 WHERE state = 'sending'", vals![tx.now]).await?;
+        tx.conn
+            .run(
+                "UPDATE attempt SET state = 'unknown', ended_at = $1 WHERE state = 'sending'",
+                vals![tx.now],
+            )
+            .await?;
         tx.conn
             .run("UPDATE work SET state = 'todo', due_at = $1, claim_rev = NULL, claim_epoch = NULL WHERE state = 'running'", vals![tx.now])
             .await?;
@@ -75,10 +83,17 @@ pub(super) async fn give_up(store: &Store, owner: &str, epoch: i64) -> Result<()
         type Err = StoreError;
 
         async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-            tx.conn.run("UPDATE lease SET until_at = 0 WHERE name = $1 AND owner = $2 AND epoch = $3", vals![NAME, self.0.as_str(), self.1]).await?;
+            tx.conn
+                .run(
+                    "UPDATE lease SET until_at = 0 WHERE name = $1 AND owner = $2 AND epoch = $3",
+                    vals![NAME, self.0.as_str(), self.1],
+                )
+                .await?;
             Ok(())
         }
     }
 
-    store.write(Priority::Driver, GiveUp(owner.to_owned(), epoch)).await
+    store
+        .write(Priority::Driver, GiveUp(owner.to_owned(), epoch))
+        .await
 }

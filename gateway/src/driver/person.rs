@@ -2,8 +2,8 @@
 //! steps out, and records what they brought about.
 
 use connector_sdk::{
-    Account, AccountChange, AccountRef, AccountStatus, Connector, Created, Cx, Ended, Evidence, Fault, FaultKind, Followed, Found, InviteId, Kind,
-    Need, Person, Removed, Updated,
+    Account, AccountChange, AccountRef, AccountStatus, Connector, Created, Cx, Ended, Evidence,
+    Fault, FaultKind, Followed, Found, InviteId, Kind, Need, Person, Removed, Updated,
 };
 use engine::mapping::map_person;
 use engine::person::{AccountView, Doubt, PersonStep, PersonView, Wanted, next_step};
@@ -21,13 +21,20 @@ const QUOTA_WAIT: i64 = 3_600_000_000;
 #[derive(Clone, Debug)]
 pub(super) enum PersonCall {
     /// Read the linked account, or look for the person.
-    Look { at: Option<AccountRef>, who: Person, doubt: bool },
+    Look {
+        at: Option<AccountRef>,
+        who: Person,
+        doubt: bool,
+    },
     /// Look for an account to tie the person to.
     Match { who: Person },
     /// Create or invite.
     Create { who: Person },
     /// Change.
-    Update { at: AccountRef, change: AccountChange },
+    Update {
+        at: AccountRef,
+        change: AccountChange,
+    },
     /// Suspend or restore.
     SetActive { at: AccountRef, active: bool },
     /// Remove, or take an invitation back.
@@ -63,22 +70,37 @@ impl PersonCall {
     }
 
     fn reads(&self) -> bool {
-        matches!(self, Self::Look { .. } | Self::Match { .. } | Self::Follow { .. })
+        matches!(
+            self,
+            Self::Look { .. } | Self::Match { .. } | Self::Follow { .. }
+        )
     }
 
     /// Carries it out.
-    pub(super) async fn send(&self, connector: &dyn Connector, cx: &Cx<'_>) -> Result<PersonDone, Fault> {
+    pub(super) async fn send(
+        &self,
+        connector: &dyn Connector,
+        cx: &Cx<'_>,
+    ) -> Result<PersonDone, Fault> {
         let accounts = connector
             .accounts()
             .ok_or_else(|| Fault::new(FaultKind::Refused, "This target has no accounts."))?;
         Ok(match self {
             Self::Look { at: Some(at), .. } => PersonDone::Read(accounts.get(cx, at).await?),
-            Self::Look { at: None, who, .. } | Self::Match { who } => PersonDone::Found(accounts.find(cx, who).await?),
+            Self::Look { at: None, who, .. } | Self::Match { who } => {
+                PersonDone::Found(accounts.find(cx, who).await?)
+            }
             Self::Create { who } => PersonDone::Created(accounts.create(cx, who).await?),
-            Self::Update { at, change } => PersonDone::Updated(accounts.update(cx, at, change).await?),
-            Self::SetActive { at, active } => PersonDone::Updated(accounts.set_active(cx, at, *active).await?),
+            Self::Update { at, change } => {
+                PersonDone::Updated(accounts.update(cx, at, change).await?)
+            }
+            Self::SetActive { at, active } => {
+                PersonDone::Updated(accounts.set_active(cx, at, *active).await?)
+            }
             Self::Remove { at } => PersonDone::Removed(accounts.remove(cx, at).await?),
-            Self::Follow { invite, who } => PersonDone::Followed(accounts.follow(cx, invite, who).await?),
+            Self::Follow { invite, who } => {
+                PersonDone::Followed(accounts.follow(cx, invite, who).await?)
+            }
         })
     }
 }
@@ -89,13 +111,25 @@ pub(super) fn can_create(connector: &dyn Connector) -> bool {
 }
 
 /// Plans the next step.
-pub(super) async fn plan(tx: &Tx<'_>, instance: &Instance, connector: &dyn Connector, subject: &Subject) -> Result<Verdict, StoreError> {
+pub(super) async fn plan(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    connector: &dyn Connector,
+    subject: &Subject,
+) -> Result<Verdict, StoreError> {
     if connector.accounts().is_none() {
         return Ok(Verdict::Settled);
     }
     let traits = connector.traits();
     let row = accounts::linked(tx, subject.seq).await?;
-    let who = map_person(&subject.name, &subject.doc, traits, instance.policy.allow_privileged, Vec::new()).person;
+    let who = map_person(
+        &subject.name,
+        &subject.doc,
+        traits,
+        instance.policy.allow_privileged,
+        Vec::new(),
+    )
+    .person;
     let doubt = tx
         .conn
         .one("SELECT step FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'", vals![subject.seq])
@@ -106,29 +140,56 @@ pub(super) async fn plan(tx: &Tx<'_>, instance: &Instance, connector: &dyn Conne
     let account = row.as_ref().and_then(view);
     let protects = |name: Option<&str>| name.is_some_and(|name| instance.policy.protects([name]));
     let view = PersonView {
-        wanted: if subject.managed && subject.active && !subject.deleted { Wanted::Access } else { Wanted::NoAccess { delete: subject.deleted } },
+        wanted: if subject.managed && subject.active && !subject.deleted {
+            Wanted::Access
+        } else {
+            Wanted::NoAccess {
+                delete: subject.deleted,
+            }
+        },
         person: &who,
         doubt,
         traits,
         can_create: can_create(connector),
         followed_up: row.as_ref().is_some_and(AccountRow::is_missing),
         protected_by_policy: protects(Some(&subject.name))
-            || account.as_ref().is_some_and(|account| protects(account.login.as_deref()) || protects(account.email.as_deref())),
+            || account.as_ref().is_some_and(|account| {
+                protects(account.login.as_deref()) || protects(account.email.as_deref())
+            }),
         invites_sent: accounts::invites_sent(tx, subject.seq).await?,
         now: Timestamp::from_microsecond(tx.now).unwrap_or(Timestamp::UNIX_EPOCH),
         account,
     };
-    let at = view.account.as_ref().map(|account| account.reference.clone());
+    let at = view
+        .account
+        .as_ref()
+        .map(|account| account.reference.clone());
     let call = match next_step(&view) {
         PersonStep::Settled => return Ok(Verdict::Settled),
-        PersonStep::Need(need) => return Ok(Verdict::Need { need, refused: None }),
-        PersonStep::Look => PersonCall::Look { at, who: who.clone(), doubt: doubt.is_some() },
+        PersonStep::Need(need) => {
+            return Ok(Verdict::Need {
+                need,
+                refused: None,
+            });
+        }
+        PersonStep::Look => PersonCall::Look {
+            at,
+            who: who.clone(),
+            doubt: doubt.is_some(),
+        },
         PersonStep::Match => PersonCall::Match { who: who.clone() },
         PersonStep::Create => PersonCall::Create { who: who.clone() },
         PersonStep::Remove(at) => PersonCall::Remove { at },
-        PersonStep::Follow(invite) => PersonCall::Follow { invite, who: who.clone() },
+        PersonStep::Follow(invite) => PersonCall::Follow {
+            invite,
+            who: who.clone(),
+        },
         step @ (PersonStep::Update(_) | PersonStep::Suspend | PersonStep::Restore) => {
-            let Some(at) = at else { return Err(StoreError::damaged("a step at an account that is not linked")) };
+            let Some(at) = at else {
+                return Err(StoreError::damaged(
+                    "a step at an account that is not linked",
+                ));
+            };
             match step {
                 PersonStep::Update(change) => PersonCall::Update { at, change },
                 PersonStep::Suspend => PersonCall::SetActive { at, active: false },
@@ -143,7 +204,15 @@ pub(super) async fn plan(tx: &Tx<'_>, instance: &Instance, connector: &dyn Conne
         .map(|row| row.col::<Option<i64>>("seq"))
         .transpose()?
         .flatten();
-    let attempts = if call.reads() { Vec::new() } else { vec![Attempted { item: 0, step: call.word(), operation }] };
+    let attempts = if call.reads() {
+        Vec::new()
+    } else {
+        vec![Attempted {
+            item: 0,
+            step: call.word(),
+            operation,
+        }]
+    };
     Ok(Verdict::Call(Step::Person(call), attempts))
 }
 
@@ -161,12 +230,20 @@ fn view(row: &AccountRow) -> Option<AccountView> {
         email: row.text("email"),
         login: row.text("login"),
         protected: row.protected,
-        expires_at: row.expires_at.and_then(|at| Timestamp::from_microsecond(at).ok()),
+        expires_at: row
+            .expires_at
+            .and_then(|at| Timestamp::from_microsecond(at).ok()),
     })
 }
 
 /// Records what a call brought about. A verdict ends the run; none plans again.
-pub(super) async fn apply(tx: &Tx<'_>, instance: &Instance, subject: &Subject, call: &PersonCall, done: &PersonDone) -> Result<Option<Verdict>, StoreError> {
+pub(super) async fn apply(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    call: &PersonCall,
+    done: &PersonDone,
+) -> Result<Option<Verdict>, StoreError> {
     match done {
         PersonDone::Created(created) => apply_created(tx, instance, subject, created).await,
         PersonDone::Found(found) => apply_found(tx, instance, subject, call, found).await,
@@ -177,14 +254,46 @@ pub(super) async fn apply(tx: &Tx<'_>, instance: &Instance, subject: &Subject, c
     }
 }
 
-async fn apply_created(tx: &Tx<'_>, instance: &Instance, subject: &Subject, created: &Created) -> Result<Option<Verdict>, StoreError> {
+/// Records what a failed call tells. Usually it is tried again or a person has to act; but an
+/// invitation that could not be taken back because it was accepted is followed at once.
+pub(super) async fn apply_fault(
+    tx: &Tx<'_>,
+    subject: &Subject,
+    call: &PersonCall,
+    fault: &Fault,
+) -> Result<Option<Verdict>, StoreError> {
+    if fault.kind == FaultKind::NotFound
+        && matches!(
+            call,
+            PersonCall::Remove {
+                at: AccountRef::Invite { .. }
+            }
+        )
+        && let Some(row) = accounts::linked(tx, subject.seq).await?
+        && !row.is_missing()
+    {
+        accounts::mark_missing(tx, &row, true).await?;
+        return Ok(None);
+    }
+    Ok(Some(Verdict::Failed(fault.clone())))
+}
+
+async fn apply_created(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    created: &Created,
+) -> Result<Option<Verdict>, StoreError> {
     match created {
         Created::Done(account) | Created::Invited(account) => {
             let sent = accounts::invites_sent(tx, subject.seq).await?;
             let row = accounts::observe(tx, instance, account, Some(true), None).await?;
             if matches!(created, Created::Invited(_)) {
                 tx.conn
-                    .run("UPDATE account SET invites = $2 WHERE seq = $1", vals![row.seq, i16::try_from(sent + 1).unwrap_or(i16::MAX)])
+                    .run(
+                        "UPDATE account SET invites = $2 WHERE seq = $1",
+                        vals![row.seq, i16::try_from(sent + 1).unwrap_or(i16::MAX)],
+                    )
                     .await?;
             }
             tie(tx, instance, subject, &row, Evidence::SameId, true).await
@@ -196,21 +305,36 @@ async fn apply_created(tx: &Tx<'_>, instance: &Instance, subject: &Subject, crea
         Created::Waiting { reason, until } => Ok(Some(Verdict::Wait {
             code: "quota",
             reason: reason.clone(),
-            until: until.unwrap_or_else(|| Timestamp::from_microsecond(tx.now + QUOTA_WAIT).unwrap_or(Timestamp::MAX)),
+            until: until.unwrap_or_else(|| {
+                Timestamp::from_microsecond(tx.now + QUOTA_WAIT).unwrap_or(Timestamp::MAX)
+            }),
         })),
-        Created::ActionRequired(need) => Ok(Some(Verdict::Need { need: need.clone(), refused: Some(FaultKind::Refused) })),
+        Created::ActionRequired(need) => Ok(Some(Verdict::Need {
+            need: need.clone(),
+            refused: Some(FaultKind::Refused),
+        })),
         _ => Ok(Some(unknown_answer())),
     }
 }
 
 /// Links, or says who has to decide.
-async fn tie(tx: &Tx<'_>, instance: &Instance, subject: &Subject, row: &AccountRow, evidence: Evidence, ours: bool) -> Result<Option<Verdict>, StoreError> {
+async fn tie(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    row: &AccountRow,
+    evidence: Evidence,
+    ours: bool,
+) -> Result<Option<Verdict>, StoreError> {
     match accounts::link(tx, instance, subject.seq, row, evidence, ours).await? {
         Linked::Yes => {
             resolve_doubt(tx, subject).await?;
             Ok(None)
         }
-        Linked::No(need) => Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) })),
+        Linked::No(need) => Ok(Some(Verdict::Need {
+            need,
+            refused: Some(FaultKind::NameTaken),
+        })),
     }
 }
 
@@ -221,8 +345,17 @@ async fn resolve_doubt(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreError>
     Ok(())
 }
 
-async fn apply_found(tx: &Tx<'_>, instance: &Instance, subject: &Subject, call: &PersonCall, found: &[Found]) -> Result<Option<Verdict>, StoreError> {
-    let active: Vec<&Found> = found.iter().filter(|one| one.account.status != AccountStatus::Invited).collect();
+async fn apply_found(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    call: &PersonCall,
+    found: &[Found],
+) -> Result<Option<Verdict>, StoreError> {
+    let active: Vec<&Found> = found
+        .iter()
+        .filter(|one| one.account.status != AccountStatus::Invited)
+        .collect();
     let chosen = match (active.as_slice(), found) {
         ([one], _) => Some(*one),
         ([], [one]) => Some(one),
@@ -230,9 +363,16 @@ async fn apply_found(tx: &Tx<'_>, instance: &Instance, subject: &Subject, call: 
         _ => {
             let need = Need::new(
                 "ambiguous",
-                format!("{} accounts at the target may be \"{}\". Make the user name or address unambiguous at the identity provider or the target.", found.len(), subject.name),
+                format!(
+                    "{} accounts at the target may be \"{}\". Make the user name or address unambiguous at the identity provider or the target.",
+                    found.len(),
+                    subject.name
+                ),
             );
-            return Ok(Some(Verdict::Need { need, refused: None }));
+            return Ok(Some(Verdict::Need {
+                need,
+                refused: None,
+            }));
         }
     };
     match (chosen, call) {
@@ -240,14 +380,32 @@ async fn apply_found(tx: &Tx<'_>, instance: &Instance, subject: &Subject, call: 
             let in_doubt = matches!(call, PersonCall::Look { doubt: true, .. });
             // What is found after a creation in doubt as a pending invitation is the one we sent.
             let ours = in_doubt && found.account.status == AccountStatus::Invited;
-            let row = accounts::observe(tx, instance, &found.account, if ours { Some(true) } else { None }, None).await?;
+            let row = accounts::observe(
+                tx,
+                instance,
+                &found.account,
+                if ours { Some(true) } else { None },
+                None,
+            )
+            .await?;
             if ours && row.invites == 0 {
                 let sent = accounts::invites_sent(tx, subject.seq).await?;
                 tx.conn
-                    .run("UPDATE account SET invites = $2 WHERE seq = $1", vals![row.seq, i16::try_from(sent + 1).unwrap_or(i16::MAX)])
+                    .run(
+                        "UPDATE account SET invites = $2 WHERE seq = $1",
+                        vals![row.seq, i16::try_from(sent + 1).unwrap_or(i16::MAX)],
+                    )
                     .await?;
             }
-            tie(tx, instance, subject, &row, found.evidence, ours || row.ours).await
+            tie(
+                tx,
+                instance,
+                subject,
+                &row,
+                found.evidence,
+                ours || row.ours,
+            )
+            .await
         }
         // It did not happen: the plan goes on from there.
         (None, PersonCall::Look { .. }) => {
@@ -258,9 +416,16 @@ async fn apply_found(tx: &Tx<'_>, instance: &Instance, subject: &Subject, call: 
     }
 }
 
-async fn apply_read(tx: &Tx<'_>, instance: &Instance, subject: &Subject, account: Option<&Account>) -> Result<Option<Verdict>, StoreError> {
+async fn apply_read(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    account: Option<&Account>,
+) -> Result<Option<Verdict>, StoreError> {
     resolve_doubt(tx, subject).await?;
-    let Some(row) = accounts::linked(tx, subject.seq).await? else { return Ok(None) };
+    let Some(row) = accounts::linked(tx, subject.seq).await? else {
+        return Ok(None);
+    };
     match account {
         Some(account) => {
             accounts::observe(tx, instance, account, None, None).await?;
@@ -272,7 +437,12 @@ async fn apply_read(tx: &Tx<'_>, instance: &Instance, subject: &Subject, account
     Ok(None)
 }
 
-async fn apply_updated(tx: &Tx<'_>, instance: &Instance, subject: &Subject, updated: &Updated) -> Result<Option<Verdict>, StoreError> {
+async fn apply_updated(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    updated: &Updated,
+) -> Result<Option<Verdict>, StoreError> {
     match updated {
         Updated::Done(account) => {
             accounts::observe(tx, instance, account, None, None).await?;
@@ -289,12 +459,24 @@ async fn apply_updated(tx: &Tx<'_>, instance: &Instance, subject: &Subject, upda
     }
 }
 
-async fn apply_removed(tx: &Tx<'_>, subject: &Subject, call: &PersonCall, removed: Removed) -> Result<Option<Verdict>, StoreError> {
+async fn apply_removed(
+    tx: &Tx<'_>,
+    subject: &Subject,
+    call: &PersonCall,
+    removed: Removed,
+) -> Result<Option<Verdict>, StoreError> {
     if removed == Removed::OtherAccount {
         return Ok(Some(relink(subject)));
     }
-    let Some(row) = accounts::linked(tx, subject.seq).await? else { return Ok(None) };
-    let was_invite = matches!(call, PersonCall::Remove { at: AccountRef::Invite { .. } });
+    let Some(row) = accounts::linked(tx, subject.seq).await? else {
+        return Ok(None);
+    };
+    let was_invite = matches!(
+        call,
+        PersonCall::Remove {
+            at: AccountRef::Invite { .. }
+        }
+    );
     if was_invite && removed == Removed::AlreadyGone && !row.is_missing() {
         // Gone before we took it back: perhaps accepted. A leaver must not stay by that door.
         accounts::mark_missing(tx, &row, true).await?;
@@ -302,35 +484,62 @@ async fn apply_removed(tx: &Tx<'_>, subject: &Subject, call: &PersonCall, remove
     }
     // Taking an invitation back is our doing: the count of invitations starts anew.
     if was_invite {
-        tx.conn.run("UPDATE account SET invites = 0 WHERE seq = $1", vals![row.seq]).await?;
+        tx.conn
+            .run(
+                "UPDATE account SET invites = 0 WHERE seq = $1",
+                vals![row.seq],
+            )
+            .await?;
     }
     accounts::gone(tx, subject.seq, row.seq).await?;
     Ok(None)
 }
 
-async fn apply_followed(tx: &Tx<'_>, instance: &Instance, subject: &Subject, followed: &Followed) -> Result<Option<Verdict>, StoreError> {
-    let Some(row) = accounts::linked(tx, subject.seq).await? else { return Ok(None) };
+async fn apply_followed(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    followed: &Followed,
+) -> Result<Option<Verdict>, StoreError> {
+    let Some(row) = accounts::linked(tx, subject.seq).await? else {
+        return Ok(None);
+    };
     match followed {
         Followed::Pending(account) => {
             accounts::observe(tx, instance, account, None, None).await?;
             let row = accounts::linked(tx, subject.seq).await?.unwrap_or(row);
             accounts::mark_missing(tx, &row, false).await?;
             // Past its time by our clock, not by the target's: the next listing tells.
-            tx.conn.run("UPDATE account SET expires_at = NULL WHERE seq = $1 AND expires_at <= $2", vals![row.seq, tx.now]).await?;
+            tx.conn
+                .run(
+                    "UPDATE account SET expires_at = NULL WHERE seq = $1 AND expires_at <= $2",
+                    vals![row.seq, tx.now],
+                )
+                .await?;
             Ok(None)
         }
         Followed::Accepted { account, evidence } => {
             // The invitation's row ends; the account's row, perhaps known from an import, takes over.
             let accepted = accounts::observe(tx, instance, account, Some(true), None).await?;
             if accepted.seq != row.seq {
-                tx.conn.run("UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1", vals![row.seq, tx.now]).await?;
+                tx.conn
+                    .run(
+                        "UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1",
+                        vals![row.seq, tx.now],
+                    )
+                    .await?;
                 tx.conn
                     .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE account_seq = $1 AND state = 'live'", vals![row.seq, tx.now])
                     .await?;
             } else {
                 accounts::mark_missing(tx, &accepted, false).await?;
             }
-            tx.conn.run("UPDATE account SET invites = 0 WHERE seq IN ($1, $2)", vals![row.seq, accepted.seq]).await?;
+            tx.conn
+                .run(
+                    "UPDATE account SET invites = 0 WHERE seq IN ($1, $2)",
+                    vals![row.seq, accepted.seq],
+                )
+                .await?;
             let verdict = tie(tx, instance, subject, &accepted, *evidence, true).await?;
             if accepted.seq == row.seq {
                 accounts::wake_memberships(tx, instance, subject.seq).await?;
@@ -340,12 +549,24 @@ async fn apply_followed(tx: &Tx<'_>, instance: &Instance, subject: &Subject, fol
         Followed::Ended(ended) => {
             accounts::gone(tx, subject.seq, row.seq).await?;
             if *ended == Ended::Declined && subject.active && !subject.deleted {
-                let need = Need::new("invitation", format!("\"{}\" declined the invitation. Ask them, then retry the operation to invite again.", subject.name));
-                return Ok(Some(Verdict::Need { need, refused: None }));
+                let need = Need::new(
+                    "invitation",
+                    format!(
+                        "\"{}\" declined the invitation. Ask them, then retry the operation to invite again.",
+                        subject.name
+                    ),
+                );
+                return Ok(Some(Verdict::Need {
+                    need,
+                    refused: None,
+                }));
             }
             Ok(None)
         }
-        Followed::Unclear(need) => Ok(Some(Verdict::Need { need: need.clone(), refused: None })),
+        Followed::Unclear(need) => Ok(Some(Verdict::Need {
+            need: need.clone(),
+            refused: None,
+        })),
         _ => Ok(Some(unknown_answer())),
     }
 }
@@ -354,7 +575,10 @@ fn relink(subject: &Subject) -> Verdict {
     Verdict::Need {
         need: Need::new(
             "relink",
-            format!("The login that \"{}\" had at the target now belongs to another account. Nothing was changed. Confirm which account is theirs.", subject.name),
+            format!(
+                "The login that \"{}\" had at the target now belongs to another account. Nothing was changed. Confirm which account is theirs.",
+                subject.name
+            ),
         ),
         refused: None,
     }
@@ -362,5 +586,11 @@ fn relink(subject: &Subject) -> Verdict {
 
 /// The SDK's answers may grow; one that this build does not know is not guessed at.
 fn unknown_answer() -> Verdict {
-    Verdict::Failed(Fault::new(FaultKind::Malformed, "The connector answered in a way this version of the gateway does not know.").context("unknown outcome variant"))
+    Verdict::Failed(
+        Fault::new(
+            FaultKind::Malformed,
+            "The connector answered in a way this version of the gateway does not know.",
+        )
+        .context("unknown outcome variant"),
+    )
 }

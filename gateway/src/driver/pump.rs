@@ -46,7 +46,10 @@ impl Gauge {
 
     fn uncount(&self, lane: Lane) {
         // A count may be missed (another replica's, a restart's), so it never falls below zero.
-        let _ = self.waiting[lane as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some((n - 1).max(0)));
+        let _ =
+            self.waiting[lane as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                Some((n - 1).max(0))
+            });
     }
 
     fn set(&self, counts: [i64; 5]) {
@@ -57,20 +60,36 @@ impl Gauge {
 
     /// How much work goes before a new one in that lane.
     pub(super) fn ahead(&self, lane: Lane) -> usize {
-        let sum: i64 = self.waiting.iter().take(lane as usize + 1).map(|count| count.load(Ordering::Relaxed)).sum();
+        let sum: i64 = self
+            .waiting
+            .iter()
+            .take(lane as usize + 1)
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum();
         usize::try_from(sum).unwrap_or(0)
     }
 
     /// How long so much work takes, by what runs took lately.
     pub(super) fn queueing(&self, ahead: usize) -> Duration {
         let rounds = (ahead / SLOTS) as u64;
-        Duration::from_micros(self.run_micros.load(Ordering::Relaxed).saturating_mul(rounds))
+        Duration::from_micros(
+            self.run_micros
+                .load(Ordering::Relaxed)
+                .saturating_mul(rounds),
+        )
     }
 
     fn took(&self, time: Duration) {
         let new = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let old = self.run_micros.load(Ordering::Relaxed);
-        self.run_micros.store(if old == 0 { new } else { old.saturating_mul(7).saturating_add(new) / 8 }, Ordering::Relaxed);
+        self.run_micros.store(
+            if old == 0 {
+                new
+            } else {
+                old.saturating_mul(7).saturating_add(new) / 8
+            },
+            Ordering::Relaxed,
+        );
     }
 
     /// True once: the rows of long windows are still to be read.
@@ -94,7 +113,11 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
             Ok(found) => {
                 for (resource, instance_seq, lane) in found.work {
                     let urgent = lane == Lane::Deprovision;
-                    let room = if urgent { flying.len() < SLOTS + RESERVED } else { ordinary < SLOTS };
+                    let room = if urgent {
+                        flying.len() < SLOTS + RESERVED
+                    } else {
+                        ordinary < SLOTS
+                    };
                     if !room {
                         continue;
                     }
@@ -122,7 +145,15 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
             // Nothing waits that could run: what was counted is gone or not due.
             gauge.set([0; 5]);
         }
-        let nap = shared.clock.now().checked_add(if flying.is_empty() { Duration::from_secs(1) } else { POLL * 4 }).unwrap_or(Timestamp::MAX);
+        let nap = shared
+            .clock
+            .now()
+            .checked_add(if flying.is_empty() {
+                Duration::from_secs(1)
+            } else {
+                POLL * 4
+            })
+            .unwrap_or(Timestamp::MAX);
         let nap = next_due.map_or(nap, |due| nap.min(due));
         tokio::select! {
             biased;
@@ -177,7 +208,11 @@ async fn free_claims(shared: &Shared, key: &DriverKey) {
         }
     }
 
-    if let Err(error) = shared.store.write(Priority::Driver, Free(key.as_str().to_owned())).await {
+    if let Err(error) = shared
+        .store
+        .write(Priority::Driver, Free(key.as_str().to_owned()))
+        .await
+    {
         tracing::error!(%error, "claims could not be freed");
     }
 }
@@ -192,7 +227,10 @@ struct Due {
 async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>) -> Result<Due, StoreError> {
     let now = shared.clock.micros();
     if let Some(until) = shared.resting(key) {
-        return Ok(Due { work: Vec::new(), next_due: Some(until) });
+        return Ok(Due {
+            work: Vec::new(),
+            next_due: Some(until),
+        });
     }
     let reader = shared.store.reader();
     let rows = reader
@@ -208,7 +246,11 @@ async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>) -> Result<
     for row in &rows {
         let resource: i64 = row.col("resource_seq")?;
         if !flying.contains(&resource) {
-            work.push((resource, row.col("instance_seq")?, Lane::from_number(row.col("lane")?)));
+            work.push((
+                resource,
+                row.col("instance_seq")?,
+                Lane::from_number(row.col("lane")?),
+            ));
         }
     }
     let next_due = if rows.is_empty() {
@@ -218,7 +260,8 @@ async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>) -> Result<
                 vals![key.as_str(), now],
             )
             .await?;
-        row.map_or(Ok(None), |row| row.col::<Option<i64>>("due"))?.and_then(|due| Timestamp::from_microsecond(due).ok())
+        row.map_or(Ok(None), |row| row.col::<Option<i64>>("due"))?
+            .and_then(|due| Timestamp::from_microsecond(due).ok())
     } else {
         None
     };
@@ -227,9 +270,15 @@ async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>) -> Result<
 
 /// One run, from claim to end.
 async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64) {
-    let Some(held) = *shared.epoch.borrow() else { return };
+    let Some(held) = *shared.epoch.borrow() else {
+        return;
+    };
     let started = shared.clock.now();
-    let begin = Begin { instance: instance.clone(), resource, epoch: held.epoch };
+    let begin = Begin {
+        instance: instance.clone(),
+        resource,
+        epoch: held.epoch,
+    };
     let mut after = shared.store.write(Priority::Driver, begin).await;
     let mut steps = 0;
     loop {
@@ -237,12 +286,22 @@ async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64) {
             Ok(After::Next(job)) => {
                 steps += 1;
                 let (done, calls) = send(shared, &instance, &job, held.epoch).await;
-                let settle = Settle { instance: instance.clone(), job: *job, done: Some(done), calls, epoch: held.epoch, steps };
+                let settle = Settle {
+                    instance: instance.clone(),
+                    job: *job,
+                    done: Some(done),
+                    calls,
+                    epoch: held.epoch,
+                    steps,
+                };
                 after = shared.store.write(Priority::Driver, settle).await;
             }
             Ok(After::Over { rev, settlement }) => {
                 let gauge = shared.gauge(&instance.driver_key);
-                gauge.took(Duration::try_from(shared.clock.now().duration_since(started)).unwrap_or(Duration::ZERO));
+                gauge.took(
+                    Duration::try_from(shared.clock.now().duration_since(started))
+                        .unwrap_or(Duration::ZERO),
+                );
                 if settlement != Settlement::Done {
                     tracing::info!(instance = %instance.id, resource, rev, outcome = ?Outcome(&settlement), "work put down");
                 }
@@ -300,7 +359,12 @@ async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
         }
     }
 
-    while shared.store.write(Priority::Driver, Free(resource, epoch)).await.is_err() {
+    while shared
+        .store
+        .write(Priority::Driver, Free(resource, epoch))
+        .await
+        .is_err()
+    {
         // The store is away; the claim must not outlive its return. The lease ends this loop.
         if shared.epoch.borrow().is_none_or(|held| held.epoch != epoch) {
             return;
@@ -310,18 +374,36 @@ async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
 }
 
 /// Sends one step.
-async fn send(shared: &Shared, instance: &Instance, job: &Job, epoch: i64) -> (Done, serde_json::Value) {
+async fn send(
+    shared: &Shared,
+    instance: &Instance,
+    job: &Job,
+    epoch: i64,
+) -> (Done, serde_json::Value) {
     let record = Arc::new(Recorder::default());
     let lane = job.subject.lane;
     let wire = match shared.wire(instance, lane, &record).await {
         Ok(Some(wire)) if leased(shared, epoch) => wire,
         _ => {
-            let fault = Fault::new(FaultKind::NotSent, "The gateway could not send this now; it tries again.").context("no wire or no lease");
+            let fault = Fault::new(
+                FaultKind::NotSent,
+                "The gateway could not send this now; it tries again.",
+            )
+            .context("no wire or no lease");
             return (undone(job, fault), serde_json::Value::Null);
         }
     };
     let Ok(connector) = &instance.connector else {
-        return (undone(job, Fault::new(FaultKind::NotSent, "The connector of this instance cannot be used.")), serde_json::Value::Null);
+        return (
+            undone(
+                job,
+                Fault::new(
+                    FaultKind::NotSent,
+                    "The connector of this instance cannot be used.",
+                ),
+            ),
+            serde_json::Value::Null,
+        );
     };
     let cx = Cx::new(wire.as_ref(), shared.clock.now());
     let done = match &job.step {
@@ -339,7 +421,11 @@ async fn send(shared: &Shared, instance: &Instance, job: &Job, epoch: i64) -> (D
     {
         let until = match fault.retry {
             Retry::NotBefore(at) => at,
-            _ => shared.clock.now().checked_add(DEFAULT_REST).unwrap_or(Timestamp::MAX),
+            _ => shared
+                .clock
+                .now()
+                .checked_add(DEFAULT_REST)
+                .unwrap_or(Timestamp::MAX),
         };
         budget.push_back(until);
     }
@@ -347,12 +433,18 @@ async fn send(shared: &Shared, instance: &Instance, job: &Job, epoch: i64) -> (D
         tracing::warn!(%error, "the fill of long windows could not be stored");
     }
     let (calls, left_out) = record.take();
-    (done, serde_json::json!({"calls": calls, "left_out": left_out}))
+    (
+        done,
+        serde_json::json!({"calls": calls, "left_out": left_out}),
+    )
 }
 
 /// Whether the lease lasts longer than a call may take (DECISIONS 19).
 fn leased(shared: &Shared, epoch: i64) -> bool {
-    shared.epoch.borrow().is_some_and(|held| held.epoch == epoch && (!shared.store.is_shared() || held.until - shared.clock.micros() > MARGIN))
+    shared.epoch.borrow().is_some_and(|held| {
+        held.epoch == epoch
+            && (!shared.store.is_shared() || held.until - shared.clock.micros() > MARGIN)
+    })
 }
 
 fn undone(job: &Job, fault: Fault) -> Done {

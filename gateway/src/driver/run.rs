@@ -78,9 +78,16 @@ pub(super) enum Verdict {
     /// The target agrees.
     Settled,
     /// Wait for a time; not a failure.
-    Wait { code: &'static str, reason: String, until: Timestamp },
+    Wait {
+        code: &'static str,
+        reason: String,
+        until: Timestamp,
+    },
     /// A person has to act.
-    Need { need: Need, refused: Option<FaultKind> },
+    Need {
+        need: Need,
+        refused: Option<FaultKind>,
+    },
     /// A call failed.
     Failed(Fault),
 }
@@ -115,7 +122,9 @@ impl Unit for Begin {
                 vals![self.resource, self.epoch, tx.now, lease::NAME],
             )
             .await?;
-        let Some(claim) = claimed else { return Ok(After::Lost) };
+        let Some(claim) = claimed else {
+            return Ok(After::Lost);
+        };
         let mut subject = load(tx, self.resource).await?;
         subject.rev = claim.col("rev")?;
         subject.lane = Lane::from_number(claim.col("lane")?);
@@ -159,28 +168,67 @@ impl Unit for Settle {
         if held == 0 {
             return Ok(After::Lost);
         }
-        let Some(done) = &self.done else { return Ok(After::Lost) };
-        let Job { subject, step, attempts } = &self.job;
+        let Some(done) = &self.done else {
+            return Ok(After::Lost);
+        };
+        let Job {
+            subject,
+            step,
+            attempts,
+        } = &self.job;
         let first = match (step, done) {
             (Step::Person(call), Done::Person(result)) => {
-                end_attempts(tx, &self.instance, subject, attempts, call.word(), result.as_ref().err(), &self.calls, self.epoch).await?;
+                end_attempts(
+                    tx,
+                    &self.instance,
+                    subject,
+                    attempts,
+                    call.word(),
+                    result.as_ref().err(),
+                    &self.calls,
+                    self.epoch,
+                )
+                .await?;
                 match result {
                     Ok(done) => person::apply(tx, &self.instance, subject, call, done).await?,
-                    Err(fault) => Some(Verdict::Failed(fault.clone())),
+                    Err(fault) => person::apply_fault(tx, subject, call, fault).await?,
                 }
             }
             (Step::Group(call), Done::Group(done)) => {
-                group::apply(tx, &self.instance, subject, call, done, attempts, &self.calls, self.epoch).await?
+                group::apply(
+                    tx,
+                    &self.instance,
+                    subject,
+                    call,
+                    done,
+                    attempts,
+                    &self.calls,
+                    self.epoch,
+                )
+                .await?
             }
             _ => return Err(StoreError::damaged("a run whose step and outcome differ")),
         };
         let mut fresh = load(tx, subject.seq).await?;
-        (fresh.rev, fresh.lane, fresh.tries, fresh.since) = (subject.rev, subject.lane, subject.tries, subject.since);
-        if let Some(row) = tx.conn.one("SELECT rev, lane FROM work WHERE resource_seq = $1", vals![subject.seq]).await? {
+        (fresh.rev, fresh.lane, fresh.tries, fresh.since) =
+            (subject.rev, subject.lane, subject.tries, subject.since);
+        if let Some(row) = tx
+            .conn
+            .one(
+                "SELECT rev, lane FROM work WHERE resource_seq = $1",
+                vals![subject.seq],
+            )
+            .await?
+        {
             // What was asked meanwhile is planned for as well: this run brings it along.
             fresh.rev = row.col("rev")?;
             fresh.lane = Lane::from_number(row.col("lane")?);
-            tx.conn.run("UPDATE work SET claim_rev = rev WHERE resource_seq = $1", vals![subject.seq]).await?;
+            tx.conn
+                .run(
+                    "UPDATE work SET claim_rev = rev WHERE resource_seq = $1",
+                    vals![subject.seq],
+                )
+                .await?;
         }
         let verdict = match first {
             Some(verdict) => verdict,
@@ -208,7 +256,8 @@ async fn load(tx: &Tx<'_>, resource: i64) -> Result<Subject, StoreError> {
         seq: resource,
         kind: row.col("kind")?,
         name: row.col("name")?,
-        doc: serde_json::from_str(&row.col::<String>("doc")?).map_err(|error| StoreError::damaged(format!("resource.doc: {error}")))?,
+        doc: serde_json::from_str(&row.col::<String>("doc")?)
+            .map_err(|error| StoreError::damaged(format!("resource.doc: {error}")))?,
         active: row.col::<i16>("active")? == 1,
         managed: row.col::<i16>("managed")? == 1,
         deleted: row.col::<Option<i64>>("deleted_at")?.is_some(),
@@ -223,7 +272,12 @@ async fn load(tx: &Tx<'_>, resource: i64) -> Result<Subject, StoreError> {
 async fn plan(tx: &Tx<'_>, instance: &Instance, subject: &Subject) -> Result<Verdict, StoreError> {
     let connector = match &instance.connector {
         Ok(connector) => connector,
-        Err(why) => return Ok(Verdict::Need { need: Need::new("connector", why.clone()), refused: None }),
+        Err(why) => {
+            return Ok(Verdict::Need {
+                need: Need::new("connector", why.clone()),
+                refused: None,
+            });
+        }
     };
     match subject.kind.as_str() {
         "User" => person::plan(tx, instance, connector.as_ref(), subject).await,
@@ -234,7 +288,13 @@ async fn plan(tx: &Tx<'_>, instance: &Instance, subject: &Subject) -> Result<Ver
 }
 
 /// Ends a transaction: writes the next attempts down, or the end of the run.
-async fn conclude(tx: &Tx<'_>, instance: &Instance, subject: Subject, verdict: Verdict, epoch: i64) -> Result<After, StoreError> {
+async fn conclude(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: Subject,
+    verdict: Verdict,
+    epoch: i64,
+) -> Result<After, StoreError> {
     let rev = subject.rev;
     match verdict {
         Verdict::Call(step, planned) => {
@@ -257,24 +317,62 @@ async fn conclude(tx: &Tx<'_>, instance: &Instance, subject: Subject, verdict: V
                     .await?;
                 attempts.push(seq);
             }
-            Ok(After::Next(Box::new(Job { subject, step, attempts })))
+            Ok(After::Next(Box::new(Job {
+                subject,
+                step,
+                attempts,
+            })))
         }
         Verdict::Settled => {
             settle_operations(tx, &subject).await?;
             tx.conn
-                .run("DELETE FROM work WHERE resource_seq = $1 AND claim_epoch = $2 AND rev = $3", vals![subject.seq, epoch, rev])
+                .run(
+                    "DELETE FROM work WHERE resource_seq = $1 AND claim_epoch = $2 AND rev = $3",
+                    vals![subject.seq, epoch, rev],
+                )
                 .await?;
-            Ok(After::Over { rev, settlement: Settlement::Done })
+            Ok(After::Over {
+                rev,
+                settlement: Settlement::Done,
+            })
         }
-        Verdict::Wait { code, reason, until } => {
-            rest(tx, &subject, "waiting", code, &reason, until.as_microsecond(), subject.tries).await?;
-            Ok(After::Over { rev, settlement: Settlement::Later })
+        Verdict::Wait {
+            code,
+            reason,
+            until,
+        } => {
+            rest(
+                tx,
+                &subject,
+                "waiting",
+                code,
+                &reason,
+                until.as_microsecond(),
+                subject.tries,
+            )
+            .await?;
+            Ok(After::Over {
+                rev,
+                settlement: Settlement::Later,
+            })
         }
         Verdict::Need { need, refused } => {
             // Looked at again every hour by itself (DECISIONS 17).
-            rest(tx, &subject, "needs", &need.code, &need.message, tx.now + 3_600_000_000, subject.tries).await?;
+            rest(
+                tx,
+                &subject,
+                "needs",
+                &need.code,
+                &need.message,
+                tx.now + 3_600_000_000,
+                subject.tries,
+            )
+            .await?;
             let settlement = match refused {
-                Some(kind) => Settlement::Refused { kind, message: need.message },
+                Some(kind) => Settlement::Refused {
+                    kind,
+                    message: need.message,
+                },
                 None => Settlement::Later,
             };
             Ok(After::Over { rev, settlement })
@@ -300,22 +398,49 @@ async fn fail(tx: &Tx<'_>, subject: Subject, fault: Fault) -> Result<After, Stor
         since: Timestamp::from_microsecond(subject.since).unwrap_or(now),
     };
     let failing = subject.tries + i64::from(counts_as_failing(fault.kind));
-    let seed = u64::try_from(subject.seq).unwrap_or(0).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::try_from(subject.tries).unwrap_or(0));
+    let seed = u64::try_from(subject.seq)
+        .unwrap_or(0)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .wrapping_add(u64::try_from(subject.tries).unwrap_or(0));
     let settlement = match after_fault(&fault, subject.lane, tries, now, seed) {
         Next::At(at) => {
-            rest(tx, &subject, "waiting", fault_word(&fault), &fault.message, at.as_microsecond(), failing).await?;
+            rest(
+                tx,
+                &subject,
+                "waiting",
+                fault_word(&fault),
+                &fault.message,
+                at.as_microsecond(),
+                failing,
+            )
+            .await?;
             Settlement::Later
         }
         Next::Need { code, look_at } => {
-            rest(tx, &subject, "needs", code, &fault.message, look_at.as_microsecond(), failing).await?;
+            rest(
+                tx,
+                &subject,
+                "needs",
+                code,
+                &fault.message,
+                look_at.as_microsecond(),
+                failing,
+            )
+            .await?;
             if fault.retry == connector_sdk::Retry::Never && fault.effect == Effect::None {
-                Settlement::Refused { kind: fault.kind, message: fault.message }
+                Settlement::Refused {
+                    kind: fault.kind,
+                    message: fault.message,
+                }
             } else {
                 Settlement::Later
             }
         }
     };
-    Ok(After::Over { rev: subject.rev, settlement })
+    Ok(After::Over {
+        rev: subject.rev,
+        settlement,
+    })
 }
 
 fn fault_word(fault: &Fault) -> &'static str {
@@ -331,7 +456,15 @@ fn fault_word(fault: &Fault) -> &'static str {
 }
 
 /// Puts the work down until a time. A change that came meanwhile makes it due at once.
-async fn rest(tx: &Tx<'_>, subject: &Subject, state: &str, code: &str, reason: &str, due: i64, tries: i64) -> Result<(), StoreError> {
+async fn rest(
+    tx: &Tx<'_>,
+    subject: &Subject,
+    state: &str,
+    code: &str,
+    reason: &str,
+    due: i64,
+    tries: i64,
+) -> Result<(), StoreError> {
     tx.conn
         .run(
             "UPDATE work SET state = CASE WHEN rev > $7 THEN 'todo' ELSE $2 END, due_at = CASE WHEN rev > $7 THEN $8 ELSE $5 END, \
@@ -357,18 +490,39 @@ async fn settle_operations(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreEr
         .await?;
     let mut open = Vec::with_capacity(rows.len());
     for row in &rows {
-        let changes: Value = serde_json::from_str(&row.col::<String>("changes")?).unwrap_or_default();
-        let paths = changes.as_array().into_iter().flatten().filter_map(|change| change["path"].as_str().map(str::to_owned)).collect();
-        open.push(OpenOp { seq: row.col("seq")?, rev: row.col("rev")?, paths });
+        let changes: Value =
+            serde_json::from_str(&row.col::<String>("changes")?).unwrap_or_default();
+        let paths = changes
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|change| change["path"].as_str().map(str::to_owned))
+            .collect();
+        open.push(OpenOp {
+            seq: row.col("seq")?,
+            rev: row.col("rev")?,
+            paths,
+        });
     }
     for (operation, closed) in close_settled(&open, subject.rev) {
         let ends = match closed {
-            Closed::Applied => Ends { applied: 1, ..Ends::default() },
-            Closed::Superseded => Ends { superseded: 1, ..Ends::default() },
+            Closed::Applied => Ends {
+                applied: 1,
+                ..Ends::default()
+            },
+            Closed::Superseded => Ends {
+                superseded: 1,
+                ..Ends::default()
+            },
         };
         close_operation_items(tx, operation, ends, None).await?;
     }
-    tx.conn.run("UPDATE resource SET settled_rev = $2 WHERE seq = $1 AND settled_rev < $2", vals![subject.seq, subject.rev]).await?;
+    tx.conn
+        .run(
+            "UPDATE resource SET settled_rev = $2 WHERE seq = $1 AND settled_rev < $2",
+            vals![subject.seq, subject.rev],
+        )
+        .await?;
     Ok(())
 }
 
@@ -388,7 +542,11 @@ pub(super) async fn end_attempts(
     let text = fault.map(|fault| serde_json::to_string(fault).unwrap_or_default());
     if attempts.is_empty() {
         // A read was not written ahead. In doubt it leaves no doubt of its own.
-        let state = if state == "unknown" { "not_sent" } else { state };
+        let state = if state == "unknown" {
+            "not_sent"
+        } else {
+            state
+        };
         tx.conn
             .run(
                 "INSERT INTO attempt (seq, instance_seq, resource_seq, item_seq, op_seq, step, marker, epoch, config_rev, state, fault, calls, started_at, ended_at) \
@@ -414,7 +572,14 @@ pub(super) fn attempt_state(fault: Option<&Fault>) -> &'static str {
     match fault {
         None => "done",
         Some(fault) if fault.effect == Effect::Unknown => "unknown",
-        Some(fault) if matches!(fault.kind, FaultKind::NotSent | FaultKind::RateLimited | FaultKind::Unavailable) => "not_sent",
+        Some(fault)
+            if matches!(
+                fault.kind,
+                FaultKind::NotSent | FaultKind::RateLimited | FaultKind::Unavailable
+            ) =>
+        {
+            "not_sent"
+        }
         Some(_) => "refused",
     }
 }

@@ -21,7 +21,10 @@ use crate::service::directory::time;
 use crate::service::types::{Instance, Mode};
 use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
 use crate::transport::Recorder;
-use sweep::{Marked, SweepAccounts, SweepGroups, Vanished, clear_marks, marked_groups, present_members, unseen};
+use sweep::{
+    Marked, SweepAccounts, SweepGroups, Vanished, clear_marks, marked_groups, present_members,
+    unseen,
+};
 
 /// Pages of one listing at most; more is a listing that goes in circles.
 const MOST_PAGES: usize = 20_000;
@@ -72,9 +75,20 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn start_run(&self, instance: &Instance, kind: RunKind, actor: &str) -> Result<Option<String>, StoreError> {
+    pub async fn start_run(
+        &self,
+        instance: &Instance,
+        kind: RunKind,
+        actor: &str,
+    ) -> Result<Option<String>, StoreError> {
         let id = format!("rn_{}", Uuid::now_v7().simple());
-        let start = Start { instance_seq: instance.seq, instance_id: instance.id.clone(), id: id.clone(), kind, actor: actor.to_owned() };
+        let start = Start {
+            instance_seq: instance.seq,
+            instance_id: instance.id.clone(),
+            id: id.clone(),
+            kind,
+            actor: actor.to_owned(),
+        };
         let started = self.store.write(Priority::Request, start).await?;
         if started {
             self.driver.wake();
@@ -86,7 +100,11 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn run(&self, instance: &Instance, run_id: &str) -> Result<Option<Value>, StoreError> {
+    pub async fn run(
+        &self,
+        instance: &Instance,
+        run_id: &str,
+    ) -> Result<Option<Value>, StoreError> {
         let row = self
             .store
             .reader()
@@ -145,7 +163,10 @@ impl Unit for Start {
 }
 
 /// Starts the runs that are due by schedule.
-pub(crate) async fn schedule(shared: &Shared, instances: &[Arc<Instance>]) -> Result<(), StoreError> {
+pub(crate) async fn schedule(
+    shared: &Shared,
+    instances: &[Arc<Instance>],
+) -> Result<(), StoreError> {
     for instance in instances {
         let hours = i64::from(instance.policy.reconcile_every_hours);
         let row = shared
@@ -155,9 +176,19 @@ pub(crate) async fn schedule(shared: &Shared, instances: &[Arc<Instance>]) -> Re
             .await?;
         let last: i64 = row.map_or(Ok(0), |row| row.col("at"))?;
         if shared.clock.micros() - last >= hours * 3_600_000_000 {
-            let kind = if last == 0 { RunKind::Import } else { RunKind::Reconcile };
+            let kind = if last == 0 {
+                RunKind::Import
+            } else {
+                RunKind::Reconcile
+            };
             let id = format!("rn_{}", Uuid::now_v7().simple());
-            let start = Start { instance_seq: instance.seq, instance_id: instance.id.clone(), id, kind, actor: "schedule".to_owned() };
+            let start = Start {
+                instance_seq: instance.seq,
+                instance_id: instance.id.clone(),
+                id,
+                kind,
+                actor: "schedule".to_owned(),
+            };
             shared.store.write(Priority::Background, start).await?;
         }
     }
@@ -166,8 +197,17 @@ pub(crate) async fn schedule(shared: &Shared, instances: &[Arc<Instance>]) -> Re
 
 /// The runs that are to be carried out: (run, instance).
 pub(crate) async fn open_runs(shared: &Shared) -> Result<Vec<(i64, i64)>, StoreError> {
-    let rows = shared.store.reader().all("SELECT seq, instance_seq FROM run WHERE state = 'running' ORDER BY seq", vals![]).await?;
-    rows.iter().map(|row| Ok((row.col("seq")?, row.col("instance_seq")?))).collect()
+    let rows = shared
+        .store
+        .reader()
+        .all(
+            "SELECT seq, instance_seq FROM run WHERE state = 'running' ORDER BY seq",
+            vals![],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.col("seq")?, row.col("instance_seq")?)))
+        .collect()
 }
 
 /// Carries one run out and records its end.
@@ -187,10 +227,20 @@ pub(crate) async fn carry_out(shared: &Arc<Shared>, run: i64, instance_seq: i64)
         Err(Stop::Words(words)) => ("failed", false, Some(words)),
         Err(Stop::Store(error)) => {
             tracing::warn!(run, %error, "a run ended early");
-            ("failed", false, Some("The gateway's database failed meanwhile. Start the run again.".to_owned()))
+            (
+                "failed",
+                false,
+                Some("The gateway's database failed meanwhile. Start the run again.".to_owned()),
+            )
         }
     };
-    let end = End { run, state, complete, counts, error };
+    let end = End {
+        run,
+        state,
+        complete,
+        counts,
+        error,
+    };
     if let Err(error) = shared.store.write(Priority::Background, end).await {
         tracing::warn!(run, %error, "the end of a run could not be stored");
     }
@@ -239,15 +289,30 @@ impl From<StoreError> for Stop {
     }
 }
 
-async fn execute(shared: &Arc<Shared>, instance: &Arc<Instance>, run: i64, counts: &mut Counts) -> Result<bool, Stop> {
+async fn execute(
+    shared: &Arc<Shared>,
+    instance: &Arc<Instance>,
+    run: i64,
+    counts: &mut Counts,
+) -> Result<bool, Stop> {
     if instance.mode == Mode::Paused || instance.mode == Mode::Disabled {
-        return Err(Stop::Words("The instance is paused or disabled: nothing is sent to the target. Enable it first.".to_owned()));
+        return Err(Stop::Words(
+            "The instance is paused or disabled: nothing is sent to the target. Enable it first."
+                .to_owned(),
+        ));
     }
     let record = Arc::new(Recorder::default());
-    let (connector, wire) = match (&instance.connector, shared.wire(instance, Lane::Reconcile, &record).await?) {
+    let (connector, wire) = match (
+        &instance.connector,
+        shared.wire(instance, Lane::Reconcile, &record).await?,
+    ) {
         (Ok(connector), Some(wire)) => (connector, wire),
         (Err(why), _) => return Err(Stop::Words(why.clone())),
-        _ => return Err(Stop::Words("The connector of this instance cannot be used.".to_owned())),
+        _ => {
+            return Err(Stop::Words(
+                "The connector of this instance cannot be used.".to_owned(),
+            ));
+        }
     };
     let cx = Cx::new(wire.as_ref(), shared.clock.now());
     let mut complete = true;
@@ -282,14 +347,27 @@ async fn invitations(
         let got = accounts.invitations(cx, page.as_ref()).await?;
         complete &= got.complete;
         counts.invitations += got.items.len() as u64;
-        listed.extend(got.items.iter().filter_map(|account| account.invite_id.as_ref().map(|id| id.as_str().to_owned())));
-        let sweep = SweepAccounts { instance: instance.clone(), run, accounts: got.items, started: before };
+        listed.extend(
+            got.items
+                .iter()
+                .filter_map(|account| account.invite_id.as_ref().map(|id| id.as_str().to_owned())),
+        );
+        let sweep = SweepAccounts {
+            instance: instance.clone(),
+            run,
+            accounts: got.items,
+            started: before,
+        };
         counts.imported += shared.store.write(Priority::Background, sweep).await?;
         match got.next {
             Some(next) => page = Some(next),
             None => {
                 if complete {
-                    let missing = Missing { instance: instance.clone(), listed, before };
+                    let missing = Missing {
+                        instance: instance.clone(),
+                        listed,
+                        before,
+                    };
                     let found = shared.store.write(Priority::Driver, missing).await?;
                     counts.followed += found as u64;
                     if found > 0 {
@@ -305,12 +383,22 @@ async fn invitations(
 }
 
 fn endless(what: &str) -> Stop {
-    Stop::Fault(Fault::new(FaultKind::Malformed, format!("The target's list of {what} has no end.")).context("too many pages"))
+    Stop::Fault(
+        Fault::new(
+            FaultKind::Malformed,
+            format!("The target's list of {what} has no end."),
+        )
+        .context("too many pages"),
+    )
 }
 
 /// Waits, not for ever, until the driver has followed what was marked.
 async fn wait_for_follows(shared: &Shared, instance: &Instance) -> Result<(), StoreError> {
-    let until = shared.clock.now().checked_add(FOLLOW_PATIENCE).unwrap_or(jiff::Timestamp::MAX);
+    let until = shared
+        .clock
+        .now()
+        .checked_add(FOLLOW_PATIENCE)
+        .unwrap_or(jiff::Timestamp::MAX);
     while shared.clock.now() < until {
         let open = shared
             .store
@@ -324,7 +412,10 @@ async fn wait_for_follows(shared: &Shared, instance: &Instance) -> Result<(), St
         if open.is_none() {
             return Ok(());
         }
-        shared.clock.sleep(std::time::Duration::from_millis(100)).await;
+        shared
+            .clock
+            .sleep(std::time::Duration::from_millis(100))
+            .await;
     }
     Ok(())
 }
@@ -345,7 +436,12 @@ async fn sweep_accounts(
         complete &= got.complete;
         counts.accounts += got.items.len() as u64;
         for chunk in got.items.chunks(100) {
-            let sweep = SweepAccounts { instance: instance.clone(), run, accounts: chunk.to_vec(), started };
+            let sweep = SweepAccounts {
+                instance: instance.clone(),
+                run,
+                accounts: chunk.to_vec(),
+                started,
+            };
             counts.imported += shared.store.write(Priority::Background, sweep).await?;
         }
         match got.next {
@@ -372,9 +468,19 @@ async fn confirm_vanished(
     counts: &mut Counts,
 ) -> Result<(), Stop> {
     for account in unseen(shared, instance, run, started).await? {
-        let Some(at) = account.reference() else { continue };
+        let Some(at) = account.reference() else {
+            continue;
+        };
         if accounts.get(cx, &at).await?.is_none() {
-            shared.store.write(Priority::Background, Vanished { account: account.seq }).await?;
+            shared
+                .store
+                .write(
+                    Priority::Background,
+                    Vanished {
+                        account: account.seq,
+                    },
+                )
+                .await?;
             counts.vanished += 1;
         }
     }
@@ -396,7 +502,11 @@ async fn sweep_groups(
         complete &= got.complete;
         counts.groups += got.items.len() as u64;
         for chunk in got.items.chunks(100) {
-            let sweep = SweepGroups { instance: instance.clone(), run, groups: chunk.to_vec() };
+            let sweep = SweepGroups {
+                instance: instance.clone(),
+                run,
+                groups: chunk.to_vec(),
+            };
             counts.imported += shared.store.write(Priority::Background, sweep).await?;
         }
         match got.next {
@@ -409,7 +519,13 @@ async fn sweep_groups(
 
 /// Groups whose client asked again for what is wanted already ("push now"): their members are read,
 /// and memberships that are missing are made again (DECISIONS 12).
-async fn look_at_marked(shared: &Arc<Shared>, instance: &Arc<Instance>, groups: &dyn Groups, cx: &Cx<'_>, counts: &mut Counts) -> Result<(), Stop> {
+async fn look_at_marked(
+    shared: &Arc<Shared>,
+    instance: &Arc<Instance>,
+    groups: &dyn Groups,
+    cx: &Cx<'_>,
+    counts: &mut Counts,
+) -> Result<(), Stop> {
     for (resource, remote) in marked_groups(shared, instance).await? {
         let present = match present_members(groups, cx, &RemoteId::new(remote)).await {
             Ok(Some(present)) => present,
@@ -418,7 +534,17 @@ async fn look_at_marked(shared: &Arc<Shared>, instance: &Arc<Instance>, groups: 
             Err(fault) => return Err(fault.into()),
         };
         counts.looked += 1;
-        shared.store.write(Priority::Background, Marked { instance: instance.clone(), resource, present }).await?;
+        shared
+            .store
+            .write(
+                Priority::Background,
+                Marked {
+                    instance: instance.clone(),
+                    resource,
+                    present,
+                },
+            )
+            .await?;
     }
     Ok(())
 }

@@ -28,7 +28,8 @@ const FRESH: Duration = Duration::from_secs(5);
 const CACHED: u64 = 10_000;
 const MAX_NAME: usize = 200;
 
-const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at";
+const COLUMNS: &str =
+    "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at";
 
 /// The instances, ready to use.
 #[derive(Clone)]
@@ -52,7 +53,10 @@ impl Instances {
             ring,
             catalogue,
             fresh: aging().build(),
-            seqs: Cache::builder().max_capacity(CACHED).time_to_live(FRESH).build(),
+            seqs: Cache::builder()
+                .max_capacity(CACHED)
+                .time_to_live(FRESH)
+                .build(),
             built: Cache::builder().max_capacity(CACHED).build(),
         }
     }
@@ -92,7 +96,11 @@ impl Instances {
         let rows = self.store.reader().all("SELECT seq FROM instance WHERE deleted_at IS NULL AND mode = 'enabled' ORDER BY seq", vals![]).await?;
         let mut instances = Vec::with_capacity(rows.len());
         for row in &rows {
-            instances.extend(self.by_seq(row.col("seq")?).await?.filter(|instance| instance.mode == Mode::Enabled));
+            instances.extend(
+                self.by_seq(row.col("seq")?)
+                    .await?
+                    .filter(|instance| instance.mode == Mode::Enabled),
+            );
         }
         Ok(instances)
     }
@@ -120,12 +128,27 @@ impl Instances {
         self.catalogue.iter().find(|entry| entry.name == name)
     }
 
-    async fn load(&self, condition: &str, value: sea_orm::Value) -> Result<Option<Arc<Instance>>, StoreError> {
-        let row = self.store.reader().one(&format!("SELECT {COLUMNS} FROM instance WHERE {condition} AND deleted_at IS NULL"), vec![value]).await?;
+    async fn load(
+        &self,
+        condition: &str,
+        value: sea_orm::Value,
+    ) -> Result<Option<Arc<Instance>>, StoreError> {
+        let row = self
+            .store
+            .reader()
+            .one(
+                &format!("SELECT {COLUMNS} FROM instance WHERE {condition} AND deleted_at IS NULL"),
+                vec![value],
+            )
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let seq: i64 = row.col("seq")?;
         let config_rev: i64 = row.col("config_rev")?;
-        let instance = match self.built.get(&seq).filter(|built| built.config_rev == config_rev && built.connector.is_ok()) {
+        let instance = match self
+            .built
+            .get(&seq)
+            .filter(|built| built.config_rev == config_rev && built.connector.is_ok())
+        {
             Some(known) => known,
             None => Arc::new(self.assemble(&row).await?),
         };
@@ -141,12 +164,18 @@ impl Instances {
         let connector_name: String = row.col("connector")?;
         let mode: String = row.col("mode")?;
         let settings: Value = read_json(row, "settings")?;
-        let policy = Policy::parse(&read_json(row, "policy")?).map_err(|(field, why)| StoreError::damaged(format!("instance.policy.{field}: {why}")))?;
+        let policy = Policy::parse(&read_json(row, "policy")?).map_err(|(field, why)| {
+            StoreError::damaged(format!("instance.policy.{field}: {why}"))
+        })?;
         let connector = match self.entry(&connector_name) {
-            None => Err(format!("This gateway has no connector \"{connector_name}\". Run a version that has it.")),
+            None => Err(format!(
+                "This gateway has no connector \"{connector_name}\". Run a version that has it."
+            )),
             Some(entry) => match self.open_secrets(seq, &id, &connector_name).await? {
                 Err(words) => Err(words),
-                Ok(secrets) => entry.build(&settings, &secrets).map_err(|error| format!("The settings cannot be used any more: {error}")),
+                Ok(secrets) => entry
+                    .build(&settings, &secrets)
+                    .map_err(|error| format!("The settings cannot be used any more: {error}")),
             },
         };
         if let Err(words) = &connector {
@@ -157,7 +186,8 @@ impl Instances {
             id,
             name: row.col("name")?,
             connector_name,
-            mode: Mode::parse(&mode).ok_or_else(|| StoreError::damaged(format!("instance.mode: {mode}")))?,
+            mode: Mode::parse(&mode)
+                .ok_or_else(|| StoreError::damaged(format!("instance.mode: {mode}")))?,
             settings,
             policy,
             config_rev: row.col("config_rev")?,
@@ -169,8 +199,20 @@ impl Instances {
     }
 
     /// The credentials of an instance, or why they cannot be opened.
-    async fn open_secrets(&self, seq: i64, id: &str, connector: &str) -> Result<Result<Secrets, String>, StoreError> {
-        let rows = self.store.reader().all("SELECT field, ciphertext FROM sealed WHERE instance_seq = $1", vals![seq]).await?;
+    async fn open_secrets(
+        &self,
+        seq: i64,
+        id: &str,
+        connector: &str,
+    ) -> Result<Result<Secrets, String>, StoreError> {
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT field, ciphertext FROM sealed WHERE instance_seq = $1",
+                vals![seq],
+            )
+            .await?;
         let mut opened = Vec::with_capacity(rows.len());
         for row in &rows {
             let field: String = row.col("field")?;
@@ -178,7 +220,11 @@ impl Instances {
             match self.ring.open(&sealed_name(id, connector, &field), &sealed) {
                 Err(error) => return Ok(Err(format!("{field}: {error}"))),
                 Ok(plain) => match std::str::from_utf8(&plain) {
-                    Err(_) => return Ok(Err(format!("{field}: the stored credential is not text. Enter it again."))),
+                    Err(_) => {
+                        return Ok(Err(format!(
+                            "{field}: the stored credential is not text. Enter it again."
+                        )));
+                    }
                     Ok(text) => opened.push((field, SecretString::from(text.to_owned()))),
                 },
             }
@@ -188,12 +234,15 @@ impl Instances {
 }
 
 fn read_json(row: &sea_orm::QueryResult, column: &str) -> Result<Value, StoreError> {
-    serde_json::from_str(&row.col::<String>(column)?).map_err(|error| StoreError::damaged(format!("instance.{column}: {error}")))
+    serde_json::from_str(&row.col::<String>(column)?)
+        .map_err(|error| StoreError::damaged(format!("instance.{column}: {error}")))
 }
 
 /// Whether a text can be the id of an instance: `in_` and 20 letters or digits.
 pub(crate) fn is_id(text: &str) -> bool {
-    text.strip_prefix("in_").is_some_and(|rest| rest.len() == 20 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    text.strip_prefix("in_").is_some_and(|rest| {
+        rest.len() == 20 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 /// A new id, 119 bits of the operating system's randomness: base URLs can't be guessed.
@@ -247,18 +296,38 @@ impl App {
     ///
     /// # Errors
     /// Input that cannot be used, naming the field; the store's.
-    pub async fn create_instance(self: &Arc<Self>, actor: &str, new: NewInstance) -> Result<Arc<Instance>, AdminError> {
+    pub async fn create_instance(
+        self: &Arc<Self>,
+        actor: &str,
+        new: NewInstance,
+    ) -> Result<Arc<Instance>, AdminError> {
         check_name(&new.name)?;
         let entry = self.instances.entry(&new.connector).ok_or_else(|| {
             let names: Vec<&str> = self.catalogue.iter().map(|entry| entry.name).collect();
-            AdminError::invalid("connector", format!("is not a connector of this gateway; there are: {}", names.join(", ")))
+            AdminError::invalid(
+                "connector",
+                format!(
+                    "is not a connector of this gateway; there are: {}",
+                    names.join(", ")
+                ),
+            )
         })?;
         let policy = parse_policy(&new.policy)?;
-        let secrets = Secrets::new(new.secrets.iter().map(|(name, secret)| (name.clone(), secret.clone())));
-        let connector = entry.build(&new.settings, &secrets).map_err(|error| AdminError::invalid(error.field, error.message))?;
+        let secrets = Secrets::new(
+            new.secrets
+                .iter()
+                .map(|(name, secret)| (name.clone(), secret.clone())),
+        );
+        let connector = entry
+            .build(&new.settings, &secrets)
+            .map_err(|error| AdminError::invalid(error.field, error.message))?;
         check_policy(&policy, &*connector)?;
         let id = new_id();
-        let sealed = new.secrets.iter().map(|(field, secret)| self.seal(&id, &new.connector, field, secret)).collect();
+        let sealed = new
+            .secrets
+            .iter()
+            .map(|(field, secret)| self.seal(&id, &new.connector, field, secret))
+            .collect();
         let seq = self
             .store
             .write(
@@ -276,7 +345,11 @@ impl App {
                 },
             )
             .await?;
-        let instance = self.instances.by_seq(seq).await?.ok_or_else(|| StoreError::damaged("a new instance is not there"))?;
+        let instance = self
+            .instances
+            .by_seq(seq)
+            .await?
+            .ok_or_else(|| StoreError::damaged("a new instance is not there"))?;
         if instance.mode == Mode::Enabled {
             self.first_import(&instance, actor).await;
         }
@@ -288,11 +361,18 @@ impl App {
     /// # Errors
     /// Input that cannot be used, naming the field; a change that links forbid, or that another
     /// change overtook (conflict); the store's.
-    pub async fn update_instance(self: &Arc<Self>, actor: &str, old: &Arc<Instance>, change: InstanceChange) -> Result<Arc<Instance>, AdminError> {
-        let entry = self
-            .instances
-            .entry(&old.connector_name)
-            .ok_or_else(|| AdminError::Conflict(format!("This gateway has no connector \"{}\". Run a version that has it.", old.connector_name)))?;
+    pub async fn update_instance(
+        self: &Arc<Self>,
+        actor: &str,
+        old: &Arc<Instance>,
+        change: InstanceChange,
+    ) -> Result<Arc<Instance>, AdminError> {
+        let entry = self.instances.entry(&old.connector_name).ok_or_else(|| {
+            AdminError::Conflict(format!(
+                "This gateway has no connector \"{}\". Run a version that has it.",
+                old.connector_name
+            ))
+        })?;
         if let Some(name) = &change.name {
             check_name(name)?;
         }
@@ -308,10 +388,15 @@ impl App {
                 parse_policy(&whole)?
             }
         };
-        let stored = self.instances.open_secrets(old.seq, &old.id, &old.connector_name).await?;
+        let stored = self
+            .instances
+            .open_secrets(old.seq, &old.id, &old.connector_name)
+            .await?;
         let secrets = merge_secrets(entry, stored, &change.secrets)?;
         let identity = self.check_targets(entry, old, &settings, &secrets, &change)?;
-        let connector = entry.build(&settings, &secrets).map_err(|error| AdminError::invalid(error.field, error.message))?;
+        let connector = entry
+            .build(&settings, &secrets)
+            .map_err(|error| AdminError::invalid(error.field, error.message))?;
         check_policy(&policy, &*connector)?;
         let mut sealed = Vec::new();
         let mut dropped = Vec::new();
@@ -331,7 +416,8 @@ impl App {
                     name: change.name.unwrap_or_else(|| old.name.clone()),
                     mode,
                     settings,
-                    listed: (policy.list_unmanaged != old.policy.list_unmanaged).then_some(policy.list_unmanaged),
+                    listed: (policy.list_unmanaged != old.policy.list_unmanaged)
+                        .then_some(policy.list_unmanaged),
                     policy: json!(policy),
                     driver_key: connector.traits().driver_key.as_str().to_owned(),
                     identity,
@@ -341,7 +427,11 @@ impl App {
             )
             .await?;
         self.instances.invalidate(old.seq);
-        let instance = self.instances.by_seq(old.seq).await?.ok_or_else(|| AdminError::NotFound("The instance was deleted.".to_owned()))?;
+        let instance = self
+            .instances
+            .by_seq(old.seq)
+            .await?
+            .ok_or_else(|| AdminError::NotFound("The instance was deleted.".to_owned()))?;
         self.driver.wake();
         if mode == Mode::Enabled && old.mode != Mode::Enabled && !self.has_runs(old.seq).await? {
             self.first_import(&instance, actor).await;
@@ -354,8 +444,24 @@ impl App {
     ///
     /// # Errors
     /// A conflict while people still have to lose access at the target, unless forced; the store's.
-    pub async fn delete_instance(&self, actor: &str, instance: &Instance, force: bool) -> Result<(), AdminError> {
-        let keys = self.store.write(Priority::Request, Delete { actor: actor.to_owned(), seq: instance.seq, id: instance.id.clone(), force }).await?;
+    pub async fn delete_instance(
+        &self,
+        actor: &str,
+        instance: &Instance,
+        force: bool,
+    ) -> Result<(), AdminError> {
+        let keys = self
+            .store
+            .write(
+                Priority::Request,
+                Delete {
+                    actor: actor.to_owned(),
+                    seq: instance.seq,
+                    id: instance.id.clone(),
+                    force,
+                },
+            )
+            .await?;
         self.instances.invalidate(instance.seq);
         self.instances.built.invalidate(&instance.seq);
         for key in keys {
@@ -370,17 +476,33 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn secret_names(&self, seq: i64) -> Result<Vec<String>, StoreError> {
-        let rows = self.store.reader().all("SELECT field FROM sealed WHERE instance_seq = $1 ORDER BY field", vals![seq]).await?;
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT field FROM sealed WHERE instance_seq = $1 ORDER BY field",
+                vals![seq],
+            )
+            .await?;
         rows.iter().map(|row| row.col("field")).collect()
     }
 
     /// What changes the target demands the credential again (or whoever may edit a URL could send
     /// the credential, which he may not read, to a server of his own). The settings changed that
     /// may not change once an account is linked.
-    fn check_targets(&self, entry: &Entry, old: &Instance, settings: &Value, secrets: &Secrets, change: &InstanceChange) -> Result<Vec<&'static str>, AdminError> {
+    fn check_targets(
+        &self,
+        entry: &Entry,
+        old: &Instance,
+        settings: &Value,
+        secrets: &Secrets,
+        change: &InstanceChange,
+    ) -> Result<Vec<&'static str>, AdminError> {
         let mut identity = Vec::new();
         for setting in &entry.settings {
-            if setting.class == Class::Credential || settings.get(setting.name) == old.settings.get(setting.name) {
+            if setting.class == Class::Credential
+                || settings.get(setting.name) == old.settings.get(setting.name)
+            {
                 continue;
             }
             if setting.class != Class::Identity && setting.kind != SettingKind::Url {
@@ -389,8 +511,17 @@ impl App {
             if setting.class == Class::Identity {
                 identity.push(setting.name);
             }
-            if let Some(missing) = secrets.names().find(|name| !change.secrets.contains_key(*name)) {
-                return Err(AdminError::invalid(missing, format!("must be given again, under `secrets`, in the request that changes {}", setting.name)));
+            if let Some(missing) = secrets
+                .names()
+                .find(|name| !change.secrets.contains_key(*name))
+            {
+                return Err(AdminError::invalid(
+                    missing,
+                    format!(
+                        "must be given again, under `secrets`, in the request that changes {}",
+                        setting.name
+                    ),
+                ));
             }
         }
         Ok(identity)
@@ -399,13 +530,24 @@ impl App {
     fn seal(&self, id: &str, connector: &str, field: &str, secret: &SecretString) -> Sealed {
         Sealed {
             field: field.to_owned(),
-            ciphertext: self.ring.seal(&sealed_name(id, connector, field), secret.expose_secret().as_bytes()),
+            ciphertext: self.ring.seal(
+                &sealed_name(id, connector, field),
+                secret.expose_secret().as_bytes(),
+            ),
             kek: self.ring.active_id().to_owned(),
         }
     }
 
     async fn has_runs(&self, seq: i64) -> Result<bool, StoreError> {
-        Ok(self.store.reader().one("SELECT 1 AS one FROM run WHERE instance_seq = $1 LIMIT 1", vals![seq]).await?.is_some())
+        Ok(self
+            .store
+            .reader()
+            .one(
+                "SELECT 1 AS one FROM run WHERE instance_seq = $1 LIMIT 1",
+                vals![seq],
+            )
+            .await?
+            .is_some())
     }
 
     /// The instance is there and answers; an import that cannot start is repeated by the daily one.
@@ -418,28 +560,40 @@ impl App {
 
 fn check_name(name: &str) -> Result<(), AdminError> {
     if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
-        return Err(AdminError::invalid("name", format!("must be 1 to {MAX_NAME} bytes of text without control characters")));
+        return Err(AdminError::invalid(
+            "name",
+            format!("must be 1 to {MAX_NAME} bytes of text without control characters"),
+        ));
     }
     Ok(())
 }
 
 fn parse_policy(value: &Value) -> Result<Policy, AdminError> {
     Policy::parse(value).map_err(|(field, why)| {
-        let field = if field == "policy" { field } else { format!("policy.{field}") };
+        let field = if field == "policy" {
+            field
+        } else {
+            format!("policy.{field}")
+        };
         AdminError::invalid(field, why)
     })
 }
 
 fn check_policy(policy: &Policy, connector: &dyn Connector) -> Result<(), AdminError> {
     if policy.adopt == Adopt::ByVerifiedEmail && !connector.traits().verified_emails {
-        return Err(AdminError::invalid("policy.adopt", "by_verified_email needs a target that tells verified addresses; this connector does not"));
+        return Err(AdminError::invalid(
+            "policy.adopt",
+            "by_verified_email needs a target that tells verified addresses; this connector does not",
+        ));
     }
     Ok(())
 }
 
 /// RFC 7396, one level deep: settings and policies hold no nested objects that are merged.
 fn merge(whole: &mut Value, patch: &Map<String, Value>) {
-    let Some(fields) = whole.as_object_mut() else { return };
+    let Some(fields) = whole.as_object_mut() else {
+        return;
+    };
     for (name, value) in patch {
         if value.is_null() {
             fields.remove(name);
@@ -450,18 +604,33 @@ fn merge(whole: &mut Value, patch: &Map<String, Value>) {
 }
 
 /// The stored credentials with the given ones over them. What cannot be opened must be given again.
-fn merge_secrets(entry: &Entry, stored: Result<Secrets, String>, given: &BTreeMap<String, Option<SecretString>>) -> Result<Secrets, AdminError> {
+fn merge_secrets(
+    entry: &Entry,
+    stored: Result<Secrets, String>,
+    given: &BTreeMap<String, Option<SecretString>>,
+) -> Result<Secrets, AdminError> {
     let mut merged: BTreeMap<String, SecretString> = BTreeMap::new();
     match stored {
         Ok(stored) => {
             for name in stored.names() {
-                merged.extend(stored.get(name).map(|secret| (name.to_owned(), secret.clone())));
+                merged.extend(
+                    stored
+                        .get(name)
+                        .map(|secret| (name.to_owned(), secret.clone())),
+                );
             }
         }
         Err(words) => {
-            let lacking = entry.settings.iter().find(|setting| setting.class == Class::Credential && setting.required && !given.contains_key(setting.name));
+            let lacking = entry.settings.iter().find(|setting| {
+                setting.class == Class::Credential
+                    && setting.required
+                    && !given.contains_key(setting.name)
+            });
             if let Some(setting) = lacking {
-                return Err(AdminError::invalid(setting.name, format!("must be given again, under `secrets`: {words}")));
+                return Err(AdminError::invalid(
+                    setting.name,
+                    format!("must be given again, under `secrets`: {words}"),
+                ));
             }
         }
     }

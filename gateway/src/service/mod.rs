@@ -56,7 +56,9 @@ pub enum StartError {
     #[error(transparent)]
     KeyRing(#[from] KeyRingError),
     /// The master key does not open what an earlier one sealed.
-    #[error("the master key is not the one this database was set up with: {0}. Give the right SCIMGATE_MASTER_KEY (or the right master.key file)")]
+    #[error(
+        "the master key is not the one this database was set up with: {0}. Give the right SCIMGATE_MASTER_KEY (or the right master.key file)"
+    )]
     WrongKey(SealError),
     /// The HTTP client cannot be made.
     #[error(transparent)]
@@ -69,17 +71,30 @@ impl App {
     /// # Errors
     /// Anything without which the gateway must not start.
     pub async fn build(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
-        let ring = Arc::new(KeyRing::load(config.master_key.as_ref(), &config.data_dir, config.database.embedded())?);
+        let ring = Arc::new(KeyRing::load(
+            config.master_key.as_ref(),
+            &config.data_dir,
+            config.database.embedded(),
+        )?);
         let store = Store::open(&config.database, clock.clone()).await?;
         check_key(&store, &ring).await?;
         let http = Http::new(
-            HttpOptions { allow_private: config.allow_private_targets, call_timeout: config.call_timeout, ..HttpOptions::default() },
+            HttpOptions {
+                allow_private: config.allow_private_targets,
+                call_timeout: config.call_timeout,
+                ..HttpOptions::default()
+            },
             clock.clone(),
         )?;
         let catalogue = Arc::new(connectors::builtin());
         let instances = instances::Instances::new(store.clone(), ring.clone(), catalogue.clone());
         let keys = keys::KeyCache::new(store.clone(), &ring);
-        let driver = driver::Handle::new(store.clone(), instances.clone(), http, config.invitation_look);
+        let driver = driver::Handle::new(
+            store.clone(),
+            instances.clone(),
+            http,
+            config.invitation_look,
+        );
         Ok(Arc::new(Self {
             store,
             clock,
@@ -128,8 +143,18 @@ async fn check_key(store: &Store, ring: &KeyRing) -> Result<(), StartError> {
         }
     }
 
-    store.write(Priority::Request, Remember(ring.seal_check())).await?;
-    let row = store.reader().one("SELECT value FROM setting WHERE name = 'key_check'", vals![]).await?;
-    let sealed: String = row.ok_or_else(|| StoreError::damaged("setting key_check"))?.col("value")?;
+    store
+        .write(Priority::Request, Remember(ring.seal_check()))
+        .await?;
+    let row = store
+        .reader()
+        .one(
+            "SELECT value FROM setting WHERE name = 'key_check'",
+            vals![],
+        )
+        .await?;
+    let sealed: String = row
+        .ok_or_else(|| StoreError::damaged("setting key_check"))?
+        .col("value")?;
     ring.open_check(&sealed).map_err(StartError::WrongKey)
 }

@@ -40,7 +40,10 @@ pub enum AdminError {
 impl AdminError {
     /// Input that cannot be used.
     pub(crate) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Invalid { field: field.into(), message: message.into() }
+        Self::Invalid {
+            field: field.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -54,7 +57,13 @@ impl FromStore for AdminError {
 }
 
 /// Records what an admin did, in the transaction that does it. `detail` holds no secret.
-pub(crate) async fn audit(tx: &Tx<'_>, actor: &str, act: &str, target: &str, detail: &Value) -> Result<(), StoreError> {
+pub(crate) async fn audit(
+    tx: &Tx<'_>,
+    actor: &str,
+    act: &str,
+    target: &str,
+    detail: &Value,
+) -> Result<(), StoreError> {
     tx.conn
         .run(
             "INSERT INTO audit (seq, actor, act, target, detail, at) VALUES ($1,$2,$3,$4,$5,$6)",
@@ -74,14 +83,21 @@ pub struct Slice {
 }
 
 /// Cuts rows, of which one more than `limit` was asked for, into a page.
-fn slice(rows: &[QueryResult], limit: i64, item: impl Fn(&QueryResult) -> Result<Value, StoreError>) -> Result<Slice, StoreError> {
+fn slice(
+    rows: &[QueryResult],
+    limit: i64,
+    item: impl Fn(&QueryResult) -> Result<Value, StoreError>,
+) -> Result<Slice, StoreError> {
     let size = usize::try_from(limit).unwrap_or(0);
     let shown = rows.get(..size.min(rows.len())).unwrap_or_default();
     let next = match (rows.len() > size, shown.last()) {
         (true, Some(last)) => Some(last.col("seq")?),
         _ => None,
     };
-    Ok(Slice { items: shown.iter().map(item).collect::<Result<_, _>>()?, next })
+    Ok(Slice {
+        items: shown.iter().map(item).collect::<Result<_, _>>()?,
+        next,
+    })
 }
 
 /// Which operations to list.
@@ -102,7 +118,9 @@ const OPERATION: &str = "o.seq, o.id, o.actor, o.request_id, o.verb, o.changes, 
 fn operation(row: &QueryResult) -> Result<Value, StoreError> {
     let resource = match row.col::<Option<String>>("resource_id")? {
         None => Value::Null,
-        Some(id) => json!({"id": id, "kind": row.col::<Option<String>>("resource_kind")?, "name": row.col::<Option<String>>("resource_name")?}),
+        Some(id) => {
+            json!({"id": id, "kind": row.col::<Option<String>>("resource_kind")?, "name": row.col::<Option<String>>("resource_name")?})
+        }
     };
     Ok(json!({
         "id": row.col::<String>("id")?,
@@ -131,8 +149,13 @@ fn parsed(text: String) -> Value {
 
 /// The live link of a resource, from the columns of its account.
 fn link(row: &QueryResult) -> Result<Value, StoreError> {
-    let Some(status) = row.col::<Option<String>>("status")? else { return Ok(Value::Null) };
-    let doc: Value = row.col::<Option<String>>("account_doc")?.map(parsed).unwrap_or_default();
+    let Some(status) = row.col::<Option<String>>("status")? else {
+        return Ok(Value::Null);
+    };
+    let doc: Value = row
+        .col::<Option<String>>("account_doc")?
+        .map(parsed)
+        .unwrap_or_default();
     let mut link = Map::new();
     link.insert("status".into(), json!(status));
     if let Some(id) = row.col::<Option<String>>("remote_id")? {
@@ -152,7 +175,10 @@ fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Resu
     let state: Option<String> = row.col("work_state")?;
     let settled = if managed { "settled" } else { "unmanaged" };
     item.insert("sync".into(), json!(state.as_deref().unwrap_or(settled)));
-    if let Some(reason) = row.col::<Option<String>>("work_reason")?.or(row.col("work_need")?) {
+    if let Some(reason) = row
+        .col::<Option<String>>("work_reason")?
+        .or(row.col("work_need")?)
+    {
         item.insert("reason".into(), json!(reason));
     }
     Ok(())
@@ -169,12 +195,18 @@ fn standing(row: &QueryResult) -> Result<Map<String, Value>, StoreError> {
     let managed = row.col::<i16>("managed")? == 1;
     let mut item = Map::new();
     item.insert("id".into(), json!(row.col::<String>("id")?));
-    item.insert(if user { "userName" } else { "displayName" }.into(), json!(row.col::<String>("name")?));
+    item.insert(
+        if user { "userName" } else { "displayName" }.into(),
+        json!(row.col::<String>("name")?),
+    );
     if user {
         item.insert("active".into(), json!(row.col::<i16>("active")? == 1));
     }
     item.insert("managed".into(), json!(managed));
-    item.insert("externalId".into(), json!(row.col::<Option<String>>("external_id")?));
+    item.insert(
+        "externalId".into(),
+        json!(row.col::<Option<String>>("external_id")?),
+    );
     item.insert("link".into(), link(row)?);
     sync(row, managed, &mut item)?;
     Ok(item)
@@ -185,7 +217,12 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn list_users(&self, instance: &Instance, after: i64, limit: i64) -> Result<Slice, StoreError> {
+    pub async fn list_users(
+        &self,
+        instance: &Instance,
+        after: i64,
+        limit: i64,
+    ) -> Result<Slice, StoreError> {
         let rows = self.standing_rows(instance, "User", after, limit).await?;
         slice(&rows, limit, |row| Ok(Value::Object(standing(row)?)))
     }
@@ -194,9 +231,17 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn list_groups(&self, instance: &Instance, after: i64, limit: i64) -> Result<Slice, StoreError> {
+    pub async fn list_groups(
+        &self,
+        instance: &Instance,
+        after: i64,
+        limit: i64,
+    ) -> Result<Slice, StoreError> {
         let rows = self.standing_rows(instance, "Group", after, limit).await?;
-        let seqs: Vec<i64> = rows.iter().map(|row| row.col("seq")).collect::<Result<_, _>>()?;
+        let seqs: Vec<i64> = rows
+            .iter()
+            .map(|row| row.col("seq"))
+            .collect::<Result<_, _>>()?;
         let mut counts: HashMap<i64, Value> = HashMap::new();
         if !seqs.is_empty() {
             let text = format!(
@@ -206,7 +251,12 @@ impl App {
                  FROM member WHERE group_seq IN ({}) GROUP BY group_seq",
                 places(seqs.len())
             );
-            for row in self.store.reader().all(&text, seqs.iter().map(|seq| SqlValue::from(*seq)).collect()).await? {
+            for row in self
+                .store
+                .reader()
+                .all(&text, seqs.iter().map(|seq| SqlValue::from(*seq)).collect())
+                .await?
+            {
                 let count = json!({"wanted": row.col::<i64>("wanted")?, "settled": row.col::<i64>("settled")?, "parked": row.col::<i64>("parked")?});
                 counts.insert(row.col("group_seq")?, count);
             }
@@ -214,22 +264,44 @@ impl App {
         slice(&rows, limit, |row| {
             let mut item = standing(row)?;
             let none = || json!({"wanted": 0, "settled": 0, "parked": 0});
-            item.insert("members".into(), counts.get(&row.col("seq")?).cloned().unwrap_or_else(none));
+            item.insert(
+                "members".into(),
+                counts.get(&row.col("seq")?).cloned().unwrap_or_else(none),
+            );
             Ok(Value::Object(item))
         })
     }
 
-    async fn standing_rows(&self, instance: &Instance, kind: &str, after: i64, limit: i64) -> Result<Vec<QueryResult>, StoreError> {
-        let text = format!("SELECT {STANDING} WHERE r.instance_seq = $1 AND r.kind = $2 AND r.deleted_at IS NULL AND r.seq > $3 ORDER BY r.seq LIMIT $4");
-        self.store.reader().all(&text, vals![instance.seq, kind, after, limit + 1]).await
+    async fn standing_rows(
+        &self,
+        instance: &Instance,
+        kind: &str,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        let text = format!(
+            "SELECT {STANDING} WHERE r.instance_seq = $1 AND r.kind = $2 AND r.deleted_at IS NULL AND r.seq > $3 ORDER BY r.seq LIMIT $4"
+        );
+        self.store
+            .reader()
+            .all(&text, vals![instance.seq, kind, after, limit + 1])
+            .await
     }
 
     /// The operations of an instance before row `before`, newest first.
     ///
     /// # Errors
     /// The store's.
-    pub async fn list_operations(&self, instance: &Instance, filter: &OperationFilter, before: i64, limit: i64) -> Result<Slice, StoreError> {
-        let mut text = format!("SELECT {OPERATION} FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq WHERE o.instance_seq = $1 AND o.seq < $2");
+    pub async fn list_operations(
+        &self,
+        instance: &Instance,
+        filter: &OperationFilter,
+        before: i64,
+        limit: i64,
+    ) -> Result<Slice, StoreError> {
+        let mut text = format!(
+            "SELECT {OPERATION} FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq WHERE o.instance_seq = $1 AND o.seq < $2"
+        );
         let mut values = vals![instance.seq, before];
         let mut also = |condition: &str, value: SqlValue, text: &mut String| {
             values.push(value);
@@ -244,13 +316,20 @@ impl App {
         if let Some(resource) = &filter.resource {
             let seqs = self.find_resources(instance, resource).await?;
             if seqs.is_empty() {
-                return Ok(Slice { items: Vec::new(), next: None });
+                return Ok(Slice {
+                    items: Vec::new(),
+                    next: None,
+                });
             }
             // Numbers of our own, so they may stand in the text.
             let list: Vec<String> = seqs.iter().map(i64::to_string).collect();
             text.push_str(&format!(" AND o.resource_seq IN ({})", list.join(",")));
         }
-        also(" ORDER BY o.seq DESC LIMIT ?", (limit + 1).into(), &mut text);
+        also(
+            " ORDER BY o.seq DESC LIMIT ?",
+            (limit + 1).into(),
+            &mut text,
+        );
         let rows = self.store.reader().all(&text, values).await?;
         slice(&rows, limit, operation)
     }
@@ -260,11 +339,18 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn operation(&self, id: &str) -> Result<Option<Value>, StoreError> {
-        let text = format!("SELECT {OPERATION}, i.id AS instance_id FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq LEFT JOIN instance i ON i.seq = o.instance_seq WHERE o.id = $1");
-        let Some(row) = self.store.reader().one(&text, vals![id]).await? else { return Ok(None) };
+        let text = format!(
+            "SELECT {OPERATION}, i.id AS instance_id FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq LEFT JOIN instance i ON i.seq = o.instance_seq WHERE o.id = $1"
+        );
+        let Some(row) = self.store.reader().one(&text, vals![id]).await? else {
+            return Ok(None);
+        };
         let mut item = operation(&row)?;
         if let Some(fields) = item.as_object_mut() {
-            fields.insert("instance".into(), json!(row.col::<Option<String>>("instance_id")?));
+            fields.insert(
+                "instance".into(),
+                json!(row.col::<Option<String>>("instance_id")?),
+            );
         }
         Ok(Some(item))
     }
@@ -273,13 +359,30 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn list_work(&self, instance: &Instance, state: Option<&str>, after: i64, limit: i64) -> Result<Slice, StoreError> {
-        let condition = if state.is_some() { "w.state = $4" } else { "$4 = ''" };
+    pub async fn list_work(
+        &self,
+        instance: &Instance,
+        state: Option<&str>,
+        after: i64,
+        limit: i64,
+    ) -> Result<Slice, StoreError> {
+        let condition = if state.is_some() {
+            "w.state = $4"
+        } else {
+            "$4 = ''"
+        };
         let text = format!(
             "SELECT w.resource_seq AS seq, w.state, w.lane, w.due_at, w.need, w.reason, w.tries, w.since, r.id, r.kind, r.name, r.deleted_at \
              FROM work w JOIN resource r ON r.seq = w.resource_seq WHERE w.instance_seq = $1 AND w.resource_seq > $2 AND {condition} ORDER BY w.resource_seq LIMIT $3"
         );
-        let rows = self.store.reader().all(&text, vals![instance.seq, after, limit + 1, state.unwrap_or_default()]).await?;
+        let rows = self
+            .store
+            .reader()
+            .all(
+                &text,
+                vals![instance.seq, after, limit + 1, state.unwrap_or_default()],
+            )
+            .await?;
         slice(&rows, limit, |row| {
             Ok(json!({
                 "resource": {"id": row.col::<String>("id")?, "kind": row.col::<String>("kind")?, "name": row.col::<String>("name")?, "deleted": row.col::<Option<i64>>("deleted_at")?.is_some()},
@@ -312,7 +415,11 @@ impl App {
     }
 
     /// The rows of a SCIM id or name, the likeliest first: by id, then live ones, then newest.
-    async fn find_resources(&self, instance: &Instance, word: &str) -> Result<Vec<i64>, StoreError> {
+    async fn find_resources(
+        &self,
+        instance: &Instance,
+        word: &str,
+    ) -> Result<Vec<i64>, StoreError> {
         let rows = self
             .store
             .reader()
@@ -331,7 +438,14 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn has_more_members(&self, group_seq: i64, many: i64) -> Result<bool, StoreError> {
-        let row = self.store.reader().one("SELECT user_seq FROM member WHERE group_seq = $1 AND want = 1 LIMIT 1 OFFSET $2", vals![group_seq, many]).await?;
+        let row = self
+            .store
+            .reader()
+            .one(
+                "SELECT user_seq FROM member WHERE group_seq = $1 AND want = 1 LIMIT 1 OFFSET $2",
+                vals![group_seq, many],
+            )
+            .await?;
         Ok(row.is_some())
     }
 
@@ -340,7 +454,11 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn members_of_all(&self, group_seqs: &[i64], most: i64) -> Result<Option<HashMap<i64, Vec<MemberEntry>>>, StoreError> {
+    pub async fn members_of_all(
+        &self,
+        group_seqs: &[i64],
+        most: i64,
+    ) -> Result<Option<HashMap<i64, Vec<MemberEntry>>>, StoreError> {
         let mut members: HashMap<i64, Vec<MemberEntry>> = HashMap::new();
         let mut left = most;
         for chunk in group_seqs.chunks(500) {
@@ -350,13 +468,26 @@ impl App {
                 places(chunk.len()),
                 left + 1
             );
-            let rows = self.store.reader().all(&text, chunk.iter().map(|seq| SqlValue::from(*seq)).collect()).await?;
+            let rows = self
+                .store
+                .reader()
+                .all(
+                    &text,
+                    chunk.iter().map(|seq| SqlValue::from(*seq)).collect(),
+                )
+                .await?;
             left -= i64::try_from(rows.len()).unwrap_or(i64::MAX);
             if left < 0 {
                 return Ok(None);
             }
             for row in &rows {
-                members.entry(row.col("group_seq")?).or_default().push(MemberEntry { id: row.col("id")?, display: row.col("name")? });
+                members
+                    .entry(row.col("group_seq")?)
+                    .or_default()
+                    .push(MemberEntry {
+                        id: row.col("id")?,
+                        display: row.col("name")?,
+                    });
             }
         }
         Ok(Some(members))
@@ -365,5 +496,8 @@ impl App {
 
 /// `$1,$2,…`
 fn places(n: usize) -> String {
-    (1..=n).map(|place| format!("${place}")).collect::<Vec<_>>().join(",")
+    (1..=n)
+        .map(|place| format!("${place}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }

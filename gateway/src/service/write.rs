@@ -11,9 +11,9 @@ use scim::{Quirks, ScimError};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::App;
 use super::accept::{Accepted, Body, Change, Create, Delete, Retract, Revert};
 use super::types::{Caller, Failure, Instance, Precondition, Written};
-use super::App;
 use crate::driver::Settlement;
 use crate::store::{Priority, Unit};
 
@@ -29,7 +29,12 @@ type Twin = Arc<OnceCell<Result<Written, ScimError>>>;
 
 impl Twins {
     fn join(&self, key: &str) -> Twin {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.to_owned()).or_default().clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(key.to_owned())
+            .or_default()
+            .clone()
     }
 
     fn part(&self, key: &str, twin: &Twin) {
@@ -46,12 +51,35 @@ impl App {
     /// # Errors
     /// 400 for a body that is no resource of the type or that the target refused in time, 409 for a
     /// name that is taken; the store's.
-    pub async fn create(&self, instance: &Arc<Instance>, caller: &Caller, rt: &ResourceType, body: Value, quirks: &mut Quirks) -> Result<Written, Failure> {
+    pub async fn create(
+        &self,
+        instance: &Arc<Instance>,
+        caller: &Caller,
+        rt: &ResourceType,
+        body: Value,
+        quirks: &mut Quirks,
+    ) -> Result<Written, Failure> {
         let parsed = scim::resource::create(rt, body, quirks)?;
-        let members: Vec<&str> = parsed.relation.iter().flatten().map(|member| member.value.as_str()).collect();
-        let key = format!("{}\n{}\n{}\n{members:?}", instance.seq, rt.name, Value::Object(parsed.document.clone()));
+        let members: Vec<&str> = parsed
+            .relation
+            .iter()
+            .flatten()
+            .map(|member| member.value.as_str())
+            .collect();
+        let key = format!(
+            "{}\n{}\n{}\n{members:?}",
+            instance.seq,
+            rt.name,
+            Value::Object(parsed.document.clone())
+        );
         let twin = self.twins.join(&key);
-        let unit = Create { instance: instance.clone(), caller: caller.clone(), kind: rt.name.clone(), parsed, quirks: quirks.clone() };
+        let unit = Create {
+            instance: instance.clone(),
+            caller: caller.clone(),
+            kind: rt.name.clone(),
+            parsed,
+            quirks: quirks.clone(),
+        };
         let answer = twin
             .get_or_try_init(|| async {
                 match self.create_first(instance, unit).await {
@@ -66,11 +94,19 @@ impl App {
         Ok(answer??)
     }
 
-    async fn create_first(&self, instance: &Arc<Instance>, unit: Create) -> Result<Written, Failure> {
+    async fn create_first(
+        &self,
+        instance: &Arc<Instance>,
+        unit: Create,
+    ) -> Result<Written, Failure> {
         let accepted = self.accept(unit).await?;
         match self.settled(instance, &accepted).await {
             Settlement::Refused { kind, message } => {
-                let retract = Retract { instance: instance.clone(), stored: accepted.stored.clone(), reason: message.clone() };
+                let retract = Retract {
+                    instance: instance.clone(),
+                    stored: accepted.stored.clone(),
+                    reason: message.clone(),
+                };
                 if self.store.write(Priority::Request, retract).await? {
                     return Err(refusal(kind, message).into());
                 }
@@ -95,7 +131,16 @@ impl App {
         condition: Precondition,
         quirks: &mut Quirks,
     ) -> Result<Written, Failure> {
-        self.change(instance, caller, rt, id, Body::Replace(body), condition, quirks).await
+        self.change(
+            instance,
+            caller,
+            rt,
+            id,
+            Body::Replace(body),
+            condition,
+            quirks,
+        )
+        .await
     }
 
     /// PATCH.
@@ -114,7 +159,16 @@ impl App {
         quirks: &mut Quirks,
     ) -> Result<Written, Failure> {
         let request = PatchRequest::parse(body, quirks)?;
-        self.change(instance, caller, rt, id, Body::Patch(request), condition, quirks).await
+        self.change(
+            instance,
+            caller,
+            rt,
+            id,
+            Body::Patch(request),
+            condition,
+            quirks,
+        )
+        .await
     }
 
     #[allow(clippy::too_many_arguments, reason = "a request's parts")]
@@ -142,7 +196,12 @@ impl App {
         match self.settled(instance, &accepted).await {
             Settlement::Refused { kind, message } => {
                 if let Some(before) = accepted.before.clone() {
-                    let revert = Revert { instance: instance.clone(), before, rev: accepted.stored.rev, reason: message.clone() };
+                    let revert = Revert {
+                        instance: instance.clone(),
+                        before,
+                        rev: accepted.stored.rev,
+                        reason: message.clone(),
+                    };
                     if self.store.write(Priority::Request, revert).await? {
                         return Err(refusal(kind, message).into());
                     }
@@ -157,8 +216,21 @@ impl App {
     ///
     /// # Errors
     /// 404, 412, 400 for a protected account; the store's.
-    pub async fn delete(&self, instance: &Arc<Instance>, caller: &Caller, rt: &ResourceType, id: &str, condition: Precondition) -> Result<(), Failure> {
-        let unit = Delete { instance: instance.clone(), caller: caller.clone(), kind: rt.name.clone(), id: id.to_owned(), condition };
+    pub async fn delete(
+        &self,
+        instance: &Arc<Instance>,
+        caller: &Caller,
+        rt: &ResourceType,
+        id: &str,
+        condition: Precondition,
+    ) -> Result<(), Failure> {
+        let unit = Delete {
+            instance: instance.clone(),
+            caller: caller.clone(),
+            kind: rt.name.clone(),
+            id: id.to_owned(),
+            condition,
+        };
         let accepted = self.accept(unit).await?;
         self.settled(instance, &accepted).await;
         Ok(())
@@ -180,12 +252,23 @@ impl App {
             self.driver.wake();
             return Settlement::Later;
         }
-        self.driver.settle(instance, accepted.stored.seq, accepted.stored.rev, accepted.lane).await
+        self.driver
+            .settle(
+                instance,
+                accepted.stored.seq,
+                accepted.stored.rev,
+                accepted.lane,
+            )
+            .await
     }
 }
 
 fn written(accepted: Accepted, settled: bool) -> Written {
-    Written { changed: accepted.operation.is_some(), settled, stored: accepted.stored }
+    Written {
+        changed: accepted.operation.is_some(),
+        settled,
+        stored: accepted.stored,
+    }
 }
 
 /// What the client is told that the target refused for good.

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector,
+};
 use sea_orm_migration::MigratorTrait;
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgPoolOptions;
@@ -67,9 +69,16 @@ impl Store {
     }
 
     async fn open_sqlite(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| StoreError::Config(format!("the data folder {} cannot be made: {error}", folder.display())))?;
+        if let Some(folder) = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                StoreError::Config(format!(
+                    "the data folder {} cannot be made: {error}",
+                    folder.display()
+                ))
+            })?;
         }
         let lock = lock_beside(path)?;
         let options = SqliteConnectOptions::new()
@@ -82,7 +91,11 @@ impl Store {
             .statement_cache_capacity(256)
             .pragma("cache_size", "-16000")
             .pragma("journal_size_limit", "67108864");
-        let writing = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_with(options.clone()).await?;
+        let writing = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE)
+            .connect_with(options.clone())
+            .await?;
         let writing = SqlxSqliteConnector::from_sqlx_sqlite_pool(writing);
         migrations::Migrator::up(&writing, None).await?;
         let reading = SqlitePoolOptions::new()
@@ -96,23 +109,39 @@ impl Store {
     }
 
     async fn open_postgres(url: &str, clock: Clock) -> Result<Self, StoreError> {
-        let pool = PgPoolOptions::new().max_connections(POSTGRES_POOL).acquire_timeout(ACQUIRE).connect(url).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_POOL)
+            .acquire_timeout(ACQUIRE)
+            .connect(url)
+            .await?;
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         // Replicas that start together migrate one after the other.
         let guard = sea_orm::TransactionTrait::begin(&connection).await?;
-        guard.execute_unprepared("SELECT pg_advisory_xact_lock(7236540881)").await?;
+        guard
+            .execute_unprepared("SELECT pg_advisory_xact_lock(7236540881)")
+            .await?;
         migrations::Migrator::up(&connection, None).await?;
         guard.commit().await?;
         Ok(Self::assemble(connection.clone(), connection, clock, None))
     }
 
-    fn assemble(reader: DatabaseConnection, writing: DatabaseConnection, clock: Clock, lock: Option<std::fs::File>) -> Self {
+    fn assemble(
+        reader: DatabaseConnection,
+        writing: DatabaseConnection,
+        clock: Clock,
+        lock: Option<std::fs::File>,
+    ) -> Self {
         let sequences = Arc::new(Sequences::default());
         let writer = match writing.get_database_backend() {
             DbBackend::Sqlite => Writer::grouping(writing, sequences, clock.clone()),
             _ => Writer::direct(writing, sequences, clock.clone()),
         };
-        Self(Arc::new(Inner { reader, writer, clock, _lock: lock }))
+        Self(Arc::new(Inner {
+            reader,
+            writer,
+            clock,
+            _lock: lock,
+        }))
     }
 
     /// The connection for reads.
@@ -157,13 +186,21 @@ fn lock_beside(path: &Path) -> Result<std::fs::File, StoreError> {
         .truncate(false)
         .write(true)
         .open(&name)
-        .map_err(|error| StoreError::Config(format!("the lock file {} cannot be opened: {error}", name.display())))?;
+        .map_err(|error| {
+            StoreError::Config(format!(
+                "the lock file {} cannot be opened: {error}",
+                name.display()
+            ))
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Config(format!(
             "another scimgate uses {}: stop it first, or use PostgreSQL for several replicas",
             path.display()
         ))),
-        Err(std::fs::TryLockError::Error(error)) => Err(StoreError::Config(format!("{} cannot be locked: {error}", name.display()))),
+        Err(std::fs::TryLockError::Error(error)) => Err(StoreError::Config(format!(
+            "{} cannot be locked: {error}",
+            name.display()
+        ))),
     }
 }

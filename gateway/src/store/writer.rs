@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{FromStore, StoreError};
@@ -58,41 +61,88 @@ const QUEUE: usize = 4096;
 const REPEATS: usize = 8;
 
 pub(super) enum Writer {
-    Grouping { queues: [mpsc::Sender<Box<dyn Job>>; 3] },
-    Direct { connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock },
+    Grouping {
+        queues: [mpsc::Sender<Box<dyn Job>>; 3],
+    },
+    Direct {
+        connection: DatabaseConnection,
+        sequences: Arc<Sequences>,
+        clock: Clock,
+    },
 }
 
 impl Writer {
     /// One writer task that commits in groups; it ends when the store is dropped.
-    pub(super) fn grouping(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock) -> Self {
+    pub(super) fn grouping(
+        connection: DatabaseConnection,
+        sequences: Arc<Sequences>,
+        clock: Clock,
+    ) -> Self {
         let (request, requests) = mpsc::channel(QUEUE);
         let (driver, drivers) = mpsc::channel(QUEUE);
         let (background, backgrounds) = mpsc::channel(QUEUE);
-        tokio::spawn(write_in_groups(connection, sequences, clock, Queues { requests, drivers, backgrounds }));
-        Self::Grouping { queues: [request, driver, background] }
+        tokio::spawn(write_in_groups(
+            connection,
+            sequences,
+            clock,
+            Queues {
+                requests,
+                drivers,
+                backgrounds,
+            },
+        ));
+        Self::Grouping {
+            queues: [request, driver, background],
+        }
     }
 
     /// Each unit in a transaction of its own.
-    pub(super) fn direct(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock) -> Self {
-        Self::Direct { connection, sequences, clock }
+    pub(super) fn direct(
+        connection: DatabaseConnection,
+        sequences: Arc<Sequences>,
+        clock: Clock,
+    ) -> Self {
+        Self::Direct {
+            connection,
+            sequences,
+            clock,
+        }
     }
 
-    pub(super) async fn write<U: Unit>(&self, priority: Priority, mut unit: U) -> Result<U::Out, U::Err> {
+    pub(super) async fn write<U: Unit>(
+        &self,
+        priority: Priority,
+        mut unit: U,
+    ) -> Result<U::Out, U::Err> {
         match self {
             Self::Grouping { queues } => {
                 let (reply, answer) = oneshot::channel();
-                let job = Box::new(TypedJob { unit, out: None, reply });
-                queues[priority as usize].send(job).await.map_err(|_| closed())?;
+                let job = Box::new(TypedJob {
+                    unit,
+                    out: None,
+                    reply,
+                });
+                queues[priority as usize]
+                    .send(job)
+                    .await
+                    .map_err(|_| closed())?;
                 answer.await.map_err(|_| closed())?
             }
-            Self::Direct { connection, sequences, clock } => {
+            Self::Direct {
+                connection,
+                sequences,
+                clock,
+            } => {
                 for _ in 0..REPEATS {
                     match once(connection, sequences, clock, &mut unit).await {
                         Err(error) if matches!(error.store(), Some(StoreError::Busy(_))) => {}
                         done => return done,
                     }
                 }
-                Err(StoreError::Busy("the database asked for a repetition too often".to_owned()).into())
+                Err(
+                    StoreError::Busy("the database asked for a repetition too often".to_owned())
+                        .into(),
+                )
             }
         }
     }
@@ -102,10 +152,19 @@ fn closed() -> StoreError {
     StoreError::Unavailable("the store is closed".to_owned())
 }
 
-async fn once<U: Unit>(connection: &DatabaseConnection, sequences: &Sequences, clock: &Clock, unit: &mut U) -> Result<U::Out, U::Err> {
+async fn once<U: Unit>(
+    connection: &DatabaseConnection,
+    sequences: &Sequences,
+    clock: &Clock,
+    unit: &mut U,
+) -> Result<U::Out, U::Err> {
     sequences.ensure(connection).await?;
     let open = connection.begin().await.map_err(StoreError::from)?;
-    let tx = Tx { conn: &open, now: clock.micros(), sequences };
+    let tx = Tx {
+        conn: &open,
+        now: clock.micros(),
+        sequences,
+    };
     match unit.run(&tx).await {
         Ok(out) => {
             open.commit().await.map_err(StoreError::from)?;
@@ -139,15 +198,32 @@ impl Queues {
     /// A job that waits already. Every fourth comes from the driver first, so that a flood of
     /// requests cannot starve what they ask for.
     fn waiting(&mut self, nth: usize) -> Option<Box<dyn Job>> {
-        let [first, second] = if nth % 4 == 3 { [&mut self.drivers, &mut self.requests] } else { [&mut self.requests, &mut self.drivers] };
+        let [first, second] = if nth % 4 == 3 {
+            [&mut self.drivers, &mut self.requests]
+        } else {
+            [&mut self.requests, &mut self.drivers]
+        };
         first.try_recv().or_else(|_| second.try_recv()).ok()
     }
 }
 
-async fn write_in_groups(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock, mut queues: Queues) {
+async fn write_in_groups(
+    connection: DatabaseConnection,
+    sequences: Arc<Sequences>,
+    clock: Clock,
+    mut queues: Queues,
+) {
     while let Some(first) = queues.next().await {
         let mut done: Vec<Box<dyn Job>> = Vec::new();
-        let outcome = group(&connection, &sequences, &clock, &mut queues, first, &mut done).await;
+        let outcome = group(
+            &connection,
+            &sequences,
+            &clock,
+            &mut queues,
+            first,
+            &mut done,
+        )
+        .await;
         for job in done {
             job.finish(&outcome);
         }
@@ -166,16 +242,27 @@ async fn group(
     let mut next = Some(first);
     let mut open: Option<DatabaseTransaction> = None;
     let failed = loop {
-        let Some(mut job) = next.take() else { break None };
+        let Some(mut job) = next.take() else {
+            break None;
+        };
         let step = async {
             if open.is_none() {
                 sequences.ensure(connection).await?;
-                let options = TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
+                let options = TransactionOptions {
+                    sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                    ..TransactionOptions::default()
+                };
                 open = Some(connection.begin_with_options(options).await?);
             }
-            let Some(outer) = &open else { return Err(closed()) };
+            let Some(outer) = &open else {
+                return Err(closed());
+            };
             let savepoint = outer.begin().await?;
-            let tx = Tx { conn: &savepoint, now: clock.micros(), sequences };
+            let tx = Tx {
+                conn: &savepoint,
+                now: clock.micros(),
+                sequences,
+            };
             if job.run(&tx).await {
                 savepoint.commit().await?;
             } else {

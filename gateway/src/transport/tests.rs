@@ -177,6 +177,13 @@ impl Setup {
     }
 }
 
+/// As `Setup::local`, but with little patience for a target that hangs.
+fn hasty(does: Does) -> Setup {
+    let hangs = matches!(does, Does::Hangs | Does::HangsInTheBody);
+    let patience = Duration::from_millis(if hangs { 300 } else { 30_000 });
+    Setup::with_timeout(true, system_lookup(), patience)
+}
+
 #[tokio::test]
 async fn what_was_lost_on_the_way_is_told_by_kind_and_effect() {
     for (does, kind) in [
@@ -190,7 +197,7 @@ async fn what_was_lost_on_the_way_is_told_by_kind_and_effect() {
     ] {
         for (method, effect) in [(Method::GET, Effect::None), (Method::POST, Effect::Unknown)] {
             let target = Target::start(does).await;
-            let fault = Setup::local().send(target.call(method)).await.unwrap_err();
+            let fault = hasty(does).send(target.call(method)).await.unwrap_err();
             assert_eq!(
                 (fault.kind, fault.effect),
                 (kind, effect),
@@ -406,7 +413,7 @@ async fn records_and_faults_hold_no_secret() {
         Does::Hangs,
     ] {
         let target = Target::start(does).await;
-        let setup = Setup::with_timeout(true, system_lookup(), Duration::from_millis(500));
+        let setup = hasty(does);
         let call = target
             .call(Method::POST)
             .authorization("Bearer h3ader")

@@ -34,7 +34,9 @@ impl Unit for Create {
     async fn run(&mut self, tx: &Tx<'_>) -> Result<Accepted, Failure> {
         let document = &self.parsed.document;
         let name = text(document, name_attribute(&self.kind))
-            .ok_or_else(|| ScimError::invalid_value(format!("{} is required.", name_attribute(&self.kind))))?
+            .ok_or_else(|| {
+                ScimError::invalid_value(format!("{} is required.", name_attribute(&self.kind)))
+            })?
             .to_owned();
         let name_key = fold_name(&name);
         if self.is_taken(tx, &name_key).await? {
@@ -55,7 +57,8 @@ impl Unit for Create {
             created_at: tx.now,
             modified_at: tx.now,
         };
-        let text_of_document = serde_json::to_string(document).map_err(|error| StoreError::Other(error.to_string()))?;
+        let text_of_document = serde_json::to_string(document)
+            .map_err(|error| StoreError::Other(error.to_string()))?;
         tx.conn
             .run(
                 "INSERT INTO resource (seq, instance_seq, kind, id, name, name_key, name_slot, external_id, active, doc, managed, listed, \
@@ -83,7 +86,10 @@ impl Unit for Create {
         tally(tx, self.instance.seq, &self.kind, seq, 1).await?;
         let after = self.take_over(tx, seq, &name_key).await?;
 
-        let mut changes: Vec<Value> = document.iter().map(|(path, value)| json!({"path": path, "to": value})).collect();
+        let mut changes: Vec<Value> = document
+            .iter()
+            .map(|(path, value)| json!({"path": path, "to": value}))
+            .collect();
         let members = self.parsed.relation.clone().unwrap_or_default();
         if !members.is_empty() {
             changes.push(json!({"path": "members", "add": members.len()}));
@@ -100,14 +106,28 @@ impl Unit for Create {
         }
         .write(tx)
         .await?;
-        let edit = NetEdit { base: Base::Keep, want: members.into_iter().map(|member| (member.value, true)).collect(), matching: Vec::new() };
+        let edit = NetEdit {
+            base: Base::Keep,
+            want: members
+                .into_iter()
+                .map(|member| (member.value, true))
+                .collect(),
+            matching: Vec::new(),
+        };
         let edited = edit_members(tx, &self.instance, seq, operation, edit).await?;
         if edited.todo > 0 {
             tx.conn.run("UPDATE operation SET items = items + $2, open_items = open_items + $2 WHERE seq = $1", vals![operation, edited.todo]).await?;
         }
         let lane = Lane::Grant;
         upsert_work(tx, &self.instance, seq, lane, 1, after).await?;
-        Ok(Accepted { stored, operation: Some(operation), items: 1 + edited.todo, lane, before: None, quirks: self.quirks.clone() })
+        Ok(Accepted {
+            stored,
+            operation: Some(operation),
+            items: 1 + edited.todo,
+            lane,
+            before: None,
+            quirks: self.quirks.clone(),
+        })
     }
 }
 
@@ -128,7 +148,12 @@ impl Create {
     /// Delete and create again (DECISIONS 4): a deleted twin's link goes to the new row and its
     /// unfinished work ends, unless a call of it is in flight; then the new work waits for it, and
     /// that row is the answer.
-    async fn take_over(&self, tx: &Tx<'_>, new_seq: i64, name_key: &str) -> Result<Option<i64>, StoreError> {
+    async fn take_over(
+        &self,
+        tx: &Tx<'_>,
+        new_seq: i64,
+        name_key: &str,
+    ) -> Result<Option<i64>, StoreError> {
         let external = text(&self.parsed.document, "externalId").map(str::to_owned);
         let rows = tx
             .conn
@@ -150,11 +175,22 @@ impl Create {
                 after = after.or(Some(old));
                 continue;
             }
-            tx.conn.run("DELETE FROM work WHERE resource_seq = $1", vals![old]).await?;
+            tx.conn
+                .run("DELETE FROM work WHERE resource_seq = $1", vals![old])
+                .await?;
             let open = tx.conn.all("SELECT seq, open_items FROM operation WHERE resource_seq = $1 AND state = 'open'", vals![old]).await?;
             for operation in &open {
-                let ends = Ends { superseded: operation.col("open_items")?, ..Ends::default() };
-                close_operation_items(tx, operation.col("seq")?, ends, Some("created again before the deletion reached the target")).await?;
+                let ends = Ends {
+                    superseded: operation.col("open_items")?,
+                    ..Ends::default()
+                };
+                close_operation_items(
+                    tx,
+                    operation.col("seq")?,
+                    ends,
+                    Some("created again before the deletion reached the target"),
+                )
+                .await?;
             }
             if !linked && after.is_none() {
                 let moved = tx.conn.run("UPDATE link SET resource_seq = $2 WHERE resource_seq = $1 AND state = 'live'", vals![old, new_seq]).await?;

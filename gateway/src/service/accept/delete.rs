@@ -7,9 +7,9 @@ use engine::Lane;
 use scim::{Quirks, ScimError};
 use serde_json::json;
 
+use super::Accepted;
 use super::change::{find, protected};
 use super::record::{Record, is_protected, tally, unindex, upsert_work};
-use super::Accepted;
 use crate::service::types::{Caller, Failure, Instance, Precondition};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -30,16 +30,33 @@ impl Unit for Delete {
     async fn run(&mut self, tx: &Tx<'_>) -> Result<Accepted, Failure> {
         let before = find(tx, &self.instance, &self.kind, &self.id).await?;
         if !self.condition.holds(before.version) {
-            return Err(ScimError::precondition_failed(format!("{} {} has changed since you read it. Read it again.", self.kind, self.id)).into());
+            return Err(ScimError::precondition_failed(format!(
+                "{} {} has changed since you read it. Read it again.",
+                self.kind, self.id
+            ))
+            .into());
         }
-        if before.managed && self.kind == "User" && is_protected(tx, &self.instance, before.seq, &before.name).await? {
+        if before.managed
+            && self.kind == "User"
+            && is_protected(tx, &self.instance, before.seq, &before.name).await?
+        {
             return Err(protected(&before.name).into());
         }
-        let listed = tx.conn.one("SELECT listed FROM resource WHERE seq = $1", vals![before.seq]).await?.map_or(Ok(0), |row| row.col::<i16>("listed"))?;
+        let listed = tx
+            .conn
+            .one(
+                "SELECT listed FROM resource WHERE seq = $1",
+                vals![before.seq],
+            )
+            .await?
+            .map_or(Ok(0), |row| row.col::<i16>("listed"))?;
         let mut after = before.clone();
         after.rev += 1;
         tx.conn
-            .run("UPDATE resource SET deleted_at = $2, rev = $3, modified_at = $2 WHERE seq = $1", vals![before.seq, tx.now, after.rev])
+            .run(
+                "UPDATE resource SET deleted_at = $2, rev = $3, modified_at = $2 WHERE seq = $1",
+                vals![before.seq, tx.now, after.rev],
+            )
             .await?;
         unindex(tx, before.seq).await?;
         if listed == 1 {
@@ -62,11 +79,22 @@ impl Unit for Delete {
         }
         .write(tx)
         .await?;
-        let lane = if self.kind == "User" { Lane::Deprovision } else { Lane::Removal };
+        let lane = if self.kind == "User" {
+            Lane::Deprovision
+        } else {
+            Lane::Removal
+        };
         if before.managed {
             upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
         }
-        Ok(Accepted { stored: after, operation: Some(operation), items, lane, before: Some(before), quirks: Quirks::default() })
+        Ok(Accepted {
+            stored: after,
+            operation: Some(operation),
+            items,
+            lane,
+            before: Some(before),
+            quirks: Quirks::default(),
+        })
     }
 }
 
@@ -84,9 +112,22 @@ impl Delete {
                 vals![user, tx.now],
             )
             .await?;
-        tx.conn.run("UPDATE member SET want = 0, state = 'todo', reason = NULL WHERE user_seq = $1", vals![user]).await?;
+        tx.conn
+            .run(
+                "UPDATE member SET want = 0, state = 'todo', reason = NULL WHERE user_seq = $1",
+                vals![user],
+            )
+            .await?;
         for row in &groups {
-            upsert_work(tx, &self.instance, row.col("group_seq")?, Lane::Removal, row.col("rev")?, None).await?;
+            upsert_work(
+                tx,
+                &self.instance,
+                row.col("group_seq")?,
+                Lane::Removal,
+                row.col("rev")?,
+                None,
+            )
+            .await?;
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use scim::patch::{Base, NetEdit};
 use scim::ScimError;
+use scim::patch::{Base, NetEdit};
 use sea_orm::Value;
 use serde_json::json;
 
@@ -36,10 +36,23 @@ struct Row {
 
 /// Brings the wanted members of a group to what an edit says. The caller records the operation and
 /// counts `todo` into it.
-pub(super) async fn edit_members(tx: &Tx<'_>, instance: &Instance, group: i64, operation: i64, edit: NetEdit) -> Result<Edited, Failure> {
+pub(super) async fn edit_members(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    group: i64,
+    operation: i64,
+    edit: NetEdit,
+) -> Result<Edited, Failure> {
     let mut wanted = resolve(tx, instance, &edit.want).await?;
     if edit.base == Base::Clear {
-        for row in tx.conn.all("SELECT user_seq FROM member WHERE group_seq = $1 AND want = 1", vals![group]).await? {
+        for row in tx
+            .conn
+            .all(
+                "SELECT user_seq FROM member WHERE group_seq = $1 AND want = 1",
+                vals![group],
+            )
+            .await?
+        {
             wanted.entry(row.col("user_seq")?).or_insert(false);
         }
     }
@@ -62,9 +75,23 @@ pub(super) async fn edit_members(tx: &Tx<'_>, instance: &Instance, group: i64, o
         }
         match (want, row) {
             // Taken back before the removal was sent: the target has it still.
-            (true, Some(Row { have: Some(1), flying: false, .. })) => writes.push((user, true, "settled")),
+            (
+                true,
+                Some(Row {
+                    have: Some(1),
+                    flying: false,
+                    ..
+                }),
+            ) => writes.push((user, true, "settled")),
             // Taken back before the addition was sent: the target never had it.
-            (false, Some(Row { have: None | Some(0), flying: false, .. })) => forget.push(user),
+            (
+                false,
+                Some(Row {
+                    have: None | Some(0),
+                    flying: false,
+                    ..
+                }),
+            ) => forget.push(user),
             _ => {
                 writes.push((user, want, "todo"));
                 edited.todo += 1;
@@ -73,12 +100,29 @@ pub(super) async fn edit_members(tx: &Tx<'_>, instance: &Instance, group: i64, o
         }
     }
     for (open, items) in superseded {
-        close_operation_items(tx, open, Ends { superseded: items, ..Ends::default() }, None).await?;
+        close_operation_items(
+            tx,
+            open,
+            Ends {
+                superseded: items,
+                ..Ends::default()
+            },
+            None,
+        )
+        .await?;
     }
     for chunk in forget.chunks(CHUNK) {
         let mut values = vals![group];
         values.extend(chunk.iter().map(|user| Value::from(*user)));
-        tx.conn.run(&format!("DELETE FROM member WHERE group_seq = $1 AND user_seq IN ({})", places(2, chunk.len())), values).await?;
+        tx.conn
+            .run(
+                &format!(
+                    "DELETE FROM member WHERE group_seq = $1 AND user_seq IN ({})",
+                    places(2, chunk.len())
+                ),
+                values,
+            )
+            .await?;
     }
     for chunk in writes.chunks(CHUNK / 4) {
         write_rows(tx, group, operation, chunk).await?;
@@ -88,13 +132,20 @@ pub(super) async fn edit_members(tx: &Tx<'_>, instance: &Instance, group: i64, o
 
 /// Finds the rows of ids. Adding an id that is not a user of this instance is refused by name;
 /// removing one changes nothing (DECISIONS 14).
-async fn resolve(tx: &Tx<'_>, instance: &Instance, want: &BTreeMap<String, bool>) -> Result<BTreeMap<i64, bool>, Failure> {
+async fn resolve(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    want: &BTreeMap<String, bool>,
+) -> Result<BTreeMap<i64, bool>, Failure> {
     let ids: Vec<&String> = want.keys().collect();
     let mut found: HashMap<String, (i64, String)> = HashMap::with_capacity(ids.len());
     for chunk in ids.chunks(CHUNK) {
         let mut values = vals![instance.seq];
         values.extend(chunk.iter().map(|id| Value::from(id.as_str())));
-        let text = format!("SELECT seq, id, kind FROM resource WHERE instance_seq = $1 AND deleted_at IS NULL AND id IN ({})", places(2, chunk.len()));
+        let text = format!(
+            "SELECT seq, id, kind FROM resource WHERE instance_seq = $1 AND deleted_at IS NULL AND id IN ({})",
+            places(2, chunk.len())
+        );
         for row in tx.conn.all(&text, values).await? {
             found.insert(row.col("id")?, (row.col("seq")?, row.col("kind")?));
         }
@@ -117,28 +168,46 @@ async fn resolve(tx: &Tx<'_>, instance: &Instance, want: &BTreeMap<String, bool>
     Ok(resolved)
 }
 
-async fn remove_matching(tx: &Tx<'_>, group: i64, edit: &NetEdit, wanted: &mut BTreeMap<i64, bool>) -> Result<(), Failure> {
+async fn remove_matching(
+    tx: &Tx<'_>,
+    group: i64,
+    edit: &NetEdit,
+    wanted: &mut BTreeMap<i64, bool>,
+) -> Result<(), Failure> {
     let core = scim::Registry::core();
-    let Some(attribute) = core.group().and_then(|rt| rt.schema.attribute("members")) else { return Ok(()) };
+    let Some(attribute) = core.group().and_then(|rt| rt.schema.attribute("members")) else {
+        return Ok(());
+    };
     let rows = tx
         .conn
         .all("SELECT m.user_seq, u.id, u.name FROM member m JOIN resource u ON u.seq = m.user_seq WHERE m.group_seq = $1 AND m.want = 1", vals![group])
         .await?;
     for row in &rows {
         let element = json!({"value": row.col::<String>("id")?, "display": row.col::<String>("name")?, "type": "User"});
-        if edit.matching.iter().any(|filter| filter.matches_element(attribute, &element)) {
+        if edit
+            .matching
+            .iter()
+            .any(|filter| filter.matches_element(attribute, &element))
+        {
             wanted.entry(row.col("user_seq")?).or_insert(false);
         }
     }
     Ok(())
 }
 
-async fn current(tx: &Tx<'_>, group: i64, users: Vec<i64>) -> Result<HashMap<i64, Row>, StoreError> {
+async fn current(
+    tx: &Tx<'_>,
+    group: i64,
+    users: Vec<i64>,
+) -> Result<HashMap<i64, Row>, StoreError> {
     let mut rows = HashMap::with_capacity(users.len());
     for chunk in users.chunks(CHUNK) {
         let mut values = vals![group];
         values.extend(chunk.iter().map(|user| Value::from(*user)));
-        let text = format!("SELECT user_seq, want, have, state, op_seq FROM member WHERE group_seq = $1 AND user_seq IN ({})", places(2, chunk.len()));
+        let text = format!(
+            "SELECT user_seq, want, have, state, op_seq FROM member WHERE group_seq = $1 AND user_seq IN ({})",
+            places(2, chunk.len())
+        );
         for row in tx.conn.all(&text, values).await? {
             let state: String = row.col("state")?;
             rows.insert(
@@ -146,7 +215,11 @@ async fn current(tx: &Tx<'_>, group: i64, users: Vec<i64>) -> Result<HashMap<i64
                 Row {
                     want: row.col::<i16>("want")? == 1,
                     have: row.col("have")?,
-                    open_operation: if state == "todo" { row.col("op_seq")? } else { None },
+                    open_operation: if state == "todo" {
+                        row.col("op_seq")?
+                    } else {
+                        None
+                    },
                     flying: false,
                 },
             );
@@ -168,12 +241,22 @@ async fn current(tx: &Tx<'_>, group: i64, users: Vec<i64>) -> Result<HashMap<i64
     Ok(rows)
 }
 
-async fn write_rows(tx: &Tx<'_>, group: i64, operation: i64, rows: &[(i64, bool, &'static str)]) -> Result<(), StoreError> {
+async fn write_rows(
+    tx: &Tx<'_>,
+    group: i64,
+    operation: i64,
+    rows: &[(i64, bool, &'static str)],
+) -> Result<(), StoreError> {
     let mut values = vals![group, operation];
     let mut tuples = Vec::with_capacity(rows.len());
     for (user, want, state) in rows {
         let n = values.len();
-        tuples.push(format!("($1,${},${},NULL,1,${},NULL,$2,NULL)", n + 1, n + 2, n + 3));
+        tuples.push(format!(
+            "($1,${},${},NULL,1,${},NULL,$2,NULL)",
+            n + 1,
+            n + 2,
+            n + 3
+        ));
         values.extend(vals![*user, i16::from(*want), *state]);
     }
     tx.conn
@@ -191,5 +274,8 @@ async fn write_rows(tx: &Tx<'_>, group: i64, operation: i64, rows: &[(i64, bool,
 }
 
 fn places(first: usize, count: usize) -> String {
-    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(",")
+    (first..first + count)
+        .map(|n| format!("${n}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }

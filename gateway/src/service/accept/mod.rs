@@ -18,8 +18,8 @@ use serde_json::Value;
 pub(super) use change::{Body, Change};
 pub(super) use create::Create;
 pub(super) use delete::Delete;
-pub(super) use undo::{Retract, Revert};
 pub(crate) use record::{Ends, close_operation_items, index, tally, upsert_work};
+pub(super) use undo::{Retract, Revert};
 
 use super::types::Stored;
 
@@ -42,13 +42,23 @@ pub(super) struct Accepted {
 
 /// The word that a 409 of a taken name uses.
 fn taken(kind: &str, name: &str) -> ScimError {
-    let what = if kind == "Group" { "displayName" } else { "userName" };
-    ScimError::uniqueness(format!("{what} \"{name}\" is taken by another {kind} of this instance."))
+    let what = if kind == "Group" {
+        "displayName"
+    } else {
+        "userName"
+    };
+    ScimError::uniqueness(format!(
+        "{what} \"{name}\" is taken by another {kind} of this instance."
+    ))
 }
 
 /// Where a document keeps its name.
 fn name_attribute(kind: &str) -> &'static str {
-    if kind == "Group" { "displayName" } else { "userName" }
+    if kind == "Group" {
+        "displayName"
+    } else {
+        "userName"
+    }
 }
 
 fn text<'a>(document: &'a scim::Document, attribute: &str) -> Option<&'a str> {
@@ -56,5 +66,8 @@ fn text<'a>(document: &'a scim::Document, attribute: &str) -> Option<&'a str> {
 }
 
 fn is_active(document: &scim::Document) -> bool {
-    document.get("active").and_then(Value::as_bool).unwrap_or(true)
+    document
+        .get("active")
+        .and_then(Value::as_bool)
+        .unwrap_or(true)
 }

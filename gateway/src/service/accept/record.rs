@@ -37,7 +37,11 @@ impl Record<'_> {
     /// Writes it; its row. One without items is applied at once.
     pub(crate) async fn write(self, tx: &Tx<'_>) -> Result<i64, StoreError> {
         let seq = tx.seq()?;
-        let (state, closed) = if self.items == 0 { ("applied", Some(tx.now)) } else { ("open", None) };
+        let (state, closed) = if self.items == 0 {
+            ("applied", Some(tx.now))
+        } else {
+            ("open", None)
+        };
         tx.conn
             .run(
                 "INSERT INTO operation (seq, id, instance_seq, resource_seq, cause_seq, actor, request_id, verb, rev, changes, quirks, state, \
@@ -68,7 +72,10 @@ impl Record<'_> {
 /// `[{path, to}]` of attribute changes. Values are kept: the record answers "what was asked"; they
 /// go when the person's data is erased.
 pub(crate) fn changes_of(changed: &[Changed]) -> Vec<Value> {
-    changed.iter().map(|change| json!({"path": change.path, "to": change.after})).collect()
+    changed
+        .iter()
+        .map(|change| json!({"path": change.path, "to": change.after}))
+        .collect()
 }
 
 /// How items of an operation ended.
@@ -86,7 +93,12 @@ pub(crate) struct Ends {
 
 /// Takes ended items off an operation and closes it with the last one. An operation that is closed,
 /// or gone, is left alone.
-pub(crate) async fn close_operation_items(tx: &Tx<'_>, operation: i64, ends: Ends, reason: Option<&str>) -> Result<(), StoreError> {
+pub(crate) async fn close_operation_items(
+    tx: &Tx<'_>,
+    operation: i64,
+    ends: Ends,
+    reason: Option<&str>,
+) -> Result<(), StoreError> {
     let ended = ends.applied + ends.failed + ends.parked + ends.superseded;
     if ended == 0 {
         return Ok(());
@@ -138,19 +150,35 @@ pub(crate) async fn upsert_work(
 }
 
 /// Adds to the total that lists show.
-pub(crate) async fn tally(tx: &Tx<'_>, instance_seq: i64, kind: &str, resource_seq: i64, by: i64) -> Result<(), StoreError> {
+pub(crate) async fn tally(
+    tx: &Tx<'_>,
+    instance_seq: i64,
+    kind: &str,
+    resource_seq: i64,
+    by: i64,
+) -> Result<(), StoreError> {
     tx.conn
         .run(
             "INSERT INTO tally (instance_seq, kind, shard, n) VALUES ($1,$2,$3,$4) \
              ON CONFLICT (instance_seq, kind, shard) DO UPDATE SET n = tally.n + excluded.n",
-            vals![instance_seq, kind, i16::try_from(resource_seq % SHARDS).unwrap_or(0), by],
+            vals![
+                instance_seq,
+                kind,
+                i16::try_from(resource_seq % SHARDS).unwrap_or(0),
+                by
+            ],
         )
         .await?;
     Ok(())
 }
 
 /// Writes the indexed attributes of a document: the e-mail addresses.
-pub(crate) async fn index(tx: &Tx<'_>, instance_seq: i64, resource_seq: i64, document: &Document) -> Result<(), StoreError> {
+pub(crate) async fn index(
+    tx: &Tx<'_>,
+    instance_seq: i64,
+    resource_seq: i64,
+    document: &Document,
+) -> Result<(), StoreError> {
     let mut keys: Vec<String> = document
         .get("emails")
         .and_then(Value::as_array)
@@ -174,13 +202,23 @@ pub(crate) async fn index(tx: &Tx<'_>, instance_seq: i64, resource_seq: i64, doc
 
 /// Takes the indexed attributes of a resource away.
 pub(crate) async fn unindex(tx: &Tx<'_>, resource_seq: i64) -> Result<(), StoreError> {
-    tx.conn.run("DELETE FROM attr WHERE resource_seq = $1", vals![resource_seq]).await?;
+    tx.conn
+        .run(
+            "DELETE FROM attr WHERE resource_seq = $1",
+            vals![resource_seq],
+        )
+        .await?;
     Ok(())
 }
 
 /// Whether the account behind a resource may not lose access: it is the credential's own or the
 /// last owner, as the target says, or the policy lists it.
-pub(crate) async fn is_protected(tx: &Tx<'_>, instance: &Instance, resource_seq: i64, name: &str) -> Result<bool, StoreError> {
+pub(crate) async fn is_protected(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    resource_seq: i64,
+    name: &str,
+) -> Result<bool, StoreError> {
     let row = tx
         .conn
         .one(
@@ -189,9 +227,20 @@ pub(crate) async fn is_protected(tx: &Tx<'_>, instance: &Instance, resource_seq:
             vals![resource_seq],
         )
         .await?;
-    let listed = |candidate: &str| instance.policy.protected.iter().any(|entry| fold_text(entry) == fold_text(candidate));
-    let Some(row) = row else { return Ok(listed(name)) };
+    let listed = |candidate: &str| {
+        instance
+            .policy
+            .protected
+            .iter()
+            .any(|entry| fold_text(entry) == fold_text(candidate))
+    };
+    let Some(row) = row else {
+        return Ok(listed(name));
+    };
     let login: Option<String> = row.col("login_key")?;
     let email: Option<String> = row.col("email_key")?;
-    Ok(row.col::<i16>("protected")? == 1 || listed(name) || login.as_deref().is_some_and(listed) || email.as_deref().is_some_and(listed))
+    Ok(row.col::<i16>("protected")? == 1
+        || listed(name)
+        || login.as_deref().is_some_and(listed)
+        || email.as_deref().is_some_and(listed))
 }

@@ -36,11 +36,15 @@ impl Unit for Retract {
             )
             .await?;
         if gone == 0 {
-            return Err(StoreError::Busy("the resource changed while its refusal was recorded".to_owned()));
+            return Err(StoreError::Busy(
+                "the resource changed while its refusal was recorded".to_owned(),
+            ));
         }
         unindex(tx, seq).await?;
         tally(tx, self.instance.seq, &self.stored.kind, seq, -1).await?;
-        tx.conn.run("DELETE FROM member WHERE group_seq = $1", vals![seq]).await?;
+        tx.conn
+            .run("DELETE FROM member WHERE group_seq = $1", vals![seq])
+            .await?;
         fail_operations(tx, seq, &self.reason).await?;
         Ok(true)
     }
@@ -64,7 +68,8 @@ impl Unit for Revert {
         if !self.before.managed || !clear_refused_work(tx, seq, self.rev).await? {
             return Ok(false);
         }
-        let document = serde_json::to_string(&self.before.doc).map_err(|error| StoreError::Other(error.to_string()))?;
+        let document = serde_json::to_string(&self.before.doc)
+            .map_err(|error| StoreError::Other(error.to_string()))?;
         let back = tx
             .conn
             .run(
@@ -83,7 +88,9 @@ impl Unit for Revert {
             )
             .await?;
         if back == 0 {
-            return Err(StoreError::Busy("the resource changed while its refusal was recorded".to_owned()));
+            return Err(StoreError::Busy(
+                "the resource changed while its refusal was recorded".to_owned(),
+            ));
         }
         unindex(tx, seq).await?;
         index(tx, self.instance.seq, seq, &self.before.doc).await?;
@@ -94,13 +101,35 @@ impl Unit for Revert {
 
 /// Deletes the work of that revision if it stands refused; false if it moved on.
 async fn clear_refused_work(tx: &Tx<'_>, resource: i64, rev: i64) -> Result<bool, StoreError> {
-    let gone = tx.conn.run("DELETE FROM work WHERE resource_seq = $1 AND rev = $2 AND state = 'needs'", vals![resource, rev]).await?;
+    let gone = tx
+        .conn
+        .run(
+            "DELETE FROM work WHERE resource_seq = $1 AND rev = $2 AND state = 'needs'",
+            vals![resource, rev],
+        )
+        .await?;
     Ok(gone > 0)
 }
 
 async fn fail_operations(tx: &Tx<'_>, resource: i64, reason: &str) -> Result<(), StoreError> {
-    for row in tx.conn.all("SELECT seq, open_items FROM operation WHERE resource_seq = $1 AND state = 'open'", vals![resource]).await? {
-        close_operation_items(tx, row.col("seq")?, Ends { failed: row.col("open_items")?, ..Ends::default() }, Some(reason)).await?;
+    for row in tx
+        .conn
+        .all(
+            "SELECT seq, open_items FROM operation WHERE resource_seq = $1 AND state = 'open'",
+            vals![resource],
+        )
+        .await?
+    {
+        close_operation_items(
+            tx,
+            row.col("seq")?,
+            Ends {
+                failed: row.col("open_items")?,
+                ..Ends::default()
+            },
+            Some(reason),
+        )
+        .await?;
     }
     Ok(())
 }

@@ -13,7 +13,16 @@ impl App {
     /// # Errors
     /// No such operation; nothing of it is open (conflict); the store's.
     pub async fn retry_operation(&self, actor: &str, id: &str) -> Result<Value, AdminError> {
-        let state = self.store.write(Priority::Request, Retry { actor: actor.to_owned(), id: id.to_owned() }).await?;
+        let state = self
+            .store
+            .write(
+                Priority::Request,
+                Retry {
+                    actor: actor.to_owned(),
+                    id: id.to_owned(),
+                },
+            )
+            .await?;
         self.driver.wake();
         Ok(json!({"operation": id, "work": state}))
     }
@@ -41,7 +50,8 @@ impl Unit for Retry {
             .ok_or_else(|| AdminError::NotFound("There is no such operation.".to_owned()))?;
         let resource: i64 = row.col("resource_seq")?;
         let state: String = row.col("state")?;
-        let gone = row.col::<Option<i64>>("known")?.is_none() || row.col::<Option<i64>>("deleted_at")?.is_some();
+        let gone = row.col::<Option<i64>>("known")?.is_none()
+            || row.col::<Option<i64>>("deleted_at")?.is_some();
         match row.col::<Option<String>>("work_state")?.as_deref() {
             Some("running") => return Ok("running"),
             Some("held") => {
@@ -53,7 +63,11 @@ impl Unit for Retry {
                     "The target refused this creation and it was taken back, so there is nothing to try again. The identity provider has to send it again.".to_owned(),
                 ));
             }
-            None => return Err(AdminError::Conflict(format!("The operation is {state} and nothing of it is left to do."))),
+            None => {
+                return Err(AdminError::Conflict(format!(
+                    "The operation is {state} and nothing of it is left to do."
+                )));
+            }
         }
         tx.conn
             .run(

@@ -22,13 +22,23 @@ impl App {
     /// The store's.
     pub async fn why(&self, instance: &Instance, word: &str) -> Result<Option<Value>, StoreError> {
         let seqs = self.find_resources(instance, word).await?;
-        let Some((&seq, others)) = seqs.split_first() else { return Ok(None) };
+        let Some((&seq, others)) = seqs.split_first() else {
+            return Ok(None);
+        };
         let reader = self.store.reader();
-        let Some(row) = reader.one(&format!("SELECT {STANDING} WHERE r.seq = $1"), vals![seq]).await? else { return Ok(None) };
+        let Some(row) = reader
+            .one(&format!("SELECT {STANDING} WHERE r.seq = $1"), vals![seq])
+            .await?
+        else {
+            return Ok(None);
+        };
         let kind: String = row.col("kind")?;
         let mut resource = standing(&row)?;
         resource.insert("kind".into(), json!(kind));
-        resource.insert("deleted_at".into(), json!(row.col::<Option<i64>>("deleted_at")?.map(time)));
+        resource.insert(
+            "deleted_at".into(),
+            json!(row.col::<Option<i64>>("deleted_at")?.map(time)),
+        );
 
         let limit = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
         let rows = reader
@@ -47,15 +57,28 @@ impl App {
             operations.push(item);
         }
 
-        let rows = reader.all("SELECT * FROM attempt WHERE resource_seq = $1 ORDER BY seq DESC LIMIT $2", vals![seq, limit]).await?;
+        let rows = reader
+            .all(
+                "SELECT * FROM attempt WHERE resource_seq = $1 ORDER BY seq DESC LIMIT $2",
+                vals![seq, limit],
+            )
+            .await?;
         truncated |= rows.len() > MOST;
         let mut loose = Vec::new();
         for row in rows.iter().take(MOST) {
-            let place = row.col::<Option<i64>>("op_seq")?.and_then(|operation| by_row.get(&operation).copied());
-            let list = place.and_then(|at| operations.get_mut(at)).and_then(|item| item["attempts"].as_array_mut());
+            let place = row
+                .col::<Option<i64>>("op_seq")?
+                .and_then(|operation| by_row.get(&operation).copied());
+            let list = place
+                .and_then(|at| operations.get_mut(at))
+                .and_then(|item| item["attempts"].as_array_mut());
             list.unwrap_or(&mut loose).push(attempt(row)?);
         }
-        let memberships = if kind == "User" { self.memberships(seq).await? } else { Vec::new() };
+        let memberships = if kind == "User" {
+            self.memberships(seq).await?
+        } else {
+            Vec::new()
+        };
         Ok(Some(json!({
             "resource": resource,
             "others": self.named(others).await?,
@@ -105,8 +128,18 @@ impl App {
         if seqs.is_empty() {
             return Ok(Vec::new());
         }
-        let text = format!("SELECT id, kind, name, deleted_at FROM resource WHERE seq IN ({}) ORDER BY seq DESC", places(seqs.len()));
-        let rows = self.store.reader().all(&text, seqs.iter().map(|seq| sea_orm::Value::from(*seq)).collect()).await?;
+        let text = format!(
+            "SELECT id, kind, name, deleted_at FROM resource WHERE seq IN ({}) ORDER BY seq DESC",
+            places(seqs.len())
+        );
+        let rows = self
+            .store
+            .reader()
+            .all(
+                &text,
+                seqs.iter().map(|seq| sea_orm::Value::from(*seq)).collect(),
+            )
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(json!({
@@ -121,7 +154,10 @@ impl App {
 }
 
 fn attempt(row: &QueryResult) -> Result<Value, StoreError> {
-    let fault: Value = row.col::<Option<String>>("fault")?.map(parsed).unwrap_or_default();
+    let fault: Value = row
+        .col::<Option<String>>("fault")?
+        .map(parsed)
+        .unwrap_or_default();
     Ok(json!({
         "step": row.col::<String>("step")?,
         "state": row.col::<String>("state")?,

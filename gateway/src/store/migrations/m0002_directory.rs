@@ -4,7 +4,7 @@ use sea_orm_migration::prelude::*;
 
 /// The directory: Users, Groups, memberships, indexed attributes, totals.
 #[derive(DeriveMigrationName)]
-pub struct Migration;
+pub(super) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

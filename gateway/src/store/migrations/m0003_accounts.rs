@@ -4,7 +4,7 @@ use sea_orm_migration::prelude::*;
 
 /// What the target holds, and the links between it and the directory.
 #[derive(DeriveMigrationName)]
-pub struct Migration;
+pub(super) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

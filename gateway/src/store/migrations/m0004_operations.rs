@@ -4,7 +4,7 @@ use sea_orm_migration::prelude::*;
 
 /// The record: operations, attempts, audit. No foreign keys: it outlives what it tells of.
 #[derive(DeriveMigrationName)]
-pub struct Migration;
+pub(super) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

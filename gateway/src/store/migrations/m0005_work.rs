@@ -4,7 +4,7 @@ use sea_orm_migration::prelude::*;
 
 /// What is still to be done, and who may do it: work, holds, leases, budgets.
 #[derive(DeriveMigrationName)]
-pub struct Migration;
+pub(super) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

@@ -14,7 +14,7 @@ mod m0005_work;
 mod m0006_runs;
 
 /// Every migration, oldest first.
-pub struct Migrator;
+pub(super) struct Migrator;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
@@ -32,8 +32,15 @@ impl MigratorTrait for Migrator {
 
 /// Runs statements separated by `;` at line ends.
 async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr> {
-    for statement in statements.split(";\n").map(str::trim).filter(|text| !text.is_empty()) {
-        manager.get_connection().execute_unprepared(statement).await?;
+    for statement in statements
+        .split(";\n")
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    {
+        manager
+            .get_connection()
+            .execute_unprepared(statement)
+            .await?;
     }
     Ok(())
 }

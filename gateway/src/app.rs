@@ -1,0 +1,90 @@
+//! The running gateway: one router over all surfaces, the listener, the driver, and how they end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::server::{self, ServerOptions};
+use crate::service::App;
+use crate::{admin_api, scim_api};
+
+/// How long requests under way may go on after the shutdown began.
+const DRAIN: Duration = Duration::from_secs(14);
+/// How long the driver may then take to finish the calls it has sent; one call takes at most 10 s.
+/// Together with [`DRAIN`] it stays below the 30 s after which most supervisors kill.
+const SETTLE: Duration = Duration::from_secs(11);
+
+/// Everything that the gateway answers.
+pub fn router(app: &Arc<App>) -> Router {
+    scim_api::router(Arc::clone(app)).merge(admin_api::router(Arc::clone(app)))
+}
+
+/// Serves and drives until `shutdown`. Then it accepts no more, lets requests under way finish while
+/// the driver still works for them, lets the driver finish its calls, and hands its lease back: 25 s
+/// in all at most.
+pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: CancellationToken) {
+    let options = ServerOptions {
+        max_connections: app.config.max_connections,
+        header_timeout: app.config.header_timeout,
+        drain: DRAIN,
+    };
+    let stop = CancellationToken::new();
+    let driver = {
+        let driver = app.driver.clone();
+        let stop = stop.clone();
+        tokio::spawn(async move { driver.start(stop).await })
+    };
+    server::serve(listener, router(&app), options, shutdown).await;
+    stop.cancel();
+    match tokio::time::timeout(SETTLE, driver).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the driver ended badly; its lease runs out by itself"),
+        Err(_) => tracing::warn!("the driver did not finish its calls in time; the next start looks what became of them"),
+    }
+}
+
+/// A token that the first SIGTERM or Ctrl-C cancels; the second ends the process at once.
+///
+/// # Errors
+/// The system refuses the signal handlers.
+pub fn until_signalled() -> std::io::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let mut signals = Signals::listen()?;
+    let first = token.clone();
+    tokio::spawn(async move {
+        signals.next().await;
+        first.cancel();
+        signals.next().await;
+        std::process::exit(130);
+    });
+    Ok(token)
+}
+
+/// SIGTERM and SIGINT as one stream.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    fn next(&mut self) -> impl Future<Output = ()> {
+        async {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! How a command ends: the exit code that scripts test, and the words that people read.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::config::ConfigError;
+use crate::service::StartError;
+
+/// The exit codes, the same for every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Ok = 0,
+    /// It failed.
+    Failed = 1,
+    /// The command line, the configuration or a value given is wrong.
+    Usage = 2,
+    /// What was named is not there.
+    NotFound = 3,
+    /// The admin token is missing or wrong.
+    NotAllowed = 4,
+    /// It needs a confirmation that was not given.
+    Unconfirmed = 5,
+    /// Part of it was done.
+    Partly = 6,
+    /// The gateway cannot be reached.
+    Unreachable = 7,
+    /// It took too long; it may still be under way.
+    TimedOut = 8,
+}
+
+impl Exit {
+    /// What an answer of the admin API means.
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            200..=299 => Self::Ok,
+            400 | 413 | 415 | 422 => Self::Usage,
+            401 | 403 => Self::NotAllowed,
+            404 => Self::NotFound,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub struct Stop {
+    /// The exit code.
+    pub exit: Exit,
+    /// What happened and what to do, for the person at the terminal.
+    pub message: String,
+    /// The problem details of the admin API, where it gave some.
+    pub problem: Option<Value>,
+}
+
+impl Stop {
+    /// One with this code and these words.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), problem: None }
+    }
+
+    /// Something failed on this side.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// A value given is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<ConfigError> for Stop {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<StartError> for Stop {
+    fn from(error: StartError) -> Self {
+        let exit = match &error {
+            StartError::Config(_) | StartError::KeyRing(_) => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+/// How a command ends.
+pub type Done = Result<Exit, Stop>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_have_their_exit_codes() {
+        for (status, code) in [(200, 0), (202, 0), (204, 0), (400, 2), (401, 4), (403, 4), (404, 3), (409, 1), (422, 2), (500, 1), (503, 1)] {
+            assert_eq!(Exit::of_status(status) as u8, code, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_missing_master_key_is_a_matter_of_configuration() {
+        let stop = Stop::from(StartError::KeyRing(crate::secrets::KeyRingError::Required));
+        assert_eq!(stop.exit, Exit::Usage);
+        assert!(stop.message.contains("SCIMGATE_MASTER_KEY"), "{stop}");
+    }
+}

@@ -1,0 +1,144 @@
+//! Recording what became of memberships.
+
+use connector_sdk::{Fault, FaultKind, Membership};
+use engine::membership::ParkReason;
+
+use super::MemberChange;
+use crate::driver::run::{Subject, Verdict, attempt_state};
+use crate::service::accept::{Ends, close_operation_items};
+use crate::store::{Rows, Sql, StoreError, Tx};
+
+/// Records what became of each membership of a batch. Permanent refusals stay with their row; a
+/// fault that passes makes the whole group wait, its rows still to do.
+pub(super) async fn apply_members(
+    tx: &Tx<'_>,
+    subject: &Subject,
+    changes: &[MemberChange],
+    answers: &[Result<Membership, Fault>],
+    attempts: &[i64],
+    calls: &serde_json::Value,
+) -> Result<Option<Verdict>, StoreError> {
+    let mut verdict = None;
+    for ((change, answer), attempt) in changes.iter().zip(answers).zip(attempts) {
+        let fault = answer.as_ref().err();
+        tx.conn
+            .run(
+                "UPDATE attempt SET state = $2, fault = $3, calls = $4, ended_at = $5 WHERE seq = $1",
+                vals![
+                    *attempt,
+                    attempt_state(fault),
+                    fault.map(|fault| serde_json::to_string(fault).unwrap_or_default()),
+                    calls.to_string(),
+                    tx.now
+                ],
+            )
+            .await?;
+        match answer {
+            Ok(membership) => apply_member(tx, subject, change, membership).await?,
+            Err(fault) if fault.kind == FaultKind::NotFound => {
+                // The group, or the account, is not there any more. Which one, the next look tells.
+                lose_group(tx, subject, change, fault).await?;
+            }
+            Err(fault) if fault.retry == connector_sdk::Retry::Never => {
+                refuse(tx, subject, change, &fault.message).await?;
+            }
+            Err(fault) => verdict = Some(Verdict::Failed(fault.clone())),
+        }
+    }
+    Ok(verdict)
+}
+
+async fn apply_member(
+    tx: &Tx<'_>,
+    subject: &Subject,
+    change: &MemberChange,
+    membership: &Membership,
+) -> Result<(), StoreError> {
+    let have: i16 = match membership {
+        Membership::Present => 1,
+        Membership::Pending => 2,
+        Membership::Kept { .. } => i16::from(!change.add),
+        _ => 0,
+    };
+    let row = tx
+        .conn
+        .one("SELECT want, op_seq FROM member WHERE group_seq = $1 AND user_seq = $2", vals![subject.seq, change.user])
+        .await?;
+    let Some(row) = row else { return Ok(()) };
+    let want = row.col::<i16>("want")? == 1;
+    let operation: Option<i64> = row.col("op_seq")?;
+    tx.conn
+        .run(
+            "UPDATE member SET have = $3, have_at = $4 WHERE group_seq = $1 AND user_seq = $2",
+            vals![subject.seq, change.user, have, tx.now],
+        )
+        .await?;
+    if want != change.add {
+        // Changed while the call was under way: the row is still to do.
+        return Ok(());
+    }
+    if let Membership::Kept { why } = membership {
+        refuse(tx, subject, change, why).await?;
+        return Ok(());
+    }
+    match (want, have) {
+        (true, 2) => set_state(tx, subject.seq, change.user, "parked", Some(ParkReason::Invited.as_str())).await?,
+        (true, _) => set_state(tx, subject.seq, change.user, "settled", None).await?,
+        (false, _) => {
+            tx.conn
+                .run("DELETE FROM member WHERE group_seq = $1 AND user_seq = $2", vals![subject.seq, change.user])
+                .await?;
+        }
+    }
+    if let Some(operation) = operation {
+        let ends =
+            if have == 2 { Ends { parked: 1, ..Ends::default() } } else { Ends { applied: 1, ..Ends::default() } };
+        close_operation_items(tx, operation, ends, None).await?;
+    }
+    Ok(())
+}
+
+/// A membership call found the group or the account missing: a removal is done, an addition waits.
+async fn lose_group(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, fault: &Fault) -> Result<(), StoreError> {
+    if change.add {
+        set_parked(tx, subject, change, &fault.message).await
+    } else {
+        apply_member(tx, subject, change, &Membership::Absent).await
+    }
+}
+
+async fn set_parked(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, reason: &str) -> Result<(), StoreError> {
+    let row = tx
+        .conn
+        .one("SELECT op_seq FROM member WHERE group_seq = $1 AND user_seq = $2", vals![subject.seq, change.user])
+        .await?;
+    let operation = row.map(|row| row.col::<Option<i64>>("op_seq")).transpose()?.flatten();
+    set_state(tx, subject.seq, change.user, "parked", Some(reason)).await?;
+    if let Some(operation) = operation {
+        close_operation_items(tx, operation, Ends { parked: 1, ..Ends::default() }, Some(reason)).await?;
+    }
+    Ok(())
+}
+
+async fn refuse(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, reason: &str) -> Result<(), StoreError> {
+    let row = tx
+        .conn
+        .one("SELECT op_seq FROM member WHERE group_seq = $1 AND user_seq = $2", vals![subject.seq, change.user])
+        .await?;
+    let operation = row.map(|row| row.col::<Option<i64>>("op_seq")).transpose()?.flatten();
+    set_state(tx, subject.seq, change.user, "refused", Some(reason)).await?;
+    if let Some(operation) = operation {
+        close_operation_items(tx, operation, Ends { failed: 1, ..Ends::default() }, Some(reason)).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn set_state(tx: &Tx<'_>, group: i64, user: i64, state: &str, reason: Option<&str>) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "UPDATE member SET state = $3, reason = $4, op_seq = CASE WHEN $3 = 'todo' THEN op_seq ELSE NULL END WHERE group_seq = $1 AND user_seq = $2",
+            vals![group, user, state, reason.map(str::to_owned)],
+        )
+        .await?;
+    Ok(())
+}

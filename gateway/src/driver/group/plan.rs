@@ -1,0 +1,311 @@
+//! Choosing the next step of a group.
+
+use std::collections::HashMap;
+
+use connector_sdk::{AccountRef, Connector, GroupWant, InviteId, RemoteId, Suspend};
+use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
+use engine::policy::OnGroupDelete;
+use sea_orm::QueryResult;
+
+use super::members::set_state;
+use super::settle::close;
+use super::{GroupCall, MemberChange};
+use crate::driver::person::can_create;
+use crate::driver::run::{Attempted, Step, Subject, Verdict};
+use crate::service::accept::{Ends, close_operation_items};
+use crate::service::types::Instance;
+use crate::store::{Rows, Sql, StoreError, Tx};
+
+/// Memberships looked at per transaction.
+const LOOK: usize = 400;
+/// Memberships sent per step.
+const BATCH: usize = 8;
+/// Members purged per transaction after a group is gone.
+const PURGE: i64 = 500;
+
+/// The link of a group, as its account row tells.
+struct GroupRow {
+    seq: i64,
+    id: RemoteId,
+    name: String,
+    ours: bool,
+    tidied: bool,
+}
+
+async fn linked(tx: &Tx<'_>, resource: i64) -> Result<Option<GroupRow>, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT a.seq, a.remote_id, a.ours, a.doc FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live'",
+            vals![resource],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let doc: serde_json::Value = serde_json::from_str(&row.col::<String>("doc")?).unwrap_or_default();
+    let Some(id) = row.col::<Option<String>>("remote_id")? else {
+        return Ok(None);
+    };
+    Ok(Some(GroupRow {
+        seq: row.col("seq")?,
+        id: RemoteId::new(id),
+        name: doc["name"].as_str().unwrap_or_default().to_owned(),
+        ours: row.col::<i16>("ours")? == 1,
+        tidied: doc["tidied"].as_bool() == Some(true),
+    }))
+}
+
+/// Plans the next step.
+pub(in crate::driver) async fn plan(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    connector: &dyn Connector,
+    subject: &Subject,
+) -> Result<Verdict, StoreError> {
+    if connector.groups().is_none() {
+        park_all(tx, subject.seq, "no_groups").await?;
+        return Ok(Verdict::Settled);
+    }
+    let link = linked(tx, subject.seq).await?;
+    let want = GroupWant::named(&subject.name);
+    if subject.deleted || !subject.managed {
+        return plan_deleted(tx, instance, subject, link).await;
+    }
+    let operation = latest_operation(tx, subject).await?;
+    let whole = |call: GroupCall| {
+        let attempted = Attempted { item: 0, step: call.word(), operation };
+        Ok(Verdict::Call(Step::Group(Box::new(call)), vec![attempted]))
+    };
+    let Some(link) = link else {
+        let doubt = tx
+            .conn
+            .one("SELECT 1 AS one FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown' AND step = 'create'", vals![subject.seq])
+            .await?;
+        if doubt.is_some() {
+            return Ok(Verdict::Call(Step::Group(Box::new(GroupCall::Look { want })), Vec::new()));
+        }
+        return whole(GroupCall::Create { want });
+    };
+    if link.ours && !link.tidied && connector.traits().tidy_created_groups {
+        return whole(GroupCall::Tidy { id: link.id, account: link.seq });
+    }
+    if link.name != subject.name {
+        return whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() });
+    }
+    plan_members(tx, connector, subject, &link).await
+}
+
+/// A deleted group is deleted at the target if we made it and the policy says so; else we let go of it.
+async fn plan_deleted(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    link: Option<GroupRow>,
+) -> Result<Verdict, StoreError> {
+    if let Some(link) = link {
+        if link.ours && instance.policy.on_group_delete == OnGroupDelete::Delete {
+            let call = GroupCall::Remove { id: link.id, account: link.seq };
+            let operation = latest_operation(tx, subject).await?;
+            let attempted = Attempted { item: 0, step: call.word(), operation };
+            return Ok(Verdict::Call(Step::Group(Box::new(call)), vec![attempted]));
+        }
+        close(tx, link.seq, false).await?;
+    }
+    let open = tx
+        .conn
+        .all("SELECT op_seq, COUNT(*) AS n FROM member WHERE group_seq = $1 AND state = 'todo' AND op_seq IS NOT NULL GROUP BY op_seq", vals![subject.seq])
+        .await?;
+    for row in &open {
+        close_operation_items(tx, row.col("op_seq")?, Ends { superseded: row.col("n")?, ..Ends::default() }, None)
+            .await?;
+    }
+    tx.conn
+        .run(
+            "DELETE FROM member WHERE group_seq = $1 AND user_seq IN (SELECT user_seq FROM member WHERE group_seq = $1 LIMIT $2)",
+            vals![subject.seq, PURGE],
+        )
+        .await?;
+    let left = tx.conn.one("SELECT 1 AS one FROM member WHERE group_seq = $1 LIMIT 1", vals![subject.seq]).await?;
+    if left.is_some() {
+        // The rest goes in chunks, so that no transaction is long (DECISIONS 32).
+        tx.conn.run("UPDATE member SET op_seq = NULL WHERE group_seq = $1", vals![subject.seq]).await?;
+        return Ok(Verdict::Wait {
+            code: "purge",
+            reason: "Removing the memberships of a deleted group.".to_owned(),
+            until: moment(tx.now),
+        });
+    }
+    Ok(Verdict::Settled)
+}
+
+fn moment(micros: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}
+
+async fn latest_operation(tx: &Tx<'_>, subject: &Subject) -> Result<Option<i64>, StoreError> {
+    tx.conn
+        .one(
+            "SELECT MAX(seq) AS seq FROM operation WHERE resource_seq = $1 AND state = 'open' AND rev <= $2",
+            vals![subject.seq, subject.rev],
+        )
+        .await?
+        .map_or(Ok(None), |row| row.col("seq"))
+}
+
+/// One membership with what its next step depends on.
+struct MemberRow {
+    user: i64,
+    want: bool,
+    view: MemberView,
+    account: Option<AccountRef>,
+    operation: Option<i64>,
+}
+
+async fn plan_members(
+    tx: &Tx<'_>,
+    connector: &dyn Connector,
+    subject: &Subject,
+    link: &GroupRow,
+) -> Result<Verdict, StoreError> {
+    let traits = connector.traits();
+    let takes = traits.suspend == Suspend::Removes && can_create(connector);
+    loop {
+        let rows = tx
+            .conn
+            .all(
+                "SELECT m.user_seq, m.want, m.have, m.op_seq, u.active, u.managed, u.deleted_at, a.status, a.remote_id, a.invite_id, a.doc, a.ours \
+                 FROM member m JOIN resource u ON u.seq = m.user_seq \
+                 LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq \
+                 WHERE m.group_seq = $1 AND m.state = 'todo' ORDER BY m.want, m.user_seq LIMIT $2",
+                vals![subject.seq, i64::try_from(LOOK).unwrap_or(1)],
+            )
+            .await?;
+        if rows.is_empty() {
+            return Ok(Verdict::Settled);
+        }
+        let mut ends: HashMap<i64, Ends> = HashMap::new();
+        let mut changes = Vec::new();
+        for row in &rows {
+            let member = read_member(row, takes, traits.pending_members)?;
+            let count = |ends: &mut HashMap<i64, Ends>, add: Ends| {
+                if let Some(operation) = member.operation {
+                    let sum = ends.entry(operation).or_default();
+                    sum.applied += add.applied;
+                    sum.parked += add.parked;
+                }
+            };
+            match member_step(&member.view) {
+                MemberStep::Add | MemberStep::Remove => {
+                    if changes.len() < BATCH
+                        && let Some(account) = member.account
+                    {
+                        let add = member_step(&member.view) == MemberStep::Add;
+                        changes.push(MemberChange { user: member.user, account, add, operation: member.operation });
+                    }
+                }
+                MemberStep::Park(reason) => {
+                    set_state(tx, subject.seq, member.user, "parked", Some(reason.as_str())).await?;
+                    count(&mut ends, Ends { parked: 1, ..Ends::default() });
+                }
+                MemberStep::Settled if member.want || member.view.removal_takes_memberships => {
+                    set_state(tx, subject.seq, member.user, "settled", None).await?;
+                    count(&mut ends, Ends { applied: 1, ..Ends::default() });
+                }
+                MemberStep::Settled | MemberStep::Forget => {
+                    tx.conn
+                        .run(
+                            "DELETE FROM member WHERE group_seq = $1 AND user_seq = $2",
+                            vals![subject.seq, member.user],
+                        )
+                        .await?;
+                    count(&mut ends, Ends { applied: 1, ..Ends::default() });
+                }
+            }
+        }
+        for (operation, ends) in ends {
+            close_operation_items(tx, operation, ends, None).await?;
+        }
+        if !changes.is_empty() {
+            let attempts = changes
+                .iter()
+                .map(|change| Attempted {
+                    item: change.user,
+                    step: if change.add { "add_member" } else { "remove_member" },
+                    operation: change.operation,
+                })
+                .collect();
+            return Ok(Verdict::Call(
+                Step::Group(Box::new(GroupCall::Members { id: link.id.clone(), changes })),
+                attempts,
+            ));
+        }
+    }
+}
+
+fn read_member(row: &QueryResult, takes: bool, pending_members: bool) -> Result<MemberRow, StoreError> {
+    let status: Option<String> = row.col("status")?;
+    let doc: serde_json::Value =
+        row.col::<Option<String>>("doc")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let login = doc["login"].as_str().map(str::to_owned);
+    let remote: Option<String> = row.col("remote_id")?;
+    let invite: Option<String> = row.col("invite_id")?;
+    let (link, account) = match (status.as_deref(), remote, invite) {
+        (Some("invited"), _, Some(invite)) => {
+            let pending = AccountRef::Invite {
+                id: InviteId::new(invite),
+                email: doc["email"].as_str().map(str::to_owned),
+                login: login.clone(),
+            };
+            (Link::Invited, Some(pending))
+        }
+        (Some("active"), Some(remote), _) => {
+            (Link::Active, Some(AccountRef::Account { id: RemoteId::new(remote), login: login.clone() }))
+        }
+        (Some("suspended"), Some(remote), _) => {
+            (Link::Suspended, Some(AccountRef::Account { id: RemoteId::new(remote), login: login.clone() }))
+        }
+        _ => (Link::None, None),
+    };
+    let live = row.col::<Option<i64>>("deleted_at")?.is_none();
+    let managed = row.col::<i16>("managed")? == 1;
+    let user_wanted = live && row.col::<i16>("active")? == 1;
+    let want = row.col::<i16>("want")? == 1;
+    Ok(MemberRow {
+        user: row.col("user_seq")?,
+        want,
+        view: MemberView {
+            want,
+            have: match row.col::<Option<i16>>("have")? {
+                None => Have::Unknown,
+                Some(0) => Have::No,
+                Some(2) => Have::Pending,
+                Some(_) => Have::Yes,
+            },
+            user_wanted,
+            link,
+            // Only accounts that this directory manages lose their account with their access.
+            removal_takes_memberships: takes && managed && !user_wanted,
+            // A login can be made a member while its invitation pends; an address cannot.
+            pending_members: pending_members && login.is_some(),
+            group_ready: true,
+        },
+        account,
+        operation: row.col("op_seq")?,
+    })
+}
+
+async fn park_all(tx: &Tx<'_>, group: i64, reason: &str) -> Result<(), StoreError> {
+    let open = tx
+        .conn
+        .all("SELECT op_seq, COUNT(*) AS n FROM member WHERE group_seq = $1 AND state = 'todo' AND op_seq IS NOT NULL GROUP BY op_seq", vals![group])
+        .await?;
+    for row in &open {
+        close_operation_items(tx, row.col("op_seq")?, Ends { parked: row.col("n")?, ..Ends::default() }, None).await?;
+    }
+    tx.conn
+        .run(
+            "UPDATE member SET state = 'parked', reason = $2, op_seq = NULL WHERE group_seq = $1 AND state = 'todo'",
+            vals![group, reason],
+        )
+        .await?;
+    Ok(())
+}

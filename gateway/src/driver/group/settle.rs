@@ -1,0 +1,207 @@
+//! Recording what the steps of a group brought about. The only place that links groups.
+
+use connector_sdk::{FaultKind, GroupCreated, GroupUpdated, Need, RemoteGroup};
+use engine::policy::AdoptGroups;
+use serde_json::json;
+
+use super::members::apply_members;
+use super::{GroupCall, GroupDone};
+use crate::driver::run::{Subject, Verdict, end_attempts};
+use crate::service::accept::tally;
+use crate::service::types::Instance;
+use crate::store::{Rows, Sql, StoreError, Tx};
+
+/// Records what the calls brought about. A verdict ends the run; none plans again.
+#[allow(clippy::too_many_arguments, reason = "a settlement is one transaction over all of it")]
+pub(in crate::driver) async fn apply(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    call: &GroupCall,
+    done: &GroupDone,
+    attempts: &[i64],
+    calls: &serde_json::Value,
+    epoch: i64,
+) -> Result<Option<Verdict>, StoreError> {
+    if let (GroupCall::Members { changes, .. }, GroupDone::Members(answers)) = (call, done) {
+        return apply_members(tx, subject, changes, answers, attempts, calls).await;
+    }
+    let fault = match done {
+        GroupDone::Found(result) => result.as_ref().err(),
+        GroupDone::Created(result) => result.as_ref().err(),
+        GroupDone::Tidied(result) => result.as_ref().err(),
+        GroupDone::Renamed(result) => result.as_ref().err(),
+        GroupDone::Removed(result) => result.as_ref().err(),
+        GroupDone::Members(_) => None,
+    };
+    end_attempts(tx, instance, subject, attempts, call.word(), fault, calls, epoch).await?;
+    if let Some(fault) = fault {
+        return Ok(Some(Verdict::Failed(fault.clone())));
+    }
+    match (call, done) {
+        (_, GroupDone::Found(Ok(found))) => match found.as_slice() {
+            [] => resolve_doubt(tx, subject).await.map(|()| None),
+            // Found after a creation in doubt: the target would have refused a second of that name.
+            [group] => {
+                resolve_doubt(tx, subject).await?;
+                tie(tx, instance, subject, group, true).await
+            }
+            _ => Ok(Some(Verdict::Need {
+                need: Need::new(
+                    "ambiguous",
+                    format!(
+                        "{} groups at the target are named \"{}\". Rename all but one there.",
+                        found.len(),
+                        subject.name
+                    ),
+                ),
+                refused: None,
+            })),
+        },
+        (_, GroupDone::Created(Ok(GroupCreated::Done(group)))) => tie(tx, instance, subject, group, true).await,
+        (_, GroupDone::Created(Ok(GroupCreated::AlreadyThere(group)))) => {
+            if instance.policy.adopt_groups == AdoptGroups::ByName && !group.protected {
+                return tie(tx, instance, subject, group, false).await;
+            }
+            let need = Need::new(
+                "name_taken",
+                format!(
+                    "The target has a group named \"{}\" already, and this instance does not adopt existing groups. Rename one of them, or set the policy adopt_groups to by_name.",
+                    subject.name
+                ),
+            );
+            Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) }))
+        }
+        (GroupCall::Tidy { account, .. }, GroupDone::Tidied(Ok(()))) => {
+            patch_doc(tx, *account, "tidied", json!(true)).await?;
+            Ok(None)
+        }
+        (GroupCall::Rename { account, .. }, GroupDone::Renamed(Ok(GroupUpdated::Done(_)))) => {
+            patch_doc(tx, *account, "name", json!(subject.name)).await?;
+            Ok(None)
+        }
+        (GroupCall::Rename { account, .. }, GroupDone::Renamed(Ok(_))) => {
+            close(tx, *account, true).await?;
+            forget_memberships(tx, subject.seq).await?;
+            Ok(None)
+        }
+        (GroupCall::Remove { account, .. }, GroupDone::Removed(Ok(_))) => {
+            close(tx, *account, true).await?;
+            Ok(None)
+        }
+        _ => Err(StoreError::damaged("a group step whose answer does not fit")),
+    }
+}
+
+async fn resolve_doubt(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
+            vals![subject.seq],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Links a group to its counterpart, unless that is another group's.
+async fn tie(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    group: &RemoteGroup,
+    ours: bool,
+) -> Result<Option<Verdict>, StoreError> {
+    let known = tx
+        .conn
+        .one(
+            "SELECT a.seq, l.resource_seq, l.seq AS link_seq, r.managed, r.listed, r.deleted_at FROM account a \
+             LEFT JOIN link l ON l.account_seq = a.seq AND l.state = 'live' LEFT JOIN resource r ON r.seq = l.resource_seq \
+             WHERE a.instance_seq = $1 AND a.kind = 'Group' AND a.remote_id = $2 AND a.status <> 'gone'",
+            vals![instance.seq, group.id.as_str()],
+        )
+        .await?;
+    let doc = json!({"name": group.name, "slug": group.slug}).to_string();
+    let account = match &known {
+        Some(row) => {
+            let account: i64 = row.col("seq")?;
+            if let Some(holder) = row.col::<Option<i64>>("resource_seq")?.filter(|holder| *holder != subject.seq) {
+                if row.col::<Option<i16>>("managed")? == Some(1) {
+                    let need = Need::new(
+                        "conflict",
+                        format!("The target's group \"{}\" is tied to another group of this instance.", group.name),
+                    );
+                    return Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) }));
+                }
+                let link: i64 = row.col("link_seq")?;
+                tx.conn
+                    .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1", vals![link, tx.now])
+                    .await?;
+                tx.conn
+                    .run("UPDATE resource SET merged_into = $2, deleted_at = COALESCE(deleted_at, $3), listed = 0 WHERE seq = $1", vals![holder, subject.seq, tx.now])
+                    .await?;
+                if row.col::<Option<i16>>("listed")? == Some(1) && row.col::<Option<i64>>("deleted_at")?.is_none() {
+                    tally(tx, instance.seq, "Group", holder, -1).await?;
+                }
+            }
+            tx.conn
+                .run("UPDATE account SET doc = $2, ours = CASE WHEN $3 = 1 THEN 1 ELSE ours END, seen_at = $4 WHERE seq = $1", vals![account, doc, i16::from(ours), tx.now])
+                .await?;
+            account
+        }
+        None => {
+            let account = tx.seq()?;
+            tx.conn
+                .run(
+                    "INSERT INTO account (seq, instance_seq, kind, remote_id, invite_id, login_key, email_key, status, protected, ours, doc, expires_at, invites, seen_run, seen_at) \
+                     VALUES ($1,$2,'Group',$3,NULL,NULL,NULL,'active',$4,$5,$6,NULL,0,NULL,$7)",
+                    vals![account, instance.seq, group.id.as_str(), i16::from(group.protected), i16::from(ours), doc, tx.now],
+                )
+                .await?;
+            account
+        }
+    };
+    tx.conn
+        .run(
+            "INSERT INTO link (seq, resource_seq, account_seq, state, evidence, opened_at, closed_at) VALUES ($1,$2,$3,'live',$4,$5,NULL) ON CONFLICT DO NOTHING",
+            vals![tx.seq()?, subject.seq, account, if ours { "same_id" } else { "name" }, tx.now],
+        )
+        .await?;
+    Ok(None)
+}
+
+async fn patch_doc(tx: &Tx<'_>, account: i64, name: &str, value: serde_json::Value) -> Result<(), StoreError> {
+    let row = tx
+        .conn
+        .one("SELECT doc FROM account WHERE seq = $1", vals![account])
+        .await?
+        .ok_or_else(|| StoreError::damaged("account"))?;
+    let mut doc: serde_json::Value = serde_json::from_str(&row.col::<String>("doc")?).unwrap_or_default();
+    doc[name] = value;
+    tx.conn.run("UPDATE account SET doc = $2 WHERE seq = $1", vals![account, doc.to_string()]).await?;
+    Ok(())
+}
+
+pub(super) async fn close(tx: &Tx<'_>, account: i64, gone: bool) -> Result<(), StoreError> {
+    if gone {
+        tx.conn.run("UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1", vals![account, tx.now]).await?;
+    }
+    tx.conn
+        .run(
+            "UPDATE link SET state = 'closed', closed_at = $2 WHERE account_seq = $1 AND state = 'live'",
+            vals![account, tx.now],
+        )
+        .await?;
+    Ok(())
+}
+
+/// The group is gone at the target and is made anew: so are its memberships.
+async fn forget_memberships(tx: &Tx<'_>, group: i64) -> Result<(), StoreError> {
+    tx.conn.run("DELETE FROM member WHERE group_seq = $1 AND want = 0", vals![group]).await?;
+    tx.conn
+        .run(
+            "UPDATE member SET have = 0, state = 'todo', reason = NULL WHERE group_seq = $1 AND state <> 'todo'",
+            vals![group],
+        )
+        .await?;
+    Ok(())
+}

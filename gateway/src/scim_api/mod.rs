@@ -1,0 +1,245 @@
+//! The SCIM side: `/i/{instance}/scim/v2`.
+//!
+//! One handler takes every path below `/i/` and reads it itself: what decides who may go where and
+//! what decides where it goes are the same code, so no spelling of a path gets past the key
+//! (CVE-2026-32130 was a path that the router read one way and the guard another).
+
+mod answer;
+mod body;
+mod discovery;
+mod path;
+mod render;
+mod resources;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use scim::ScimError;
+use uuid::Uuid;
+
+use crate::auth::{self, Denied, Principal};
+use crate::service::App;
+use crate::service::keys::Scope;
+use crate::service::types::{Caller, Failure, Mode};
+use crate::telemetry::names;
+
+use answer::Refusal;
+pub use render::SYNC_URN;
+
+/// The header that carries a request's id, in and out.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Seconds after which a client of a disabled instance should come back (DECISIONS 15).
+const DISABLED_RETRY: u32 = 300;
+
+/// The routes of the SCIM side. It has no fallback of its own; what is not below `/i/` is not its.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new().route("/i", any(handle)).route("/i/", any(handle)).route("/i/{*rest}", any(handle)).with_state(app)
+}
+
+/// Under which URL clients reach the gateway, without a slash at its end.
+pub(crate) fn public_url(app: &App) -> String {
+    app.config.public_url_at(app.config.listen)
+}
+
+/// The SCIM base URL of an instance.
+pub fn base_url(app: &App, instance_id: &str) -> String {
+    format!("{}/i/{instance_id}/scim/v2", public_url(app))
+}
+
+/// The id of a request: the client's, if it is a plain short word, else a new one.
+pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let plain = |value: &&HeaderValue| !value.is_empty() && value.len() <= 128 && value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte));
+    headers.get(REQUEST_ID).filter(plain).cloned().unwrap_or_else(|| {
+        let id = Uuid::new_v4().simple().to_string();
+        HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    })
+}
+
+/// A method as a metric's label: clients can send any word.
+pub(crate) fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "OTHER",
+    }
+}
+
+async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
+    let started = app.clock.now();
+    let method = request.method().clone();
+    let id = request_id(request.headers());
+    let plain = answer::wants_plain_json(request.headers());
+    let work = AssertUnwindSafe(serve(&app, request, &id)).catch_unwind().await;
+    let outcome = work.unwrap_or_else(|_| {
+        tracing::error!(request_id = ?id, "a request made the gateway panic");
+        Err(Refusal::from(ScimError::internal("The gateway made a mistake; it is in its log under the id in x-request-id.")))
+    });
+    let mut response = match outcome {
+        Ok(answer) => answer.into_response(plain),
+        Err(refusal) => refusal.into_response(plain),
+    };
+    if method == Method::HEAD {
+        response = answer::without_body(response);
+    }
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let label = method_label(&method);
+    metrics::counter!(names::HTTP_REQUESTS_TOTAL, "surface" => "scim", "method" => label, "status" => status_label(response.status().as_u16())).increment(1);
+    metrics::histogram!(names::HTTP_REQUEST_SECONDS, "surface" => "scim").record(app.clock.now().duration_since(started).as_secs_f64());
+    response
+}
+
+/// A status as a label, without an allocation for the common ones.
+pub(crate) fn status_label(status: u16) -> std::borrow::Cow<'static, str> {
+    match status {
+        200 => "200".into(),
+        201 => "201".into(),
+        204 => "204".into(),
+        304 => "304".into(),
+        400 => "400".into(),
+        401 => "401".into(),
+        404 => "404".into(),
+        409 => "409".into(),
+        503 => "503".into(),
+        other => other.to_string().into(),
+    }
+}
+
+/// One request, authenticated.
+struct Asked<'a> {
+    app: &'a Arc<App>,
+    who: Principal,
+    method: Method,
+    headers: HeaderMap,
+    query: Vec<(String, String)>,
+    request_id: &'a HeaderValue,
+}
+
+impl Asked<'_> {
+    fn base_url(&self) -> String {
+        base_url(self.app, &self.who.instance.id)
+    }
+
+    fn caller(&self) -> Caller {
+        Caller { actor: format!("key:{}", self.who.key_id), request_id: self.request_id.to_str().ok().map(str::to_owned) }
+    }
+
+    fn header(&self, name: HeaderName) -> Option<&str> {
+        // A value that is not text names no version, so it matches none.
+        self.headers.get(name).map(|value| value.to_str().unwrap_or(""))
+    }
+
+    fn is_get(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
+    }
+}
+
+async fn serve(app: &Arc<App>, request: Request, id: &HeaderValue) -> Result<answer::Answer, Refusal> {
+    let (parts, body) = request.into_parts();
+    let route = path::segments(parts.uri.path());
+    // The first segment is `i`, or we would not be here; without a second one there is no instance.
+    let instance = route.as_ref().ok().and_then(|segments| segments.get(1)).map_or("", String::as_str);
+    let who = auth::scim(app, &parts.headers, instance).await.map_err(|denied| {
+        metrics::counter!(names::REJECTED_REQUESTS_TOTAL, "reason" => "credentials").increment(1);
+        denied_to(denied)
+    })?;
+    if who.instance.mode == Mode::Disabled {
+        let error = ScimError::unavailable("This integration instance is switched off in scimgate. An admin can enable or pause it there; nothing was changed.");
+        return Err(Refusal::from(error).retry_after(DISABLED_RETRY));
+    }
+    let segments = route.map_err(Refusal::from)?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let rest = match segments.as_slice() {
+        [_, _, scim, version, rest @ ..] if scim.eq_ignore_ascii_case("scim") && version.eq_ignore_ascii_case("v2") => rest,
+        _ => return Err(no_endpoint()),
+    };
+    let searches = rest.last().is_some_and(|last| last.eq_ignore_ascii_case(".search"));
+    let reads = parts.method == Method::GET || parts.method == Method::HEAD || (parts.method == Method::POST && searches);
+    if who.scope == Scope::Read && !reads {
+        return Err(Refusal::from(ScimError::forbidden("This key may only read (scope scim:read). Make a key with the scope scim for writes."))
+            .challenge("Bearer realm=\"scimgate\", error=\"insufficient_scope\", scope=\"scim\""));
+    }
+    let query = path::query(parts.uri.query().unwrap_or_default())?;
+    let asked = Asked { app, who, method: parts.method, headers: parts.headers, query, request_id: id };
+    dispatch(asked, body, rest).await
+}
+
+async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer::Answer, Refusal> {
+    let is = |word: &str, name: &str| word.eq_ignore_ascii_case(name);
+    let get = asked.is_get();
+    let post = asked.method == Method::POST;
+    match rest {
+        [] if get => resources::list_all(asked).await,
+        [] => Err(wrong_verb("GET, HEAD")),
+        [word] if is(word, ".search") && post => resources::search_all(asked, body).await,
+        [word] if is(word, ".search") => Err(wrong_verb("POST")),
+        [word, ..] if is(word, "me") => {
+            Err(ScimError::not_implemented("/Me is not served: keys belong to integrations, not to people. Use /Users with a filter.").into())
+        }
+        [word] if is(word, "bulk") => {
+            Err(ScimError::not_implemented("Bulk is not served, as the ServiceProviderConfig says. Send the operations one by one.").into())
+        }
+        [word, which @ ..] if is(word, "ServiceProviderConfig") && which.is_empty() => discovery::guard(&asked, get).and_then(|()| Ok(discovery::config(&asked))),
+        [word, which @ ..] if is(word, "ResourceTypes") && which.len() <= 1 => {
+            discovery::guard(&asked, get)?;
+            discovery::resource_types(&asked, which.first().copied())
+        }
+        [word, which @ ..] if is(word, "Schemas") && which.len() <= 1 => {
+            discovery::guard(&asked, get)?;
+            discovery::schemas(&asked, which.first().copied())
+        }
+        [endpoint, which @ ..] if which.len() <= 1 => {
+            let instance = Arc::clone(&asked.who.instance);
+            let Some(rt) = instance.registry.by_endpoint(endpoint) else { return Err(no_endpoint()) };
+            match which.first().copied() {
+                None if get => resources::list(asked, rt).await,
+                None if post => resources::create(asked, body, rt).await,
+                None => Err(wrong_verb("GET, HEAD, POST")),
+                Some(word) if is(word, ".search") && post => resources::search(asked, body, rt).await,
+                Some(word) if is(word, ".search") => Err(wrong_verb("POST")),
+                Some(id) => match asked.method {
+                    Method::GET | Method::HEAD => resources::read(asked, rt, id).await,
+                    Method::PUT => resources::replace(asked, body, rt, id).await,
+                    Method::PATCH => resources::patch(asked, body, rt, id).await,
+                    Method::DELETE => resources::delete(asked, rt, id).await,
+                    _ => Err(wrong_verb("GET, HEAD, PUT, PATCH, DELETE")),
+                },
+            }
+        }
+        _ => Err(no_endpoint()),
+    }
+}
+
+fn no_endpoint() -> Refusal {
+    ScimError::not_found("There is no such SCIM endpoint. Those there are stand in /ResourceTypes; the base URL ends in /scim/v2.").into()
+}
+
+fn wrong_verb(allow: &'static str) -> Refusal {
+    Refusal::from(ScimError::method_not_allowed(format!("This endpoint takes {allow}."))).header(header::ALLOW, HeaderValue::from_static(allow))
+}
+
+fn denied_to(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Absent => Refusal::from(ScimError::unauthorized("Send a key of this instance in the Authorization header, as a bearer token.")).challenge("Bearer realm=\"scimgate\""),
+        Denied::Wrong => Refusal::from(ScimError::unauthorized("The key is not valid for this URL. Check both in the identity provider; an admin can make a new key."))
+            .challenge("Bearer realm=\"scimgate\", error=\"invalid_token\""),
+        Denied::Twice => {
+            let error = ScimError { status: 400, scim_type: None, detail: "The request carries more than one Authorization header.".to_owned() };
+            Refusal::from(error).challenge("Bearer realm=\"scimgate\", error=\"invalid_request\"")
+        }
+        Denied::Store(error) => Refusal::from(Failure::Store(error)),
+    }
+}

@@ -1,0 +1,208 @@
+//! Users and Groups: the verbs of RFC 7644 section 3.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header;
+use scim::json::Limits;
+use scim::list::{ListRequest, list_response};
+use scim::schema::ResourceType;
+use scim::{Projection, Quirks, ScimError, etag};
+use serde_json::Value;
+
+use super::answer::{Answer, Refusal};
+use super::render::{Renderer, location, tag};
+use super::{Asked, body};
+use crate::service::directory::{DEFAULT_PAGE, MAX_PAGE};
+use crate::service::types::{Failure, Instance, Precondition, Stored};
+
+/// A PATCH of a larger group answers without a body, so that adding one member to a group of ten
+/// thousand does not cost ten thousand.
+const SMALL_GROUP: i64 = 200;
+
+impl Asked<'_> {
+    fn projection(&self) -> Result<Projection, ScimError> {
+        if self.query.is_empty() {
+            return Ok(Projection::Default);
+        }
+        let get = |name: &str| self.query.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
+        Projection::from_params(get("attributes"), get("excludedAttributes"))
+    }
+
+    fn precondition(&self) -> Precondition {
+        match self.header(header::IF_MATCH).map(etag::Precondition::parse) {
+            None => Precondition::None,
+            Some(etag::Precondition::Any) => Precondition::Exists,
+            Some(etag::Precondition::Tags(tags)) => Precondition::Versions(tags.iter().filter_map(|text| text.parse().ok()).collect()),
+        }
+    }
+
+    /// Reads the body, within the limits of what it is about.
+    async fn read_body(&self, body: Body, rt: Option<&ResourceType>) -> Result<Value, Refusal> {
+        let config = &self.app.config;
+        let limits = if rt.is_some_and(|rt| rt.relation.is_some()) {
+            Limits { max_bytes: config.body_limit_group, ..Limits::large() }
+        } else {
+            Limits { max_bytes: config.body_limit_user, ..Limits::default() }
+        };
+        body::read(&self.headers, body, &limits).await
+    }
+}
+
+fn missing(rt: &ResourceType, id: &str) -> Refusal {
+    let shown: String = id.chars().take(64).collect();
+    ScimError::not_found(format!("There is no {} {shown} in this instance.", rt.name)).into()
+}
+
+/// GET of one resource.
+pub(super) async fn read(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Result<Answer, Refusal> {
+    let projection = asked.projection()?;
+    let item = asked.app.read(&asked.who.instance, rt, id).await?.ok_or_else(|| missing(rt, id))?;
+    let base = asked.base_url();
+    let renderer = Renderer { app: asked.app, rt, base: &base, projection: &projection };
+    if renderer.shows_sync() {
+        return Ok(Answer::ok(renderer.one(item).await?));
+    }
+    let version = item.version;
+    if etag::not_modified(asked.header(header::IF_NONE_MATCH), u64::try_from(version).unwrap_or(0)) {
+        return Ok(Answer::not_modified().header(header::ETAG, &tag(version)));
+    }
+    Ok(Answer::ok(renderer.one(item).await?).header(header::ETAG, &tag(version)))
+}
+
+/// GET of an endpoint.
+pub(super) async fn list(asked: Asked<'_>, rt: &ResourceType) -> Result<Answer, Refusal> {
+    let request = ListRequest::from_query(&asked.query, &mut Quirks::lenient())?;
+    found(&asked, rt, &request).await
+}
+
+/// POST `/{endpoint}/.search` (RFC 7644 section 3.4.3).
+pub(super) async fn search(asked: Asked<'_>, body: Body, rt: &ResourceType) -> Result<Answer, Refusal> {
+    let body = asked.read_body(body, None).await?;
+    let request = ListRequest::from_search(body, &mut Quirks::lenient())?;
+    found(&asked, rt, &request).await
+}
+
+async fn found(asked: &Asked<'_>, rt: &ResourceType, request: &ListRequest) -> Result<Answer, Refusal> {
+    let found = asked.app.query(&asked.who.instance, rt, request).await?;
+    let base = asked.base_url();
+    let renderer = Renderer { app: asked.app, rt, base: &base, projection: &request.projection };
+    let items = renderer.page(found.items).await?;
+    Ok(Answer::ok(list_response(found.total, request.start_index, items)))
+}
+
+/// GET of the base URL: resources of every type.
+pub(super) async fn list_all(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let request = ListRequest::from_query(&asked.query, &mut Quirks::lenient())?;
+    found_all(&asked, request).await
+}
+
+/// POST `/.search`: resources of every type.
+pub(super) async fn search_all(asked: Asked<'_>, body: Body) -> Result<Answer, Refusal> {
+    let body = asked.read_body(body, None).await?;
+    let request = ListRequest::from_search(body, &mut Quirks::lenient())?;
+    found_all(&asked, request).await
+}
+
+/// Goes through the types one after the other; `sortBy` orders within a type. A type that lacks
+/// what the filter names has no match; if all lack it, the filter is wrong.
+async fn found_all(asked: &Asked<'_>, request: ListRequest) -> Result<Answer, Refusal> {
+    let instance = &asked.who.instance;
+    let base = asked.base_url();
+    let skip = request.start_index.saturating_sub(1);
+    let mut left = request.count.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE);
+    let (mut total, mut items) = (0_u64, Vec::new());
+    let (mut refused, mut answered) = (None, false);
+    for rt in instance.registry.resource_types() {
+        let request = ListRequest { start_index: skip.saturating_sub(total) + 1, count: Some(left), ..request.clone() };
+        let found = match asked.app.query(instance, rt, &request).await {
+            Ok(found) => found,
+            Err(Failure::Scim(error)) if error.status == 400 => {
+                refused = refused.or(Some(error));
+                continue;
+            }
+            Err(other) => return Err(other.into()),
+        };
+        answered = true;
+        total += found.total;
+        let asked_for = found.items.len();
+        let renderer = Renderer { app: asked.app, rt, base: &base, projection: &request.projection };
+        let page = renderer.page(found.items).await?;
+        // A page cut short ends the answer: what comes after it would be taken for what is missing.
+        left = if page.len() < asked_for { 0 } else { left.saturating_sub(page.len() as u64) };
+        items.extend(page);
+    }
+    match refused {
+        Some(error) if !answered => Err(error.into()),
+        _ => Ok(Answer::ok(list_response(total, request.start_index, items))),
+    }
+}
+
+/// POST.
+pub(super) async fn create(asked: Asked<'_>, body: Body, rt: &ResourceType) -> Result<Answer, Refusal> {
+    let projection = asked.projection()?;
+    let body = asked.read_body(body, Some(rt)).await?;
+    let instance = Arc::clone(&asked.who.instance);
+    let written = asked.app.create(&instance, &asked.caller(), rt, body, &mut Quirks::lenient()).await?;
+    let place = location(&asked.base_url(), rt, &written.stored.id);
+    let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
+    let answer = Answer::created(value).header(header::LOCATION, &place);
+    Ok(tagged(answer, version))
+}
+
+/// PUT.
+pub(super) async fn replace(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &str) -> Result<Answer, Refusal> {
+    let projection = asked.projection()?;
+    let condition = asked.precondition();
+    let body = asked.read_body(body, Some(rt)).await?;
+    let instance = Arc::clone(&asked.who.instance);
+    let written = asked.app.replace(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
+    let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
+    Ok(tagged(Answer::ok(value), version))
+}
+
+/// PATCH.
+pub(super) async fn patch(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &str) -> Result<Answer, Refusal> {
+    let projection = asked.projection()?;
+    let condition = asked.precondition();
+    let body = asked.read_body(body, Some(rt)).await?;
+    let instance = Arc::clone(&asked.who.instance);
+    let written = asked.app.patch(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
+    if !answers_with_body(&asked, &instance, rt, &projection, &written.stored).await? {
+        return Ok(Answer::empty().header(header::ETAG, &tag(written.stored.version)));
+    }
+    let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
+    Ok(tagged(Answer::ok(value), version))
+}
+
+async fn answers_with_body(asked: &Asked<'_>, instance: &Instance, rt: &ResourceType, projection: &Projection, item: &Stored) -> Result<bool, Refusal> {
+    if rt.relation.is_none() || matches!(projection, Projection::Only(_)) {
+        return Ok(true);
+    }
+    if instance.policy.dialect == "entra" {
+        return Ok(false);
+    }
+    Ok(!asked.app.has_more_members(item.seq, SMALL_GROUP).await?)
+}
+
+/// DELETE.
+pub(super) async fn delete(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Result<Answer, Refusal> {
+    let instance = Arc::clone(&asked.who.instance);
+    asked.app.delete(&instance, &asked.caller(), rt, id, asked.precondition()).await?;
+    Ok(Answer::empty())
+}
+
+/// A resource as the request wants to see it, and its version if the answer has an entity tag.
+async fn shown(asked: &Asked<'_>, rt: &ResourceType, projection: &Projection, item: Stored) -> Result<(Value, Option<i64>), Refusal> {
+    let base = asked.base_url();
+    let renderer = Renderer { app: asked.app, rt, base: &base, projection };
+    let version = (!renderer.shows_sync()).then_some(item.version);
+    Ok((renderer.one(item).await?, version))
+}
+
+fn tagged(answer: Answer, version: Option<i64>) -> Answer {
+    match version {
+        Some(version) => answer.header(header::ETAG, &tag(version)),
+        None => answer,
+    }
+}
