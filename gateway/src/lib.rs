@@ -15,5 +15,6 @@ pub mod server;
 pub mod service;
 pub mod telemetry;
 pub mod transport;
+pub mod admin_api;
 pub mod auth;
 pub mod scim_api;

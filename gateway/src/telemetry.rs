@@ -137,6 +137,13 @@ pub fn start_log(filter: &str, format: LogFormat) -> Result<(), TelemetryError> 
     Ok(())
 }
 
+static INSTALLED: std::sync::OnceLock<Metrics> = std::sync::OnceLock::new();
+
+/// The page of `/metrics`; none before [`Metrics::install`].
+pub fn render() -> Option<String> {
+    INSTALLED.get().map(Metrics::render)
+}
+
 /// The metrics of this process.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
@@ -151,7 +158,9 @@ impl Metrics {
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).map_err(BuildError::from)?;
         describe();
-        Ok(Self(handle))
+        let metrics = Self(handle);
+        let _ = INSTALLED.set(metrics.clone());
+        Ok(metrics)
     }
 
     /// The page of `/metrics`, in the text format of Prometheus.

@@ -213,7 +213,7 @@ pub(super) async fn plan(
             operation,
         }]
     };
-    Ok(Verdict::Call(Step::Person(call), attempts))
+    Ok(Verdict::Call(Step::Person(Box::new(call)), attempts))
 }
 
 fn view(row: &AccountRow) -> Option<AccountView> {
@@ -275,7 +275,7 @@ pub(super) async fn apply_fault(
         accounts::mark_missing(tx, &row, true).await?;
         return Ok(None);
     }
-    Ok(Some(Verdict::Failed(fault.clone())))
+    Ok(Some(Verdict::Failed(Box::new(fault.clone()))))
 }
 
 async fn apply_created(
@@ -586,11 +586,11 @@ fn relink(subject: &Subject) -> Verdict {
 
 /// The SDK's answers may grow; one that this build does not know is not guessed at.
 fn unknown_answer() -> Verdict {
-    Verdict::Failed(
+    Verdict::Failed(Box::new(
         Fault::new(
             FaultKind::Malformed,
             "The connector answered in a way this version of the gateway does not know.",
         )
         .context("unknown outcome variant"),
-    )
+    ))
 }

@@ -41,7 +41,7 @@ pub(super) struct Subject {
 /// What a run does next.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Person(PersonCall),
+    Person(Box<PersonCall>),
     Group(Box<GroupCall>),
 }
 
@@ -89,7 +89,7 @@ pub(super) enum Verdict {
         refused: Option<FaultKind>,
     },
     /// A call failed.
-    Failed(Fault),
+    Failed(Box<Fault>),
 }
 
 /// An attempt to write down before it is sent.
@@ -377,7 +377,7 @@ async fn conclude(
             };
             Ok(After::Over { rev, settlement })
         }
-        Verdict::Failed(fault) => fail(tx, subject, fault).await,
+        Verdict::Failed(fault) => fail(tx, subject, *fault).await,
     }
 }
 

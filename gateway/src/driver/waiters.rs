@@ -24,7 +24,10 @@ pub enum Settlement {
 
 /// The waiting requests of this process, by resource.
 #[derive(Default)]
-pub(super) struct Waiters(Mutex<HashMap<i64, Vec<(i64, oneshot::Sender<Settlement>)>>>);
+pub(super) struct Waiters(Mutex<Waiting>);
+
+/// By resource: the revision waited for, and the way to tell.
+type Waiting = HashMap<i64, Vec<(i64, oneshot::Sender<Settlement>)>>;
 
 impl Waiters {
     /// Waits for a revision of a resource.
@@ -65,7 +68,7 @@ impl Waiters {
 
     fn lock(
         &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<i64, Vec<(i64, oneshot::Sender<Settlement>)>>> {
+    ) -> std::sync::MutexGuard<'_, Waiting> {
         self.0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -92,7 +92,8 @@ impl SweepAccounts {
             return Ok(());
         }
         let document = Value::Object(document(account));
-        if row.col::<String>("doc")? != document.to_string() {
+        let text = document.to_string();
+        if row.col::<String>("doc")? != text {
             let name = document["userName"].as_str().unwrap_or_default();
             tx.conn
                 .run(
@@ -423,9 +424,9 @@ pub(super) async fn present_members(
         if !got.complete {
             return Ok(None);
         }
-        present.extend(got.items.iter().filter_map(|member| match &member.account {
-            AccountRef::Account { id, .. } => Some(id.as_str().to_owned()),
-            AccountRef::Invite { id, .. } => Some(id.as_str().to_owned()),
+        present.extend(got.items.iter().map(|member| match &member.account {
+            AccountRef::Account { id, .. } => id.as_str().to_owned(),
+            AccountRef::Invite { id, .. } => id.as_str().to_owned(),
         }));
         match got.next {
             Some(next) => page = Some(next),

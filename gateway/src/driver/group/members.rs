@@ -42,7 +42,7 @@ pub(super) async fn apply_members(
             Err(fault) if fault.retry == connector_sdk::Retry::Never => {
                 refuse(tx, subject, change, &fault.message).await?;
             }
-            Err(fault) => verdict = Some(Verdict::Failed(fault.clone())),
+            Err(fault) => verdict = Some(Verdict::Failed(Box::new(fault.clone()))),
         }
     }
     Ok(verdict)

@@ -36,7 +36,7 @@ pub(in crate::driver) async fn apply(
     };
     end_attempts(tx, instance, subject, attempts, call.word(), fault, calls, epoch).await?;
     if let Some(fault) = fault {
-        return Ok(Some(Verdict::Failed(fault.clone())));
+        return Ok(Some(Verdict::Failed(Box::new(fault.clone()))));
     }
     match (call, done) {
         (_, GroupDone::Found(Ok(found))) => match found.as_slice() {

@@ -1,0 +1,38 @@
+//! What there is: connectors, budgets, and the audit of admins' acts.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::extract::{Admin, PageQuery, Query, limit, listed, row_of};
+use super::problem::Problem;
+use crate::service::App;
+
+/// The connectors of this gateway, with their settings.
+#[utoipa::path(get, path = "/connectors", tag = "connectors", responses((status = 200, description = "name, title, kind, settings, attributes and limits of each", body = Vec<Value>)))]
+pub(super) async fn connectors(_: Admin, State(app): State<Arc<App>>) -> Json<Value> {
+    let items: Vec<Value> = app
+        .catalogue
+        .iter()
+        .map(|entry| {
+            let attributes: Vec<Value> = entry.attributes.iter().map(|(name, effect)| json!({"name": name, "description": effect})).collect();
+            json!({"name": entry.name, "title": entry.title, "kind": entry.kind, "settings": entry.settings, "attributes": attributes, "limits": entry.limits})
+        })
+        .collect();
+    Json(Value::Array(items))
+}
+
+/// What is left of every target's limits.
+#[utoipa::path(get, path = "/budgets", tag = "targets", responses((status = 200, description = "the buckets of each driver key", body = Value)))]
+pub(super) async fn budgets(_: Admin, State(app): State<Arc<App>>) -> Json<Value> {
+    Json(app.driver.budgets())
+}
+
+/// What admins did, newest first.
+#[utoipa::path(get, path = "/audit", tag = "record", params(PageQuery), responses((status = 200, description = "acts", body = Value)))]
+pub(super) async fn audit(_: Admin, State(app): State<Arc<App>>, Query(page): Query<PageQuery>) -> Result<Json<Value>, Problem> {
+    let before = row_of(page.cursor.as_deref(), i64::MAX)?;
+    Ok(Json(listed(app.list_audit(before, limit(page.limit)?).await?)))
+}

@@ -1,0 +1,358 @@
+//! `scimgate instance`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::body::{pair, policy, secrets, settings};
+use super::client::{Client, Remote, escape, text};
+use super::exit::{Done, Exit, Stop};
+use super::out::ask;
+use super::table::{Table, column};
+
+const MODES: [&str; 4] = ["enabled", "paused", "rehearse", "disabled"];
+/// The largest file that `--from` reads.
+const MAX_FILE: u64 = 1 << 20;
+
+/// `scimgate instance`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(super) struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List the instances
+    List(Page),
+    /// Show one with its settings and policy
+    Show {
+        /// Its name or id
+        instance: String,
+    },
+    /// Make one
+    Create(Create),
+    /// Change one
+    Update(Update),
+    /// Delete one: its keys die, accounts at the target stay
+    Delete {
+        /// Its name or id
+        instance: String,
+        /// Also while people still have to lose access at the target
+        #[arg(long)]
+        force: bool,
+        /// Its name once more, in place of being asked
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Check its credential and permissions at the target
+    Probe {
+        /// Its name or id
+        instance: String,
+    },
+}
+
+/// Which part of a list.
+#[derive(Debug, Args)]
+pub(super) struct Page {
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// With --json: the page that `next` of the page before names
+    #[arg(long, value_name = "CURSOR", requires = "json")]
+    cursor: Option<String>,
+}
+
+impl Page {
+    /// Prints one page as JSON, or gives the items.
+    pub(super) async fn items(&self, client: &Client, path: &str, most: usize) -> Result<Option<Vec<Value>>, Stop> {
+        if !client.out.json {
+            let most = self.limit.map_or(most, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+            return client.list(path, most).await.map(Some);
+        }
+        let mut path = path.to_owned();
+        let mut add = |name: &str, value: String| {
+            path.push(if path.contains('?') { '&' } else { '?' });
+            path.push_str(&format!("{name}={value}"));
+        };
+        if let Some(limit) = self.limit {
+            add("limit", limit.to_string());
+        }
+        if let Some(cursor) = &self.cursor {
+            add("cursor", escape(cursor));
+        }
+        client.out.document(&client.get(&path).await?)?;
+        Ok(None)
+    }
+}
+
+#[derive(Debug, Args)]
+struct Create {
+    /// Its name for people
+    #[arg(long)]
+    name: Option<String>,
+    /// The connector; `scimgate connectors` lists them
+    #[arg(long, required_unless_present = "from")]
+    connector: Option<String>,
+    /// JSON file to begin with: a body of the admin API, or the line that `scimgate simulate` prints
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// A setting of the connector
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// A credential; @FILE reads it from a file, @- from standard input
+    #[arg(long, value_name = "NAME=@FILE", value_parser = pair)]
+    secret: Vec<(String, String)>,
+    /// A field of the policy; the value is JSON or text
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    policy: Vec<(String, String)>,
+    /// What it does with what it is told [default: enabled]
+    #[arg(long, value_parser = MODES)]
+    mode: Option<String>,
+    /// Leave it as it is if there is one of that name
+    #[arg(long)]
+    if_absent: bool,
+}
+
+#[derive(Debug, Args)]
+struct Update {
+    /// Its name or id
+    instance: String,
+    /// A new name
+    #[arg(long)]
+    name: Option<String>,
+    /// What it does with what it is told
+    #[arg(long, value_parser = MODES)]
+    mode: Option<String>,
+    /// A setting of the connector
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// A setting to take back to its default
+    #[arg(long, value_name = "NAME")]
+    unset: Vec<String>,
+    /// A credential; @FILE reads it from a file, @- from standard input
+    #[arg(long, value_name = "NAME=@FILE", value_parser = pair)]
+    secret: Vec<(String, String)>,
+    /// A field of the policy; the value is JSON or text, null takes it back to its default
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    policy: Vec<(String, String)>,
+}
+
+impl Command {
+    pub(super) async fn run(self) -> Done {
+        let client = Client::new(&self.remote)?;
+        match self.verb {
+            Verb::List(page) => list(&client, &page).await,
+            Verb::Show { instance } => show(&client, &client.instance(&instance).await?),
+            Verb::Create(create) => create.run(&client).await,
+            Verb::Update(update) => update.run(&client).await,
+            Verb::Delete { instance, force, confirm, yes } => delete(&client, &instance, force, confirm, yes).await,
+            Verb::Probe { instance } => probe(&client, &instance).await,
+        }
+    }
+}
+
+async fn list(client: &Client, page: &Page) -> Done {
+    let Some(items) = page.items(client, "/instances", usize::MAX).await? else { return Ok(Exit::Ok) };
+    let mut table = Table::new([column("NAME"), column("CONNECTOR").rank(2), column("MODE"), column("ID").rank(1), column("SCIM BASE URL").rank(3)]);
+    for item in &items {
+        table.row(["name", "connector", "mode", "id", "scim_base_url"].map(|field| text(item, field)));
+    }
+    client.out.table(&table, "There is no instance yet. Make one with: scimgate instance create")?;
+    Ok(Exit::Ok)
+}
+
+/// One instance, a line per field; what lies inside another field has its path.
+fn show(client: &Client, instance: &Value) -> Done {
+    if client.out.json {
+        client.out.document(instance)?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new([column("FIELD"), column("VALUE")]);
+    for (field, value) in instance.as_object().into_iter().flatten() {
+        match value {
+            // Two levels: the admin API's instance has no deeper ones that are not values of their own.
+            Value::Object(inner) => inner.iter().for_each(|(name, value)| table.row([format!("{field}.{name}"), shown(value)])),
+            other => table.row([field.clone(), shown(other)]),
+        }
+    }
+    client.out.table(&table, "")?;
+    Ok(Exit::Ok)
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.iter().all(Value::is_string) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+async fn connector(client: &Client, name: &str) -> Result<Value, Stop> {
+    super::connectors::find(client, name).await
+}
+
+impl Create {
+    async fn run(self, client: &Client) -> Done {
+        let mut body = match &self.from {
+            Some(file) => read_body(file)?,
+            None => Map::new(),
+        };
+        if let Some(name) = self.name {
+            body.insert("name".into(), name.into());
+        }
+        if let Some(connector) = self.connector {
+            body.insert("connector".into(), connector.into());
+        }
+        let named = body.get("name").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| Stop::usage("The instance needs a name: --name NAME"))?;
+        let kind = body.get("connector").and_then(Value::as_str).ok_or_else(|| Stop::usage("The instance needs a connector: --connector NAME"))?;
+        let described = connector(client, kind).await?;
+        put_into(&mut body, "settings", settings(&self.set, &described)?)?;
+        put_into(&mut body, "secrets", secrets(&self.secret)?)?;
+        if !self.policy.is_empty() {
+            put_into(&mut body, "policy", policy(&self.policy))?;
+        }
+        match self.mode {
+            Some(mode) => body.insert("mode".into(), mode.into()),
+            None => None,
+        };
+        body.entry("mode").or_insert_with(|| "enabled".into());
+        if self.if_absent
+            && let Some(known) = client.list("/instances", usize::MAX).await?.into_iter().find(|item| item["name"] == named.as_str())
+        {
+            client.out.hint(&format!("{named:?} is there already ({}); nothing was changed.", text(&known, "id")));
+            return announce(client, &known);
+        }
+        let made = client.call(Method::POST, "/instances", Some(&Value::Object(body))).await?;
+        let id = text(&made, "id");
+        announce(client, &made)?;
+        client.out.hint(&format!("Created {id} ({}). Next: scimgate key create {id}", text(&made, "mode")));
+        Ok(Exit::Ok)
+    }
+}
+
+fn announce(client: &Client, instance: &Value) -> Done {
+    if client.out.json {
+        client.out.document(instance)?;
+    } else {
+        client.out.line(&format!("{}\t{}", text(instance, "id"), text(instance, "scim_base_url")))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The object of a file, less what the ready line of a simulator has beside a body.
+fn read_body(file: &PathBuf) -> Result<Map<String, Value>, Stop> {
+    let wrong = |error: String| Stop::usage(format!("--from {}: {error}", file.display()));
+    if std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?.len() > MAX_FILE {
+        return Err(wrong("the file is larger than 1 MiB".to_owned()));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let mut body: Map<String, Value> = serde_json::from_str(&text).map_err(|error| wrong(format!("not a JSON object: {error}")))?;
+    body.remove("target");
+    body.remove("base_url");
+    Ok(body)
+}
+
+/// Puts fields over those of an object inside `body`.
+fn put_into(body: &mut Map<String, Value>, field: &str, more: Map<String, Value>) -> Result<(), Stop> {
+    match body.entry(field).or_insert_with(|| json!({})) {
+        Value::Object(fields) => {
+            fields.extend(more);
+            Ok(())
+        }
+        _ => Err(Stop::usage(format!("{field} in the file is not an object"))),
+    }
+}
+
+impl Update {
+    async fn run(self, client: &Client) -> Done {
+        let instance = client.instance(&self.instance).await?;
+        let id = text(&instance, "id");
+        let mut body = Map::new();
+        if let Some(name) = self.name {
+            body.insert("name".into(), name.into());
+        }
+        if let Some(mode) = self.mode {
+            body.insert("mode".into(), mode.into());
+        }
+        let mut changed = Map::new();
+        if !self.set.is_empty() {
+            changed = settings(&self.set, &connector(client, &text(&instance, "connector")).await?)?;
+        }
+        changed.extend(self.unset.into_iter().map(|name| (name, Value::Null)));
+        let parts = [("settings", changed), ("secrets", secrets(&self.secret)?), ("policy", policy(&self.policy))];
+        body.extend(parts.into_iter().filter(|(_, part)| !part.is_empty()).map(|(field, part)| (field.to_owned(), Value::Object(part))));
+        if body.is_empty() {
+            return Err(Stop::usage("Nothing to change was given: --name, --mode, --set, --unset, --secret or --policy"));
+        }
+        let now = client.call(Method::PATCH, &format!("/instances/{id}"), Some(&Value::Object(body))).await?;
+        announce(client, &now)?;
+        client.out.hint(&format!("Updated {id} ({}).", text(&now, "mode")));
+        Ok(Exit::Ok)
+    }
+}
+
+async fn delete(client: &Client, word: &str, force: bool, confirm: Option<String>, yes: bool) -> Done {
+    let instance = client.instance(word).await?;
+    let (id, name) = (text(&instance, "id"), text(&instance, "name"));
+    if !yes {
+        let question = format!("Type {name} to delete it, its keys and its credentials; accounts at the target stay:");
+        let Some(typed) = confirm.or_else(|| ask(&question)) else {
+            return Err(Stop::new(Exit::Unconfirmed, format!("Deleting needs a confirmation: --confirm {name:?}")));
+        };
+        if typed != name {
+            return Err(Stop::new(Exit::Unconfirmed, format!("{typed:?} is not its name, {name:?}. Nothing was deleted.")));
+        }
+    }
+    let query = if force { "?force=true" } else { "" };
+    client.call(Method::DELETE, &format!("/instances/{id}{query}"), None).await?;
+    client.out.hint(&format!("Deleted {name} ({id})."));
+    Ok(Exit::Ok)
+}
+
+async fn probe(client: &Client, word: &str) -> Done {
+    let id = client.instance_id(word).await?;
+    let found = client.call(Method::POST, &format!("/instances/{id}/probe"), Some(&json!({}))).await?;
+    let ok = found["ok"] == true;
+    if client.out.json {
+        client.out.document(&found)?;
+    } else {
+        let mut table = Table::new([column("RESULT"), column("CHECK"), column("DETAIL")]);
+        for check in found["checks"].as_array().into_iter().flatten() {
+            let result = if check["ok"] == true { "ok" } else { "MISSING" };
+            table.row([result.to_owned(), text(check, "name"), text(check, "detail")]);
+        }
+        client.out.table(&table, "The connector checks nothing.")?;
+        if let Some(identity) = found["identity"].as_str() {
+            client.out.hint(&format!("The credential speaks for {identity}."));
+        }
+    }
+    Ok(if ok { Exit::Ok } else { Exit::Partly })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simulators_ready_line_makes_an_instance() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sim.json");
+        std::fs::write(&file, r#"{"target":"github","base_url":"http://127.0.0.1:1","connector":"github","settings":{"org":"a","mode":"x"},"secrets":{"token":"t"}}"#).unwrap();
+        let mut body = read_body(&file).unwrap();
+        put_into(&mut body, "settings", policy(&[("org".to_owned(), "b".to_owned())])).unwrap();
+        assert_eq!(Value::Object(body), json!({"connector": "github", "settings": {"org": "b", "mode": "x"}, "secrets": {"token": "t"}}));
+        std::fs::write(&file, "[1]").unwrap();
+        assert_eq!(read_body(&file).unwrap_err().exit, Exit::Usage);
+        assert_eq!(read_body(&folder.path().join("none")).unwrap_err().exit, Exit::Usage);
+    }
+}

@@ -1,0 +1,203 @@
+//! The command line. Data goes to standard output, everything else to standard error; the exit code
+//! says how it ended ([`exit::Exit`]).
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Overrides;
+use exit::{Done, Stop};
+use out::note;
+
+mod body;
+mod check_config;
+pub mod client;
+mod connectors;
+mod demo;
+pub mod exit;
+mod instance;
+mod key;
+mod migrate;
+mod operations;
+pub mod out;
+pub mod progress;
+mod runs;
+mod serve;
+mod simulate;
+pub mod table;
+mod times;
+mod why;
+
+const AFTER: &str = "\
+Examples:
+  scimgate demo
+  scimgate serve --data-dir ./data
+  scimgate instance create --connector github --name \"GitHub acme\" --set org=acme --secret token=@gh.token
+  scimgate key create \"GitHub acme\" --name entra > key.txt
+  scimgate why \"GitHub acme\" ada@example.com
+
+Every flag can be set by a variable SCIMGATE_… that its help names. A flag goes before the variable, the variable before the config file.
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not found, 4 not allowed, 5 not confirmed, 6 partly done, 7 gateway not reachable, 8 timed out.";
+
+/// A SCIM 2.0 gateway to targets that have no SCIM of their own.
+#[derive(Debug, Parser)]
+#[command(name = "scimgate", version, about, after_help = AFTER, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it at work: a gateway and simulated targets, with a short conversation
+    Demo(demo::Demo),
+    /// Run the gateway
+    Serve(Box<Overrides>),
+    /// Run a simulated target
+    Simulate(simulate::Simulate),
+    /// The integration instances: one per target
+    Instance(instance::Command),
+    /// The API keys of an instance
+    Key(key::Command),
+    /// The connectors there are; with a name, its settings and limits
+    Connectors(connectors::Connectors),
+    /// What was asked for, and what became of it
+    Operations(operations::Command),
+    /// Read the accounts and groups that a target has
+    Import(runs::Run),
+    /// Compare a target with what is wanted
+    Reconcile(runs::Run),
+    /// Why a person or group is as it is
+    Why(why::Why),
+    /// Check the configuration and show what holds
+    CheckConfig(Box<Overrides>),
+    /// Bring the database's schema up to date
+    Migrate(Box<Overrides>),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are no errors; clap knows where they go. A closed pipe is nobody's fault.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            note(&format!("scimgate: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(exit) => exit.into(),
+        Err(Stop { exit, message, problem }) => {
+            match problem.filter(|_| wants_json()) {
+                Some(problem) => note(&problem.to_string()),
+                None => note(&format!("scimgate: {message}")),
+            }
+            exit.into()
+        }
+    }
+}
+
+/// Whether errors are to be problem details, too.
+fn wants_json() -> bool {
+    std::env::args_os().any(|arg| arg == "--json")
+}
+
+async fn run(command: Command) -> Done {
+    match command {
+        Command::Demo(demo) => demo.run().await,
+        Command::Serve(overrides) => serve::run(*overrides).await,
+        Command::Simulate(simulate) => simulate.run().await,
+        Command::Instance(command) => command.run().await,
+        Command::Key(command) => command.run().await,
+        Command::Connectors(command) => command.run().await,
+        Command::Operations(command) => command.run().await,
+        Command::Import(run) => run.run("import").await,
+        Command::Reconcile(run) => run.run("reconcile").await,
+        Command::Why(why) => why.run().await,
+        Command::CheckConfig(overrides) => check_config::run(*overrides),
+        Command::Migrate(overrides) => migrate::run(*overrides).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_understood() {
+        for line in [
+            "demo --once",
+            "serve --ready-json --listen 127.0.0.1:0 --data-dir d",
+            "simulate github --limits 5/s --listen 127.0.0.1:0",
+            "instance list --json",
+            "instance --json list",
+            "instance show acme --url http://gw",
+            "instance create --connector github --name acme --set org=acme --secret token=@f --policy adopt=never --mode rehearse",
+            "instance create --from sim.json --name acme",
+            "instance update acme --mode paused --unset identity",
+            "instance delete acme --confirm acme --force",
+            "instance probe acme",
+            "key create acme --name entra --expires 365d --scope scim:read",
+            "key list acme",
+            "key rotate acme entra --overlap 24h",
+            "key revoke acme entra --yes",
+            "connectors",
+            "connectors github --json",
+            "operations list --instance acme --state failed --since 24h --resource ada",
+            "operations show op_1",
+            "operations retry op_1",
+            "import acme --no-wait",
+            "reconcile acme",
+            "why acme ada@example.com",
+            "check-config --config f.toml",
+            "migrate --database-url sqlite://x",
+        ] {
+            let words = std::iter::once("scimgate").chain(line.split(' '));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn mistakes_are_usage() {
+        for (line, kind) in [
+            ("", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("instance", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("operation", ErrorKind::InvalidSubcommand),
+            ("simulate gitlab", ErrorKind::InvalidValue),
+            ("simulate github --limits fast", ErrorKind::ValueValidation),
+            ("instance create --connector github --name x --set org", ErrorKind::ValueValidation),
+            ("instance create --connector github --name x --mode on", ErrorKind::InvalidValue),
+            ("operations list --state broken", ErrorKind::InvalidValue),
+            ("key rotate acme entra --overlap soon", ErrorKind::ValueValidation),
+            ("why acme", ErrorKind::MissingRequiredArgument),
+            ("serve --nonsense", ErrorKind::UnknownArgument),
+        ] {
+            let words = std::iter::once("scimgate").chain(line.split(' ').filter(|word| !word.is_empty()));
+            let error = Cli::try_parse_from(words).expect_err(line);
+            assert_eq!(error.kind(), kind, "{line}");
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+        let error = Cli::try_parse_from(["scimgate", "operation"]).unwrap_err().to_string();
+        assert!(error.contains("operations"), "{error}");
+    }
+}
