@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::policy::Adopt;
 use moka::sync::Cache;
 use scim::filter::IndexTerm;
 use scim::fold::{fold_name, fold_text};
@@ -95,7 +94,7 @@ impl App {
             )
             .await?;
         let found = row.as_ref().map(stored).transpose()?;
-        Ok(found.filter(|item| item.managed || sees_unmanaged(instance)))
+        Ok(found.filter(|item| item.managed || instance.adopts(&rt.name)))
     }
 
     /// The members of a group, as the directory wants them, oldest first.
@@ -409,11 +408,6 @@ fn entry(row: &QueryResult) -> Result<MemberEntry, StoreError> {
     })
 }
 
-/// Whether look-ups show accounts that nobody manages.
-fn sees_unmanaged(instance: &Instance) -> bool {
-    instance.policy.adopt != Adopt::Never
-}
-
 /// The document with what the store keeps beside it, for filters and sorting.
 fn whole(item: &Stored) -> Document {
     let mut document = item.doc.clone();
@@ -466,7 +460,7 @@ struct Source {
 impl Source {
     /// The most selective index that the filter's necessary terms allow.
     fn choose(instance: &Instance, rt: &ResourceType, terms: &[IndexTerm]) -> Self {
-        let seen = if sees_unmanaged(instance) {
+        let seen = if instance.adopts(&rt.name) {
             ""
         } else {
             " AND r.managed = 1"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use connector_sdk::{Connector, DriverKey};
-use engine::policy::Policy;
+use engine::policy::{Adopt, AdoptGroups, Policy};
 use scim::ScimError;
 use scim::resource::Document;
 use scim::schema::Registry;
@@ -72,6 +72,16 @@ pub struct Instance {
     pub registry: Arc<Registry>,
     /// The connector, or why it cannot be built (a key of the key ring is missing), for the admin.
     pub connector: Result<Arc<dyn Connector>, String>,
+}
+
+impl Instance {
+    /// Whether accounts or groups that nobody manages yet may be seen and adopted (DECISIONS 1, 7).
+    pub fn adopts(&self, kind: &str) -> bool {
+        match kind {
+            "Group" => self.policy.adopt_groups != AdoptGroups::Never,
+            _ => self.policy.adopt != Adopt::Never,
+        }
+    }
 }
 
 /// Who asks, for the record: which key, which request.

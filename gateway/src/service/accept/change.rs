@@ -206,6 +206,10 @@ impl Change {
                 before.name
             )))
         };
+        if self.kind == "Group" {
+            // What the policy does not adopt was not found (see `find`); by_name is the only other word.
+            return Ok(());
+        }
         match self.instance.policy.adopt {
             Adopt::Never => Err(refuse(
                 "the policy of this instance is to adopt no existing accounts.",
@@ -366,7 +370,7 @@ pub(super) async fn find(
         .await?;
     let item = row.as_ref().map(stored).transpose()?;
     match item {
-        Some(item) if item.managed || instance.policy.adopt != Adopt::Never => Ok(item),
+        Some(item) if item.managed || instance.adopts(kind) => Ok(item),
         Some(item) => Err(ScimError::uniqueness(format!("\"{}\" exists at the target, and the policy of this instance is to adopt no existing accounts.", item.name)).into()),
         None => Err(ScimError::not_found(format!("There is no {kind} with the id {id}.")).into()),
     }

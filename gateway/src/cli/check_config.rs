@@ -1,0 +1,92 @@
+//! `scimgate check-config`.
+
+use secrecy::ExposeSecret;
+
+use super::exit::{Done, Exit};
+use super::out::Out;
+use super::table::{Table, column};
+use crate::config::{Config, Database, LogFormat, Overrides};
+use crate::secrets::KEY_FILE;
+
+/// Loads the configuration and shows what holds. Nothing is made or opened.
+pub(super) fn run(overrides: Overrides) -> Done {
+    let config = Config::load(overrides)?;
+    let out = Out::new(false, true);
+    out.table(&table(&config), "")?;
+    out.hint("The configuration is good.");
+    if !config.database.embedded() && config.master_key.is_none() {
+        return Err(crate::service::StartError::from(crate::secrets::KeyRingError::Required).into());
+    }
+    Ok(Exit::Ok)
+}
+
+fn table(config: &Config) -> Table {
+    const SET: &str = "(set, not shown)";
+    let mut table = Table::new([column("SETTING"), column("VALUE")]);
+    let key_file = config.data_dir.join(KEY_FILE);
+    let master_key = match (&config.master_key, config.database.embedded()) {
+        (Some(_), _) => SET.to_owned(),
+        (None, true) => format!("(the file {}, made at the first start)", key_file.display()),
+        (None, false) => "(missing)".to_owned(),
+    };
+    let database = match &config.database {
+        Database::Sqlite(path) => format!("sqlite://{}", path.display()),
+        Database::Postgres(url) => masked(url.expose_secret()),
+    };
+    let format = match config.log_format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    for (name, value) in [
+        ("listen", config.listen.to_string()),
+        ("public_url", config.public_url.clone().unwrap_or_else(|| "(the address listened on)".to_owned())),
+        ("data_dir", config.data_dir.display().to_string()),
+        ("database_url", database),
+        ("admin_token", config.admin_token.as_ref().map_or("(generated at the first start)", |_| SET).to_owned()),
+        ("master_key", master_key),
+        ("allow_private_targets", config.allow_private_targets.to_string()),
+        ("max_connections", config.max_connections.to_string()),
+        ("header_timeout_seconds", config.header_timeout.as_secs().to_string()),
+        ("body_limit_user_bytes", config.body_limit_user.to_string()),
+        ("body_limit_group_bytes", config.body_limit_group.to_string()),
+        ("log", config.log.clone()),
+        ("log_format", format.to_owned()),
+        ("call_timeout_seconds", config.call_timeout.as_secs().to_string()),
+        ("invitation_look_seconds", config.invitation_look.as_secs().to_string()),
+    ] {
+        table.row([name.to_owned(), value]);
+    }
+    table
+}
+
+/// A database's URL without its password, and without a query, which may hold one.
+fn masked(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else { return "(set)".to_owned() };
+    if url.password().is_some() && url.set_password(Some("***")).is_err() {
+        return "(set)".to_owned();
+    }
+    if url.query().is_some() {
+        url.set_query(Some("***"));
+    }
+    url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::Look;
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked() {
+        let overrides = Overrides {
+            admin_token: Some("s3cret-token".to_owned().into()),
+            master_key: Some("s3cret-key".to_owned().into()),
+            database_url: Some("postgres://gate:s3cret-word@db.example.com/gate?password=s3cret-query".to_owned().into()),
+            ..Overrides::default()
+        };
+        let text = table(&Config::load(overrides).unwrap()).render(Look::Tabs);
+        assert!(!text.contains("s3cret"), "{text}");
+        assert!(text.contains("postgres://gate:***@db.example.com/gate?***"), "{text}");
+        assert_eq!(text.lines().count(), 15);
+    }
+}

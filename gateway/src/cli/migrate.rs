@@ -1,0 +1,24 @@
+//! `scimgate migrate`.
+
+use super::exit::{Done, Exit, Stop};
+use super::out::data;
+use super::progress::Progress;
+use crate::clock::Clock;
+use crate::config::{Config, Database, Overrides};
+use crate::store::Store;
+
+/// Opens the database, which brings its schema up to date.
+pub(super) async fn run(overrides: Overrides) -> Done {
+    let config = Config::load(overrides)?;
+    let place = match &config.database {
+        Database::Sqlite(path) => path.display().to_string(),
+        Database::Postgres(_) => "PostgreSQL".to_owned(),
+    };
+    let mut progress = Progress::start();
+    progress
+        .during(&format!("Migrating {place}"), Store::open(&config.database, Clock::system()))
+        .await
+        .map_err(|error| Stop::failed(format!("{place}: {error}")))?;
+    data(&format!("{place}: the schema is up to date.\n"))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,190 @@
+//! `scimgate why`: the chain from what was asked for to what the target answered.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::client::{Client, Remote, escape, text};
+use super::exit::{Done, Exit, Stop};
+
+/// Operations shown without `--all`.
+const SHOWN: usize = 10;
+
+/// `scimgate why INSTANCE WHO`.
+#[derive(Debug, Args)]
+pub(super) struct Why {
+    /// The instance, by name or id
+    instance: String,
+    /// The person or group: userName, displayName or id
+    who: String,
+    /// Every operation, not just the newest ten
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Why {
+    pub(super) async fn run(self) -> Done {
+        let client = Client::new(&self.remote)?;
+        let id = client.instance_id(&self.instance).await?;
+        let found = client.get(&format!("/instances/{id}/why?resource={}", escape(&self.who))).await?;
+        if client.out.json {
+            client.out.document(&found)?;
+        } else {
+            print(&client, &found, if self.all { usize::MAX } else { SHOWN })?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn print(client: &Client, found: &Value, most: usize) -> Result<(), Stop> {
+    for line in lines(found, most, &|time| client.out.time(time)) {
+        client.out.line(&super::table::plain(&line))?;
+    }
+    Ok(())
+}
+
+fn list<'a>(item: &'a Value, field: &str) -> impl DoubleEndedIterator<Item = &'a Value> + ExactSizeIterator {
+    item[field].as_array().map_or(&[][..], Vec::as_slice).iter()
+}
+
+/// The answer for people. Newest operation last, as a story is told.
+fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<String> {
+    let mut lines = vec![headline(&found["resource"], time)];
+    for other in list(found, "others") {
+        lines.push(format!("Beside it: {} {} ({})", text(other, "kind"), text(other, "name"), text(other, "id")));
+    }
+    let operations = list(found, "operations");
+    let hidden = operations.len().saturating_sub(most);
+    if hidden > 0 || found["truncated"] == true {
+        lines.push(format!("({hidden} older operations are not shown: --all shows up to 200)"));
+    }
+    for operation in list(found, "operations").take(most).rev() {
+        let mut line = format!("{}  {} asked: {}", time(&text(operation, "at")), text(operation, "actor"), text(operation, "verb"));
+        if let Some(changes) = changes(&operation["changes"]) {
+            line.push_str(&format!(" ({changes})"));
+        }
+        lines.push(format!("{line}  -> {}  ref {}", outcome(operation), text(operation, "id")));
+        lines.extend(list(operation, "attempts").rev().flat_map(|attempt| tried(attempt, time)));
+    }
+    let loose = list(found, "attempts");
+    if loose.len() > 0 {
+        lines.push("Beside these operations:".to_owned());
+        lines.extend(loose.rev().take(most).flat_map(|attempt| tried(attempt, time)));
+    }
+    for membership in list(found, "memberships") {
+        let reason = membership["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
+        lines.push(format!(
+            "Group {}: {}, at the target {}, {}{reason}",
+            text(&membership["group"], "displayName"),
+            if membership["wanted"] == true { "wanted" } else { "not wanted" },
+            text(membership, "at_target"),
+            text(membership, "state"),
+        ));
+    }
+    lines
+}
+
+fn headline(resource: &Value, time: &dyn Fn(&str) -> String) -> String {
+    let name = resource["userName"].as_str().or_else(|| resource["displayName"].as_str()).unwrap_or("-");
+    let mut facts = Vec::new();
+    if let Some(deleted) = resource["deleted_at"].as_str() {
+        facts.push(format!("deleted {}", time(deleted)));
+    } else if let Some(active) = resource["active"].as_bool() {
+        facts.push(if active { "wanted active" } else { "wanted inactive" }.to_owned());
+    }
+    match &resource["link"] {
+        Value::Null => facts.push("not at the target".to_owned()),
+        link => {
+            let known = ["login", "email", "remote_id"].iter().find_map(|field| link[*field].as_str()).unwrap_or("");
+            facts.push(format!("target: {} {known}", text(link, "status")).trim_end().to_owned());
+        }
+    }
+    facts.push(text(resource, "sync"));
+    if let Some(reason) = resource["reason"].as_str() {
+        facts.push(reason.to_owned());
+    }
+    format!("{} {name} ({})  {}", text(resource, "kind"), text(resource, "id"), facts.join("; "))
+}
+
+/// Which attributes changed, without their values where they are long.
+fn changes(changes: &Value) -> Option<String> {
+    const LONGEST: usize = 60;
+    let said: Vec<String> = match changes {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| {
+                let value = value.to_string();
+                if value.chars().count() > LONGEST { name.clone() } else { format!("{name}={value}") }
+            })
+            .collect(),
+        Value::Array(items) => items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect(),
+        _ => Vec::new(),
+    };
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
+fn outcome(operation: &Value) -> String {
+    let mut said = text(operation, "state");
+    for (field, word) in [("open", "open"), ("failed", "failed"), ("parked", "parked")] {
+        if let Some(count) = operation[field].as_i64().filter(|count| *count > 0) {
+            said.push_str(&format!(", {count} {word}"));
+        }
+    }
+    if let Some(reason) = operation["reason"].as_str() {
+        said.push_str(&format!(": {reason}"));
+    }
+    said
+}
+
+fn tried(attempt: &Value, time: &dyn Fn(&str) -> String) -> Vec<String> {
+    let mut lines = vec![format!("    {}  did {}: {}", time(&text(attempt, "started_at")), text(attempt, "step"), text(attempt, "state"))];
+    for call in list(&attempt["calls"], "calls") {
+        let status = call["status"].as_u64().map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        lines.push(format!("        {} {}  {status}  {} ms", text(call, "method"), text(call, "path"), text(call, "duration_ms")));
+    }
+    if let Some(message) = attempt["message"].as_str() {
+        lines.push(format!("        {message}"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_the_request_to_the_answer() {
+        let found = json!({
+            "resource": {"id": "u1", "kind": "User", "userName": "ada", "active": true, "link": null, "sync": "needs", "reason": "No seat is left."},
+            "others": [], "truncated": false, "memberships": [],
+            "operations": [{
+                "id": "op_1", "verb": "create", "actor": "key:k1", "state": "open", "open": 1, "failed": 0, "parked": 0, "reason": null, "at": "T1", "changes": {"active": true},
+                "attempts": [{"step": "invite", "state": "refused", "message": "No seat is left.", "started_at": "T2",
+                    "calls": {"calls": [{"method": "POST", "path": "/orgs/acme/invitations", "status": 422, "duration_ms": 40}], "left_out": 0}}],
+            }],
+            "attempts": [],
+        });
+        assert_eq!(
+            lines(&found, 10, &str::to_owned),
+            [
+                "User ada (u1)  wanted active; not at the target; needs; No seat is left.",
+                "T1  key:k1 asked: create (active=true)  -> open, 1 open  ref op_1",
+                "    T2  did invite: refused",
+                "        POST /orgs/acme/invitations  422  40 ms",
+                "        No seat is left.",
+            ]
+        );
+    }
+
+    #[test]
+    fn older_operations_are_counted() {
+        let operation = |id: &str| json!({"id": id, "verb": "update", "state": "applied", "at": "T", "actor": "admin"});
+        let found = json!({"resource": {}, "operations": [operation("op_3"), operation("op_2"), operation("op_1")]});
+        let told = lines(&found, 2, &str::to_owned);
+        assert!(told[1].starts_with("(1 older"), "{told:?}");
+        assert!(told[2].ends_with("op_2") && told[3].ends_with("op_3"), "{told:?}");
+    }
+}
