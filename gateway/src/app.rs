@@ -1,6 +1,5 @@
 //! The running gateway: one router over all surfaces, the listener, the driver, and how they end.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +7,19 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::server::{self, ServerOptions};
 use crate::service::App;
-use crate::{admin_api, scim_api};
+use crate::{admin_api, scim_api, telemetry};
 
 /// How long requests under way may go on after the shutdown began.
 const DRAIN: Duration = Duration::from_secs(14);
 /// How long the driver may then take to finish the calls it has sent; one call takes at most 10 s.
 /// Together with [`DRAIN`] it stays below the 30 s after which most supervisors kill.
 const SETTLE: Duration = Duration::from_secs(11);
+
+/// How often the metrics are tidied up.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Everything that the gateway answers.
 pub fn router(app: &Arc<App>) -> Router {
@@ -38,12 +41,25 @@ pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: CancellationTok
         let stop = stop.clone();
         tokio::spawn(async move { driver.start(stop).await })
     };
+    // The only error is that they are installed already; whoever did that looks after them.
+    let upkeep = telemetry::Metrics::install().ok().map(|metrics| tokio::spawn(keep(metrics, app.clock.clone())));
     server::serve(listener, router(&app), options, shutdown).await;
+    if let Some(upkeep) = upkeep {
+        upkeep.abort();
+    }
     stop.cancel();
     match tokio::time::timeout(SETTLE, driver).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(%error, "the driver ended badly; its lease runs out by itself"),
         Err(_) => tracing::warn!("the driver did not finish its calls in time; the next start looks what became of them"),
+    }
+}
+
+/// Tidies the metrics up, for ever.
+async fn keep(metrics: telemetry::Metrics, clock: Clock) {
+    loop {
+        clock.sleep(UPKEEP).await;
+        metrics.upkeep();
     }
 }
 
@@ -79,12 +95,10 @@ impl Signals {
         })
     }
 
-    fn next(&mut self) -> impl Future<Output = ()> {
-        async {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

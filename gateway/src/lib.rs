@@ -18,3 +18,5 @@ pub mod transport;
 pub mod admin_api;
 pub mod auth;
 pub mod scim_api;
+pub mod app;
+pub mod cli;

@@ -50,6 +50,11 @@ impl Gateway {
         }
     }
 
+    /// Stops it where it stands (SIGSTOP), until [`Self::kill`].
+    pub async fn freeze(&self) {
+        self.process.freeze().await;
+    }
+
     /// Kills it where it stands (SIGKILL). The database stays.
     pub async fn kill(&mut self) {
         self.process.kill().await;

@@ -133,6 +133,20 @@ impl Process {
             .to_owned()
     }
 
+    /// Stops it where it stands (SIGSTOP): it neither reads nor writes any more, and can only be
+    /// killed.
+    ///
+    /// # Panics
+    /// If the signal cannot be sent.
+    pub async fn freeze(&self) {
+        let pid = self.child.id().expect("a process that was not waited for has an id");
+        let sent = Command::new("kill").args(["-STOP", &pid.to_string()]).status().await;
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "could not stop process {pid}"
+        );
+    }
+
     /// Ends it as a power cut would (SIGKILL) and waits until it is gone.
     pub async fn kill(&mut self) {
         self.child.kill().await.ok();

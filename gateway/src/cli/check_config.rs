@@ -6,17 +6,20 @@ use super::exit::{Done, Exit};
 use super::out::Out;
 use super::table::{Table, column};
 use crate::config::{Config, Database, LogFormat, Overrides};
-use crate::secrets::KEY_FILE;
+use crate::secrets::{KEY_FILE, KeyRing, KeyRingError};
+use crate::service::StartError;
 
 /// Loads the configuration and shows what holds. Nothing is made or opened.
 pub(super) fn run(overrides: Overrides) -> Done {
     let config = Config::load(overrides)?;
     let out = Out::new(false, true);
     out.table(&table(&config), "")?;
-    out.hint("The configuration is good.");
-    if !config.database.embedded() && config.master_key.is_none() {
-        return Err(crate::service::StartError::from(crate::secrets::KeyRingError::Required).into());
+    if let Some(master_key) = &config.master_key {
+        KeyRing::from_text(master_key).map_err(StartError::from)?;
+    } else if !config.database.embedded() {
+        return Err(StartError::from(KeyRingError::Required).into());
     }
+    out.hint("The configuration is good.");
     Ok(Exit::Ok)
 }
 

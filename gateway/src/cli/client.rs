@@ -22,25 +22,25 @@ const PAGE: usize = 100;
 /// Where the gateway is and who asks; the same for every command that speaks to one.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Gateway and output")]
-pub struct Remote {
+pub(super) struct Remote {
     /// URL of the gateway
     #[arg(long, env = "SCIMGATE_URL", value_name = "URL", default_value = "http://127.0.0.1:8080", global = true)]
-    pub url: String,
+    pub(super) url: String,
     /// Admin token; others on this machine see it in the list of processes, so use the variable or the file
     #[arg(long, env = "SCIMGATE_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = secret, global = true)]
-    pub admin_token: Option<SecretString>,
+    pub(super) admin_token: Option<SecretString>,
     /// File that holds the admin token, - for standard input; goes before --admin-token
     #[arg(long, env = "SCIMGATE_ADMIN_TOKEN_FILE", value_name = "FILE", global = true)]
-    pub admin_token_file: Option<PathBuf>,
+    pub(super) admin_token_file: Option<PathBuf>,
     /// Seconds to wait for an answer
     #[arg(long, env = "SCIMGATE_TIMEOUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), global = true)]
-    pub timeout: u64,
+    pub(super) timeout: u64,
     /// Print the admin API's JSON unchanged
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(super) json: bool,
     /// Show every column on a terminal
     #[arg(long, global = true)]
-    pub wide: bool,
+    pub(super) wide: bool,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result")]
@@ -49,12 +49,12 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 }
 
 /// A client of one gateway's admin API.
-pub struct Client {
+pub(super) struct Client {
     http: reqwest::Client,
     base: String,
     token: SecretString,
     /// Where answers go.
-    pub out: Out,
+    pub(super) out: Out,
 }
 
 impl Client {
@@ -62,7 +62,7 @@ impl Client {
     ///
     /// # Errors
     /// No token, or a URL that is none.
-    pub fn new(remote: &Remote) -> Result<Self, Stop> {
+    pub(super) fn new(remote: &Remote) -> Result<Self, Stop> {
         let out = Out::new(remote.json, remote.wide);
         let token = match (&remote.admin_token_file, &remote.admin_token) {
             (Some(file), _) => read_secret(&file.to_string_lossy())
@@ -85,7 +85,7 @@ impl Client {
     ///
     /// # Errors
     /// The URL is none, or the token cannot be sent.
-    pub fn at(url: &str, token: SecretString, timeout: Duration, out: Out) -> Result<Self, Stop> {
+    pub(super) fn at(url: &str, token: SecretString, timeout: Duration, out: Out) -> Result<Self, Stop> {
         let parsed = Url::parse(url)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -100,7 +100,7 @@ impl Client {
     ///
     /// # Errors
     /// No answer, or an answer that is no success, with its exit code.
-    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Stop> {
+    pub(super) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Stop> {
         let mut progress = Progress::start();
         let what = format!("Asking {}", self.base.trim_end_matches("/admin/v1"));
         progress.during(&what, self.send(method, path, body)).await
@@ -147,7 +147,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::call`].
-    pub async fn get(&self, path: &str) -> Result<Value, Stop> {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Stop> {
         self.call(Method::GET, path, None).await
     }
 
@@ -155,7 +155,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::call`].
-    pub async fn list(&self, path: &str, most: usize) -> Result<Vec<Value>, Stop> {
+    pub(super) async fn list(&self, path: &str, most: usize) -> Result<Vec<Value>, Stop> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
         while items.len() < most {
@@ -187,7 +187,7 @@ impl Client {
     ///
     /// # Errors
     /// None, several, or as [`Client::call`].
-    pub async fn instance(&self, word: &str) -> Result<Value, Stop> {
+    pub(super) async fn instance(&self, word: &str) -> Result<Value, Stop> {
         if crate::service::instances::is_id(word) {
             match self.get(&format!("/instances/{word}")).await {
                 Err(stop) if stop.exit == Exit::NotFound => {}
@@ -217,7 +217,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::instance`].
-    pub async fn instance_id(&self, word: &str) -> Result<String, Stop> {
+    pub(super) async fn instance_id(&self, word: &str) -> Result<String, Stop> {
         let found = self.instance(word).await?;
         found["id"].as_str().map(str::to_owned).ok_or_else(|| Stop::failed("The gateway answered an instance without an id."))
     }
@@ -234,7 +234,7 @@ fn names(items: &[Value]) -> String {
 
 /// A client that follows no redirect (it would carry the token elsewhere) and takes no proxy to the
 /// machine's own address.
-pub(crate) fn http_client(url: &Url, timeout: Duration) -> Result<reqwest::Client, Stop> {
+pub(super) fn http_client(url: &Url, timeout: Duration) -> Result<reqwest::Client, Stop> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("scimgate/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -253,7 +253,7 @@ pub(crate) fn http_client(url: &Url, timeout: Duration) -> Result<reqwest::Clien
 }
 
 /// The body of an answer, bounded.
-pub(crate) async fn read(mut answer: reqwest::Response) -> Result<String, String> {
+pub(super) async fn read(mut answer: reqwest::Response) -> Result<String, String> {
     let mut body = Vec::new();
     loop {
         match answer.chunk().await {
@@ -282,7 +282,7 @@ fn refused(status: u16, problem: Option<Value>, base: &str) -> Stop {
 }
 
 /// A secret from a file, or from standard input for `-`; without the line's end.
-pub(crate) fn read_secret(place: &str) -> Result<SecretString, std::io::Error> {
+pub(super) fn read_secret(place: &str) -> Result<SecretString, std::io::Error> {
     const MOST: u64 = 1 << 20;
     let mut text = String::new();
     if place == "-" {
@@ -294,12 +294,12 @@ pub(crate) fn read_secret(place: &str) -> Result<SecretString, std::io::Error> {
 }
 
 /// A text for a URL's path or query.
-pub(crate) fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 /// A field for a cell: texts as they are, nothing for null, JSON for the rest.
-pub(crate) fn text(item: &Value, field: &str) -> String {
+pub(super) fn text(item: &Value, field: &str) -> String {
     match &item[field] {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

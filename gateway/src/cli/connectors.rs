@@ -50,7 +50,7 @@ fn describe(entry: &Entry) -> Value {
         "title": entry.title,
         "kind": entry.kind,
         "settings": entry.settings,
-        "attributes": entry.attributes.iter().map(|(name, target)| json!({"name": name, "target": target})).collect::<Vec<_>>(),
+        "attributes": entry.attributes.iter().map(|(name, effect)| json!({"name": name, "description": effect})).collect::<Vec<_>>(),
         "limits": entry.limits,
     })
 }
@@ -103,7 +103,7 @@ fn show(out: Out, item: &Value) -> Result<(), Stop> {
     out.line("")?;
     out.line("Attributes that reach the target; others are kept in the directory:")?;
     for attribute in item["attributes"].as_array().into_iter().flatten() {
-        out.line(&format!("  {}: {}", text(attribute, "name"), text(attribute, "target")))?;
+        out.line(&format!("  {}: {}", text(attribute, "name"), text(attribute, "description")))?;
     }
     out.line("")?;
     out.line("Limits:")?;

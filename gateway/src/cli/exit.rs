@@ -10,7 +10,7 @@ use crate::service::StartError;
 
 /// The exit codes, the same for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(super) enum Exit {
     /// Done.
     Ok = 0,
     /// It failed.
@@ -33,7 +33,7 @@ pub enum Exit {
 
 impl Exit {
     /// What an answer of the admin API means.
-    pub fn of_status(status: u16) -> Self {
+    pub(super) fn of_status(status: u16) -> Self {
         match status {
             200..=299 => Self::Ok,
             400 | 413 | 415 | 422 => Self::Usage,
@@ -52,28 +52,28 @@ impl From<Exit> for ExitCode {
 
 /// Why a command ends early.
 #[derive(Debug)]
-pub struct Stop {
+pub(super) struct Stop {
     /// The exit code.
-    pub exit: Exit,
+    pub(super) exit: Exit,
     /// What happened and what to do, for the person at the terminal.
-    pub message: String,
+    pub(super) message: String,
     /// The problem details of the admin API, where it gave some.
-    pub problem: Option<Value>,
+    pub(super) problem: Option<Value>,
 }
 
 impl Stop {
     /// One with this code and these words.
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), problem: None }
     }
 
     /// Something failed on this side.
-    pub fn failed(message: impl Into<String>) -> Self {
+    pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
     }
 
     /// A value given is wrong.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 }
@@ -107,7 +107,7 @@ impl From<StartError> for Stop {
 }
 
 /// How a command ends.
-pub type Done = Result<Exit, Stop>;
+pub(super) type Done = Result<Exit, Stop>;
 
 #[cfg(test)]
 mod tests {

@@ -13,20 +13,20 @@ use out::note;
 
 mod body;
 mod check_config;
-pub mod client;
+mod client;
 mod connectors;
 mod demo;
-pub mod exit;
+mod exit;
 mod instance;
 mod key;
 mod migrate;
 mod operations;
-pub mod out;
-pub mod progress;
+mod out;
+mod progress;
 mod runs;
 mod serve;
 mod simulate;
-pub mod table;
+mod table;
 mod times;
 mod why;
 

@@ -15,16 +15,16 @@ const WIDTH: usize = 80;
 
 /// How a command prints.
 #[derive(Clone, Copy, Debug)]
-pub struct Out {
+pub(super) struct Out {
     /// Whether it prints the admin API's JSON.
-    pub json: bool,
+    pub(super) json: bool,
     look: Look,
     now: Option<Timestamp>,
 }
 
 impl Out {
     /// Prints JSON or for people; `wide` keeps every column.
-    pub fn new(json: bool, wide: bool) -> Self {
+    pub(super) fn new(json: bool, wide: bool) -> Self {
         let terminal = std::io::stdout().is_terminal();
         Self {
             json,
@@ -42,7 +42,7 @@ impl Out {
     ///
     /// # Errors
     /// Standard output is closed.
-    pub fn line(&self, text: &str) -> Result<(), Stop> {
+    pub(super) fn line(&self, text: &str) -> Result<(), Stop> {
         data(&format!("{text}\n"))
     }
 
@@ -50,7 +50,7 @@ impl Out {
     ///
     /// # Errors
     /// Standard output is closed.
-    pub fn document(&self, value: &Value) -> Result<(), Stop> {
+    pub(super) fn document(&self, value: &Value) -> Result<(), Stop> {
         // Pretty only for eyes: programs read either.
         let text = if self.now.is_some() { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
         self.line(&text.map_err(|error| Stop::failed(error.to_string()))?)
@@ -60,7 +60,7 @@ impl Out {
     ///
     /// # Errors
     /// Standard output is closed.
-    pub fn table(&self, table: &Table, empty: &str) -> Result<(), Stop> {
+    pub(super) fn table(&self, table: &Table, empty: &str) -> Result<(), Stop> {
         if table.is_empty() {
             self.hint(empty);
         }
@@ -68,12 +68,12 @@ impl Out {
     }
 
     /// A time as the reader wants it: from now for people, unchanged for programs.
-    pub fn time(&self, text: &str) -> String {
+    pub(super) fn time(&self, text: &str) -> String {
         self.now.map_or_else(|| text.to_owned(), |now| times::relative(text, now))
     }
 
     /// A word for the person beside the data.
-    pub fn hint(&self, text: &str) {
+    pub(super) fn hint(&self, text: &str) {
         note(text);
     }
 
@@ -92,7 +92,7 @@ impl Out {
 ///
 /// # Errors
 /// Standard output is closed or full.
-pub(crate) fn data(text: &str) -> Result<(), Stop> {
+pub(super) fn data(text: &str) -> Result<(), Stop> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
@@ -101,14 +101,14 @@ pub(crate) fn data(text: &str) -> Result<(), Stop> {
 
 /// A line for the person, on standard error. Control characters do not pass: parts of it come from
 /// outside.
-pub(crate) fn note(text: &str) {
+pub(super) fn note(text: &str) {
     let lines: Vec<String> = text.lines().map(plain).collect();
     // Where standard error is closed nobody reads it.
     let _ = writeln!(std::io::stderr().lock(), "{}", lines.join("\n"));
 }
 
 /// A yes from the person, by `ask`ing; `None` if there is nobody at a terminal.
-pub(crate) fn ask(question: &str) -> Option<String> {
+pub(super) fn ask(question: &str) -> Option<String> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return None;
     }

@@ -14,7 +14,7 @@ const FRAMES: [char; 4] = ['|', '/', '-', '\\'];
 
 /// The progress of one command.
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     terminal: bool,
     started: Instant,
     shown: Option<Instant>,
@@ -24,12 +24,12 @@ pub struct Progress {
 
 impl Progress {
     /// The progress of something that begins now.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self { terminal: std::io::stderr().is_terminal(), started: Instant::now(), shown: None, frame: 0, drawn: false }
     }
 
     /// Waits for `work` and shows meanwhile what it is.
-    pub async fn during<T>(&mut self, what: &str, work: impl Future<Output = T>) -> T {
+    pub(super) async fn during<T>(&mut self, what: &str, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
             match tokio::time::timeout(FRAME, work.as_mut()).await {
@@ -43,7 +43,7 @@ impl Progress {
     }
 
     /// Shows how far it is, if it is time to.
-    pub fn show(&mut self, text: &str) {
+    pub(super) fn show(&mut self, text: &str) {
         let now = Instant::now();
         if !due(self.terminal, now - self.started, self.shown.map(|shown| now - shown)) {
             return;
@@ -63,7 +63,7 @@ impl Progress {
     }
 
     /// Takes the changing line away.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
             let mut err = std::io::stderr().lock();
             let _ = write!(err, "\r\x1b[2K");
@@ -85,7 +85,7 @@ fn due(terminal: bool, running: Duration, last: Option<Duration>) -> bool {
 }
 
 /// A number with its thousands apart: `2,300`.
-pub fn thousands(number: u64) -> String {
+pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {

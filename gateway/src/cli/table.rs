@@ -2,26 +2,26 @@
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
-pub struct Column {
+pub(super) struct Column {
     head: &'static str,
     right: bool,
     rank: u8,
 }
 
 /// A column of text that is always shown.
-pub const fn column(head: &'static str) -> Column {
+pub(super) const fn column(head: &'static str) -> Column {
     Column { head, right: false, rank: 0 }
 }
 
 impl Column {
     /// Numbers stand at the right.
-    pub const fn right(mut self) -> Self {
+    pub(super) const fn right(mut self) -> Self {
         self.right = true;
         self
     }
 
     /// May be left out when the table is too wide; the highest rank goes first.
-    pub const fn rank(mut self, rank: u8) -> Self {
+    pub(super) const fn rank(mut self, rank: u8) -> Self {
         self.rank = rank;
         self
     }
@@ -29,7 +29,7 @@ impl Column {
 
 /// How a table is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub(super) enum Look {
     /// For people, in at most so many characters a line where columns may be left out.
     Aligned(usize),
     /// For programs: no heads, every column, one TAB between.
@@ -38,31 +38,31 @@ pub enum Look {
 
 /// A table.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub(super) struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// An empty one.
-    pub fn new(columns: impl IntoIterator<Item = Column>) -> Self {
+    pub(super) fn new(columns: impl IntoIterator<Item = Column>) -> Self {
         Self { columns: columns.into_iter().collect(), rows: Vec::new() }
     }
 
     /// Adds a row; missing cells are empty.
-    pub fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
+    pub(super) fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let mut cells: Vec<String> = cells.into_iter().take(self.columns.len()).map(|cell| plain(cell.as_ref())).collect();
         cells.resize(self.columns.len(), String::new());
         self.rows.push(cells);
     }
 
     /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// The text, each line with its end. A table without rows is no text.
-    pub fn render(&self, look: Look) -> String {
+    pub(super) fn render(&self, look: Look) -> String {
         if self.rows.is_empty() {
             return String::new();
         }
@@ -115,7 +115,7 @@ impl Table {
 
 /// A text without control characters: what a target or a client sent must not move the cursor, end
 /// a line or make a column.
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

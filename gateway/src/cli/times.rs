@@ -8,7 +8,7 @@ use super::exit::Stop;
 ///
 /// # Errors
 /// It is none, for the person who wrote it.
-pub fn span(text: &str) -> Result<SignedDuration, String> {
+pub(super) fn span(text: &str) -> Result<SignedDuration, String> {
     let wrong = || format!("{text:?} is not a span such as 90s, 15m, 24h or 365d");
     let text_ = text.trim();
     let unit = text_.chars().last().ok_or_else(wrong)?;
@@ -28,7 +28,7 @@ pub fn span(text: &str) -> Result<SignedDuration, String> {
 ///
 /// # Errors
 /// It is neither, or outside the years that can be told.
-pub fn time(text: &str, now: Timestamp, ago: bool) -> Result<Timestamp, Stop> {
+pub(super) fn time(text: &str, now: Timestamp, ago: bool) -> Result<Timestamp, Stop> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
@@ -38,7 +38,7 @@ pub fn time(text: &str, now: Timestamp, ago: bool) -> Result<Timestamp, Stop> {
 }
 
 /// How far a time is from now, in one unit: `20 s ago`, `in 3 d`. What is no time stays as it is.
-pub fn relative(text: &str, now: Timestamp) -> String {
+pub(super) fn relative(text: &str, now: Timestamp) -> String {
     let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
     let seconds = now.duration_since(time).as_secs();
     let span = match seconds.unsigned_abs() {

@@ -112,6 +112,9 @@ impl Unit for Begin {
     type Err = StoreError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<After, StoreError> {
+        // The resource is locked before its work, here as where changes are accepted: two that take
+        // the same locks in another order would wait for each other.
+        let mut subject = load(tx, self.resource).await?;
         let claimed = tx
             .conn
             .one(
@@ -125,7 +128,6 @@ impl Unit for Begin {
         let Some(claim) = claimed else {
             return Ok(After::Lost);
         };
-        let mut subject = load(tx, self.resource).await?;
         subject.rev = claim.col("rev")?;
         subject.lane = Lane::from_number(claim.col("lane")?);
         subject.tries = claim.col("tries")?;
@@ -157,6 +159,7 @@ impl Unit for Settle {
     type Err = StoreError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<After, StoreError> {
+        let mut fresh = load(tx, self.job.subject.seq).await?;
         let held = tx
             .conn
             .run(
@@ -209,7 +212,6 @@ impl Unit for Settle {
             }
             _ => return Err(StoreError::damaged("a run whose step and outcome differ")),
         };
-        let mut fresh = load(tx, subject.seq).await?;
         (fresh.rev, fresh.lane, fresh.tries, fresh.since) =
             (subject.rev, subject.lane, subject.tries, subject.since);
         if let Some(row) = tx

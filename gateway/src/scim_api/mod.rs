@@ -192,7 +192,7 @@ async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer:
         [word] if is(word, "bulk") => {
             Err(ScimError::not_implemented("Bulk is not served, as the ServiceProviderConfig says. Send the operations one by one.").into())
         }
-        [word, which @ ..] if is(word, "ServiceProviderConfig") && which.is_empty() => discovery::guard(&asked, get).and_then(|()| Ok(discovery::config(&asked))),
+        [word, which @ ..] if is(word, "ServiceProviderConfig") && which.is_empty() => discovery::guard(&asked, get).map(|()| discovery::config(&asked)),
         [word, which @ ..] if is(word, "ResourceTypes") && which.len() <= 1 => {
             discovery::guard(&asked, get)?;
             discovery::resource_types(&asked, which.first().copied())

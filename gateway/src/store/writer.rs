@@ -1,6 +1,7 @@
 //! Writing. See the module above for the idea.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::{
@@ -58,7 +59,7 @@ const GROUP: usize = 64;
 /// How many writes may queue before writers wait.
 const QUEUE: usize = 4096;
 /// How often PostgreSQL may ask for a repetition.
-const REPEATS: usize = 8;
+const REPEATS: u32 = 10;
 
 pub(super) enum Writer {
     Grouping {
@@ -133,7 +134,12 @@ impl Writer {
                 sequences,
                 clock,
             } => {
-                for _ in 0..REPEATS {
+                for repeat in 0..REPEATS {
+                    if repeat > 0 {
+                        // Those who got in each other's way come back at different times.
+                        let wait = rand::random_range(1..=10_u64 << repeat.min(5));
+                        clock.sleep(Duration::from_millis(wait)).await;
+                    }
                     match once(connection, sequences, clock, &mut unit).await {
                         Err(error) if matches!(error.store(), Some(StoreError::Busy(_))) => {}
                         done => return done,

@@ -1,0 +1,134 @@
+//! The ordinary way, and what it costs at the target.
+
+use gateway::service::types::Failure;
+use scim::ScimType;
+use serde_json::{Value, json};
+
+use crate::rig::{databases, emails, everywhere, rig};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_becomes_invitation_member_team_member_and_is_gone() {
+    for (db, target) in everywhere() {
+        let rig = rig(&db, target, json!({})).await;
+        let ada = rig.user("ada@example.com").await;
+        let state = rig.state().await;
+        assert_eq!(emails(&state, "invitations"), ["ada@example.com"], "{target}: {}", rig.calls().await);
+
+        let group = rig
+            .post("Group", json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "Platform", "members": [{"value": ada}]}))
+            .await
+            .unwrap();
+        assert!(group.settled, "{target}: a parked membership leaves nothing open");
+        let state = rig.state().await;
+        assert_eq!(state["groups"][0]["name"], "Platform", "{target}");
+        assert_eq!(state["groups"][0]["members"], json!([]), "{target}: not before she accepts");
+
+        rig.control("POST", "/_sim/accept", json!({"email": "ada@example.com", "login": "countess"})).await;
+        rig.reconcile().await;
+        rig.wait("team membership", async || {
+            rig.state().await["groups"][0]["members"].as_array().is_some_and(|members| members.len() == 1)
+        })
+        .await;
+
+        rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": false}])).await.unwrap();
+        rig.wait("her removal", async || rig.state().await["accounts"].as_array().unwrap().is_empty()).await;
+
+        // Reactivation invites again and restores the membership.
+        rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": true}])).await.unwrap();
+        assert_eq!(emails(&rig.state().await, "invitations"), ["ada@example.com"], "{target}");
+        rig.control("POST", "/_sim/accept", json!({})).await;
+        rig.reconcile().await;
+        rig.wait("restored membership", async || {
+            rig.state().await["groups"][0]["members"].as_array().is_some_and(|members| members.len() == 1)
+        })
+        .await;
+
+        rig.delete("Group", &group.stored.id).await;
+        rig.delete("User", &ada).await;
+        rig.wait("an empty target", async || {
+            let state = rig.state().await;
+            ["accounts", "invitations", "groups"].iter().all(|list| state[*list].as_array().unwrap().is_empty())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn adding_and_removing_costs_what_it_changes() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({})).await;
+        let mut people = Vec::new();
+        for name in ["a@example.com", "b@example.com"] {
+            people.push(rig.user(name).await);
+        }
+        rig.control("POST", "/_sim/accept", json!({})).await;
+        rig.reconcile().await;
+        let group = rig
+            .post("Group", json!({"displayName": "Eng", "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"]}))
+            .await
+            .unwrap()
+            .stored
+            .id;
+        let before = rig.writes().await.len();
+        let added = rig
+            .patch(
+                "Group",
+                &group,
+                json!([{"op": "add", "path": "members", "value": [{"value": people[0]}, {"value": people[1]}]}]),
+            )
+            .await
+            .unwrap();
+        assert!(added.settled && added.changed);
+        assert_eq!(rig.writes().await.len(), before + 2, "{:?}", rig.writes().await);
+        let again = rig
+            .patch("Group", &group, json!([{"op": "add", "path": "members", "value": [{"value": people[0]}]}]))
+            .await
+            .unwrap();
+        assert!(!again.changed);
+        let removed = rig
+            .patch("Group", &group, json!([{"op": "remove", "path": format!("members[value eq \"{}\"]", people[0])}]))
+            .await
+            .unwrap();
+        assert!(removed.settled);
+        let writes = rig.writes().await;
+        assert_eq!(writes.len(), before + 3, "{writes:?}");
+        assert_eq!(rig.state().await["groups"][0]["members"].as_array().unwrap().len(), 1);
+        let unknown =
+            rig.patch("Group", &group, json!([{"op": "add", "path": "members", "value": [{"value": "nobody"}]}])).await;
+        assert!(matches!(unknown, Err(Failure::Scim(error)) if error.status == 400 && error.detail.contains("nobody")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_create_leaves_nothing_behind() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({})).await;
+        let refused = rig
+            .post("User", json!({"userName": "no address", "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"]}))
+            .await;
+        let Err(Failure::Scim(error)) = refused else { panic!("{refused:?}") };
+        assert_eq!((error.status, error.scim_type), (400, Some(ScimType::InvalidValue)), "{error:?}");
+        // The name is free again.
+        let again = rig.post("User", json!({"userName": "no address", "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "emails": [{"value": "n@example.com"}]})).await;
+        assert!(again.is_ok(), "{again:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_makes_no_second_invitation() {
+    for (db, target) in everywhere() {
+        let rig = rig(&db, target, json!({})).await;
+        rig.control(
+            "POST",
+            "/_sim/faults",
+            json!([{"match": {"method": "POST", "path": "invitations$"}, "times": 1, "do": {"drop": "after"}}]),
+        )
+        .await;
+        rig.user("ada@example.com").await;
+        rig.wait("one invitation", async || rig.state().await["invitations"].as_array().unwrap().len() == 1).await;
+        rig.reconcile().await;
+        let sent =
+            rig.writes().await.iter().filter(|call| call.starts_with("POST") && call.contains("invitations")).count();
+        assert_eq!(sent, 1, "{target}: {:?}", rig.writes().await);
+    }
+}

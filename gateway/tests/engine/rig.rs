@@ -1,0 +1,230 @@
+//! A gateway and a simulated target in process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::clock::Clock;
+use gateway::config::{Config, Overrides};
+use gateway::reconcile::RunKind;
+use gateway::service::App;
+use gateway::service::instances::NewInstance;
+use gateway::service::types::{Caller, Failure, Instance, Mode, Precondition, Written};
+use scim::{Quirks, ScimType};
+use serde_json::{Value, json};
+use simulators::{Limits, Simulator};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct Rig {
+    pub(crate) app: Arc<App>,
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) sim: Simulator,
+    stop: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Both targets on every database.
+pub(crate) fn everywhere() -> Vec<(Db, &'static str)> {
+    databases().into_iter().flat_map(|db| [(db.clone(), "github"), (db, "buildkite")]).collect()
+}
+
+/// The databases to test on: SQLite always, PostgreSQL where the test run offers a server.
+#[derive(Clone)]
+pub(crate) enum Db {
+    Sqlite,
+    Postgres(String),
+}
+
+#[allow(clippy::disallowed_methods, reason = "the test run says by environment where its database server is")]
+pub(crate) fn databases() -> Vec<Db> {
+    let mut all = vec![Db::Sqlite];
+    match std::env::var("SCIMGATE_TEST_POSTGRES") {
+        Ok(url) => all.push(Db::Postgres(url)),
+        Err(_) => eprintln!("skipped: PostgreSQL (SCIMGATE_TEST_POSTGRES is not set)"),
+    }
+    all
+}
+
+impl Db {
+    pub(crate) async fn app(&self, folder: &std::path::Path) -> Arc<App> {
+        let mut overrides = Overrides {
+            data_dir: Some(folder.to_owned()),
+            admin_token: Some("admin-token-for-tests".to_owned().into()),
+            allow_private_targets: Some(true),
+            ..Overrides::default()
+        };
+        if let Self::Postgres(url) = self {
+            let name = format!("engine_{}", uuid::Uuid::new_v4().simple());
+            let server = sea_orm::Database::connect(url.as_str()).await.unwrap();
+            sea_orm::ConnectionTrait::execute_unprepared(&server, &format!("CREATE DATABASE {name}")).await.unwrap();
+            let mut url = url::Url::parse(url).unwrap();
+            url.set_path(&name);
+            overrides.database_url = Some(url.to_string().into());
+            overrides.master_key = Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into());
+        }
+        App::build(Config::load(overrides).unwrap(), Clock::system()).await.unwrap()
+    }
+}
+
+pub(crate) async fn rig(db: &Db, target: &str, policy: Value) -> Rig {
+    let sim =
+        Simulator::new(simulators::target(target, Limits::None).unwrap(), Limits::None, simulators::Clock::system());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    tokio::spawn(simulators::serve(sim.clone(), listener, stop.clone().cancelled_owned()));
+    let folder = tempfile::tempdir().unwrap();
+    let app = db.app(folder.path()).await;
+    let driver = app.driver.clone();
+    let token = stop.clone();
+    tokio::spawn(async move { driver.start(token).await });
+    let offer = sim.offer(&base);
+    let secrets = offer["secrets"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned().into()))
+        .collect();
+    let new = NewInstance {
+        name: format!("{target} for a test"),
+        connector: offer["connector"].as_str().unwrap().to_owned(),
+        settings: offer["settings"].clone(),
+        secrets,
+        mode: Mode::Enabled,
+        policy,
+    };
+    let instance = app.create_instance("admin", new).await.map_err(|error| format!("{error:?}")).unwrap();
+    let rig = Rig { app, instance, sim, stop, _folder: folder };
+    rig.wait("the import's end", async || rig.runs_open().await == 0).await;
+    rig
+}
+
+impl Rig {
+    pub(crate) async fn wait(&self, what: &str, mut so: impl AsyncFnMut() -> bool) {
+        for _ in 0..400 {
+            if so().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("waited in vain for {what}; state: {}; calls: {}", self.state().await, self.calls().await);
+    }
+
+    pub(crate) async fn runs_open(&self) -> usize {
+        // A run is over when another can be started; asking the store is enough here.
+        match self.app.start_run(&self.instance, RunKind::Reconcile, "test").await.unwrap() {
+            None => 1,
+            Some(id) => {
+                while self.app.run(&self.instance, &id).await.unwrap().unwrap()["state"] == "running" {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                0
+            }
+        }
+    }
+
+    pub(crate) async fn reconcile(&self) {
+        self.wait("a reconcile", async || self.runs_open().await == 0).await;
+    }
+
+    pub(crate) async fn control(&self, method: &str, path: &str, body: Value) -> Value {
+        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(body)
+            .unwrap();
+        let reply = self.sim.handle(request).await.unwrap();
+        assert!(reply.status().is_success(), "{path}: {:?}", reply.body());
+        serde_json::from_slice(reply.body()).unwrap_or_default()
+    }
+
+    pub(crate) async fn state(&self) -> Value {
+        self.control("GET", "/_sim/state", Value::Null).await
+    }
+
+    pub(crate) async fn calls(&self) -> Value {
+        self.control("GET", "/_sim/calls", Value::Null).await
+    }
+
+    pub(crate) async fn writes(&self) -> Vec<String> {
+        let calls = self.calls().await;
+        calls
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|call| call["method"] != "GET" && !call["path"].as_str().unwrap().ends_with("graphql"))
+            .map(|call| {
+                format!("{} {} {}", call["method"].as_str().unwrap(), call["path"].as_str().unwrap(), call["status"])
+            })
+            .collect()
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        Caller { actor: "key:test".to_owned(), request_id: None }
+    }
+
+    pub(crate) async fn post(&self, kind: &str, body: Value) -> Result<Written, Failure> {
+        let mut body = body;
+        if body.get("schemas").is_none() {
+            body["schemas"] = json!([format!("urn:ietf:params:scim:schemas:core:2.0:{kind}")]);
+        }
+        let registry = self.instance.registry.clone();
+        let rt = registry.resource_type(kind).unwrap();
+        self.app.create(&self.instance, &self.caller(), rt, body, &mut Quirks::lenient()).await
+    }
+
+    pub(crate) async fn user(&self, name: &str) -> String {
+        self.post("User", json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name, "emails": [{"value": name, "primary": true}]})).await.unwrap().stored.id
+    }
+
+    pub(crate) async fn patch(&self, kind: &str, id: &str, operations: Value) -> Result<Written, Failure> {
+        let registry = self.instance.registry.clone();
+        let rt = registry.resource_type(kind).unwrap();
+        let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
+        self.app.patch(&self.instance, &self.caller(), rt, id, body, Precondition::None, &mut Quirks::lenient()).await
+    }
+
+    pub(crate) async fn delete(&self, kind: &str, id: &str) {
+        let registry = self.instance.registry.clone();
+        self.app
+            .delete(&self.instance, &self.caller(), registry.resource_type(kind).unwrap(), id, Precondition::None)
+            .await
+            .unwrap();
+    }
+}
+
+pub(crate) fn emails(state: &Value, list: &str) -> Vec<String> {
+    let mut found: Vec<String> =
+        state[list].as_array().unwrap().iter().map(|one| one["email"].as_str().unwrap_or("-").to_owned()).collect();
+    found.sort();
+    found
+}
+
+
+impl Rig {
+    /// Changes the instance's mode; the rig then holds the instance as it is now.
+    pub(crate) async fn set_mode(&mut self, mode: Mode) {
+        let change = gateway::service::instances::InstanceChange { mode: Some(mode), ..Default::default() };
+        self.instance = self.app.update_instance("admin", &self.instance, change).await.map_err(|error| format!("{error:?}")).unwrap();
+        self.app.driver.wake();
+    }
+
+    /// The rows of work that are not settled: (state, need).
+    pub(crate) async fn open_work(&self) -> Vec<(String, String)> {
+        let page = self.app.list_work(&self.instance, None, 0, 1000).await.unwrap();
+        page.items.into_iter().map(|row| (row["state"].as_str().unwrap_or_default().to_owned(), row["need"].as_str().unwrap_or_default().to_owned())).collect()
+    }
+
+    /// Waits until nothing is left to do by itself.
+    pub(crate) async fn quiet(&self) {
+        self.wait("the work to settle", async || self.open_work().await.is_empty()).await;
+    }
+}

@@ -1,0 +1,111 @@
+//! The three places between an acknowledgement and its end where a process can die.
+
+use serde_json::json;
+use tests::{Db, databases, wait_until};
+use tokio::task::JoinSet;
+
+use crate::stage::{BOUND, Stage, TARGETS, Write};
+
+#[derive(Clone, Copy, Debug)]
+enum Window {
+    /// Acknowledged, and nothing of it was sent.
+    BeforeTheCall,
+    /// Sent, and the target is still at it: it does the work after the client has died.
+    InFlight,
+    /// Done at the target, and its answer was not read.
+    BeforeTheCommit,
+}
+
+/// The target takes so long over a write: long enough to look at it meanwhile.
+const SLOW: u64 = 4_000;
+
+async fn strike(target: &'static str, db: Db, window: Window) {
+    let mut stage = Stage::set(target, db).await;
+    let writes = stage.writes().await;
+    match window {
+        Window::BeforeTheCall => before_the_call(&mut stage).await,
+        Window::InFlight | Window::BeforeTheCommit => {
+            let slow: Vec<_> = writes.iter().map(|write| write.slow(SLOW)).collect();
+            let from = stage.sim.calls().await.len();
+            stage.sim.fault(json!(slow)).await;
+            stage.change().await;
+            wait_until("every write is under way", BOUND, async || {
+                (under_way(&stage, &writes, from).await == writes.len()).then_some(())
+            })
+            .await;
+            stage.gateway.freeze().await;
+            assert_eq!(
+                under_way(&stage, &writes, from).await,
+                writes.len(),
+                "the gateway was stopped too late"
+            );
+            if matches!(window, Window::BeforeTheCommit) {
+                wait_until("every write is done at the target", BOUND, async || {
+                    (under_way(&stage, &writes, from).await == 0).then_some(())
+                })
+                .await;
+            }
+            stage.gateway.kill().await;
+            stage.sim.heal().await;
+        }
+    }
+    stage.gateway.restart().await;
+    stage.agrees(&writes).await;
+}
+
+/// How many of the writes have arrived since a place of the ledger and are not answered.
+async fn under_way(stage: &Stage, writes: &[Write], from: usize) -> usize {
+    let calls = stage.sim.calls().await;
+    let open = calls.iter().skip(from).filter(|call| call["status"] == 0);
+    open.filter(|call| writes.iter().any(|write| write.is(call))).count()
+}
+
+/// The target has asked to be left alone, so that what is acknowledged cannot be sent yet.
+async fn before_the_call(stage: &mut Stage) {
+    let busy = json!([{"times": 1, "do": {"status": 429, "headers": {"retry-after": "10"}, "body": {"message": "too many"}}}]);
+    stage.sim.fault(busy).await;
+
+    let early = stage.instance.scim.group("Early", &[]).await;
+    wait_until("the target is left alone", BOUND, async || {
+        let work = stage.admin.work(&stage.instance.id, "state=waiting").await;
+        (!work.is_empty()).then_some(())
+    })
+    .await;
+    let path = format!("/Groups/{early}");
+    let gone = stage.instance.scim.call(http::Method::DELETE, &path, None).await;
+    assert_eq!(gone.status, 204, "{}", gone.text);
+    let before = stage.sim.calls().await.len();
+    stage.change().await;
+    stage.gateway.kill().await;
+    let after = stage.sim.calls().await.len();
+    assert_eq!(before, after, "something was sent before the gateway died");
+}
+
+async fn everywhere(window: Window) {
+    let mut all = JoinSet::new();
+    for db in databases() {
+        for target in TARGETS {
+            all.spawn(strike(target, db, window));
+        }
+    }
+    while let Some(ended) = all.join_next().await {
+        if let Err(error) = ended {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_the_acknowledgement_and_the_call() {
+    everywhere(Window::BeforeTheCall).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_the_target_is_at_it() {
+    everywhere(Window::InFlight).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_the_call_and_the_commit() {
+    everywhere(Window::BeforeTheCommit).await;
+}
