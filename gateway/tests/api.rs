@@ -34,7 +34,8 @@ struct Reply {
 
 impl Reply {
     fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.bytes)))
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.bytes)))
     }
 
     fn header(&self, name: &str) -> &str {
@@ -127,28 +128,46 @@ async fn a_user_lives() {
     assert_eq!(made.header("etag"), user["meta"]["version"]);
     assert_eq!(made.header("content-type"), "application/scim+json");
     assert_eq!(made.header("cache-control"), "no-store");
-    assert_eq!((&user["userName"], &user["externalId"], &user["name"]["givenName"]), (&json!("Ada@example.com"), &json!("e1"), &json!("Ada")));
+    assert_eq!(
+        (&user["userName"], &user["externalId"], &user["name"]["givenName"]),
+        (&json!("Ada@example.com"), &json!("e1"), &json!("Ada"))
+    );
 
     let path = format!("/Users/{id}");
     let read = gateway.scim(&to, "GET", &path, None).await.expect(200);
     assert_eq!(read.json(), user);
-    let twin = gateway.scim(&to, "POST", "/Users", Some(json!({"schemas": [USER], "userName": "ADA@example.com"}))).await.expect(409).json();
+    let twin = gateway
+        .scim(&to, "POST", "/Users", Some(json!({"schemas": [USER], "userName": "ADA@example.com"})))
+        .await
+        .expect(409)
+        .json();
     assert_eq!((&twin["scimType"], &twin["status"]), (&json!("uniqueness"), &json!("409")));
 
     let head = gateway.scim(&to, "HEAD", &path, None).await.expect(200);
     assert!(head.bytes.is_empty());
     assert_eq!(head.header("content-length"), read.bytes.len().to_string());
-    let unchanged = Request::builder().uri(format!("{}{path}", to.base)).header("authorization", &to.key).header("if-none-match", read.header("etag"));
+    let unchanged = Request::builder()
+        .uri(format!("{}{path}", to.base))
+        .header("authorization", &to.key)
+        .header("if-none-match", read.header("etag"));
     assert!(gateway.send(unchanged.body(Body::empty()).unwrap()).await.expect(304).bytes.is_empty());
 
     let change = json!({"schemas": [PATCH], "Operations": [{"op": "Replace", "path": "active", "value": "False"}]});
     let changed = gateway.scim(&to, "PATCH", &path, Some(change)).await.expect(200);
     assert_eq!(changed.json()["active"], false);
     assert_ne!(changed.header("etag"), read.header("etag"));
-    let stale = Request::builder().method("DELETE").uri(format!("{}{path}", to.base)).header("authorization", &to.key).header("if-match", read.header("etag"));
+    let stale = Request::builder()
+        .method("DELETE")
+        .uri(format!("{}{path}", to.base))
+        .header("authorization", &to.key)
+        .header("if-match", read.header("etag"));
     gateway.send(stale.body(Body::empty()).unwrap()).await.expect(412);
 
-    let put = gateway.scim(&to, "PUT", &path, Some(json!({"schemas": [USER], "userName": "ada@example.com", "title": "Dr"}))).await.expect(200).json();
+    let put = gateway
+        .scim(&to, "PUT", &path, Some(json!({"schemas": [USER], "userName": "ada@example.com", "title": "Dr"})))
+        .await
+        .expect(200)
+        .json();
     assert_eq!((&put["title"], &put["externalId"]), (&json!("Dr"), &Value::Null));
     gateway.scim(&to, "DELETE", &path, None).await.expect(204);
     for method in ["GET", "DELETE", "PUT"] {
@@ -168,7 +187,11 @@ async fn lists_filters_and_projections() {
     }
     let group = json!({"schemas": [GROUP], "displayName": "Ops", "members": [{"value": ids[0]}, {"value": ids[1]}]});
     let group = gateway.scim(&to, "POST", "/Groups", Some(group)).await.expect(201).json();
-    let empty = gateway.scim(&to, "POST", "/Groups", Some(json!({"schemas": [GROUP], "displayName": "Empty"}))).await.expect(201).json();
+    let empty = gateway
+        .scim(&to, "POST", "/Groups", Some(json!({"schemas": [GROUP], "displayName": "Empty"})))
+        .await
+        .expect(201)
+        .json();
     assert_eq!(empty["members"], json!([]));
     assert_eq!(group["members"][0]["$ref"], format!("http://127.0.0.1:8080{}/Users/{}", to.base, ids[0]));
 
@@ -187,7 +210,8 @@ async fn lists_filters_and_projections() {
     check(&gateway, &to, "/Users?filter=userName+eq+%22U1@example.com%22", 1, 1).await;
     check(&gateway, &to, "/Users?filter=userName%20eq%20%22u1@example.com%22", 1, 1).await;
     check(&gateway, &to, "/Users?filter=emails[type%20eq%20%22work%22].value%20eq%20%22u2@example.com%22", 1, 1).await;
-    check(&gateway, &to, "/Users?filter=userName%20sw%20%22u%22&sortBy=userName&sortOrder=descending&count=2", 5, 2).await;
+    check(&gateway, &to, "/Users?filter=userName%20sw%20%22u%22&sortBy=userName&sortOrder=descending&count=2", 5, 2)
+        .await;
     check(&gateway, &to, "/Groups?filter=displayName%20eq%20%22ops%22", 1, 1).await;
     check(&gateway, &to, "/Groups?excludedAttributes=members", 2, 2).await;
     check(&gateway, &to, "?count=3&startIndex=4", 7, 3).await;
@@ -200,7 +224,10 @@ async fn lists_filters_and_projections() {
     let user = gateway.scim(&to, "GET", &format!("/Users/{}", ids[0]), None).await.expect(200).json();
     assert_eq!(user["groups"][0]["value"], group["id"]);
     assert_eq!((&user["groups"][0]["display"], &user["groups"][0]["type"]), (&json!("Ops"), &json!("direct")));
-    let sync = gateway.scim(&to, "GET", &format!("/Users/{}?attributes=userName,{}", ids[0], gateway::scim_api::SYNC_URN), None).await.expect(200);
+    let sync = gateway
+        .scim(&to, "GET", &format!("/Users/{}?attributes=userName,{}", ids[0], gateway::scim_api::SYNC_URN), None)
+        .await
+        .expect(200);
     assert_eq!(sync.header("etag"), "");
     assert_eq!(sync.json()[gateway::scim_api::SYNC_URN]["state"], "todo");
 
@@ -214,9 +241,14 @@ async fn lists_filters_and_projections() {
     let add = |id: &str| json!({"schemas": [PATCH], "Operations": [{"op": "add", "path": "members", "value": [{"value": id}]}]});
     let small = gateway.scim(&to, "PATCH", &path, Some(add(&ids[2]))).await.expect(200).json();
     assert_eq!(small["members"].as_array().unwrap().len(), 3);
-    let lean = gateway.scim(&to, "PATCH", &format!("{path}?attributes=displayName"), Some(add(&ids[3]))).await.expect(200).json();
+    let lean = gateway
+        .scim(&to, "PATCH", &format!("{path}?attributes=displayName"), Some(add(&ids[3])))
+        .await
+        .expect(200)
+        .json();
     assert!(lean.get("members").is_none());
-    let unknown = gateway.scim(&to, "PATCH", &path, Some(add("8b4f2b52-0000-4000-8000-000000000000"))).await.expect(400);
+    let unknown =
+        gateway.scim(&to, "PATCH", &path, Some(add("8b4f2b52-0000-4000-8000-000000000000"))).await.expect(400);
     assert!(!unknown.bytes.is_empty());
 }
 
@@ -226,7 +258,11 @@ async fn a_large_group_and_entras_dialect_answer_patches_without_a_body() {
     let to = gateway.instance("paused", json!({})).await;
     let entra = gateway.instance("paused", json!({"dialect": "entra"})).await;
     let rename = json!({"schemas": [PATCH], "Operations": [{"op": "replace", "path": "displayName", "value": "B"}]});
-    let group = gateway.scim(&entra, "POST", "/Groups", Some(json!({"schemas": [GROUP], "displayName": "A"}))).await.expect(201).json();
+    let group = gateway
+        .scim(&entra, "POST", "/Groups", Some(json!({"schemas": [GROUP], "displayName": "A"})))
+        .await
+        .expect(201)
+        .json();
     let path = format!("/Groups/{}", group["id"].as_str().unwrap());
     assert_ne!(gateway.scim(&entra, "PATCH", &path, Some(rename.clone())).await.expect(204).header("etag"), "");
     gateway.scim(&entra, "PATCH", &format!("{path}?attributes=displayName"), Some(rename.clone())).await.expect(200);
@@ -235,7 +271,11 @@ async fn a_large_group_and_entras_dialect_answer_patches_without_a_body() {
     for n in 0..201 {
         members.push(json!({"value": gateway.user(&to, &format!("m{n}@example.com")).await}));
     }
-    let group = gateway.scim(&to, "POST", "/Groups", Some(json!({"schemas": [GROUP], "displayName": "A", "members": &members[..200]}))).await.expect(201).json();
+    let group = gateway
+        .scim(&to, "POST", "/Groups", Some(json!({"schemas": [GROUP], "displayName": "A", "members": &members[..200]})))
+        .await
+        .expect(201)
+        .json();
     let path = format!("/Groups/{}", group["id"].as_str().unwrap());
     gateway.scim(&to, "PATCH", &path, Some(rename.clone())).await.expect(200);
     let add = json!({"schemas": [PATCH], "Operations": [{"op": "add", "path": "members", "value": [members[200]]}]});
@@ -313,11 +353,18 @@ async fn keys_are_scoped_rotated_and_revoked() {
     let gateway = Gateway::start().await;
     let to = gateway.instance("paused", json!({})).await;
     let keys = format!("/instances/{}/keys", to.id);
-    let read = gateway.admin("POST", &keys, Some(json!({"scopes": ["scim:read"], "name": "r"}))).await.expect(201).json();
-    let reader = Instance { key: read["key"].as_str().unwrap().to_owned(), key_id: String::new(), id: to.id.clone(), base: to.base.clone() };
+    let read =
+        gateway.admin("POST", &keys, Some(json!({"scopes": ["scim:read"], "name": "r"}))).await.expect(201).json();
+    let reader = Instance {
+        key: read["key"].as_str().unwrap().to_owned(),
+        key_id: String::new(),
+        id: to.id.clone(),
+        base: to.base.clone(),
+    };
     gateway.scim(&reader, "GET", "/Users", None).await.expect(200);
     gateway.scim(&reader, "POST", "/.search", Some(json!({"schemas": [SEARCH]}))).await.expect(200);
-    let refused = gateway.scim(&reader, "POST", "/Users", Some(json!({"schemas": [USER], "userName": "a"}))).await.expect(403);
+    let refused =
+        gateway.scim(&reader, "POST", "/Users", Some(json!({"schemas": [USER], "userName": "a"}))).await.expect(403);
     assert!(refused.header("www-authenticate").contains("insufficient_scope"));
 
     let listed = gateway.admin("GET", &keys, None).await.expect(200).json();
@@ -330,7 +377,12 @@ async fn keys_are_scoped_rotated_and_revoked() {
     gateway.clock.advance(std::time::Duration::from_secs(61));
     gateway.scim(&to, "GET", "/Users", None).await.expect(401);
     gateway.admin("POST", &rotate, None).await.expect(409);
-    let fresh = Instance { key: next["key"].as_str().unwrap().to_owned(), key_id: next["id"].as_str().unwrap().to_owned(), id: to.id.clone(), base: to.base.clone() };
+    let fresh = Instance {
+        key: next["key"].as_str().unwrap().to_owned(),
+        key_id: next["id"].as_str().unwrap().to_owned(),
+        id: to.id.clone(),
+        base: to.base.clone(),
+    };
     gateway.scim(&fresh, "GET", "/Users", None).await.expect(200);
     gateway.admin("DELETE", &format!("{keys}/{}", fresh.key_id), None).await.expect(204);
     gateway.scim(&fresh, "GET", "/Users", None).await.expect(401);
@@ -345,8 +397,14 @@ async fn keys_are_scoped_rotated_and_revoked() {
     ] {
         assert_eq!(gateway.admin("POST", &keys, Some(body)).await.expect(400).json()["field"], field);
     }
-    let short = gateway.admin("POST", &keys, Some(json!({"expires_at": "2026-01-01T00:02:00Z"}))).await.expect(201).json();
-    let short = Instance { key: short["key"].as_str().unwrap().to_owned(), key_id: String::new(), id: to.id.clone(), base: to.base.clone() };
+    let short =
+        gateway.admin("POST", &keys, Some(json!({"expires_at": "2026-01-01T00:02:00Z"}))).await.expect(201).json();
+    let short = Instance {
+        key: short["key"].as_str().unwrap().to_owned(),
+        key_id: String::new(),
+        id: to.id.clone(),
+        base: to.base.clone(),
+    };
     gateway.scim(&short, "GET", "/Users", None).await.expect(200);
     gateway.clock.advance(std::time::Duration::from_secs(60));
     gateway.scim(&short, "GET", "/Users", None).await.expect(401);
@@ -360,11 +418,18 @@ async fn bad_requests_cost_little_and_answer_in_scim() {
     let parens = format!("/Users?filter={}userName%20eq%20%22a%22{}", "(".repeat(5_000), ")".repeat(5_000));
     let deep = "[".repeat(100_000);
     let case = |method: &str, path: &str, body: &[u8], headers: &[(&str, &str)], status: u16| {
-        let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(format!("{}{path}", to.base)).header("authorization", &to.key);
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(format!("{}{path}", to.base))
+            .header("authorization", &to.key);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        (request.body(Body::from(body.to_vec())).unwrap(), status, format!("{method} {path:.60} {:.60}", String::from_utf8_lossy(body)))
+        (
+            request.body(Body::from(body.to_vec())).unwrap(),
+            status,
+            format!("{method} {path:.60} {:.60}", String::from_utf8_lossy(body)),
+        )
     };
     let one = format!("/Users/{id}");
     let encoded_slash = format!("/Users%2F{id}");
@@ -426,7 +491,11 @@ async fn bad_requests_cost_little_and_answer_in_scim() {
             assert_eq!(reply.json()["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]), "{what}");
         }
     }
-    let echoed = Request::builder().uri(format!("{}/Users", to.base)).header("authorization", &to.key).header("x-request-id", "abc-1").header("accept", "application/json");
+    let echoed = Request::builder()
+        .uri(format!("{}/Users", to.base))
+        .header("authorization", &to.key)
+        .header("x-request-id", "abc-1")
+        .header("accept", "application/json");
     let echoed = gateway.send(echoed.body(Body::empty()).unwrap()).await.expect(200);
     assert_eq!((echoed.header("x-request-id"), echoed.header("content-type")), ("abc-1", "application/json"));
 }
@@ -436,7 +505,10 @@ async fn discovery_says_what_is_there() {
     let gateway = Gateway::start().await;
     let to = gateway.instance("paused", json!({})).await;
     let config = gateway.scim(&to, "GET", "/serviceproviderconfig/", None).await.expect(200).json();
-    assert_eq!((&config["patch"]["supported"], &config["bulk"]["supported"], &config["filter"]["maxResults"]), (&json!(true), &json!(false), &json!(1000)));
+    assert_eq!(
+        (&config["patch"]["supported"], &config["bulk"]["supported"], &config["filter"]["maxResults"]),
+        (&json!(true), &json!(false), &json!(1000))
+    );
     let types = gateway.scim(&to, "GET", "/ResourceTypes", None).await.expect(200).json();
     for kind in types["Resources"].as_array().unwrap() {
         let name = kind["id"].as_str().unwrap();
@@ -454,15 +526,25 @@ async fn every_admin_route_asks_for_the_admin_token() {
     let gateway = Gateway::start().await;
     let to = gateway.instance("paused", json!({})).await;
     let description = gateway.admin("GET", "/openapi.json", None).await.expect(200).json();
-    let mut routes: Vec<(String, String)> = vec![("get".into(), "/openapi.json".into()), ("get".into(), "/nonesuch".into()), ("put".into(), "/instances".into()), ("get".into(), "".into())];
+    let mut routes: Vec<(String, String)> = vec![
+        ("get".into(), "/openapi.json".into()),
+        ("get".into(), "/nonesuch".into()),
+        ("put".into(), "/instances".into()),
+        ("get".into(), "".into()),
+    ];
     for (path, verbs) in description["paths"].as_object().unwrap() {
         for verb in verbs.as_object().unwrap().keys() {
-            routes.push((verb.clone(), path.replace("{id}", &to.id).replace("{key}", &to.key_id).replace("{run}", "rn_1")));
+            routes.push((
+                verb.clone(),
+                path.replace("{id}", &to.id).replace("{key}", &to.key_id).replace("{run}", "rn_1"),
+            ));
         }
     }
     assert!(routes.len() > 20, "{routes:?}");
     for (verb, path) in &routes {
-        for auth in ["", "Bearer ", "Bearer wrong", "admin-token-for-tests", "Basic YTphZG1pbi10b2tlbi1mb3ItdGVzdHM=", &to.key] {
+        for auth in
+            ["", "Bearer ", "Bearer wrong", "admin-token-for-tests", "Basic YTphZG1pbi10b2tlbi1mb3ItdGVzdHM=", &to.key]
+        {
             let reply = gateway.call(&verb.to_uppercase(), &format!("/admin/v1{path}"), auth, Some(json!({}))).await;
             assert_eq!(reply.status, 401, "{verb} {path} {auth:.12}");
             assert_eq!(reply.header("content-type"), "application/problem+json", "{verb} {path}");
@@ -545,7 +627,10 @@ async fn instances_are_changed_and_deleted_under_rules() {
     let to = gateway.instance("paused", json!({})).await;
     let at = format!("/instances/{}", to.id);
     let shown = gateway.admin("GET", &at, None).await.expect(200).json();
-    assert_eq!((&shown["secrets"], &shown["mode"], &shown["config_rev"]), (&json!(["token"]), &json!("paused"), &json!(1)));
+    assert_eq!(
+        (&shown["secrets"], &shown["mode"], &shown["config_rev"]),
+        (&json!(["token"]), &json!("paused"), &json!(1))
+    );
     assert!(!shown.to_string().contains("canary-secret"));
 
     let moved = json!({"settings": {"api_url": "https://evil.example.com"}});
@@ -553,7 +638,11 @@ async fn instances_are_changed_and_deleted_under_rules() {
     let moved = json!({"settings": {"api_url": "https://api.example.com"}, "secrets": {"token": "other"}});
     let shown = gateway.admin("PATCH", &at, Some(moved)).await.expect(200).json();
     assert_eq!((&shown["settings"]["api_url"], &shown["config_rev"]), (&json!("https://api.example.com"), &json!(2)));
-    let shown = gateway.admin("PATCH", &at, Some(json!({"name": "New", "policy": {"list_unmanaged": true, "dialect": "okta"}}))).await.expect(200).json();
+    let shown = gateway
+        .admin("PATCH", &at, Some(json!({"name": "New", "policy": {"list_unmanaged": true, "dialect": "okta"}})))
+        .await
+        .expect(200)
+        .json();
     assert_eq!((&shown["name"], &shown["policy"]["dialect"]), (&json!("New"), &json!("okta")));
     let shown = gateway.admin("PATCH", &at, Some(json!({"policy": {"dialect": null}}))).await.expect(200).json();
     assert_eq!((&shown["policy"]["dialect"], &shown["policy"]["list_unmanaged"]), (&json!("auto"), &json!(true)));
@@ -588,22 +677,44 @@ async fn the_record_tells_what_was_asked_and_where_it_stands() {
     let at = format!("/instances/{}", to.id);
 
     let users = gateway.admin("GET", &format!("{at}/users?limit=1"), None).await.expect(200).json();
-    assert_eq!(users["items"][0], json!({"id": ada, "userName": "ada@example.com", "active": true, "managed": true, "externalId": null, "link": null, "sync": "todo"}));
+    assert_eq!(
+        users["items"][0],
+        json!({"id": ada, "userName": "ada@example.com", "active": true, "managed": true, "externalId": null, "link": null, "sync": "todo"})
+    );
     let next = users["next"].as_str().unwrap();
     let users = gateway.admin("GET", &format!("{at}/users?limit=1&cursor={next}"), None).await.expect(200).json();
     assert_eq!((&users["items"][0]["id"], &users["next"]), (&json!(bob), &Value::Null));
     let groups = gateway.admin("GET", &format!("{at}/groups"), None).await.expect(200).json();
-    assert_eq!((&groups["items"][0]["displayName"], &groups["items"][0]["members"]["wanted"]), (&json!("Ops"), &json!(1)));
+    assert_eq!(
+        (&groups["items"][0]["displayName"], &groups["items"][0]["members"]["wanted"]),
+        (&json!("Ops"), &json!(1))
+    );
 
-    let operations = gateway.admin("GET", &format!("{at}/operations?resource=ADA@example.com&state=open&since=2025-01-01T00:00:00Z"), None).await.expect(200).json();
+    let operations = gateway
+        .admin("GET", &format!("{at}/operations?resource=ADA@example.com&state=open&since=2025-01-01T00:00:00Z"), None)
+        .await
+        .expect(200)
+        .json();
     let operation = &operations["items"][0];
     assert_eq!(operations["items"].as_array().unwrap().len(), 1, "{operations}");
-    assert_eq!((&operation["verb"], &operation["resource"]["id"], &operation["actor"]), (&json!("create"), &json!(ada), &json!(format!("key:{}", to.key_id))));
+    assert_eq!(
+        (&operation["verb"], &operation["resource"]["id"], &operation["actor"]),
+        (&json!("create"), &json!(ada), &json!(format!("key:{}", to.key_id)))
+    );
     let path = format!("/operations/{}", operation["id"].as_str().unwrap());
     assert_eq!(gateway.admin("GET", &path, None).await.expect(200).json()["instance"], to.id);
     gateway.admin("POST", &format!("{path}/retry"), None).await.expect(202);
-    assert_eq!(gateway.admin("GET", &format!("{at}/operations?resource=nobody"), None).await.expect(200).json()["items"], json!([]));
-    assert_eq!(gateway.admin("GET", &format!("{at}/work?state=todo"), None).await.expect(200).json()["items"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        gateway.admin("GET", &format!("{at}/operations?resource=nobody"), None).await.expect(200).json()["items"],
+        json!([])
+    );
+    assert_eq!(
+        gateway.admin("GET", &format!("{at}/work?state=todo"), None).await.expect(200).json()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
 
     for word in [ada.as_str(), "ada@example.com"] {
         let why = gateway.admin("GET", &format!("{at}/why?resource={word}"), None).await.expect(200).json();

@@ -35,19 +35,10 @@ impl Gateway {
     pub async fn start_with(db: Db, env: &[(&str, &str)]) -> Self {
         let database = db.fresh().await;
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let env: Vec<_> = env
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let process = launch(&database, folder.path(), "127.0.0.1:0", &env).await;
         let url = process.said("listen");
-        Self {
-            process,
-            database,
-            folder,
-            env,
-            url,
-        }
+        Self { process, database, folder, env, url }
     }
 
     /// Stops it where it stands (SIGSTOP), until [`Self::kill`].
@@ -65,21 +56,13 @@ impl Gateway {
     /// # Panics
     /// If it does not end, or not with success.
     pub async fn terminate(&mut self) {
-        assert!(
-            self.process.terminate().await,
-            "ended with an error:\n{}",
-            self.process.log()
-        );
+        assert!(self.process.terminate().await, "ended with an error:\n{}", self.process.log());
     }
 
     /// Starts it again on the same database, folder and port, after [`Self::kill`] or
     /// [`Self::terminate`].
     pub async fn restart(&mut self) {
-        let listen = self
-            .url
-            .strip_prefix("http://")
-            .unwrap_or(&self.url)
-            .to_owned();
+        let listen = self.url.strip_prefix("http://").unwrap_or(&self.url).to_owned();
         self.process = launch(&self.database, self.folder.path(), &listen, &self.env).await;
     }
 
@@ -109,12 +92,7 @@ impl Gateway {
     }
 }
 
-async fn launch(
-    database: &Database,
-    folder: &Path,
-    listen: &str,
-    more: &[(String, String)],
-) -> Process {
+async fn launch(database: &Database, folder: &Path, listen: &str, more: &[(String, String)]) -> Process {
     let data = folder.display().to_string();
     let mut env = vec![
         ("SCIMGATE_LISTEN", listen),
@@ -126,9 +104,6 @@ async fn launch(
     if let Some(url) = &database.url {
         env.push(("SCIMGATE_DATABASE_URL", url));
     }
-    env.extend(
-        more.iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    );
+    env.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     Process::start(&["serve", "--ready-json"], &env, &folder.join("serve.log")).await
 }

@@ -21,34 +21,20 @@ const READY: Duration = Duration::from_secs(60);
 pub fn binary() -> PathBuf {
     if let Some(path) = setting("SCIMGATE_TEST_BINARY") {
         let path = PathBuf::from(path);
-        assert!(
-            path.is_file(),
-            "SCIMGATE_TEST_BINARY names no file: {}",
-            path.display()
-        );
+        assert!(path.is_file(), "SCIMGATE_TEST_BINARY names no file: {}", path.display());
         return path;
     }
     let test = std::env::current_exe().expect("a running test has a path");
     // target/debug/deps/NAME-HASH -> target/debug -> target
-    let profile = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("a test lies in target/PROFILE/deps");
+    let profile = test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps");
     let target = profile.parent().expect("a profile lies in target");
-    [
-        profile.to_owned(),
-        target.join("release"),
-        target.join("debug"),
-    ]
-    .iter()
-    .map(|folder| folder.join("scimgate"))
-    .find(|path| path.is_file())
-    .unwrap_or_else(|| {
-        panic!(
-            "no scimgate in {} or beside it: run tests/run, or `cargo build` first",
-            profile.display()
-        )
-    })
+    [profile.to_owned(), target.join("release"), target.join("debug")]
+        .iter()
+        .map(|folder| folder.join("scimgate"))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| {
+            panic!("no scimgate in {} or beside it: run tests/run, or `cargo build` first", profile.display())
+        })
 }
 
 /// A child process. It is killed when this is dropped.
@@ -86,9 +72,7 @@ impl Process {
                 command.env(kept, value);
             }
         }
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("could not start scimgate {args:?}: {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("could not start scimgate {args:?}: {error}"));
         let out = child.stdout.take().expect("stdout was asked for");
         let mut lines = BufReader::new(out).lines();
         let ready = tokio::time::timeout(READY, async {
@@ -103,21 +87,11 @@ impl Process {
         // Whatever else it says is read and dropped, so that a full pipe never stops it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         match ready {
-            Ok(Some(ready)) => Self {
-                child,
-                log: log.to_owned(),
-                ready,
-            },
-            Ok(None) => panic!(
-                "scimgate {args:?} ended before it was ready ({:?}):\n{}",
-                child.wait().await,
-                tail(log)
-            ),
-            Err(_) => panic!(
-                "scimgate {args:?} was not ready within {} s:\n{}",
-                READY.as_secs(),
-                tail(log)
-            ),
+            Ok(Some(ready)) => Self { child, log: log.to_owned(), ready },
+            Ok(None) => {
+                panic!("scimgate {args:?} ended before it was ready ({:?}):\n{}", child.wait().await, tail(log))
+            }
+            Err(_) => panic!("scimgate {args:?} was not ready within {} s:\n{}", READY.as_secs(), tail(log)),
         }
     }
 
@@ -141,10 +115,7 @@ impl Process {
     pub async fn freeze(&self) {
         let pid = self.child.id().expect("a process that was not waited for has an id");
         let sent = Command::new("kill").args(["-STOP", &pid.to_string()]).status().await;
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "could not stop process {pid}"
-        );
+        assert!(sent.is_ok_and(|status| status.success()), "could not stop process {pid}");
     }
 
     /// Ends it as a power cut would (SIGKILL) and waits until it is gone.
@@ -155,19 +126,11 @@ impl Process {
     /// Asks it to end (SIGTERM) and waits for that; answers whether it ended with success.
     pub async fn terminate(&mut self) -> bool {
         if let Some(pid) = self.child.id() {
-            Command::new("kill")
-                .args(["-TERM", &pid.to_string()])
-                .status()
-                .await
-                .ok();
+            Command::new("kill").args(["-TERM", &pid.to_string()]).status().await.ok();
         }
         match tokio::time::timeout(READY, self.child.wait()).await {
             Ok(Ok(status)) => status.success(),
-            _ => panic!(
-                "scimgate did not end within {} s after SIGTERM:\n{}",
-                READY.as_secs(),
-                tail(&self.log)
-            ),
+            _ => panic!("scimgate did not end within {} s after SIGTERM:\n{}", READY.as_secs(), tail(&self.log)),
         }
     }
 

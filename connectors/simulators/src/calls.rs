@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 /// So many calls are kept; beyond that the oldest go, so that a long soak has a bounded memory.
 const KEPT: usize = 1_000_000;
@@ -21,6 +22,29 @@ pub(crate) struct Call {
     pub(crate) status: u16,
     /// When it arrived.
     pub(crate) at: Timestamp,
+    /// Of a GraphQL call, what it asked for: `query organization`, `mutation teamCreate`. The path
+    /// and method do not tell a read from a write there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) graphql: Option<String>,
+}
+
+/// What a GraphQL document in a body asks for: the kind of its first operation and the first field
+/// of that; `None` if the body holds no such thing.
+pub(crate) fn graphql(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let (head, selection) = body.get("query")?.as_str()?.split_once('{')?;
+    let word = |text: &str| -> String {
+        text.trim_start()
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+            .take(100)
+            .collect()
+    };
+    // A document may begin with its selection: that is a query.
+    let kind = Some(word(head))
+        .filter(|kind| !kind.is_empty())
+        .unwrap_or_else(|| "query".to_owned());
+    Some(format!("{kind} {}", word(selection)))
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +55,13 @@ pub(crate) struct Calls {
 
 impl Calls {
     /// Notes an arrival and gives its number.
-    pub(crate) fn arrive(&mut self, method: &str, path: &str, at: Timestamp) -> u64 {
+    pub(crate) fn arrive(
+        &mut self,
+        method: &str,
+        path: &str,
+        graphql: Option<String>,
+        at: Timestamp,
+    ) -> u64 {
         self.arrived += 1;
         if self.kept.len() == KEPT {
             self.kept.pop_front();
@@ -42,6 +72,7 @@ impl Calls {
             path: path.to_owned(),
             status: 0,
             at,
+            graphql,
         });
         self.arrived
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Value, json};
 
-use crate::calls::Calls;
+use crate::calls::{self, Calls};
 use crate::faults::{Effect, Faults};
 use crate::limits::Bucket;
 use crate::{Clock, Limits, Target, control};
@@ -81,9 +81,15 @@ impl Simulator {
             let mut inner = self.lock();
             let uri = request.uri();
             let path = uri.path_and_query().map_or("/", |p| p.as_str());
-            let n = inner
-                .calls
-                .arrive(request.method().as_str(), path, self.clock.now());
+            let asked = uri
+                .path()
+                .ends_with("/graphql")
+                .then(|| calls::graphql(request.body()))
+                .flatten();
+            let n =
+                inner
+                    .calls
+                    .arrive(request.method().as_str(), path, asked, self.clock.now());
             (n, inner.faults.strike(request.method(), uri))
         };
         match effect {

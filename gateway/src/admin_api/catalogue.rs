@@ -32,7 +32,11 @@ pub(super) async fn budgets(_: Admin, State(app): State<Arc<App>>) -> Json<Value
 
 /// What admins did, newest first.
 #[utoipa::path(get, path = "/audit", tag = "record", params(PageQuery), responses((status = 200, description = "acts", body = Value)))]
-pub(super) async fn audit(_: Admin, State(app): State<Arc<App>>, Query(page): Query<PageQuery>) -> Result<Json<Value>, Problem> {
+pub(super) async fn audit(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Value>, Problem> {
     let before = row_of(page.cursor.as_deref(), i64::MAX)?;
     Ok(Json(listed(app.list_audit(before, limit(page.limit)?).await?)))
 }

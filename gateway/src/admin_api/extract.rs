@@ -34,7 +34,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "Send the admin token in the Authorization header, as a bearer token."))
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "Send the admin token in the Authorization header, as a bearer token.",
+            )
+        })
     }
 }
 
@@ -75,11 +80,17 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeBody
 
 async fn read<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Problem> {
     let kind = request.headers().get(http::header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
-    let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {MAX_BODY} bytes."));
+    let too_large =
+        || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {MAX_BODY} bytes."));
     let bytes = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(request.into_body(), MAX_BODY)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => return Err(too_large()),
-        Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, format!("The body did not arrive within {} seconds.", BODY_TIME.as_secs()))),
+        Err(_) => {
+            return Err(Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("The body did not arrive within {} seconds.", BODY_TIME.as_secs()),
+            ));
+        }
     };
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
@@ -87,19 +98,27 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Proble
     if let Some(kind) = kind {
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.is_empty() && !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body's Content-Type is not application/json."));
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body's Content-Type is not application/json.",
+            ));
         }
     }
-    let value = scim::json::parse(&bytes, &Limits { max_bytes: MAX_BODY, ..Limits::default() })
-        .map_err(|error| Problem::new(StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST), error.detail))?;
-    serde_path_to_error::deserialize(value).map(Some).map_err(|error| wrong_field(&error.path().to_string(), &error.inner().to_string()))
+    let value = scim::json::parse(&bytes, &Limits { max_bytes: MAX_BODY, ..Limits::default() }).map_err(|error| {
+        Problem::new(StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST), error.detail)
+    })?;
+    serde_path_to_error::deserialize(value)
+        .map(Some)
+        .map_err(|error| wrong_field(&error.path().to_string(), &error.inner().to_string()))
 }
 
 /// The problem of a body that has not the form it must. serde's words quote values, and a value
 /// may be a credential, so only names and what was expected are kept.
 fn wrong_field(path: &str, words: &str) -> Problem {
     let named = words.split('`').nth(1).unwrap_or_default();
-    let join = |name: &str| if path == "." || path.is_empty() || path == name { name.to_owned() } else { format!("{path}.{name}") };
+    let join = |name: &str| {
+        if path == "." || path.is_empty() || path == name { name.to_owned() } else { format!("{path}.{name}") }
+    };
     if words.starts_with("unknown field") {
         let expected = words.split_once("expected ").map_or("", |(_, rest)| rest);
         let field = if path.ends_with(named) { path.to_owned() } else { join(named) };

@@ -88,7 +88,11 @@ async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
 
 /// The instances, oldest first.
 #[utoipa::path(get, path = "/instances", tag = "instances", params(PageQuery), responses((status = 200, description = "instances", body = Value)))]
-pub(super) async fn list(_: Admin, State(app): State<Arc<App>>, Query(page): Query<PageQuery>) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Value>, Problem> {
     let limit = limit(page.limit)?;
     let mut found = app.instances.page(row_of(page.cursor.as_deref(), 0)?, limit + 1).await?;
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -104,7 +108,11 @@ pub(super) async fn list(_: Admin, State(app): State<Arc<App>>, Query(page): Que
 
 /// Makes an instance. An enabled one starts its import.
 #[utoipa::path(post, path = "/instances", tag = "instances", request_body = CreateInstance, responses((status = 201, description = "the instance", body = Value), (status = 400, description = "names the field")))]
-pub(super) async fn create(admin: Admin, State(app): State<Arc<App>>, Body(new): Body<CreateInstance>) -> Result<Response, Problem> {
+pub(super) async fn create(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Body(new): Body<CreateInstance>,
+) -> Result<Response, Problem> {
     let new = NewInstance {
         name: new.name,
         connector: new.connector,
@@ -120,7 +128,11 @@ pub(super) async fn create(admin: Admin, State(app): State<Arc<App>>, Body(new):
 
 /// One instance.
 #[utoipa::path(get, path = "/instances/{id}", tag = "instances", params(("id" = String, Path, description = "instance")), responses((status = 200, description = "the instance", body = Value)))]
-pub(super) async fn show(_: Admin, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn show(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
     Ok(Json(shown(&app, &instance).await?))
 }
@@ -129,12 +141,23 @@ pub(super) async fn show(_: Admin, State(app): State<Arc<App>>, Path(id): Path<S
 /// the credential again.
 #[utoipa::path(patch, path = "/instances/{id}", tag = "instances", params(("id" = String, Path, description = "instance")), request_body = ChangeInstance,
     responses((status = 200, description = "the instance", body = Value), (status = 400, description = "names the field"), (status = 409, description = "accounts are linked already, or someone else changed it")))]
-pub(super) async fn update(admin: Admin, State(app): State<Arc<App>>, Path(id): Path<String>, Body(change): Body<ChangeInstance>) -> Result<Json<Value>, Problem> {
+pub(super) async fn update(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Body(change): Body<ChangeInstance>,
+) -> Result<Json<Value>, Problem> {
     let known = instance(&app, &id).await?;
     // Another replica may have changed it a moment ago.
     app.instances.invalidate(known.seq);
     let current = instance(&app, &id).await?;
-    let change = InstanceChange { name: change.name, mode: change.mode, settings: change.settings, secrets: change.secrets, policy: change.policy };
+    let change = InstanceChange {
+        name: change.name,
+        mode: change.mode,
+        settings: change.settings,
+        secrets: change.secrets,
+        policy: change.policy,
+    };
     let instance = app.update_instance(admin.actor, &current, change).await?;
     Ok(Json(shown(&app, &instance).await?))
 }
@@ -151,7 +174,12 @@ pub(super) struct DeleteQuery {
 /// Deletes an instance: its keys die at once; accounts at the target and the record stay.
 #[utoipa::path(delete, path = "/instances/{id}", tag = "instances", params(("id" = String, Path, description = "instance"), DeleteQuery),
     responses((status = 204, description = "deleted"), (status = 409, description = "people still have to lose access")))]
-pub(super) async fn delete(admin: Admin, State(app): State<Arc<App>>, Path(id): Path<String>, Query(query): Query<DeleteQuery>) -> Result<StatusCode, Problem> {
+pub(super) async fn delete(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<DeleteQuery>,
+) -> Result<StatusCode, Problem> {
     let instance = instance(&app, &id).await?;
     app.delete_instance(admin.actor, &instance, query.force.unwrap_or(false)).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -159,26 +187,40 @@ pub(super) async fn delete(admin: Admin, State(app): State<Arc<App>>, Path(id): 
 
 /// Checks the credential and its permissions at the target. Writes nothing there.
 #[utoipa::path(post, path = "/instances/{id}/probe", tag = "instances", params(("id" = String, Path, description = "instance")), responses((status = 200, description = "ok, identity and checks", body = Value)))]
-pub(super) async fn probe(_: Admin, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn probe(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
     refuse_silent(&instance)?;
     let answer = match app.driver.probe(&instance).await {
         Ok(probe) => json!({"ok": probe.ok(), "identity": probe.identity, "checks": Probe::clone(&probe).checks}),
         // Nothing could be found out; the admin is told why, like of any other check.
-        Err(fault) => json!({"ok": false, "identity": null, "checks": [{"name": "target", "ok": false, "detail": fault.message}]}),
+        Err(fault) => {
+            json!({"ok": false, "identity": null, "checks": [{"name": "target", "ok": false, "detail": fault.message}]})
+        }
     };
     Ok(Json(answer))
 }
 
 /// Reads what the target holds: accounts, groups, invitations.
 #[utoipa::path(post, path = "/instances/{id}/import", tag = "instances", params(("id" = String, Path, description = "instance")), responses((status = 202, description = "run_id", body = Value), (status = 409, description = "one runs already")))]
-pub(super) async fn import(admin: Admin, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn import(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     start(&app, &admin, &id, RunKind::Import).await
 }
 
 /// Compares the target with what is wanted.
 #[utoipa::path(post, path = "/instances/{id}/reconcile", tag = "instances", params(("id" = String, Path, description = "instance")), responses((status = 202, description = "run_id", body = Value), (status = 409, description = "one runs already")))]
-pub(super) async fn reconcile(admin: Admin, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn reconcile(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     start(&app, &admin, &id, RunKind::Reconcile).await
 }
 
@@ -187,14 +229,20 @@ async fn start(app: &Arc<App>, admin: &Admin, id: &str, kind: RunKind) -> Result
     refuse_silent(&instance)?;
     match app.start_run(&instance, kind, admin.actor).await? {
         Some(run) => Ok((StatusCode::ACCEPTED, Json(json!({"run_id": run}))).into_response()),
-        None => Err(Problem::new(StatusCode::CONFLICT, "An import or reconciliation of this instance runs already. Wait for its end.")),
+        None => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "An import or reconciliation of this instance runs already. Wait for its end.",
+        )),
     }
 }
 
 /// In these modes nothing at all is sent to the target (DECISIONS 15).
 fn refuse_silent(instance: &Instance) -> Result<(), Problem> {
     if matches!(instance.mode, Mode::Paused | Mode::Disabled) {
-        let detail = format!("The instance is {}: nothing is sent to its target. Set its mode to enabled or rehearse first.", instance.mode.as_str());
+        let detail = format!(
+            "The instance is {}: nothing is sent to its target. Set its mode to enabled or rehearse first.",
+            instance.mode.as_str()
+        );
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
     Ok(())
@@ -202,7 +250,11 @@ fn refuse_silent(instance: &Instance) -> Result<(), Problem> {
 
 /// An import or reconciliation.
 #[utoipa::path(get, path = "/instances/{id}/runs/{run}", tag = "instances", params(("id" = String, Path, description = "instance"), ("run" = String, Path, description = "run")), responses((status = 200, description = "the run", body = Value)))]
-pub(super) async fn run(_: Admin, State(app): State<Arc<App>>, Path((id, run)): Path<(String, String)>) -> Result<Json<Value>, Problem> {
+pub(super) async fn run(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path((id, run)): Path<(String, String)>,
+) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
     app.run(&instance, &run).await?.map(Json).ok_or_else(|| Problem::not_found("The instance has no such run."))
 }

@@ -38,7 +38,12 @@ pub(super) struct RotateKey {
 
 /// The keys of an instance, without their text.
 #[utoipa::path(get, path = "/instances/{id}/keys", tag = "keys", params(("id" = String, Path, description = "instance"), PageQuery), responses((status = 200, description = "keys", body = Value)))]
-pub(super) async fn list(_: Admin, State(app): State<Arc<App>>, Path(id): Path<String>, Query(page): Query<PageQuery>) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
     let limit = limit(page.limit)?;
     let after = opened(page.cursor.as_deref())?.unwrap_or_default();
@@ -52,13 +57,19 @@ pub(super) async fn list(_: Admin, State(app): State<Arc<App>>, Path(id): Path<S
 
 /// Makes a key. Its text is shown this once.
 #[utoipa::path(post, path = "/instances/{id}/keys", tag = "keys", params(("id" = String, Path, description = "instance")), request_body = CreateKey, responses((status = 201, description = "the key", body = Value)))]
-pub(super) async fn create(admin: Admin, State(app): State<Arc<App>>, Path(id): Path<String>, MaybeBody(new): MaybeBody<CreateKey>) -> Result<(StatusCode, Json<Value>), Problem> {
+pub(super) async fn create(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    MaybeBody(new): MaybeBody<CreateKey>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
     let instance = instance(&app, &id).await?;
     let expires_at = match &new.expires_at {
         None => None,
         Some(text) => Some(instant("expires_at", text)?),
     };
-    let answer = app.create_key(admin.actor, &instance, NewKey { name: new.name, expires_at, scopes: new.scopes }).await?;
+    let answer =
+        app.create_key(admin.actor, &instance, NewKey { name: new.name, expires_at, scopes: new.scopes }).await?;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -77,7 +88,11 @@ pub(super) async fn rotate(
 
 /// Revokes a key: at once here, within five seconds on other replicas.
 #[utoipa::path(delete, path = "/instances/{id}/keys/{key}", tag = "keys", params(("id" = String, Path, description = "instance"), ("key" = String, Path, description = "key")), responses((status = 204, description = "revoked")))]
-pub(super) async fn revoke(admin: Admin, State(app): State<Arc<App>>, Path((id, key)): Path<(String, String)>) -> Result<StatusCode, Problem> {
+pub(super) async fn revoke(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path((id, key)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
     let instance = instance(&app, &id).await?;
     app.revoke_key(admin.actor, &instance, &key).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -85,6 +100,7 @@ pub(super) async fn revoke(admin: Admin, State(app): State<Arc<App>>, Path((id, 
 
 /// A time that an admin gave, in microseconds.
 pub(super) fn instant(field: &str, text: &str) -> Result<i64, Problem> {
-    let at: jiff::Timestamp = text.parse().map_err(|_| Problem::field(field, "must be a time such as 2030-01-31T12:00:00Z"))?;
+    let at: jiff::Timestamp =
+        text.parse().map_err(|_| Problem::field(field, "must be a time such as 2030-01-31T12:00:00Z"))?;
     Ok(at.as_microsecond())
 }

@@ -51,7 +51,9 @@ struct Secured;
 
 impl utoipa::Modify for Secured {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin token")).build());
+        let scheme = SecurityScheme::Http(
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin token")).build(),
+        );
         openapi.components.get_or_insert_with(Default::default).add_security_scheme("admin_token", scheme);
     }
 }
@@ -114,7 +116,11 @@ async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
             request.extensions_mut().insert(Admin { actor: "admin" });
             AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!(request_id = ?id, "an admin request made the gateway panic");
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The gateway made a mistake; it is in its log under the id in x-request-id.").into_response()
+                Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "The gateway made a mistake; it is in its log under the id in x-request-id.",
+                )
+                .into_response()
             })
         }
         Err(denied) => {
@@ -126,15 +132,28 @@ async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
     headers.insert(REQUEST_ID, id);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     metrics::counter!(names::HTTP_REQUESTS_TOTAL, "surface" => "admin", "method" => method, "status" => status_label(response.status().as_u16())).increment(1);
-    metrics::histogram!(names::HTTP_REQUEST_SECONDS, "surface" => "admin").record(app.clock.now().duration_since(started).as_secs_f64());
+    metrics::histogram!(names::HTTP_REQUEST_SECONDS, "surface" => "admin")
+        .record(app.clock.now().duration_since(started).as_secs_f64());
     response
 }
 
 fn denied_to(denied: Denied) -> Problem {
     let (status, detail, challenge) = match denied {
-        Denied::Absent => (StatusCode::UNAUTHORIZED, "Send the admin token in the Authorization header, as a bearer token.", "Bearer realm=\"scimgate admin\""),
-        Denied::Wrong => (StatusCode::UNAUTHORIZED, "The admin token is not valid. Keys of instances do not open the admin API.", "Bearer realm=\"scimgate admin\", error=\"invalid_token\""),
-        Denied::Twice => (StatusCode::BAD_REQUEST, "The request carries more than one Authorization header.", "Bearer realm=\"scimgate admin\", error=\"invalid_request\""),
+        Denied::Absent => (
+            StatusCode::UNAUTHORIZED,
+            "Send the admin token in the Authorization header, as a bearer token.",
+            "Bearer realm=\"scimgate admin\"",
+        ),
+        Denied::Wrong => (
+            StatusCode::UNAUTHORIZED,
+            "The admin token is not valid. Keys of instances do not open the admin API.",
+            "Bearer realm=\"scimgate admin\", error=\"invalid_token\"",
+        ),
+        Denied::Twice => (
+            StatusCode::BAD_REQUEST,
+            "The request carries more than one Authorization header.",
+            "Bearer realm=\"scimgate admin\", error=\"invalid_request\"",
+        ),
         Denied::Store(error) => return error.into(),
     };
     Problem::new(status, detail).header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
@@ -151,7 +170,10 @@ async fn nothing() -> Problem {
 }
 
 async fn wrong_verb() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This route does not take that method; the Allow header lists those it takes.")
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "This route does not take that method; the Allow header lists those it takes.",
+    )
 }
 
 /// The instance of an id in a path.

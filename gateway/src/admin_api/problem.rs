@@ -75,8 +75,11 @@ impl From<AdminError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "an admin request met trouble of the store");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "scimgate cannot reach its database at the moment. Nothing was lost; try again.")
-            .header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "scimgate cannot reach its database at the moment. Nothing was lost; try again.",
+        )
+        .header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     }
 }
 

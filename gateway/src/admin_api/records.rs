@@ -60,41 +60,67 @@ pub(super) struct WhyQuery {
 
 fn known_state(state: Option<String>, states: &[&str]) -> Result<Option<String>, Problem> {
     match state.filter(|state| !state.is_empty()) {
-        Some(state) if !states.contains(&state.as_str()) => Err(Problem::field("state", &format!("must be one of {}", states.join(", ")))),
+        Some(state) if !states.contains(&state.as_str()) => {
+            Err(Problem::field("state", &format!("must be one of {}", states.join(", "))))
+        }
         state => Ok(state),
     }
 }
 
 /// The users of an instance, oldest first, with where each stands.
 #[utoipa::path(get, path = "/instances/{id}/users", tag = "record", params(("id" = String, Path, description = "instance"), PageQuery), responses((status = 200, description = "users", body = Value)))]
-pub(super) async fn users(_: Admin, State(app): State<Arc<App>>, Path(id): Path<String>, Query(page): Query<PageQuery>) -> Result<Json<Value>, Problem> {
+pub(super) async fn users(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
     Ok(Json(listed(app.list_users(&instance, row_of(page.cursor.as_deref(), 0)?, limit(page.limit)?).await?)))
 }
 
 /// The groups of an instance, oldest first, with where each stands.
 #[utoipa::path(get, path = "/instances/{id}/groups", tag = "record", params(("id" = String, Path, description = "instance"), PageQuery), responses((status = 200, description = "groups", body = Value)))]
-pub(super) async fn groups(_: Admin, State(app): State<Arc<App>>, Path(id): Path<String>, Query(page): Query<PageQuery>) -> Result<Json<Value>, Problem> {
+pub(super) async fn groups(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
     Ok(Json(listed(app.list_groups(&instance, row_of(page.cursor.as_deref(), 0)?, limit(page.limit)?).await?)))
 }
 
 /// The operations of an instance, newest first.
 #[utoipa::path(get, path = "/instances/{id}/operations", tag = "record", params(("id" = String, Path, description = "instance"), OperationsQuery), responses((status = 200, description = "operations", body = Value)))]
-pub(super) async fn operations(_: Admin, State(app): State<Arc<App>>, Path(id): Path<String>, Query(query): Query<OperationsQuery>) -> Result<Json<Value>, Problem> {
+pub(super) async fn operations(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<OperationsQuery>,
+) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
     let since = match query.since.as_deref().filter(|text| !text.is_empty()) {
         None => None,
         Some(text) => Some(instant("since", text)?),
     };
-    let filter = OperationFilter { state: known_state(query.state, &OPERATION_STATES)?, resource: query.resource.filter(|word| !word.is_empty()), since };
+    let filter = OperationFilter {
+        state: known_state(query.state, &OPERATION_STATES)?,
+        resource: query.resource.filter(|word| !word.is_empty()),
+        since,
+    };
     let before = row_of(query.cursor.as_deref(), i64::MAX)?;
     Ok(Json(listed(app.list_operations(&instance, &filter, before, limit(query.limit)?).await?)))
 }
 
 /// What is still to be done for an instance.
 #[utoipa::path(get, path = "/instances/{id}/work", tag = "record", params(("id" = String, Path, description = "instance"), WorkQuery), responses((status = 200, description = "work", body = Value)))]
-pub(super) async fn work(_: Admin, State(app): State<Arc<App>>, Path(id): Path<String>, Query(query): Query<WorkQuery>) -> Result<Json<Value>, Problem> {
+pub(super) async fn work(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<WorkQuery>,
+) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
     let state = known_state(query.state, &WORK_STATES)?;
     let after = row_of(query.cursor.as_deref(), 0)?;
@@ -103,20 +129,35 @@ pub(super) async fn work(_: Admin, State(app): State<Arc<App>>, Path(id): Path<S
 
 /// Why a person or group is as it is: what was asked, what was tried, what the target answered.
 #[utoipa::path(get, path = "/instances/{id}/why", tag = "record", params(("id" = String, Path, description = "instance"), WhyQuery), responses((status = 200, description = "the chain", body = Value)))]
-pub(super) async fn why(_: Admin, State(app): State<Arc<App>>, Path(id): Path<String>, Query(query): Query<WhyQuery>) -> Result<Json<Value>, Problem> {
+pub(super) async fn why(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<WhyQuery>,
+) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
     let chain = app.why(&instance, &query.resource).await?;
-    chain.map(Json).ok_or_else(|| Problem::not_found("The record of this instance knows nobody and no group of that id or name."))
+    chain
+        .map(Json)
+        .ok_or_else(|| Problem::not_found("The record of this instance knows nobody and no group of that id or name."))
 }
 
 /// One operation.
 #[utoipa::path(get, path = "/operations/{id}", tag = "record", params(("id" = String, Path, description = "operation")), responses((status = 200, description = "the operation", body = Value)))]
-pub(super) async fn operation(_: Admin, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn operation(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     app.operation(&id).await?.map(Json).ok_or_else(|| Problem::not_found("There is no such operation."))
 }
 
 /// Tries the work of an operation's resource again now.
 #[utoipa::path(post, path = "/operations/{id}/retry", tag = "record", params(("id" = String, Path, description = "operation")), responses((status = 202, description = "the work is due now", body = Value), (status = 409, description = "nothing of it is left to do")))]
-pub(super) async fn retry(admin: Admin, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
+pub(super) async fn retry(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
     Ok((StatusCode::ACCEPTED, Json(app.retry_operation(admin.actor, &id).await?)))
 }

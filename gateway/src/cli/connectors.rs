@@ -124,6 +124,25 @@ mod tests {
             assert!(settings(&described).any(|setting| setting["class"] == "credential"), "{described}");
             assert!(described["limits"].as_array().is_some_and(|limits| !limits.is_empty()), "{described}");
         }
+    }
+
+    /// The command needs no gateway, so it describes by itself; both have to say the same.
+    #[tokio::test]
+    async fn connectors_are_described_as_the_admin_api_does() {
+        use tower::ServiceExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let app = crate::service::App::for_tests(folder.path(), crate::clock::Clock::system()).await.unwrap();
+        app.ensure_admin_token().await.unwrap();
+        let request = http::Request::get("/admin/v1/connectors").header("authorization", "Bearer admin-token-for-tests");
+        let answer = crate::app::router(&app).oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        let own: Vec<Value> = connectors::builtin().iter().map(describe).collect();
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), Value::Array(own));
+    }
+
+    #[test]
+    fn an_unknown_connector_is_not_found() {
         assert_eq!(pick(&[], "gitlab").unwrap_err().exit, Exit::NotFound);
     }
 }

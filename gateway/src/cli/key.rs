@@ -114,11 +114,7 @@ async fn list(client: &Client, instance: &str, page: &Page) -> Done {
     for item in &items {
         let when = |field: &str, none: &str| item[field].as_str().map_or_else(|| none.to_owned(), |time| client.out.time(time));
         let scopes: Vec<&str> = item["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let state = match (item["active"].as_bool(), &item["expires_at"]) {
-            (Some(false), _) => "dead",
-            (_, Value::Null) => "active",
-            _ => "ending",
-        };
+        let state = if item["active"] == false { "dead" } else { "active" };
         table.row([text(item, "name"), text(item, "id"), state.to_owned(), when("last_used_at", "never"), when("expires_at", "never"), scopes.join(" ")]);
     }
     client.out.table(&table, &format!("The instance has no key yet. Make one with: scimgate key create {id}"))?;

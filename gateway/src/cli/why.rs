@@ -107,20 +107,21 @@ fn headline(resource: &Value, time: &dyn Fn(&str) -> String) -> String {
     format!("{} {name} ({})  {}", text(resource, "kind"), text(resource, "id"), facts.join("; "))
 }
 
-/// Which attributes changed, without their values where they are long.
+/// Which attributes changed, with their values where these are short.
 fn changes(changes: &Value) -> Option<String> {
     const LONGEST: usize = 60;
-    let said: Vec<String> = match changes {
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| {
-                let value = value.to_string();
-                if value.chars().count() > LONGEST { name.clone() } else { format!("{name}={value}") }
-            })
-            .collect(),
-        Value::Array(items) => items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect(),
-        _ => Vec::new(),
-    };
+    let said: Vec<String> = changes
+        .as_array()?
+        .iter()
+        .map(|change| {
+            let to = match &change["to"] {
+                Value::Null => "(none)".to_owned(),
+                to => to.to_string(),
+            };
+            let path = change["path"].as_str().map_or_else(|| change.to_string(), str::to_owned);
+            if change["path"].is_null() || to.chars().count() > LONGEST { path } else { format!("{path}={to}") }
+        })
+        .collect();
     (!said.is_empty()).then(|| said.join(", "))
 }
 
@@ -161,7 +162,7 @@ mod tests {
             "resource": {"id": "u1", "kind": "User", "userName": "ada", "active": true, "link": null, "sync": "needs", "reason": "No seat is left."},
             "others": [], "truncated": false, "memberships": [],
             "operations": [{
-                "id": "op_1", "verb": "create", "actor": "key:k1", "state": "open", "open": 1, "failed": 0, "parked": 0, "reason": null, "at": "T1", "changes": {"active": true},
+                "id": "op_1", "verb": "create", "actor": "key:k1", "state": "open", "open": 1, "failed": 0, "parked": 0, "reason": null, "at": "T1", "changes": [{"path": "active", "to": true}, {"path": "name", "to": {"familyName": "x".repeat(80)}}, {"path": "title"}],
                 "attempts": [{"step": "invite", "state": "refused", "message": "No seat is left.", "started_at": "T2",
                     "calls": {"calls": [{"method": "POST", "path": "/orgs/acme/invitations", "status": 422, "duration_ms": 40}], "left_out": 0}}],
             }],
@@ -171,7 +172,7 @@ mod tests {
             lines(&found, 10, &str::to_owned),
             [
                 "User ada (u1)  wanted active; not at the target; needs; No seat is left.",
-                "T1  key:k1 asked: create (active=true)  -> open, 1 open  ref op_1",
+                "T1  key:k1 asked: create (active=true, name, title=(none))  -> open, 1 open  ref op_1",
                 "    T2  did invite: refused",
                 "        POST /orgs/acme/invitations  422  40 ms",
                 "        No seat is left.",

@@ -99,7 +99,10 @@ impl From<Failure> for Refusal {
             }
             Failure::Store(error) => {
                 tracing::error!(%error, "a SCIM request met trouble of the store");
-                Self::from(ScimError::unavailable("scimgate cannot reach its database at the moment. Nothing was lost; try again.")).retry_after(STORE_RETRY)
+                Self::from(ScimError::unavailable(
+                    "scimgate cannot reach its database at the moment. Nothing was lost; try again.",
+                ))
+                .retry_after(STORE_RETRY)
             }
         }
     }
@@ -126,7 +129,10 @@ pub(super) fn wants_plain_json(headers: &HeaderMap) -> bool {
             let kind = range.split(';').next().unwrap_or_default().trim();
             if kind.eq_ignore_ascii_case("application/json") {
                 plain = true;
-            } else if kind.eq_ignore_ascii_case("application/scim+json") || kind == "*/*" || kind.eq_ignore_ascii_case("application/*") {
+            } else if kind.eq_ignore_ascii_case("application/scim+json")
+                || kind == "*/*"
+                || kind.eq_ignore_ascii_case("application/*")
+            {
                 return false;
             }
         }

@@ -32,7 +32,11 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Re
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(limits)),
         Ok(Err(_)) => return Err(ScimError::invalid_syntax("The body broke off.").into()),
         Err(_) => {
-            let error = ScimError { status: 408, scim_type: None, detail: format!("The body did not arrive within {} seconds.", BODY_TIME.as_secs()) };
+            let error = ScimError {
+                status: 408,
+                scim_type: None,
+                detail: format!("The body did not arrive within {} seconds.", BODY_TIME.as_secs()),
+            };
             return Err(close(error.into()));
         }
     };
@@ -40,7 +44,13 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Re
 }
 
 fn too_large(limits: &Limits) -> Refusal {
-    close(ScimError::too_large(format!("The body is larger than {} bytes. Send fewer members at a time, or raise the limit in scimgate.", limits.max_bytes)).into())
+    close(
+        ScimError::too_large(format!(
+            "The body is larger than {} bytes. Send fewer members at a time, or raise the limit in scimgate.",
+            limits.max_bytes
+        ))
+        .into(),
+    )
 }
 
 /// What is left of the body is not read, so the connection is of no more use.
@@ -52,7 +62,10 @@ fn close(refusal: Refusal) -> Refusal {
 fn check_type(headers: &HeaderMap) -> Result<(), ScimError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let kind = value.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim();
-    if kind.is_empty() || kind.eq_ignore_ascii_case("application/scim+json") || kind.eq_ignore_ascii_case("application/json") {
+    if kind.is_empty()
+        || kind.eq_ignore_ascii_case("application/scim+json")
+        || kind.eq_ignore_ascii_case("application/json")
+    {
         return Ok(());
     }
     Err(ScimError::unsupported_media("The body's Content-Type is not application/scim+json or application/json."))

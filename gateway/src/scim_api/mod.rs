@@ -55,7 +55,11 @@ pub fn base_url(app: &App, instance_id: &str) -> String {
 
 /// The id of a request: the client's, if it is a plain short word, else a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let plain = |value: &&HeaderValue| !value.is_empty() && value.len() <= 128 && value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte));
+    let plain = |value: &&HeaderValue| {
+        !value.is_empty()
+            && value.len() <= 128
+            && value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte))
+    };
     headers.get(REQUEST_ID).filter(plain).cloned().unwrap_or_else(|| {
         let id = Uuid::new_v4().simple().to_string();
         HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("none"))
@@ -84,7 +88,9 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let work = AssertUnwindSafe(serve(&app, request, &id)).catch_unwind().await;
     let outcome = work.unwrap_or_else(|_| {
         tracing::error!(request_id = ?id, "a request made the gateway panic");
-        Err(Refusal::from(ScimError::internal("The gateway made a mistake; it is in its log under the id in x-request-id.")))
+        Err(Refusal::from(ScimError::internal(
+            "The gateway made a mistake; it is in its log under the id in x-request-id.",
+        )))
     });
     let mut response = match outcome {
         Ok(answer) => answer.into_response(plain),
@@ -98,7 +104,8 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let label = method_label(&method);
     metrics::counter!(names::HTTP_REQUESTS_TOTAL, "surface" => "scim", "method" => label, "status" => status_label(response.status().as_u16())).increment(1);
-    metrics::histogram!(names::HTTP_REQUEST_SECONDS, "surface" => "scim").record(app.clock.now().duration_since(started).as_secs_f64());
+    metrics::histogram!(names::HTTP_REQUEST_SECONDS, "surface" => "scim")
+        .record(app.clock.now().duration_since(started).as_secs_f64());
     response
 }
 
@@ -134,7 +141,10 @@ impl Asked<'_> {
     }
 
     fn caller(&self) -> Caller {
-        Caller { actor: format!("key:{}", self.who.key_id), request_id: self.request_id.to_str().ok().map(str::to_owned) }
+        Caller {
+            actor: format!("key:{}", self.who.key_id),
+            request_id: self.request_id.to_str().ok().map(str::to_owned),
+        }
     }
 
     fn header(&self, name: HeaderName) -> Option<&str> {
@@ -151,26 +161,33 @@ async fn serve(app: &Arc<App>, request: Request, id: &HeaderValue) -> Result<ans
     let (parts, body) = request.into_parts();
     let route = path::segments(parts.uri.path());
     // The first segment is `i`, or we would not be here; without a second one there is no instance.
-    let instance = route.as_ref().ok().and_then(|segments| segments.get(1)).map_or("", String::as_str);
+    let instance = route.get(1).and_then(Option::as_deref).unwrap_or_default();
     let who = auth::scim(app, &parts.headers, instance).await.map_err(|denied| {
         metrics::counter!(names::REJECTED_REQUESTS_TOTAL, "reason" => "credentials").increment(1);
         denied_to(denied)
     })?;
     if who.instance.mode == Mode::Disabled {
-        let error = ScimError::unavailable("This integration instance is switched off in scimgate. An admin can enable or pause it there; nothing was changed.");
+        let error = ScimError::unavailable(
+            "This integration instance is switched off in scimgate. An admin can enable or pause it there; nothing was changed.",
+        );
         return Err(Refusal::from(error).retry_after(DISABLED_RETRY));
     }
-    let segments = route.map_err(Refusal::from)?;
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let segments: Option<Vec<&str>> = route.iter().map(Option::as_deref).collect();
+    let segments = segments.ok_or_else(no_endpoint)?;
     let rest = match segments.as_slice() {
-        [_, _, scim, version, rest @ ..] if scim.eq_ignore_ascii_case("scim") && version.eq_ignore_ascii_case("v2") => rest,
+        [_, _, scim, version, rest @ ..] if scim.eq_ignore_ascii_case("scim") && version.eq_ignore_ascii_case("v2") => {
+            rest
+        }
         _ => return Err(no_endpoint()),
     };
     let searches = rest.last().is_some_and(|last| last.eq_ignore_ascii_case(".search"));
-    let reads = parts.method == Method::GET || parts.method == Method::HEAD || (parts.method == Method::POST && searches);
+    let reads =
+        parts.method == Method::GET || parts.method == Method::HEAD || (parts.method == Method::POST && searches);
     if who.scope == Scope::Read && !reads {
-        return Err(Refusal::from(ScimError::forbidden("This key may only read (scope scim:read). Make a key with the scope scim for writes."))
-            .challenge("Bearer realm=\"scimgate\", error=\"insufficient_scope\", scope=\"scim\""));
+        return Err(Refusal::from(ScimError::forbidden(
+            "This key may only read (scope scim:read). Make a key with the scope scim for writes.",
+        ))
+        .challenge("Bearer realm=\"scimgate\", error=\"insufficient_scope\", scope=\"scim\""));
     }
     let query = path::query(parts.uri.query().unwrap_or_default())?;
     let asked = Asked { app, who, method: parts.method, headers: parts.headers, query, request_id: id };
@@ -186,13 +203,17 @@ async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer:
         [] => Err(wrong_verb("GET, HEAD")),
         [word] if is(word, ".search") && post => resources::search_all(asked, body).await,
         [word] if is(word, ".search") => Err(wrong_verb("POST")),
-        [word, ..] if is(word, "me") => {
-            Err(ScimError::not_implemented("/Me is not served: keys belong to integrations, not to people. Use /Users with a filter.").into())
+        [word, ..] if is(word, "me") => Err(ScimError::not_implemented(
+            "/Me is not served: keys belong to integrations, not to people. Use /Users with a filter.",
+        )
+        .into()),
+        [word] if is(word, "bulk") => Err(ScimError::not_implemented(
+            "Bulk is not served, as the ServiceProviderConfig says. Send the operations one by one.",
+        )
+        .into()),
+        [word, which @ ..] if is(word, "ServiceProviderConfig") && which.is_empty() => {
+            discovery::guard(&asked, get).map(|()| discovery::config(&asked))
         }
-        [word] if is(word, "bulk") => {
-            Err(ScimError::not_implemented("Bulk is not served, as the ServiceProviderConfig says. Send the operations one by one.").into())
-        }
-        [word, which @ ..] if is(word, "ServiceProviderConfig") && which.is_empty() => discovery::guard(&asked, get).map(|()| discovery::config(&asked)),
         [word, which @ ..] if is(word, "ResourceTypes") && which.len() <= 1 => {
             discovery::guard(&asked, get)?;
             discovery::resource_types(&asked, which.first().copied())
@@ -224,20 +245,33 @@ async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer:
 }
 
 fn no_endpoint() -> Refusal {
-    ScimError::not_found("There is no such SCIM endpoint. Those there are stand in /ResourceTypes; the base URL ends in /scim/v2.").into()
+    ScimError::not_found(
+        "There is no such SCIM endpoint. Those there are stand in /ResourceTypes; the base URL ends in /scim/v2.",
+    )
+    .into()
 }
 
 fn wrong_verb(allow: &'static str) -> Refusal {
-    Refusal::from(ScimError::method_not_allowed(format!("This endpoint takes {allow}."))).header(header::ALLOW, HeaderValue::from_static(allow))
+    Refusal::from(ScimError::method_not_allowed(format!("This endpoint takes {allow}.")))
+        .header(header::ALLOW, HeaderValue::from_static(allow))
 }
 
 fn denied_to(denied: Denied) -> Refusal {
     match denied {
-        Denied::Absent => Refusal::from(ScimError::unauthorized("Send a key of this instance in the Authorization header, as a bearer token.")).challenge("Bearer realm=\"scimgate\""),
-        Denied::Wrong => Refusal::from(ScimError::unauthorized("The key is not valid for this URL. Check both in the identity provider; an admin can make a new key."))
-            .challenge("Bearer realm=\"scimgate\", error=\"invalid_token\""),
+        Denied::Absent => Refusal::from(ScimError::unauthorized(
+            "Send a key of this instance in the Authorization header, as a bearer token.",
+        ))
+        .challenge("Bearer realm=\"scimgate\""),
+        Denied::Wrong => Refusal::from(ScimError::unauthorized(
+            "The key is not valid for this URL. Check both in the identity provider; an admin can make a new key.",
+        ))
+        .challenge("Bearer realm=\"scimgate\", error=\"invalid_token\""),
         Denied::Twice => {
-            let error = ScimError { status: 400, scim_type: None, detail: "The request carries more than one Authorization header.".to_owned() };
+            let error = ScimError {
+                status: 400,
+                scim_type: None,
+                detail: "The request carries more than one Authorization header.".to_owned(),
+            };
             Refusal::from(error).challenge("Bearer realm=\"scimgate\", error=\"invalid_request\"")
         }
         Denied::Store(error) => Refusal::from(Failure::Store(error)),

@@ -3,17 +3,13 @@
 use scim::ScimError;
 
 /// The segments of a path, decoded once each. Empty ones, from doubled and trailing slashes, don't
-/// count. An encoded slash stays within its segment; `.` and `..` are segments like any other.
-///
-/// # Errors
-/// 404 for a path that is not UTF-8 once decoded, or holds control characters: nothing is there.
-pub(super) fn segments(path: &str) -> Result<Vec<String>, ScimError> {
-    let strange = || ScimError::not_found("There is no such SCIM endpoint: the path is not readable text.");
+/// count. An encoded slash stays within its segment; `.` and `..` are segments like any other. A
+/// segment that is not UTF-8 once decoded, or holds control characters, is none: it names nothing.
+pub(super) fn segments(path: &str) -> Vec<Option<String>> {
     path.split('/')
         .filter(|segment| !segment.is_empty())
         .map(|segment| {
-            let text = String::from_utf8(decode(segment, false)).map_err(|_| strange())?;
-            if text.chars().any(char::is_control) { Err(strange()) } else { Ok(text) }
+            String::from_utf8(decode(segment, false)).ok().filter(|text| !text.chars().any(char::is_control))
         })
         .collect()
 }
@@ -23,7 +19,9 @@ pub(super) fn segments(path: &str) -> Result<Vec<String>, ScimError> {
 /// # Errors
 /// 400 for what is not UTF-8 once decoded.
 pub(super) fn query(query: &str) -> Result<Vec<(String, String)>, ScimError> {
-    let read = |text: &str| String::from_utf8(decode(text, true)).map_err(|_| ScimError::invalid_value("The query is not valid UTF-8."));
+    let read = |text: &str| {
+        String::from_utf8(decode(text, true)).map_err(|_| ScimError::invalid_value("The query is not valid UTF-8."))
+    };
     query
         .split('&')
         .filter(|pair| !pair.is_empty())
@@ -66,19 +64,19 @@ mod tests {
 
     #[test]
     fn paths() {
-        let check = |path: &str, want: Option<&[&str]>| {
-            let got = segments(path).ok();
-            assert_eq!(got.as_deref(), want.map(|list| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()).as_deref(), "{path}");
+        let check = |path: &str, want: &[Option<&str>]| {
+            let got = segments(path);
+            assert_eq!(got.iter().map(Option::as_deref).collect::<Vec<_>>(), want, "{path}");
         };
-        check("/i/in_1//scim/v2/Users/", Some(&["i", "in_1", "scim", "v2", "Users"]));
-        check("/a%2Fb/%55sers", Some(&["a/b", "Users"]));
-        check("/%2555", Some(&["%55"]));
-        check("/a/../b/.", Some(&["a", "..", "b", "."]));
-        check("/100%/%zz/%2", Some(&["100%", "%zz", "%2"]));
-        check("/a+b", Some(&["a+b"]));
-        check("/%ff", None);
-        check("/a%00b", None);
-        check("", Some(&[]));
+        check("/i/in_1//scim/v2/Users/", &[Some("i"), Some("in_1"), Some("scim"), Some("v2"), Some("Users")]);
+        check("/a%2Fb/%55sers", &[Some("a/b"), Some("Users")]);
+        check("/%2555", &[Some("%55")]);
+        check("/a/../b/.", &[Some("a"), Some(".."), Some("b"), Some(".")]);
+        check("/100%/%zz/%2", &[Some("100%"), Some("%zz"), Some("%2")]);
+        check("/a+b", &[Some("a+b")]);
+        check("/%ff/a", &[None, Some("a")]);
+        check("/a%00b", &[None]);
+        check("", &[]);
     }
 
     #[test]

@@ -71,7 +71,10 @@ impl Renderer<'_> {
         let mut shown = Vec::with_capacity(items.len());
         let mut count = 0;
         for item in items {
-            let mut beside = Beside { groups: groups.as_mut().map(|all| all.remove(&item.seq).unwrap_or_default()), ..Beside::default() };
+            let mut beside = Beside {
+                groups: groups.as_mut().map(|all| all.remove(&item.seq).unwrap_or_default()),
+                ..Beside::default()
+            };
             if let Some(all) = &mut members {
                 beside.members = Some(all.remove(&item.seq).unwrap_or_default());
             } else if wants_members {

@@ -25,7 +25,9 @@ impl Asked<'_> {
         if self.query.is_empty() {
             return Ok(Projection::Default);
         }
-        let get = |name: &str| self.query.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
+        let get = |name: &str| {
+            self.query.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        };
         Projection::from_params(get("attributes"), get("excludedAttributes"))
     }
 
@@ -33,7 +35,9 @@ impl Asked<'_> {
         match self.header(header::IF_MATCH).map(etag::Precondition::parse) {
             None => Precondition::None,
             Some(etag::Precondition::Any) => Precondition::Exists,
-            Some(etag::Precondition::Tags(tags)) => Precondition::Versions(tags.iter().filter_map(|text| text.parse().ok()).collect()),
+            Some(etag::Precondition::Tags(tags)) => {
+                Precondition::Versions(tags.iter().filter_map(|text| text.parse().ok()).collect())
+            }
         }
     }
 
@@ -156,7 +160,8 @@ pub(super) async fn replace(asked: Asked<'_>, body: Body, rt: &ResourceType, id:
     let condition = asked.precondition();
     let body = asked.read_body(body, Some(rt)).await?;
     let instance = Arc::clone(&asked.who.instance);
-    let written = asked.app.replace(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
+    let written =
+        asked.app.replace(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
     let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
     Ok(tagged(Answer::ok(value), version))
 }
@@ -175,7 +180,13 @@ pub(super) async fn patch(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &
     Ok(tagged(Answer::ok(value), version))
 }
 
-async fn answers_with_body(asked: &Asked<'_>, instance: &Instance, rt: &ResourceType, projection: &Projection, item: &Stored) -> Result<bool, Refusal> {
+async fn answers_with_body(
+    asked: &Asked<'_>,
+    instance: &Instance,
+    rt: &ResourceType,
+    projection: &Projection,
+    item: &Stored,
+) -> Result<bool, Refusal> {
     if rt.relation.is_none() || matches!(projection, Projection::Only(_)) {
         return Ok(true);
     }
@@ -193,7 +204,12 @@ pub(super) async fn delete(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Res
 }
 
 /// A resource as the request wants to see it, and its version if the answer has an entity tag.
-async fn shown(asked: &Asked<'_>, rt: &ResourceType, projection: &Projection, item: Stored) -> Result<(Value, Option<i64>), Refusal> {
+async fn shown(
+    asked: &Asked<'_>,
+    rt: &ResourceType,
+    projection: &Projection,
+    item: Stored,
+) -> Result<(Value, Option<i64>), Refusal> {
     let base = asked.base_url();
     let renderer = Renderer { app: asked.app, rt, base: &base, projection };
     let version = (!renderer.shows_sync()).then_some(item.version);

@@ -18,6 +18,8 @@ use crate::reconcile::RunKind;
 use crate::secrets::{KeyRing, sealed_name};
 use crate::store::{Priority, Rows, Sql, Store, StoreError};
 
+#[cfg(test)]
+mod tests;
 mod tx;
 
 use tx::{Delete, Insert, Sealed, Update};
@@ -28,8 +30,7 @@ const FRESH: Duration = Duration::from_secs(5);
 const CACHED: u64 = 10_000;
 const MAX_NAME: usize = 200;
 
-const COLUMNS: &str =
-    "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at";
+const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at";
 
 /// The instances, ready to use.
 #[derive(Clone)]
@@ -53,10 +54,7 @@ impl Instances {
             ring,
             catalogue,
             fresh: aging().build(),
-            seqs: Cache::builder()
-                .max_capacity(CACHED)
-                .time_to_live(FRESH)
-                .build(),
+            seqs: Cache::builder().max_capacity(CACHED).time_to_live(FRESH).build(),
             built: Cache::builder().max_capacity(CACHED).build(),
         }
     }
@@ -93,14 +91,14 @@ impl Instances {
     /// # Errors
     /// The store's.
     pub async fn all_enabled(&self) -> Result<Vec<Arc<Instance>>, StoreError> {
-        let rows = self.store.reader().all("SELECT seq FROM instance WHERE deleted_at IS NULL AND mode = 'enabled' ORDER BY seq", vals![]).await?;
+        let rows = self
+            .store
+            .reader()
+            .all("SELECT seq FROM instance WHERE deleted_at IS NULL AND mode = 'enabled' ORDER BY seq", vals![])
+            .await?;
         let mut instances = Vec::with_capacity(rows.len());
         for row in &rows {
-            instances.extend(
-                self.by_seq(row.col("seq")?)
-                    .await?
-                    .filter(|instance| instance.mode == Mode::Enabled),
-            );
+            instances.extend(self.by_seq(row.col("seq")?).await?.filter(|instance| instance.mode == Mode::Enabled));
         }
         Ok(instances)
     }
@@ -110,7 +108,14 @@ impl Instances {
     /// # Errors
     /// The store's.
     pub async fn page(&self, after: i64, limit: i64) -> Result<Vec<Arc<Instance>>, StoreError> {
-        let rows = self.store.reader().all("SELECT seq FROM instance WHERE deleted_at IS NULL AND seq > $1 ORDER BY seq LIMIT $2", vals![after, limit]).await?;
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT seq FROM instance WHERE deleted_at IS NULL AND seq > $1 ORDER BY seq LIMIT $2",
+                vals![after, limit],
+            )
+            .await?;
         let mut instances = Vec::with_capacity(rows.len());
         for row in &rows {
             instances.extend(self.by_seq(row.col("seq")?).await?);
@@ -128,30 +133,20 @@ impl Instances {
         self.catalogue.iter().find(|entry| entry.name == name)
     }
 
-    async fn load(
-        &self,
-        condition: &str,
-        value: sea_orm::Value,
-    ) -> Result<Option<Arc<Instance>>, StoreError> {
+    async fn load(&self, condition: &str, value: sea_orm::Value) -> Result<Option<Arc<Instance>>, StoreError> {
         let row = self
             .store
             .reader()
-            .one(
-                &format!("SELECT {COLUMNS} FROM instance WHERE {condition} AND deleted_at IS NULL"),
-                vec![value],
-            )
+            .one(&format!("SELECT {COLUMNS} FROM instance WHERE {condition} AND deleted_at IS NULL"), vec![value])
             .await?;
         let Some(row) = row else { return Ok(None) };
         let seq: i64 = row.col("seq")?;
         let config_rev: i64 = row.col("config_rev")?;
-        let instance = match self
-            .built
-            .get(&seq)
-            .filter(|built| built.config_rev == config_rev && built.connector.is_ok())
-        {
-            Some(known) => known,
-            None => Arc::new(self.assemble(&row).await?),
-        };
+        let instance =
+            match self.built.get(&seq).filter(|built| built.config_rev == config_rev && built.connector.is_ok()) {
+                Some(known) => known,
+                None => Arc::new(self.assemble(&row).await?),
+            };
         self.built.insert(seq, Arc::clone(&instance));
         self.seqs.insert(instance.id.clone(), seq);
         self.fresh.insert(seq, Arc::clone(&instance));
@@ -164,13 +159,10 @@ impl Instances {
         let connector_name: String = row.col("connector")?;
         let mode: String = row.col("mode")?;
         let settings: Value = read_json(row, "settings")?;
-        let policy = Policy::parse(&read_json(row, "policy")?).map_err(|(field, why)| {
-            StoreError::damaged(format!("instance.policy.{field}: {why}"))
-        })?;
+        let policy = Policy::parse(&read_json(row, "policy")?)
+            .map_err(|(field, why)| StoreError::damaged(format!("instance.policy.{field}: {why}")))?;
         let connector = match self.entry(&connector_name) {
-            None => Err(format!(
-                "This gateway has no connector \"{connector_name}\". Run a version that has it."
-            )),
+            None => Err(format!("This gateway has no connector \"{connector_name}\". Run a version that has it.")),
             Some(entry) => match self.open_secrets(seq, &id, &connector_name).await? {
                 Err(words) => Err(words),
                 Ok(secrets) => entry
@@ -186,8 +178,7 @@ impl Instances {
             id,
             name: row.col("name")?,
             connector_name,
-            mode: Mode::parse(&mode)
-                .ok_or_else(|| StoreError::damaged(format!("instance.mode: {mode}")))?,
+            mode: Mode::parse(&mode).ok_or_else(|| StoreError::damaged(format!("instance.mode: {mode}")))?,
             settings,
             policy,
             config_rev: row.col("config_rev")?,
@@ -199,20 +190,9 @@ impl Instances {
     }
 
     /// The credentials of an instance, or why they cannot be opened.
-    async fn open_secrets(
-        &self,
-        seq: i64,
-        id: &str,
-        connector: &str,
-    ) -> Result<Result<Secrets, String>, StoreError> {
-        let rows = self
-            .store
-            .reader()
-            .all(
-                "SELECT field, ciphertext FROM sealed WHERE instance_seq = $1",
-                vals![seq],
-            )
-            .await?;
+    async fn open_secrets(&self, seq: i64, id: &str, connector: &str) -> Result<Result<Secrets, String>, StoreError> {
+        let rows =
+            self.store.reader().all("SELECT field, ciphertext FROM sealed WHERE instance_seq = $1", vals![seq]).await?;
         let mut opened = Vec::with_capacity(rows.len());
         for row in &rows {
             let field: String = row.col("field")?;
@@ -221,9 +201,7 @@ impl Instances {
                 Err(error) => return Ok(Err(format!("{field}: {error}"))),
                 Ok(plain) => match std::str::from_utf8(&plain) {
                     Err(_) => {
-                        return Ok(Err(format!(
-                            "{field}: the stored credential is not text. Enter it again."
-                        )));
+                        return Ok(Err(format!("{field}: the stored credential is not text. Enter it again.")));
                     }
                     Ok(text) => opened.push((field, SecretString::from(text.to_owned()))),
                 },
@@ -240,9 +218,8 @@ fn read_json(row: &sea_orm::QueryResult, column: &str) -> Result<Value, StoreErr
 
 /// Whether a text can be the id of an instance: `in_` and 20 letters or digits.
 pub(crate) fn is_id(text: &str) -> bool {
-    text.strip_prefix("in_").is_some_and(|rest| {
-        rest.len() == 20 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
+    text.strip_prefix("in_")
+        .is_some_and(|rest| rest.len() == 20 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 /// A new id, 119 bits of the operating system's randomness: base URLs can't be guessed.
@@ -296,38 +273,22 @@ impl App {
     ///
     /// # Errors
     /// Input that cannot be used, naming the field; the store's.
-    pub async fn create_instance(
-        self: &Arc<Self>,
-        actor: &str,
-        new: NewInstance,
-    ) -> Result<Arc<Instance>, AdminError> {
+    pub async fn create_instance(self: &Arc<Self>, actor: &str, new: NewInstance) -> Result<Arc<Instance>, AdminError> {
         check_name(&new.name)?;
         let entry = self.instances.entry(&new.connector).ok_or_else(|| {
             let names: Vec<&str> = self.catalogue.iter().map(|entry| entry.name).collect();
             AdminError::invalid(
                 "connector",
-                format!(
-                    "is not a connector of this gateway; there are: {}",
-                    names.join(", ")
-                ),
+                format!("is not a connector of this gateway; there are: {}", names.join(", ")),
             )
         })?;
         let policy = parse_policy(&new.policy)?;
-        let secrets = Secrets::new(
-            new.secrets
-                .iter()
-                .map(|(name, secret)| (name.clone(), secret.clone())),
-        );
-        let connector = entry
-            .build(&new.settings, &secrets)
-            .map_err(|error| AdminError::invalid(error.field, error.message))?;
+        let secrets = Secrets::new(new.secrets.iter().map(|(name, secret)| (name.clone(), secret.clone())));
+        let connector =
+            entry.build(&new.settings, &secrets).map_err(|error| AdminError::invalid(error.field, error.message))?;
         check_policy(&policy, &*connector)?;
         let id = new_id();
-        let sealed = new
-            .secrets
-            .iter()
-            .map(|(field, secret)| self.seal(&id, &new.connector, field, secret))
-            .collect();
+        let sealed = new.secrets.iter().map(|(field, secret)| self.seal(&id, &new.connector, field, secret)).collect();
         let seq = self
             .store
             .write(
@@ -345,11 +306,8 @@ impl App {
                 },
             )
             .await?;
-        let instance = self
-            .instances
-            .by_seq(seq)
-            .await?
-            .ok_or_else(|| StoreError::damaged("a new instance is not there"))?;
+        let instance =
+            self.instances.by_seq(seq).await?.ok_or_else(|| StoreError::damaged("a new instance is not there"))?;
         if instance.mode == Mode::Enabled {
             self.first_import(&instance, actor).await;
         }
@@ -388,15 +346,11 @@ impl App {
                 parse_policy(&whole)?
             }
         };
-        let stored = self
-            .instances
-            .open_secrets(old.seq, &old.id, &old.connector_name)
-            .await?;
+        let stored = self.instances.open_secrets(old.seq, &old.id, &old.connector_name).await?;
         let secrets = merge_secrets(entry, stored, &change.secrets)?;
         let identity = self.check_targets(entry, old, &settings, &secrets, &change)?;
-        let connector = entry
-            .build(&settings, &secrets)
-            .map_err(|error| AdminError::invalid(error.field, error.message))?;
+        let connector =
+            entry.build(&settings, &secrets).map_err(|error| AdminError::invalid(error.field, error.message))?;
         check_policy(&policy, &*connector)?;
         let mut sealed = Vec::new();
         let mut dropped = Vec::new();
@@ -416,8 +370,7 @@ impl App {
                     name: change.name.unwrap_or_else(|| old.name.clone()),
                     mode,
                     settings,
-                    listed: (policy.list_unmanaged != old.policy.list_unmanaged)
-                        .then_some(policy.list_unmanaged),
+                    listed: (policy.list_unmanaged != old.policy.list_unmanaged).then_some(policy.list_unmanaged),
                     policy: json!(policy),
                     driver_key: connector.traits().driver_key.as_str().to_owned(),
                     identity,
@@ -444,22 +397,12 @@ impl App {
     ///
     /// # Errors
     /// A conflict while people still have to lose access at the target, unless forced; the store's.
-    pub async fn delete_instance(
-        &self,
-        actor: &str,
-        instance: &Instance,
-        force: bool,
-    ) -> Result<(), AdminError> {
+    pub async fn delete_instance(&self, actor: &str, instance: &Instance, force: bool) -> Result<(), AdminError> {
         let keys = self
             .store
             .write(
                 Priority::Request,
-                Delete {
-                    actor: actor.to_owned(),
-                    seq: instance.seq,
-                    id: instance.id.clone(),
-                    force,
-                },
+                Delete { actor: actor.to_owned(), seq: instance.seq, id: instance.id.clone(), force },
             )
             .await?;
         self.instances.invalidate(instance.seq);
@@ -479,10 +422,7 @@ impl App {
         let rows = self
             .store
             .reader()
-            .all(
-                "SELECT field FROM sealed WHERE instance_seq = $1 ORDER BY field",
-                vals![seq],
-            )
+            .all("SELECT field FROM sealed WHERE instance_seq = $1 ORDER BY field", vals![seq])
             .await?;
         rows.iter().map(|row| row.col("field")).collect()
     }
@@ -500,9 +440,7 @@ impl App {
     ) -> Result<Vec<&'static str>, AdminError> {
         let mut identity = Vec::new();
         for setting in &entry.settings {
-            if setting.class == Class::Credential
-                || settings.get(setting.name) == old.settings.get(setting.name)
-            {
+            if setting.class == Class::Credential || settings.get(setting.name) == old.settings.get(setting.name) {
                 continue;
             }
             if setting.class != Class::Identity && setting.kind != SettingKind::Url {
@@ -511,16 +449,10 @@ impl App {
             if setting.class == Class::Identity {
                 identity.push(setting.name);
             }
-            if let Some(missing) = secrets
-                .names()
-                .find(|name| !change.secrets.contains_key(*name))
-            {
+            if let Some(missing) = secrets.names().find(|name| !change.secrets.contains_key(*name)) {
                 return Err(AdminError::invalid(
                     missing,
-                    format!(
-                        "must be given again, under `secrets`, in the request that changes {}",
-                        setting.name
-                    ),
+                    format!("must be given again, under `secrets`, in the request that changes {}", setting.name),
                 ));
             }
         }
@@ -530,10 +462,7 @@ impl App {
     fn seal(&self, id: &str, connector: &str, field: &str, secret: &SecretString) -> Sealed {
         Sealed {
             field: field.to_owned(),
-            ciphertext: self.ring.seal(
-                &sealed_name(id, connector, field),
-                secret.expose_secret().as_bytes(),
-            ),
+            ciphertext: self.ring.seal(&sealed_name(id, connector, field), secret.expose_secret().as_bytes()),
             kek: self.ring.active_id().to_owned(),
         }
     }
@@ -542,10 +471,7 @@ impl App {
         Ok(self
             .store
             .reader()
-            .one(
-                "SELECT 1 AS one FROM run WHERE instance_seq = $1 LIMIT 1",
-                vals![seq],
-            )
+            .one("SELECT 1 AS one FROM run WHERE instance_seq = $1 LIMIT 1", vals![seq])
             .await?
             .is_some())
     }
@@ -570,11 +496,7 @@ fn check_name(name: &str) -> Result<(), AdminError> {
 
 fn parse_policy(value: &Value) -> Result<Policy, AdminError> {
     Policy::parse(value).map_err(|(field, why)| {
-        let field = if field == "policy" {
-            field
-        } else {
-            format!("policy.{field}")
-        };
+        let field = if field == "policy" { field } else { format!("policy.{field}") };
         AdminError::invalid(field, why)
     })
 }
@@ -613,18 +535,12 @@ fn merge_secrets(
     match stored {
         Ok(stored) => {
             for name in stored.names() {
-                merged.extend(
-                    stored
-                        .get(name)
-                        .map(|secret| (name.to_owned(), secret.clone())),
-                );
+                merged.extend(stored.get(name).map(|secret| (name.to_owned(), secret.clone())));
             }
         }
         Err(words) => {
             let lacking = entry.settings.iter().find(|setting| {
-                setting.class == Class::Credential
-                    && setting.required
-                    && !given.contains_key(setting.name)
+                setting.class == Class::Credential && setting.required && !given.contains_key(setting.name)
             });
             if let Some(setting) = lacking {
                 return Err(AdminError::invalid(

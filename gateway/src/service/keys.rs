@@ -43,11 +43,7 @@ pub enum Scope {
 
 impl Scope {
     fn of(words: &str) -> Self {
-        if words.split(' ').any(|word| word == "scim") {
-            Self::Full
-        } else {
-            Self::Read
-        }
+        if words.split(' ').any(|word| word == "scim") { Self::Full } else { Self::Read }
     }
 }
 
@@ -80,14 +76,8 @@ impl KeyCache {
         Self {
             store,
             peppers: ring.derive_each(PEPPER),
-            known: Cache::builder()
-                .max_capacity(100_000)
-                .time_to_live(FRESH)
-                .build(),
-            absent: Cache::builder()
-                .max_capacity(10_000)
-                .time_to_live(ABSENT)
-                .build(),
+            known: Cache::builder().max_capacity(100_000).time_to_live(FRESH).build(),
+            absent: Cache::builder().max_capacity(10_000).time_to_live(ABSENT).build(),
             admin: OnceLock::new(),
         }
     }
@@ -108,7 +98,10 @@ impl KeyCache {
         let row = self
             .store
             .reader()
-            .one("SELECT key_id, instance_seq, hash, scopes, not_after, last_used_at FROM api_key WHERE key_id = $1", vals![key_id])
+            .one(
+                "SELECT key_id, instance_seq, hash, scopes, not_after, last_used_at FROM api_key WHERE key_id = $1",
+                vals![key_id],
+            )
             .await?;
         let Some(row) = row else {
             self.absent.insert(key_id.to_owned(), ());
@@ -129,19 +122,12 @@ impl KeyCache {
     /// Records the use of a key, coarsely and off the request's path.
     fn touch(&self, key: &KnownKey, now: i64) {
         let last = key.touched.load(Ordering::Relaxed);
-        if now - last < TOUCH
-            || key
-                .touched
-                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_err()
+        if now - last < TOUCH || key.touched.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
             return;
         }
         let store = self.store.clone();
-        let unit = Touch {
-            key_id: key.key_id.clone(),
-            at: now,
-        };
+        let unit = Touch { key_id: key.key_id.clone(), at: now };
         tokio::spawn(async move {
             if let Err(error) = store.write(Priority::Background, unit).await {
                 tracing::debug!(%error, "the use of a key was not recorded");
@@ -155,9 +141,7 @@ impl KeyCache {
 
     fn matches(&self, presented: &str, hash: &str) -> bool {
         // No early end: every pepper is tried, so that time says nothing.
-        self.peppers.iter().fold(false, |found, pepper| {
-            found | keys::verify(pepper, presented, hash)
-        })
+        self.peppers.iter().fold(false, |found, pepper| found | keys::verify(pepper, presented, hash))
     }
 }
 
@@ -179,17 +163,13 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn verify_key(&self, presented: &str) -> Result<Option<Arc<KnownKey>>, StoreError> {
-        let Some(parsed) = keys::parse(presented).filter(|parsed| parsed.kind == KeyType::Instance)
-        else {
+        let Some(parsed) = keys::parse(presented).filter(|parsed| parsed.kind == KeyType::Instance) else {
             return Ok(None);
         };
         let known = self.keys.find(&parsed.key_id).await?;
-        let right = self
-            .keys
-            .matches(presented, known.as_ref().map_or(NOBODY, |key| &key.hash));
+        let right = self.keys.matches(presented, known.as_ref().map_or(NOBODY, |key| &key.hash));
         let now = self.clock.micros();
-        let Some(key) = known.filter(|key| right && key.not_after.is_none_or(|end| now < end))
-        else {
+        let Some(key) = known.filter(|key| right && key.not_after.is_none_or(|end| now < end)) else {
             return Ok(None);
         };
         self.keys.touch(&key, now);
@@ -200,12 +180,7 @@ impl App {
     ///
     /// # Errors
     /// Input that cannot be used, naming the field; the store's.
-    pub async fn create_key(
-        &self,
-        actor: &str,
-        instance: &Instance,
-        new: NewKey,
-    ) -> Result<Value, AdminError> {
+    pub async fn create_key(&self, actor: &str, instance: &Instance, new: NewKey) -> Result<Value, AdminError> {
         let name = new.name.unwrap_or_default();
         if name.len() > MAX_NAME || name.chars().any(char::is_control) {
             return Err(AdminError::invalid(
@@ -214,29 +189,13 @@ impl App {
             ));
         }
         let scopes = new.scopes.unwrap_or_else(|| vec!["scim".to_owned()]);
-        if scopes.is_empty()
-            || scopes
-                .iter()
-                .any(|scope| scope != "scim" && scope != "scim:read")
-        {
-            return Err(AdminError::invalid(
-                "scopes",
-                "must hold \"scim\" or \"scim:read\"",
-            ));
+        if scopes.is_empty() || scopes.iter().any(|scope| scope != "scim" && scope != "scim:read") {
+            return Err(AdminError::invalid("scopes", "must hold \"scim\" or \"scim:read\""));
         }
         if new.expires_at.is_some_and(|end| end <= self.clock.micros()) {
             return Err(AdminError::invalid("expires_at", "must be in the future"));
         }
-        self.mint(
-            actor,
-            instance,
-            "key.create",
-            name,
-            scopes.join(" "),
-            new.expires_at,
-            None,
-        )
-        .await
+        self.mint(actor, instance, "key.create", name, scopes.join(" "), new.expires_at, None).await
     }
 
     /// Makes a new key in place of one, which lives on for `overlap_seconds`. A key with an end gets
@@ -252,33 +211,27 @@ impl App {
         overlap_seconds: u64,
     ) -> Result<Value, AdminError> {
         if overlap_seconds > MAX_OVERLAP {
-            return Err(AdminError::invalid(
-                "overlap_seconds",
-                format!("must be at most {MAX_OVERLAP}"),
-            ));
+            return Err(AdminError::invalid("overlap_seconds", format!("must be at most {MAX_OVERLAP}")));
         }
         let row = self
             .store
             .reader()
-            .one("SELECT name, scopes, created_at, not_after FROM api_key WHERE key_id = $1 AND instance_seq = $2", vals![key_id, instance.seq])
+            .one(
+                "SELECT name, scopes, created_at, not_after FROM api_key WHERE key_id = $1 AND instance_seq = $2",
+                vals![key_id, instance.seq],
+            )
             .await?
             .ok_or_else(no_key)?;
         let now = self.clock.micros();
         let end: Option<i64> = row.col("not_after")?;
         if end.is_some_and(|end| end <= now) {
-            return Err(AdminError::Conflict(
-                "The key is expired or revoked. Make a new one.".to_owned(),
-            ));
+            return Err(AdminError::Conflict("The key is expired or revoked. Make a new one.".to_owned()));
         }
         let lifetime = match end {
             Some(end) => Some(now + (end - row.col::<i64>("created_at")?)),
             None => None,
         };
-        let until = now.saturating_add(
-            i64::try_from(overlap_seconds)
-                .unwrap_or(i64::MAX)
-                .saturating_mul(1_000_000),
-        );
+        let until = now.saturating_add(i64::try_from(overlap_seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000));
         let answer = self
             .mint(
                 actor,
@@ -298,12 +251,7 @@ impl App {
     ///
     /// # Errors
     /// No such key; the store's.
-    pub async fn revoke_key(
-        &self,
-        actor: &str,
-        instance: &Instance,
-        key_id: &str,
-    ) -> Result<(), AdminError> {
+    pub async fn revoke_key(&self, actor: &str, instance: &Instance, key_id: &str) -> Result<(), AdminError> {
         let unit = Revoke {
             actor: actor.to_owned(),
             instance_seq: instance.seq,
@@ -319,12 +267,7 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn list_keys(
-        &self,
-        instance: &Instance,
-        after: &str,
-        limit: i64,
-    ) -> Result<Vec<Value>, StoreError> {
+    pub async fn list_keys(&self, instance: &Instance, after: &str, limit: i64) -> Result<Vec<Value>, StoreError> {
         let rows = self
             .store
             .reader()
@@ -400,10 +343,7 @@ impl App {
         let key = ApiKey::generate(KeyType::Admin);
         let mine = self.keys.hash(key.expose());
         // The first of several replicas wins; the others find its hash.
-        let stored = self
-            .store
-            .write(Priority::Request, KeepAdmin { hash: mine.clone() })
-            .await?;
+        let stored = self.store.write(Priority::Request, KeepAdmin { hash: mine.clone() }).await?;
         let generated = stored == mine;
         let _ = self.keys.admin.set(stored);
         Ok(generated.then_some(key.secret))
@@ -415,9 +355,7 @@ impl App {
             return false;
         }
         match (&self.config.admin_token, self.keys.admin.get()) {
-            (Some(chosen), _) => self
-                .keys
-                .matches(presented, &self.keys.hash(chosen.expose_secret())),
+            (Some(chosen), _) => self.keys.matches(presented, &self.keys.hash(chosen.expose_secret())),
             (None, Some(hash)) => self.keys.matches(presented, hash),
             (None, None) => false,
         }
@@ -440,10 +378,7 @@ impl Unit for Touch {
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
         tx.conn
-            .run(
-                "UPDATE api_key SET last_used_at = $2 WHERE key_id = $1",
-                vals![self.key_id.as_str(), self.at],
-            )
+            .run("UPDATE api_key SET last_used_at = $2 WHERE key_id = $1", vals![self.key_id.as_str(), self.at])
             .await?;
         Ok(())
     }
@@ -478,9 +413,7 @@ impl Unit for Mint {
                 )
                 .await?;
             if retired == 0 {
-                return Err(AdminError::Conflict(
-                    "The key was rotated or revoked in between.".to_owned(),
-                ));
+                return Err(AdminError::Conflict("The key was rotated or revoked in between.".to_owned()));
             }
         }
         tx.conn
@@ -489,7 +422,8 @@ impl Unit for Mint {
                 vals![self.key_id.as_str(), self.name.as_str(), self.instance_seq, self.hash.as_str(), self.scopes.as_str(), tx.now, self.not_after],
             )
             .await?;
-        let detail = json!({"key": self.key_id, "scopes": self.scopes, "replaces": self.replaces.as_ref().map(|(old, _)| old)});
+        let detail =
+            json!({"key": self.key_id, "scopes": self.scopes, "replaces": self.replaces.as_ref().map(|(old, _)| old)});
         audit(tx, &self.actor, self.act, &self.instance_id, &detail).await?;
         Ok(tx.now)
     }
@@ -518,14 +452,7 @@ impl Unit for Revoke {
         if revoked == 0 {
             return Err(no_key());
         }
-        audit(
-            tx,
-            &self.actor,
-            "key.revoke",
-            &self.instance_id,
-            &json!({"key": self.key_id}),
-        )
-        .await?;
+        audit(tx, &self.actor, "key.revoke", &self.instance_id, &json!({"key": self.key_id})).await?;
         Ok(())
     }
 }
@@ -546,14 +473,7 @@ impl Unit for KeepAdmin {
                 vals![ADMIN_TOKEN, self.hash.as_str()],
             )
             .await?;
-        let row = tx
-            .conn
-            .one(
-                "SELECT value FROM setting WHERE name = $1",
-                vals![ADMIN_TOKEN],
-            )
-            .await?;
-        row.ok_or_else(|| StoreError::damaged("setting.admin_token_hash"))?
-            .col("value")
+        let row = tx.conn.one("SELECT value FROM setting WHERE name = $1", vals![ADMIN_TOKEN]).await?;
+        row.ok_or_else(|| StoreError::damaged("setting.admin_token_hash"))?.col("value")
     }
 }

@@ -40,10 +40,7 @@ pub enum AdminError {
 impl AdminError {
     /// Input that cannot be used.
     pub(crate) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Invalid {
-            field: field.into(),
-            message: message.into(),
-        }
+        Self::Invalid { field: field.into(), message: message.into() }
     }
 }
 
@@ -57,13 +54,7 @@ impl FromStore for AdminError {
 }
 
 /// Records what an admin did, in the transaction that does it. `detail` holds no secret.
-pub(crate) async fn audit(
-    tx: &Tx<'_>,
-    actor: &str,
-    act: &str,
-    target: &str,
-    detail: &Value,
-) -> Result<(), StoreError> {
+pub(crate) async fn audit(tx: &Tx<'_>, actor: &str, act: &str, target: &str, detail: &Value) -> Result<(), StoreError> {
     tx.conn
         .run(
             "INSERT INTO audit (seq, actor, act, target, detail, at) VALUES ($1,$2,$3,$4,$5,$6)",
@@ -94,10 +85,7 @@ fn slice(
         (true, Some(last)) => Some(last.col("seq")?),
         _ => None,
     };
-    Ok(Slice {
-        items: shown.iter().map(item).collect::<Result<_, _>>()?,
-        next,
-    })
+    Ok(Slice { items: shown.iter().map(item).collect::<Result<_, _>>()?, next })
 }
 
 /// Which operations to list.
@@ -152,10 +140,7 @@ fn link(row: &QueryResult) -> Result<Value, StoreError> {
     let Some(status) = row.col::<Option<String>>("status")? else {
         return Ok(Value::Null);
     };
-    let doc: Value = row
-        .col::<Option<String>>("account_doc")?
-        .map(parsed)
-        .unwrap_or_default();
+    let doc: Value = row.col::<Option<String>>("account_doc")?.map(parsed).unwrap_or_default();
     let mut link = Map::new();
     link.insert("status".into(), json!(status));
     if let Some(id) = row.col::<Option<String>>("remote_id")? {
@@ -175,10 +160,7 @@ fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Resu
     let state: Option<String> = row.col("work_state")?;
     let settled = if managed { "settled" } else { "unmanaged" };
     item.insert("sync".into(), json!(state.as_deref().unwrap_or(settled)));
-    if let Some(reason) = row
-        .col::<Option<String>>("work_reason")?
-        .or(row.col("work_need")?)
-    {
+    if let Some(reason) = row.col::<Option<String>>("work_reason")?.or(row.col("work_need")?) {
         item.insert("reason".into(), json!(reason));
     }
     Ok(())
@@ -195,18 +177,12 @@ fn standing(row: &QueryResult) -> Result<Map<String, Value>, StoreError> {
     let managed = row.col::<i16>("managed")? == 1;
     let mut item = Map::new();
     item.insert("id".into(), json!(row.col::<String>("id")?));
-    item.insert(
-        if user { "userName" } else { "displayName" }.into(),
-        json!(row.col::<String>("name")?),
-    );
+    item.insert(if user { "userName" } else { "displayName" }.into(), json!(row.col::<String>("name")?));
     if user {
         item.insert("active".into(), json!(row.col::<i16>("active")? == 1));
     }
     item.insert("managed".into(), json!(managed));
-    item.insert(
-        "externalId".into(),
-        json!(row.col::<Option<String>>("external_id")?),
-    );
+    item.insert("externalId".into(), json!(row.col::<Option<String>>("external_id")?));
     item.insert("link".into(), link(row)?);
     sync(row, managed, &mut item)?;
     Ok(item)
@@ -217,12 +193,7 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn list_users(
-        &self,
-        instance: &Instance,
-        after: i64,
-        limit: i64,
-    ) -> Result<Slice, StoreError> {
+    pub async fn list_users(&self, instance: &Instance, after: i64, limit: i64) -> Result<Slice, StoreError> {
         let rows = self.standing_rows(instance, "User", after, limit).await?;
         slice(&rows, limit, |row| Ok(Value::Object(standing(row)?)))
     }
@@ -231,17 +202,9 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn list_groups(
-        &self,
-        instance: &Instance,
-        after: i64,
-        limit: i64,
-    ) -> Result<Slice, StoreError> {
+    pub async fn list_groups(&self, instance: &Instance, after: i64, limit: i64) -> Result<Slice, StoreError> {
         let rows = self.standing_rows(instance, "Group", after, limit).await?;
-        let seqs: Vec<i64> = rows
-            .iter()
-            .map(|row| row.col("seq"))
-            .collect::<Result<_, _>>()?;
+        let seqs: Vec<i64> = rows.iter().map(|row| row.col("seq")).collect::<Result<_, _>>()?;
         let mut counts: HashMap<i64, Value> = HashMap::new();
         if !seqs.is_empty() {
             let text = format!(
@@ -251,12 +214,7 @@ impl App {
                  FROM member WHERE group_seq IN ({}) GROUP BY group_seq",
                 places(seqs.len())
             );
-            for row in self
-                .store
-                .reader()
-                .all(&text, seqs.iter().map(|seq| SqlValue::from(*seq)).collect())
-                .await?
-            {
+            for row in self.store.reader().all(&text, seqs.iter().map(|seq| SqlValue::from(*seq)).collect()).await? {
                 let count = json!({"wanted": row.col::<i64>("wanted")?, "settled": row.col::<i64>("settled")?, "parked": row.col::<i64>("parked")?});
                 counts.insert(row.col("group_seq")?, count);
             }
@@ -264,10 +222,7 @@ impl App {
         slice(&rows, limit, |row| {
             let mut item = standing(row)?;
             let none = || json!({"wanted": 0, "settled": 0, "parked": 0});
-            item.insert(
-                "members".into(),
-                counts.get(&row.col("seq")?).cloned().unwrap_or_else(none),
-            );
+            item.insert("members".into(), counts.get(&row.col("seq")?).cloned().unwrap_or_else(none));
             Ok(Value::Object(item))
         })
     }
@@ -282,10 +237,7 @@ impl App {
         let text = format!(
             "SELECT {STANDING} WHERE r.instance_seq = $1 AND r.kind = $2 AND r.deleted_at IS NULL AND r.seq > $3 ORDER BY r.seq LIMIT $4"
         );
-        self.store
-            .reader()
-            .all(&text, vals![instance.seq, kind, after, limit + 1])
-            .await
+        self.store.reader().all(&text, vals![instance.seq, kind, after, limit + 1]).await
     }
 
     /// The operations of an instance before row `before`, newest first.
@@ -316,20 +268,13 @@ impl App {
         if let Some(resource) = &filter.resource {
             let seqs = self.find_resources(instance, resource).await?;
             if seqs.is_empty() {
-                return Ok(Slice {
-                    items: Vec::new(),
-                    next: None,
-                });
+                return Ok(Slice { items: Vec::new(), next: None });
             }
             // Numbers of our own, so they may stand in the text.
             let list: Vec<String> = seqs.iter().map(i64::to_string).collect();
             text.push_str(&format!(" AND o.resource_seq IN ({})", list.join(",")));
         }
-        also(
-            " ORDER BY o.seq DESC LIMIT ?",
-            (limit + 1).into(),
-            &mut text,
-        );
+        also(" ORDER BY o.seq DESC LIMIT ?", (limit + 1).into(), &mut text);
         let rows = self.store.reader().all(&text, values).await?;
         slice(&rows, limit, operation)
     }
@@ -347,10 +292,7 @@ impl App {
         };
         let mut item = operation(&row)?;
         if let Some(fields) = item.as_object_mut() {
-            fields.insert(
-                "instance".into(),
-                json!(row.col::<Option<String>>("instance_id")?),
-            );
+            fields.insert("instance".into(), json!(row.col::<Option<String>>("instance_id")?));
         }
         Ok(Some(item))
     }
@@ -366,23 +308,13 @@ impl App {
         after: i64,
         limit: i64,
     ) -> Result<Slice, StoreError> {
-        let condition = if state.is_some() {
-            "w.state = $4"
-        } else {
-            "$4 = ''"
-        };
+        let condition = if state.is_some() { "w.state = $4" } else { "$4 = ''" };
         let text = format!(
             "SELECT w.resource_seq AS seq, w.state, w.lane, w.due_at, w.need, w.reason, w.tries, w.since, r.id, r.kind, r.name, r.deleted_at \
              FROM work w JOIN resource r ON r.seq = w.resource_seq WHERE w.instance_seq = $1 AND w.resource_seq > $2 AND {condition} ORDER BY w.resource_seq LIMIT $3"
         );
-        let rows = self
-            .store
-            .reader()
-            .all(
-                &text,
-                vals![instance.seq, after, limit + 1, state.unwrap_or_default()],
-            )
-            .await?;
+        let rows =
+            self.store.reader().all(&text, vals![instance.seq, after, limit + 1, state.unwrap_or_default()]).await?;
         slice(&rows, limit, |row| {
             Ok(json!({
                 "resource": {"id": row.col::<String>("id")?, "kind": row.col::<String>("kind")?, "name": row.col::<String>("name")?, "deleted": row.col::<Option<i64>>("deleted_at")?.is_some()},
@@ -402,7 +334,14 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn list_audit(&self, before: i64, limit: i64) -> Result<Slice, StoreError> {
-        let rows = self.store.reader().all("SELECT seq, actor, act, target, detail, at FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2", vals![before, limit + 1]).await?;
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT seq, actor, act, target, detail, at FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2",
+                vals![before, limit + 1],
+            )
+            .await?;
         slice(&rows, limit, |row| {
             Ok(json!({
                 "actor": row.col::<String>("actor")?,
@@ -415,11 +354,7 @@ impl App {
     }
 
     /// The rows of a SCIM id or name, the likeliest first: by id, then live ones, then newest.
-    async fn find_resources(
-        &self,
-        instance: &Instance,
-        word: &str,
-    ) -> Result<Vec<i64>, StoreError> {
+    async fn find_resources(&self, instance: &Instance, word: &str) -> Result<Vec<i64>, StoreError> {
         let rows = self
             .store
             .reader()
@@ -468,14 +403,7 @@ impl App {
                 places(chunk.len()),
                 left + 1
             );
-            let rows = self
-                .store
-                .reader()
-                .all(
-                    &text,
-                    chunk.iter().map(|seq| SqlValue::from(*seq)).collect(),
-                )
-                .await?;
+            let rows = self.store.reader().all(&text, chunk.iter().map(|seq| SqlValue::from(*seq)).collect()).await?;
             left -= i64::try_from(rows.len()).unwrap_or(i64::MAX);
             if left < 0 {
                 return Ok(None);
@@ -484,10 +412,7 @@ impl App {
                 members
                     .entry(row.col("group_seq")?)
                     .or_default()
-                    .push(MemberEntry {
-                        id: row.col("id")?,
-                        display: row.col("name")?,
-                    });
+                    .push(MemberEntry { id: row.col("id")?, display: row.col("name")? });
             }
         }
         Ok(Some(members))
@@ -496,8 +421,5 @@ impl App {
 
 /// `$1,$2,…`
 fn places(n: usize) -> String {
-    (1..=n)
-        .map(|place| format!("${place}"))
-        .collect::<Vec<_>>()
-        .join(",")
+    (1..=n).map(|place| format!("${place}")).collect::<Vec<_>>().join(",")
 }

@@ -2,7 +2,7 @@
 
 use gateway::service::types::Failure;
 use scim::ScimType;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::rig::{databases, emails, everywhere, rig};
 

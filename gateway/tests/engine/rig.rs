@@ -10,7 +10,7 @@ use gateway::reconcile::RunKind;
 use gateway::service::App;
 use gateway::service::instances::NewInstance;
 use gateway::service::types::{Caller, Failure, Instance, Mode, Precondition, Written};
-use scim::{Quirks, ScimType};
+use scim::Quirks;
 use serde_json::{Value, json};
 use simulators::{Limits, Simulator};
 use tokio_util::sync::CancellationToken;

@@ -1,10 +1,6 @@
 //! `kill -9` at the worst moments: what was acknowledged is at the target afterwards, and once.
 
-#![allow(
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "test code: helpers fail the test, and say with which seed"
-)]
+#![allow(clippy::panic, clippy::print_stderr, reason = "test code: helpers fail the test, and say with which seed")]
 
 mod rounds;
 mod stage;

@@ -23,11 +23,7 @@ pub struct Write {
 
 impl Write {
     fn new(what: &'static str, method: &'static str, parts: &[&str]) -> Self {
-        Self {
-            what,
-            method,
-            parts: parts.iter().map(|part| (*part).to_owned()).collect(),
-        }
+        Self { what, method, parts: parts.iter().map(|part| (*part).to_owned()).collect() }
     }
 
     /// Whether a call of the ledger is this write.
@@ -87,18 +83,7 @@ impl Stage {
         })
         .await;
         admin.settled(&instance.id).await;
-        Self {
-            target,
-            gateway,
-            sim,
-            admin,
-            instance,
-            ada,
-            bob,
-            cyd,
-            old,
-            new,
-        }
+        Self { target, gateway, sim, admin, instance, ada, bob, cyd, old, new }
     }
 
     /// The five writes that [`Self::change`] brings about at the target, once each.
@@ -143,10 +128,7 @@ impl Stage {
             send(scim, Method::PATCH, format!("/Groups/{}", self.old), patch(&remove)),
         );
         let statuses = [answers.0, answers.1, answers.2, answers.3, answers.4];
-        assert!(
-            statuses.iter().all(|status| (200..300).contains(status)),
-            "not all was acknowledged: {statuses:?}"
-        );
+        assert!(statuses.iter().all(|status| (200..300).contains(status)), "not all was acknowledged: {statuses:?}");
     }
 
     /// After the restart: everything gets done, each write had effect once, and nothing is left.
@@ -156,7 +138,8 @@ impl Stage {
         let state = self.sim.state().await;
         let calls = self.sim.calls().await;
         let story = || {
-            let lines: Vec<_> = calls.iter().map(|call| format!("{} {} {}", call["method"], call["path"], call["status"])).collect();
+            let lines: Vec<_> =
+                calls.iter().map(|call| format!("{} {} {}", call["method"], call["path"], call["status"])).collect();
             format!("{}:\n{}\n{state:#}\n{}", context(), lines.join("\n"), self.gateway.log())
         };
         let emails: Vec<_> = accounts(&state).iter().map(|one| one["email"].clone()).collect();
@@ -180,10 +163,7 @@ impl Stage {
                 "add" => 1,
                 _ => 0,
             };
-            let done = calls
-                .iter()
-                .filter(|call| write.is(call) && succeeded(call))
-                .count();
+            let done = calls.iter().filter(|call| write.is(call) && succeeded(call)).count();
             assert_eq!(done, before + 1, "{} succeeded {}", write.what, story());
         }
         for id in [&self.ada, &self.bob, &self.cyd] {
@@ -195,9 +175,7 @@ impl Stage {
 /// Waits until no operation is open and no work is left.
 pub async fn settled(admin: &Admin, instance: &str, context: &str) {
     wait_until(&format!("all is settled ({context})"), BOUND, async || {
-        let open = admin
-            .get(&format!("/instances/{instance}/operations?state=open&limit=1"))
-            .await;
+        let open = admin.get(&format!("/instances/{instance}/operations?state=open&limit=1")).await;
         let work = admin.get(&format!("/instances/{instance}/work?limit=5")).await;
         let empty = |page: &Value| page["items"].as_array().is_some_and(Vec::is_empty);
         (empty(&open) && empty(&work)).then_some(())
@@ -231,7 +209,10 @@ pub fn list(state: &Value, name: &str) -> Vec<Value> {
 
 fn accounts(state: &Value) -> Vec<Value> {
     // The credential's own is shown where the target would show it; nobody changes it.
-    list(state, "accounts").into_iter().filter(|one| one["email"].as_str().is_some_and(|email| email.ends_with("@example.com"))).collect()
+    list(state, "accounts")
+        .into_iter()
+        .filter(|one| one["email"].as_str().is_some_and(|email| email.ends_with("@example.com")))
+        .collect()
 }
 
 fn group(state: &Value, name: &str) -> Vec<Value> {

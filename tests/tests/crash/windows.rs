@@ -34,11 +34,7 @@ async fn strike(target: &'static str, db: Db, window: Window) {
             })
             .await;
             stage.gateway.freeze().await;
-            assert_eq!(
-                under_way(&stage, &writes, from).await,
-                writes.len(),
-                "the gateway was stopped too late"
-            );
+            assert_eq!(under_way(&stage, &writes, from).await, writes.len(), "the gateway was stopped too late");
             if matches!(window, Window::BeforeTheCommit) {
                 wait_until("every write is done at the target", BOUND, async || {
                     (under_way(&stage, &writes, from).await == 0).then_some(())
@@ -62,7 +58,8 @@ async fn under_way(stage: &Stage, writes: &[Write], from: usize) -> usize {
 
 /// The target has asked to be left alone, so that what is acknowledged cannot be sent yet.
 async fn before_the_call(stage: &mut Stage) {
-    let busy = json!([{"times": 1, "do": {"status": 429, "headers": {"retry-after": "10"}, "body": {"message": "too many"}}}]);
+    let busy =
+        json!([{"times": 1, "do": {"status": 429, "headers": {"retry-after": "10"}, "body": {"message": "too many"}}}]);
     stage.sim.fault(busy).await;
 
     let early = stage.instance.scim.group("Early", &[]).await;

@@ -7,6 +7,12 @@ use uuid::Uuid;
 
 use super::errors::Refusal;
 
+/// The id of something that every simulator begins with: the same in all of them, because one that
+/// takes another's place on its port is the same organisation.
+pub(super) fn fixed(n: u8) -> Uuid {
+    uuid::Builder::from_random_bytes([n; 16]).into_uuid()
+}
+
 /// The slug of the one organisation.
 pub(super) const ORG_SLUG: &str = "acme";
 
@@ -240,8 +246,8 @@ impl World {
     pub(super) fn new(quotas: bool) -> Self {
         let founded = Timestamp::UNIX_EPOCH;
         let mut world = Self {
-            org: Uuid::new_v4(),
-            viewer: Uuid::new_v4(),
+            org: fixed(2),
+            viewer: fixed(3),
             owner: Uuid::nil(),
             created_at: founded,
             rules: Rules {
@@ -271,7 +277,8 @@ impl World {
             team_slugs: HashMap::new(),
             team_member_ids: HashMap::new(),
         };
-        let owner = world.user("gateway@acme.example", "gateway", true, founded);
+        let owner = fixed(4);
+        world.add_user(owner, "gateway@acme.example", "gateway", true, founded);
         world.owner = owner;
         world.join(owner, OrgRole::Admin, SsoMode::Optional, None, founded);
         world
@@ -290,7 +297,12 @@ impl World {
             return *uuid;
         }
         let uuid = Uuid::new_v4();
-        self.users_by_email.insert(key, uuid);
+        self.add_user(uuid, email, login, machine, now);
+        uuid
+    }
+
+    fn add_user(&mut self, uuid: Uuid, email: &str, login: &str, machine: bool, now: Timestamp) {
+        self.users_by_email.insert(email.to_lowercase(), uuid);
         self.users.insert(
             uuid,
             User {
@@ -302,7 +314,6 @@ impl World {
                 created_at: now,
             },
         );
-        uuid
     }
 
     /// Whether a pending invitation has run out; called before everything else.

@@ -129,15 +129,14 @@ impl Unit for Update {
             )
             .await?;
         if changed == 0 {
-            return Err(AdminError::Conflict("The instance was changed by someone else in between. Read it again and repeat the change.".to_owned()));
+            return Err(AdminError::Conflict(
+                "The instance was changed by someone else in between. Read it again and repeat the change.".to_owned(),
+            ));
         }
         store_sealed(tx, seq, &self.sealed).await?;
         for field in &self.dropped {
             tx.conn
-                .run(
-                    "DELETE FROM sealed WHERE instance_seq = $1 AND field = $2",
-                    vals![seq, field.as_str()],
-                )
+                .run("DELETE FROM sealed WHERE instance_seq = $1 AND field = $2", vals![seq, field.as_str()])
                 .await?;
         }
         // An attempt of an older configuration plans again, and what waited for a person may go on now.
@@ -167,50 +166,25 @@ impl Update {
     fn detail(&self) -> Value {
         let names = |before: &Value, after: &Value| -> Vec<String> {
             let empty = serde_json::Map::new();
-            let (before, after) = (
-                before.as_object().unwrap_or(&empty),
-                after.as_object().unwrap_or(&empty),
-            );
+            let (before, after) = (before.as_object().unwrap_or(&empty), after.as_object().unwrap_or(&empty));
             let mut names: Vec<String> = after
                 .iter()
                 .filter(|(name, value)| before.get(*name) != Some(*value))
                 .map(|(name, _)| name.clone())
                 .collect();
-            names.extend(
-                before
-                    .keys()
-                    .filter(|name| !after.contains_key(*name))
-                    .cloned(),
-            );
+            names.extend(before.keys().filter(|name| !after.contains_key(*name)).cloned());
             names
         };
         let mut detail = serde_json::Map::new();
         if self.mode != self.old.mode {
-            detail.insert(
-                "mode".into(),
-                json!({"from": self.old.mode, "to": self.mode}),
-            );
+            detail.insert("mode".into(), json!({"from": self.old.mode, "to": self.mode}));
         }
         if self.name != self.old.name {
-            detail.insert(
-                "name".into(),
-                json!({"from": self.old.name, "to": self.name}),
-            );
+            detail.insert("name".into(), json!({"from": self.old.name, "to": self.name}));
         }
-        detail.insert(
-            "settings".into(),
-            json!(names(&self.old.settings, &self.settings)),
-        );
-        detail.insert(
-            "policy".into(),
-            json!(names(&json!(self.old.policy), &self.policy)),
-        );
-        let secrets: Vec<&String> = self
-            .sealed
-            .iter()
-            .map(|item| &item.field)
-            .chain(&self.dropped)
-            .collect();
+        detail.insert("settings".into(), json!(names(&self.old.settings, &self.settings)));
+        detail.insert("policy".into(), json!(names(&json!(self.old.policy), &self.policy)));
+        let secrets: Vec<&String> = self.sealed.iter().map(|item| &item.field).chain(&self.dropped).collect();
         detail.insert("secrets".into(), json!(secrets));
         Value::Object(detail)
     }
@@ -234,12 +208,7 @@ async fn list_unmanaged(tx: &Tx<'_>, instance: i64, listed: bool) -> Result<(), 
             .run(
                 "INSERT INTO tally (instance_seq, kind, shard, n) VALUES ($1,$2,$3,$4) \
                  ON CONFLICT (instance_seq, kind, shard) DO UPDATE SET n = tally.n + excluded.n",
-                vals![
-                    instance,
-                    row.col::<String>("kind")?,
-                    shard,
-                    if listed { n } else { -n }
-                ],
+                vals![instance, row.col::<String>("kind")?, shard, if listed { n } else { -n }],
             )
             .await?;
     }
@@ -281,41 +250,25 @@ impl Unit for Delete {
             .run("UPDATE instance SET deleted_at = $2, mode = 'disabled', config_rev = config_rev + 1 WHERE seq = $1 AND deleted_at IS NULL", vals![self.seq, tx.now])
             .await?;
         if gone == 0 {
-            return Err(AdminError::NotFound(
-                "There is no such instance.".to_owned(),
-            ));
+            return Err(AdminError::NotFound("There is no such instance.".to_owned()));
         }
-        let keys = tx
-            .conn
-            .all(
-                "SELECT key_id FROM api_key WHERE instance_seq = $1",
-                vals![self.seq],
-            )
-            .await?;
-        tx.conn.run("UPDATE api_key SET not_after = $2 WHERE instance_seq = $1 AND (not_after IS NULL OR not_after > $2)", vals![self.seq, tx.now]).await?;
+        let keys = tx.conn.all("SELECT key_id FROM api_key WHERE instance_seq = $1", vals![self.seq]).await?;
         tx.conn
             .run(
-                "DELETE FROM sealed WHERE instance_seq = $1",
-                vals![self.seq],
+                "UPDATE api_key SET not_after = $2 WHERE instance_seq = $1 AND (not_after IS NULL OR not_after > $2)",
+                vals![self.seq, tx.now],
             )
             .await?;
-        tx.conn
-            .run("DELETE FROM work WHERE instance_seq = $1", vals![self.seq])
-            .await?;
+        tx.conn.run("DELETE FROM sealed WHERE instance_seq = $1", vals![self.seq]).await?;
+        tx.conn.run("DELETE FROM work WHERE instance_seq = $1", vals![self.seq]).await?;
         tx.conn
             .run(
                 "UPDATE operation SET state = 'withdrawn', closed_at = $2, reason = 'the instance was deleted' WHERE instance_seq = $1 AND state = 'open'",
                 vals![self.seq, tx.now],
             )
             .await?;
-        audit(
-            tx,
-            &self.actor,
-            "instance.delete",
-            &self.id,
-            &json!({"force": self.force, "open_deprovisions": open}),
-        )
-        .await?;
+        audit(tx, &self.actor, "instance.delete", &self.id, &json!({"force": self.force, "open_deprovisions": open}))
+            .await?;
         keys.iter().map(|row| Ok(row.col("key_id")?)).collect()
     }
 }

@@ -13,16 +13,7 @@ impl App {
     /// # Errors
     /// No such operation; nothing of it is open (conflict); the store's.
     pub async fn retry_operation(&self, actor: &str, id: &str) -> Result<Value, AdminError> {
-        let state = self
-            .store
-            .write(
-                Priority::Request,
-                Retry {
-                    actor: actor.to_owned(),
-                    id: id.to_owned(),
-                },
-            )
-            .await?;
+        let state = self.store.write(Priority::Request, Retry { actor: actor.to_owned(), id: id.to_owned() }).await?;
         self.driver.wake();
         Ok(json!({"operation": id, "work": state}))
     }
@@ -50,12 +41,13 @@ impl Unit for Retry {
             .ok_or_else(|| AdminError::NotFound("There is no such operation.".to_owned()))?;
         let resource: i64 = row.col("resource_seq")?;
         let state: String = row.col("state")?;
-        let gone = row.col::<Option<i64>>("known")?.is_none()
-            || row.col::<Option<i64>>("deleted_at")?.is_some();
+        let gone = row.col::<Option<i64>>("known")?.is_none() || row.col::<Option<i64>>("deleted_at")?.is_some();
         match row.col::<Option<String>>("work_state")?.as_deref() {
             Some("running") => return Ok("running"),
             Some("held") => {
-                return Err(AdminError::Conflict("It is held until an admin allows or discards the hold; trying again would not pass it.".to_owned()));
+                return Err(AdminError::Conflict(
+                    "It is held until an admin allows or discards the hold; trying again would not pass it.".to_owned(),
+                ));
             }
             Some(_) => {}
             None if row.col::<String>("verb")? == "create" && state == "failed" && gone => {
@@ -64,9 +56,7 @@ impl Unit for Retry {
                 ));
             }
             None => {
-                return Err(AdminError::Conflict(format!(
-                    "The operation is {state} and nothing of it is left to do."
-                )));
+                return Err(AdminError::Conflict(format!("The operation is {state} and nothing of it is left to do.")));
             }
         }
         tx.conn

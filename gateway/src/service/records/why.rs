@@ -26,19 +26,13 @@ impl App {
             return Ok(None);
         };
         let reader = self.store.reader();
-        let Some(row) = reader
-            .one(&format!("SELECT {STANDING} WHERE r.seq = $1"), vals![seq])
-            .await?
-        else {
+        let Some(row) = reader.one(&format!("SELECT {STANDING} WHERE r.seq = $1"), vals![seq]).await? else {
             return Ok(None);
         };
         let kind: String = row.col("kind")?;
         let mut resource = standing(&row)?;
         resource.insert("kind".into(), json!(kind));
-        resource.insert(
-            "deleted_at".into(),
-            json!(row.col::<Option<i64>>("deleted_at")?.map(time)),
-        );
+        resource.insert("deleted_at".into(), json!(row.col::<Option<i64>>("deleted_at")?.map(time)));
 
         let limit = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
         let rows = reader
@@ -58,27 +52,16 @@ impl App {
         }
 
         let rows = reader
-            .all(
-                "SELECT * FROM attempt WHERE resource_seq = $1 ORDER BY seq DESC LIMIT $2",
-                vals![seq, limit],
-            )
+            .all("SELECT * FROM attempt WHERE resource_seq = $1 ORDER BY seq DESC LIMIT $2", vals![seq, limit])
             .await?;
         truncated |= rows.len() > MOST;
         let mut loose = Vec::new();
         for row in rows.iter().take(MOST) {
-            let place = row
-                .col::<Option<i64>>("op_seq")?
-                .and_then(|operation| by_row.get(&operation).copied());
-            let list = place
-                .and_then(|at| operations.get_mut(at))
-                .and_then(|item| item["attempts"].as_array_mut());
+            let place = row.col::<Option<i64>>("op_seq")?.and_then(|operation| by_row.get(&operation).copied());
+            let list = place.and_then(|at| operations.get_mut(at)).and_then(|item| item["attempts"].as_array_mut());
             list.unwrap_or(&mut loose).push(attempt(row)?);
         }
-        let memberships = if kind == "User" {
-            self.memberships(seq).await?
-        } else {
-            Vec::new()
-        };
+        let memberships = if kind == "User" { self.memberships(seq).await? } else { Vec::new() };
         Ok(Some(json!({
             "resource": resource,
             "others": self.named(others).await?,
@@ -102,7 +85,10 @@ impl App {
         let mut memberships = Vec::with_capacity(rows.len());
         for row in &rows {
             let tried = reader
-                .one("SELECT * FROM attempt WHERE resource_seq = $1 AND item_seq = $2 ORDER BY seq DESC LIMIT 1", vals![row.col::<i64>("group_seq")?, user])
+                .one(
+                    "SELECT * FROM attempt WHERE resource_seq = $1 AND item_seq = $2 ORDER BY seq DESC LIMIT 1",
+                    vals![row.col::<i64>("group_seq")?, user],
+                )
                 .await?;
             let have = match row.col::<Option<i16>>("have")? {
                 None => "unknown",
@@ -132,14 +118,7 @@ impl App {
             "SELECT id, kind, name, deleted_at FROM resource WHERE seq IN ({}) ORDER BY seq DESC",
             places(seqs.len())
         );
-        let rows = self
-            .store
-            .reader()
-            .all(
-                &text,
-                seqs.iter().map(|seq| sea_orm::Value::from(*seq)).collect(),
-            )
-            .await?;
+        let rows = self.store.reader().all(&text, seqs.iter().map(|seq| sea_orm::Value::from(*seq)).collect()).await?;
         rows.iter()
             .map(|row| {
                 Ok(json!({
@@ -154,10 +133,7 @@ impl App {
 }
 
 fn attempt(row: &QueryResult) -> Result<Value, StoreError> {
-    let fault: Value = row
-        .col::<Option<String>>("fault")?
-        .map(parsed)
-        .unwrap_or_default();
+    let fault: Value = row.col::<Option<String>>("fault")?.map(parsed).unwrap_or_default();
     Ok(json!({
         "step": row.col::<String>("step")?,
         "state": row.col::<String>("state")?,
