@@ -1,8 +1,6 @@
 //! Logs and metrics. A metric's name says its unit; a label is never about a person.
 
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -49,61 +47,21 @@ pub mod names {
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
     pub(super) const ALL: [(&str, char, &str); 16] = [
         (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
-        (
-            HTTP_REQUEST_SECONDS,
-            'h',
-            "Time from a request's header to its answer's header.",
-        ),
+        (HTTP_REQUEST_SECONDS, 'h', "Time from a request's header to its answer's header."),
         (HTTP_CONNECTIONS, 'g', "Connections open now."),
-        (
-            HTTP_ACCEPT_ERRORS_TOTAL,
-            'c',
-            "Times that accepting a connection failed.",
-        ),
-        (
-            REJECTED_REQUESTS_TOTAL,
-            'c',
-            "Requests refused before they reached an instance.",
-        ),
+        (HTTP_ACCEPT_ERRORS_TOTAL, 'c', "Times that accepting a connection failed."),
+        (REJECTED_REQUESTS_TOTAL, 'c', "Requests refused before they reached an instance."),
         (TARGET_CALLS_TOTAL, 'c', "Calls of targets."),
-        (
-            TARGET_CALL_SECONDS,
-            'h',
-            "Time from sending a call to the end of its answer.",
-        ),
-        (
-            BUDGET_WAIT_SECONDS,
-            'h',
-            "Time that calls waited for their budget.",
-        ),
-        (
-            BREAKER_OPENED_TOTAL,
-            'c',
-            "Times that a target's breaker opened.",
-        ),
+        (TARGET_CALL_SECONDS, 'h', "Time from sending a call to the end of its answer."),
+        (BUDGET_WAIT_SECONDS, 'h', "Time that calls waited for their budget."),
+        (BREAKER_OPENED_TOTAL, 'c', "Times that a target's breaker opened."),
         (WORK_ROWS, 'g', "Work not settled."),
-        (
-            OLDEST_DEPROVISION_SECONDS,
-            'g',
-            "Age of the oldest deprovision that is not settled.",
-        ),
+        (OLDEST_DEPROVISION_SECONDS, 'g', "Age of the oldest deprovision that is not settled."),
         (OPERATIONS_TOTAL, 'c', "Operations closed."),
-        (
-            PARKED_MEMBERSHIPS_ROWS,
-            'g',
-            "Memberships that wait for their person.",
-        ),
+        (PARKED_MEMBERSHIPS_ROWS, 'g', "Memberships that wait for their person."),
         (OPEN_HOLDS_ROWS, 'g', "Holds that wait for an admin."),
-        (
-            STORE_COMMIT_SECONDS,
-            'h',
-            "Time that commits of the store took.",
-        ),
-        (
-            STORE_COMMIT_BATCH_ROWS,
-            'h',
-            "Writes that shared one commit.",
-        ),
+        (STORE_COMMIT_SECONDS, 'h', "Time that commits of the store took."),
+        (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
     ];
 }
 
@@ -127,9 +85,7 @@ pub enum TelemetryError {
 /// A wrong filter, or a log that is already set up.
 pub fn start_log(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(filter)?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => lines.with_ansi(false).finish().try_init()?,
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,
@@ -176,9 +132,7 @@ impl Metrics {
 }
 
 fn recorder() -> Result<PrometheusRecorder, BuildError> {
-    let seconds = [
-        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 60.0,
-    ];
+    let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 60.0];
     let rows = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
     Ok(PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
@@ -224,25 +178,13 @@ mod tests {
         });
         metrics.upkeep();
         let page = metrics.render();
-        assert!(
-            page.contains("scimgate_target_calls_total{host=\"api.example.com\"} 2"),
-            "{page}"
-        );
-        assert!(
-            page.contains("scimgate_target_call_seconds_bucket{le=\"0.025\"} 1"),
-            "{page}"
-        );
-        assert!(
-            page.contains("# HELP scimgate_target_calls_total Calls of targets."),
-            "{page}"
-        );
+        assert!(page.contains("scimgate_target_calls_total{host=\"api.example.com\"} 2"), "{page}");
+        assert!(page.contains("scimgate_target_call_seconds_bucket{le=\"0.025\"} 1"), "{page}");
+        assert!(page.contains("# HELP scimgate_target_calls_total Calls of targets."), "{page}");
     }
 
     #[test]
     fn a_wrong_filter_is_an_error() {
-        assert!(matches!(
-            start_log("a=b=c", LogFormat::Text),
-            Err(TelemetryError::Filter(_))
-        ));
+        assert!(matches!(start_log("a=b=c", LogFormat::Text), Err(TelemetryError::Filter(_))));
     }
 }

@@ -10,6 +10,9 @@ use crate::scim::Scim;
 use crate::sim::Sim;
 use crate::wait::wait_until;
 
+/// How long an import or reconcile may take.
+const RUN: Duration = Duration::from_secs(120);
+
 /// The admin of one gateway.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -151,19 +154,36 @@ impl Admin {
             .call(Method::POST, &path, Some(json!({})))
             .await
             .expect(202);
+        self.ended(instance, &started).await
+    }
+
+    async fn ended(&self, instance: &str, started: &Value) -> Value {
         let run = started["run_id"]
             .as_str()
             .unwrap_or_else(|| panic!("no run_id in {started}"));
         let path = format!("/instances/{instance}/runs/{run}");
-        wait_until(
-            &format!("{kind} has ended"),
-            Duration::from_secs(120),
-            async || {
-                let run = self.get(&path).await;
-                (run["state"] != "running").then_some(run)
-            },
-        )
+        wait_until("the run has ended", RUN, async || {
+            let run = self.get(&path).await;
+            (run["state"] != "running").then_some(run)
+        })
         .await
+    }
+
+    /// Waits until the first import, which begins by itself, is over; then nothing but what a test
+    /// asks for is under way.
+    ///
+    /// # Panics
+    /// If the target could not be listed.
+    pub async fn imported(&self, instance: &str) {
+        let path = format!("/instances/{instance}/import");
+        let run = wait_until("an import can be started", RUN, async || {
+            let answer = self.call(Method::POST, &path, Some(json!({}))).await;
+            (answer.status != 409).then_some(answer)
+        })
+        .await
+        .expect(202);
+        let run = self.ended(instance, &run).await;
+        assert_eq!(run["state"], "done", "the import: {run}");
     }
 
     /// The operations of an instance, with an optional filter (`state=open`).

@@ -11,8 +11,9 @@ use crate::process::Process;
 #[derive(Debug)]
 pub struct Sim {
     process: Process,
-    #[expect(dead_code, reason = "holds the log until the process is gone")]
     folder: TempDir,
+    target: String,
+    limits: String,
     client: reqwest::Client,
     origin: String,
     /// Where the target's API is.
@@ -28,15 +29,7 @@ impl Sim {
     /// Starts one with limits: `none`, `real` or `N/s`.
     pub async fn start_with(target: &str, limits: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let args = [
-            "simulate",
-            target,
-            "--listen",
-            "127.0.0.1:0",
-            "--limits",
-            limits,
-        ];
-        let process = Process::start(&args, &[], &folder.path().join("simulate.log")).await;
+        let process = launch(target, limits, "127.0.0.1:0", &folder).await;
         let base_url = process.said("base_url");
         let origin = url::Url::parse(&base_url)
             .unwrap_or_else(|error| panic!("the base URL {base_url} is none: {error}"))
@@ -45,10 +38,31 @@ impl Sim {
         Self {
             process,
             folder,
+            target: target.to_owned(),
+            limits: limits.to_owned(),
             client: http_client::client(),
             origin,
             base_url,
         }
+    }
+
+    /// Starts a new one in its place, after [`Self::kill`]: on the same port, with the same
+    /// credential, and as empty as any new one.
+    ///
+    /// # Panics
+    /// If an instance of the old one could not go on with it.
+    pub async fn replace(&mut self) {
+        let listen = self
+            .origin
+            .strip_prefix("http://")
+            .unwrap_or(&self.origin)
+            .to_owned();
+        let process = launch(&self.target, &self.limits, &listen, &self.folder).await;
+        assert_eq!(
+            process.ready, self.process.ready,
+            "the new simulator offers something else"
+        );
+        self.process = process;
     }
 
     /// The body that makes an instance for this target: the ready line's connector, settings and
@@ -98,20 +112,19 @@ impl Sim {
     }
 
     /// Every write, as `METHOD path -> status`, oldest first. A GraphQL call is a POST whether it
-    /// reads or writes, and stands here too.
+    /// reads or writes: queries are left out, and a mutation's name stands behind the path.
     pub async fn writes(&self) -> Vec<String> {
         let text = |call: &Value, name: &str| call[name].as_str().unwrap_or_default().to_owned();
         self.calls()
             .await
             .iter()
             .filter(|call| !matches!(text(call, "method").as_str(), "GET" | "HEAD"))
+            .filter(|call| !text(call, "graphql").starts_with("query"))
             .map(|call| {
-                format!(
-                    "{} {} -> {}",
-                    text(call, "method"),
-                    text(call, "path"),
-                    call["status"]
-                )
+                let (method, path) = (text(call, "method"), text(call, "path"));
+                let asked = text(call, "graphql");
+                let blank = if asked.is_empty() { "" } else { " " };
+                format!("{method} {path}{blank}{asked} -> {}", call["status"])
             })
             .collect()
     }
@@ -165,4 +178,9 @@ impl Sim {
     pub async fn kill(&mut self) {
         self.process.kill().await;
     }
+}
+
+async fn launch(target: &str, limits: &str, listen: &str, folder: &TempDir) -> Process {
+    let args = ["simulate", target, "--listen", listen, "--limits", limits];
+    Process::start(&args, &[], &folder.path().join("simulate.log")).await
 }

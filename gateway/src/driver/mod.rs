@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 pub(crate) use accounts::{AccountRow, gone, linked, observe};
 pub(crate) use invitations::Missing;
+pub(crate) use person::can_create;
 pub use waiters::Settlement;
 
 use crate::clock::Clock;

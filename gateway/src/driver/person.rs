@@ -106,7 +106,7 @@ impl PersonCall {
 }
 
 /// Whether accounts are this connector's business.
-pub(super) fn can_create(connector: &dyn Connector) -> bool {
+pub(crate) fn can_create(connector: &dyn Connector) -> bool {
     connector.accounts().is_some() && connector.traits().kind != Kind::Group
 }
 

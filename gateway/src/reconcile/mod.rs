@@ -15,14 +15,14 @@ use engine::Lane;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::driver::{Missing, Shared};
+use crate::driver::{Missing, Shared, can_create};
 use crate::service::App;
 use crate::service::directory::time;
 use crate::service::types::{Instance, Mode};
 use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
 use crate::transport::Recorder;
 use sweep::{
-    Marked, SweepAccounts, SweepGroups, Vanished, clear_marks, marked_groups, present_members,
+    Marked, SweepAccounts, SweepGroups, Vanished, clear_marks, marked_groups, present_members, rematch,
     unseen,
 };
 
@@ -323,6 +323,9 @@ async fn execute(
     if let Some(groups) = connector.groups() {
         complete &= sweep_groups(shared, instance, run, groups, &cx, counts).await?;
         look_at_marked(shared, instance, groups, &cx, counts).await?;
+    }
+    if !can_create(connector.as_ref()) {
+        rematch(shared, instance).await?;
     }
     clear_marks(shared, instance).await?;
     shared.ring();

@@ -526,3 +526,40 @@ pub(super) async fn clear_marks(
         .write(Priority::Background, Clear(instance.clone()))
         .await
 }
+
+/// Where people come to the target by other means, those without an account are looked for again.
+pub(super) async fn rematch(shared: &Shared, instance: &Arc<Instance>) -> Result<(), StoreError> {
+    struct Rematch(Arc<Instance>, i64);
+
+    #[async_trait]
+    impl Unit for Rematch {
+        type Out = Option<i64>;
+        type Err = StoreError;
+
+        async fn run(&mut self, tx: &Tx<'_>) -> Result<Option<i64>, StoreError> {
+            let rows = tx
+                .conn
+                .all(
+                    "SELECT r.seq, r.rev FROM resource r WHERE r.instance_seq = $1 AND r.kind = 'User' AND r.deleted_at IS NULL \
+                     AND r.managed = 1 AND r.active = 1 AND r.seq > $2 \
+                     AND NOT EXISTS (SELECT 1 FROM link l WHERE l.resource_seq = r.seq AND l.state = 'live') \
+                     ORDER BY r.seq LIMIT 200",
+                    vals![self.0.seq, self.1],
+                )
+                .await?;
+            let mut last = None;
+            for row in &rows {
+                let resource = row.col("seq")?;
+                upsert_work(tx, &self.0, resource, Lane::Reconcile, row.col("rev")?, None).await?;
+                last = Some(resource);
+            }
+            Ok(last)
+        }
+    }
+
+    let mut after = Some(0);
+    while let Some(last) = after {
+        after = shared.store.write(Priority::Background, Rematch(instance.clone(), last)).await?;
+    }
+    Ok(())
+}

@@ -73,6 +73,11 @@ impl Db {
 }
 
 pub(crate) async fn rig(db: &Db, target: &str, policy: Value) -> Rig {
+    rig_with(db, target, policy, json!({})).await
+}
+
+/// A rig whose instance has other settings than the simulator offers.
+pub(crate) async fn rig_with(db: &Db, target: &str, policy: Value, settings: Value) -> Rig {
     let sim =
         Simulator::new(simulators::target(target, Limits::None).unwrap(), Limits::None, simulators::Clock::system());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -91,10 +96,14 @@ pub(crate) async fn rig(db: &Db, target: &str, policy: Value) -> Rig {
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned().into()))
         .collect();
+    let mut offered = offer["settings"].clone();
+    for (name, value) in settings.as_object().unwrap() {
+        offered[name] = value.clone();
+    }
     let new = NewInstance {
         name: format!("{target} for a test"),
         connector: offer["connector"].as_str().unwrap().to_owned(),
-        settings: offer["settings"].clone(),
+        settings: offered,
         secrets,
         mode: Mode::Enabled,
         policy,
@@ -226,5 +235,8 @@ impl Rig {
     /// Waits until nothing is left to do by itself.
     pub(crate) async fn quiet(&self) {
         self.wait("the work to settle", async || self.open_work().await.is_empty()).await;
+        let filter = gateway::service::records::OperationFilter { state: Some("open".to_owned()), ..Default::default() };
+        let open = self.app.list_operations(&self.instance, &filter, i64::MAX, 10).await.unwrap();
+        assert!(open.items.is_empty(), "operations without work stay open: {:?}", open.items);
     }
 }

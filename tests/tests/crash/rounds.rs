@@ -11,7 +11,7 @@ use tests::env::setting;
 use tests::{Db, Gateway, Scim, Sim, databases, wait_until};
 use tokio::task::JoinSet;
 
-use crate::stage::{BOUND, TARGETS, list, patch, settled, succeeded, user};
+use crate::stage::{BOUND, TARGETS, list, patch, settled, succeeded, together, user};
 
 /// Clients at once.
 const CLIENTS: usize = 3;
@@ -111,7 +111,7 @@ async fn play(target: &'static str, db: Db, rounds: u32, seed: u64) {
     let mut clients = JoinSet::new();
     for n in 0..CLIENTS {
         let dice = Dice(dice.roll(u64::MAX));
-        clients.spawn(client(n, instance.scim.clone(), book.clone(), dice));
+        clients.spawn_local(client(n, instance.scim.clone(), book.clone(), dice));
     }
     for _ in 0..rounds {
         // So many more answers or calls, whichever the dice say; a new holder of the lease waits
@@ -161,22 +161,16 @@ async fn play(target: &'static str, db: Db, rounds: u32, seed: u64) {
     assert!(invitations <= people.len(), "{invitations} invitations for {} people, {context}", people.len());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn killed_again_and_again_under_load() {
     let seed = setting("SCIMGATE_TEST_SEED").and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
     eprintln!("SCIMGATE_TEST_SEED={seed}");
-    let mut all = JoinSet::new();
-    for db in databases() {
+    let places = databases().into_iter().flat_map(|db| {
         // With a shared database a new holder waits 15 s for the old one's lease.
         let rounds = if db == Db::Sqlite { 20 } else { 4 };
-        for (n, target) in (0_u64..).zip(TARGETS) {
-            all.spawn(play(target, db, rounds, seed.wrapping_add(n)));
-        }
-    }
-    while let Some(ended) = all.join_next().await {
-        if let Err(error) = ended {
-            std::panic::resume_unwind(error.into_panic());
-        }
-    }
+        TARGETS.map(|target| (target, db, rounds))
+    });
+    let plays = (0_u64..).zip(places);
+    together(plays.map(|(n, (target, db, rounds))| play(target, db, rounds, seed.wrapping_add(n)))).await;
 }

@@ -7,18 +7,19 @@ use serde_json::{Value, json};
 use tests::admin::Instance;
 use tests::scim::{GROUP, PATCH, USER};
 use tests::{Admin, Db, Gateway, Scim, Sim, wait_until};
+use tokio::task::{JoinSet, LocalSet};
 
 /// Bounds are for defects, not for measuring.
-pub const BOUND: Duration = Duration::from_secs(120);
+pub(crate) const BOUND: Duration = Duration::from_secs(120);
 /// The targets played with.
-pub const TARGETS: [&str; 2] = ["github", "buildkite"];
+pub(crate) const TARGETS: [&str; 2] = ["github", "buildkite"];
 
 /// A write at the target, by its method and parts of its path in order.
 #[derive(Clone, Debug)]
-pub struct Write {
-    pub what: &'static str,
-    pub method: &'static str,
-    pub parts: Vec<String>,
+pub(crate) struct Write {
+    pub(crate) what: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) parts: Vec<String>,
 }
 
 impl Write {
@@ -27,7 +28,7 @@ impl Write {
     }
 
     /// Whether a call of the ledger is this write.
-    pub fn is(&self, call: &Value) -> bool {
+    pub(crate) fn is(&self, call: &Value) -> bool {
         let mut rest = call["path"].as_str().unwrap_or_default();
         call["method"] == self.method
             && self.parts.iter().all(|part| {
@@ -38,19 +39,19 @@ impl Write {
     }
 
     /// A fault that makes the target take its time over it.
-    pub fn slow(&self, milliseconds: u64) -> Value {
+    pub(crate) fn slow(&self, milliseconds: u64) -> Value {
         json!({"match": {"method": self.method, "path": self.parts.join(".*")}, "times": 1, "do": {"delay_ms": milliseconds}})
     }
 }
 
 /// A gateway before a target with three members (ada, bob, cyd) and two teams, cyd in the first.
 #[derive(Debug)]
-pub struct Stage {
-    pub target: &'static str,
-    pub gateway: Gateway,
-    pub sim: Sim,
-    pub admin: Admin,
-    pub instance: Instance,
+pub(crate) struct Stage {
+    pub(crate) target: &'static str,
+    pub(crate) gateway: Gateway,
+    pub(crate) sim: Sim,
+    pub(crate) admin: Admin,
+    pub(crate) instance: Instance,
     ada: String,
     bob: String,
     cyd: String,
@@ -59,7 +60,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub async fn set(target: &'static str, db: Db) -> Self {
+    pub(crate) async fn set(target: &'static str, db: Db) -> Self {
         let sim = Sim::start(target).await;
         let gateway = Gateway::start(db).await;
         let admin = gateway.admin();
@@ -87,7 +88,7 @@ impl Stage {
     }
 
     /// The five writes that [`Self::change`] brings about at the target, once each.
-    pub async fn writes(&self) -> Vec<Write> {
+    pub(crate) async fn writes(&self) -> Vec<Write> {
         let state = self.sim.state().await;
         let id = |email: &str, field: &str| {
             let account = accounts(&state).into_iter().find(|one| one["email"] == email);
@@ -115,7 +116,7 @@ impl Stage {
     }
 
     /// Five changes at once, one of each kind; every one is acknowledged.
-    pub async fn change(&self) {
+    pub(crate) async fn change(&self) {
         let scim = &self.instance.scim;
         let active = json!([{"op": "replace", "path": "active", "value": false}]);
         let add = json!([{"op": "add", "path": "members", "value": [{"value": self.bob}]}]);
@@ -132,7 +133,7 @@ impl Stage {
     }
 
     /// After the restart: everything gets done, each write had effect once, and nothing is left.
-    pub async fn agrees(&self, writes: &[Write]) {
+    pub(crate) async fn agrees(&self, writes: &[Write]) {
         let context = || format!("{} on {:?}", self.target, self.gateway.database().kind);
         settled(&self.admin, &self.instance.id, &context()).await;
         let state = self.sim.state().await;
@@ -172,8 +173,24 @@ impl Stage {
     }
 }
 
+/// Runs all of them at once; the first that fails ends the test.
+pub(crate) async fn together<F: Future<Output = ()> + 'static>(all: impl IntoIterator<Item = F>) {
+    let run = async {
+        let mut running = JoinSet::new();
+        for one in all {
+            running.spawn_local(one);
+        }
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    };
+    LocalSet::new().run_until(run).await;
+}
+
 /// Waits until no operation is open and no work is left.
-pub async fn settled(admin: &Admin, instance: &str, context: &str) {
+pub(crate) async fn settled(admin: &Admin, instance: &str, context: &str) {
     wait_until(&format!("all is settled ({context})"), BOUND, async || {
         let open = admin.get(&format!("/instances/{instance}/operations?state=open&limit=1")).await;
         let work = admin.get(&format!("/instances/{instance}/work?limit=5")).await;
@@ -188,22 +205,22 @@ async fn send(scim: &Scim, method: Method, path: String, body: Value) -> u16 {
 }
 
 /// A user who is called what their address is.
-pub fn user(email: &str) -> Value {
+pub(crate) fn user(email: &str) -> Value {
     json!({"schemas": [USER], "userName": email, "active": true, "emails": [{"value": email, "primary": true}]})
 }
 
 /// A PATCH of these operations.
-pub fn patch(operations: &Value) -> Value {
+pub(crate) fn patch(operations: &Value) -> Value {
     json!({"schemas": [PATCH], "Operations": operations})
 }
 
 /// Whether a call of the ledger was answered with success.
-pub fn succeeded(call: &Value) -> bool {
+pub(crate) fn succeeded(call: &Value) -> bool {
     call["status"].as_u64().is_some_and(|status| (200..300).contains(&status))
 }
 
 /// A list of a simulator's state.
-pub fn list(state: &Value, name: &str) -> Vec<Value> {
+pub(crate) fn list(state: &Value, name: &str) -> Vec<Value> {
     state[name].as_array().cloned().unwrap_or_default()
 }
 

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 use tests::{Db, databases, wait_until};
-use tokio::task::JoinSet;
 
-use crate::stage::{BOUND, Stage, TARGETS, Write};
+use crate::stage::{BOUND, Stage, TARGETS, Write, together};
 
 #[derive(Clone, Copy, Debug)]
 enum Window {
@@ -79,30 +78,21 @@ async fn before_the_call(stage: &mut Stage) {
 }
 
 async fn everywhere(window: Window) {
-    let mut all = JoinSet::new();
-    for db in databases() {
-        for target in TARGETS {
-            all.spawn(strike(target, db, window));
-        }
-    }
-    while let Some(ended) = all.join_next().await {
-        if let Err(error) = ended {
-            std::panic::resume_unwind(error.into_panic());
-        }
-    }
+    let places = databases().into_iter().flat_map(|db| TARGETS.map(|target| (target, db)));
+    together(places.map(|(target, db)| strike(target, db, window))).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn killed_between_the_acknowledgement_and_the_call() {
     everywhere(Window::BeforeTheCall).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn killed_while_the_target_is_at_it() {
     everywhere(Window::InFlight).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn killed_between_the_call_and_the_commit() {
     everywhere(Window::BeforeTheCommit).await;
 }
