@@ -51,7 +51,9 @@ pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: CancellationTok
     match tokio::time::timeout(SETTLE, driver).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(%error, "the driver ended badly; its lease runs out by itself"),
-        Err(_) => tracing::warn!("the driver did not finish its calls in time; the next start looks what became of them"),
+        Err(_) => {
+            tracing::warn!("the driver did not finish its calls in time; the next start looks what became of them")
+        }
     }
 }
 
@@ -89,10 +91,7 @@ struct Signals {
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) {
@@ -100,5 +99,58 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::store::Sql;
+
+    const BOUND: Duration = Duration::from_secs(20);
+
+    async fn ask(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn it_serves_every_surface_and_hands_its_lease_back_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = App::for_tests(folder.path(), Clock::system()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(run(Arc::clone(&app), listener, shutdown.clone()));
+        for (path, status) in [
+            ("/healthz", "200"),
+            ("/readyz", "200"),
+            ("/admin/v1/instances", "401"),
+            ("/i/in_x/scim/v2/Users", "401"),
+            ("/", "404"),
+        ] {
+            let answer = ask(address, path).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+        }
+        let lease = "SELECT until_at FROM lease WHERE until_at > $1";
+        let held = async || app.store.reader().one(lease, vals![app.clock.micros()]).await.unwrap().is_some();
+        let drives = async {
+            while !app.driver.drives() {
+                app.clock.sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(BOUND, drives).await.unwrap();
+        assert!(held().await);
+        shutdown.cancel();
+        tokio::time::timeout(BOUND, running).await.unwrap().unwrap();
+        assert!(!app.driver.drives() && !held().await);
+        assert!(TcpStream::connect(address).await.is_err());
     }
 }

@@ -28,8 +28,8 @@ async fn demo(args: &[&str]) -> Played {
     }
     let output = tokio::time::timeout(BOUND, command.output())
         .await
-        .unwrap_or_else(|_| panic!("the demonstration was not over within {} s", BOUND.as_secs()))
-        .unwrap_or_else(|error| panic!("scimgate demo could not be started: {error}"));
+        .expect("the demonstration is over within its bound")
+        .expect("scimgate demo can be started");
     let left = std::fs::read_dir(folder.path())
         .expect("the folder is still there")
         .map(|entry| entry.expect("a readable folder").file_name().to_string_lossy().into_owned())

@@ -22,6 +22,8 @@ const SETTLED: Duration = Duration::from_secs(90);
 /// A client with what it brings about.
 struct Case {
     client: &'static str,
+    /// The optional steps that are not answered as the client would like; no other may miss.
+    misses: &'static [&'static str],
     /// The writes, in order; [`lines`] has them in a target's own terms.
     writes: &'static [Write],
     /// The addresses that are invited in the end.
@@ -59,6 +61,7 @@ const OKTA: &[Write] = &[
 const CASES: [Case; 5] = [
     Case {
         client: "okta_oin",
+        misses: &[],
         writes: OKTA,
         invited: &["oscar.okta@example.com"],
         groups: &[],
@@ -66,6 +69,7 @@ const CASES: [Case; 5] = [
     },
     Case {
         client: "okta_aiw",
+        misses: &[],
         writes: OKTA,
         invited: &["oscar.okta@example.com"],
         groups: &[],
@@ -73,6 +77,8 @@ const CASES: [Case; 5] = [
     },
     Case {
         client: "entra_optscim",
+        // A schema that the instance does not have holds nothing.
+        misses: &["custom extension attribute path (URN of a schema never listed in 'schemas')"],
         writes: &[
             Invite,    // Mona
             Invite,    // Alice
@@ -92,6 +98,7 @@ const CASES: [Case; 5] = [
     },
     Case {
         client: "onelogin",
+        misses: &[],
         writes: &[
             Invite, // Otto
             Invite, // Olga
@@ -107,6 +114,7 @@ const CASES: [Case; 5] = [
     },
     Case {
         client: "sailpoint_isc",
+        misses: &[],
         writes: &[
             Invite,    // Sam
             Revoke(1), // Sam is disabled
@@ -224,16 +232,18 @@ async fn settled(admin: &Admin, instance: &Instance) {
     assert!(open.is_empty(), "operations are open without work: {open:#?}");
 }
 
-/// Plays the client. Every step has to be answered as the client needs, the optional ones too.
+/// Plays the client. Every step but the ones named has to be answered as the client needs.
 async fn play(facts: &Path, case: &Case, instance: &Instance, target: &str, gateway: &Gateway) {
     let file = facts.join(format!("clients/{}.json", case.client));
     let text = std::fs::read_to_string(&file).expect("the sequence can be read");
     let sequence: Value = serde_json::from_str(&text).expect("the sequence is JSON");
-    let steps = sequence["steps"].as_array().expect("it has steps").len();
-    let count = format!("{steps} passed, 0 failed, 0 optional misses");
+    let misses = case.misses.len();
+    let passes = sequence["steps"].as_array().expect("it has steps").len() - misses;
+    let count = format!("{passes} passed, 0 failed, {misses} optional misses");
     let played = replay(facts, case.client, &instance.scim).await;
+    let named = |step: &&str| played.text.contains(&format!("(opt) {step}: "));
     assert!(
-        played.ok && played.text.trim_end().ends_with(&count),
+        played.ok && played.text.trim_end().ends_with(&count) && case.misses.iter().all(named),
         "{} at {target}: wanted \"{count}\", got\n{}\n{}",
         case.client,
         played.text,

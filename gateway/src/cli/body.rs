@@ -26,8 +26,14 @@ pub(super) fn settings(pairs: &[(String, String)], connector: &Value) -> Result<
                 return Err(Stop::usage(format!("{name} is a credential: give it with --secret {name}=@FILE")));
             }
             let value = match setting.and_then(|setting| setting["type"].as_str()) {
-                Some("number") => text.parse::<i64>().map(Value::from).map_err(|_| Stop::usage(format!("--set {name}: {text:?} is not a whole number")))?,
-                Some("flag") => text.parse::<bool>().map(Value::from).map_err(|_| Stop::usage(format!("--set {name}: {text:?} is neither true nor false")))?,
+                Some("number") => text
+                    .parse::<i64>()
+                    .map(Value::from)
+                    .map_err(|_| Stop::usage(format!("--set {name}: {text:?} is not a whole number")))?,
+                Some("flag") => text
+                    .parse::<bool>()
+                    .map(Value::from)
+                    .map_err(|_| Stop::usage(format!("--set {name}: {text:?} is neither true nor false")))?,
                 _ => Value::from(text.as_str()),
             };
             Ok((name.clone(), value))
@@ -77,12 +83,18 @@ mod tests {
             {"name": "strict", "type": "flag", "class": "tuning"}, {"name": "token", "type": "text", "class": "credential"},
         ]});
         let read = |texts: &[&str]| settings(&pairs(texts), &connector).map(Value::Object);
-        assert_eq!(read(&["org=1", "app_id=42", "strict=true", "new=a=b"]).unwrap(), json!({"org": "1", "app_id": 42, "strict": true, "new": "a=b"}));
+        assert_eq!(
+            read(&["org=1", "app_id=42", "strict=true", "new=a=b"]).unwrap(),
+            json!({"org": "1", "app_id": 42, "strict": true, "new": "a=b"})
+        );
         for (wrong, words) in [("app_id=x", "whole number"), ("strict=1", "true nor false"), ("token=x", "--secret")] {
             let message = read(&[wrong]).unwrap_err().message;
             assert!(message.contains(words), "{message}");
         }
-        assert_eq!(Value::Object(policy(&pairs(&["adopt=never", "brake=false", "protected=[\"a\"]"]))), json!({"adopt": "never", "brake": false, "protected": ["a"]}));
+        assert_eq!(
+            Value::Object(policy(&pairs(&["adopt=never", "brake=false", "protected=[\"a\"]"]))),
+            json!({"adopt": "never", "brake": false, "protected": ["a"]})
+        );
     }
 
     #[test]

@@ -84,7 +84,9 @@ mod tests {
         let overrides = Overrides {
             admin_token: Some("s3cret-token".to_owned().into()),
             master_key: Some("s3cret-key".to_owned().into()),
-            database_url: Some("postgres://gate:s3cret-word@db.example.com/gate?password=s3cret-query".to_owned().into()),
+            database_url: Some(
+                "postgres://gate:s3cret-word@db.example.com/gate?password=s3cret-query".to_owned().into(),
+            ),
             ..Overrides::default()
         };
         let text = table(&Config::load(overrides).unwrap()).render(Look::Tabs);

@@ -90,10 +90,16 @@ impl Client {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or_else(|| Stop::usage(format!("--url: {url:?} is not a URL such as http://127.0.0.1:8080")))?;
-        if token.expose_secret().is_empty() || !token.expose_secret().bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        if token.expose_secret().is_empty() || !token.expose_secret().bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        {
             return Err(Stop::usage("The admin token is empty or holds characters that a header cannot carry."));
         }
-        Ok(Self { http: http_client(&parsed, timeout)?, base: format!("{}/admin/v1", url.trim_end_matches('/')), token, out })
+        Ok(Self {
+            http: http_client(&parsed, timeout)?,
+            base: format!("{}/admin/v1", url.trim_end_matches('/')),
+            token,
+            out,
+        })
     }
 
     /// One call; `path` begins with a slash. The answer's JSON; null if it has no body.
@@ -107,7 +113,8 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Stop> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(self.token.expose_secret());
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.base)).bearer_auth(self.token.expose_secret());
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -119,7 +126,10 @@ impl Client {
             return match json {
                 Some(json) => Ok(json),
                 None if text.trim().is_empty() => Ok(Value::Null),
-                None => Err(Stop::failed(format!("{} answered {status} with something that is not JSON. Is it a scimgate?", self.base))),
+                None => Err(Stop::failed(format!(
+                    "{} answered {status} with something that is not JSON. Is it a scimgate?",
+                    self.base
+                ))),
             };
         }
         Err(refused(status, json, &self.base))
@@ -130,7 +140,9 @@ impl Client {
         if error.is_timeout() && !error.is_connect() {
             return Stop::new(
                 Exit::TimedOut,
-                format!("{url} did not answer in time. What was asked may still be done there; look before you repeat it, or wait longer with --timeout."),
+                format!(
+                    "{url} did not answer in time. What was asked may still be done there; look before you repeat it, or wait longer with --timeout."
+                ),
             );
         }
         let mut cause: &dyn std::error::Error = error;
@@ -139,7 +151,9 @@ impl Client {
         }
         Stop::new(
             Exit::Unreachable,
-            format!("No gateway answers at {url} ({cause}). Start it with `scimgate serve`, or say where it is with --url or SCIMGATE_URL."),
+            format!(
+                "No gateway answers at {url} ({cause}). Start it with `scimgate serve`, or say where it is with --url or SCIMGATE_URL."
+            ),
         )
     }
 
@@ -195,17 +209,24 @@ impl Client {
             }
         }
         let all = self.list("/instances", usize::MAX).await?;
-        let named = |test: &dyn Fn(&str) -> bool| -> Vec<&Value> { all.iter().filter(|item| item["name"].as_str().is_some_and(test)).collect() };
+        let named = |test: &dyn Fn(&str) -> bool| -> Vec<&Value> {
+            all.iter().filter(|item| item["name"].as_str().is_some_and(test)).collect()
+        };
         let mut found = named(&|name| name == word);
         if found.is_empty() {
             found = named(&|name| name.to_lowercase() == word.to_lowercase());
         }
         match found.as_slice() {
             [one] => Ok((*one).clone()),
-            [] => Err(Stop::new(Exit::NotFound, match all.as_slice() {
-                [] => format!("No instance is called {word:?}: there is none yet. Make one with: scimgate instance create"),
-                _ => format!("No instance is called {word:?}. There are: {}.", names(&all)),
-            })),
+            [] => Err(Stop::new(
+                Exit::NotFound,
+                match all.as_slice() {
+                    [] => format!(
+                        "No instance is called {word:?}: there is none yet. Make one with: scimgate instance create"
+                    ),
+                    _ => format!("No instance is called {word:?}. There are: {}.", names(&all)),
+                },
+            )),
             several => Err(Stop::usage(format!(
                 "{word:?} means several instances; give the id of one: {}.",
                 several.iter().map(|item| text(item, "id")).collect::<Vec<_>>().join(", ")
@@ -219,7 +240,10 @@ impl Client {
     /// As [`Client::instance`].
     pub(super) async fn instance_id(&self, word: &str) -> Result<String, Stop> {
         let found = self.instance(word).await?;
-        found["id"].as_str().map(str::to_owned).ok_or_else(|| Stop::failed("The gateway answered an instance without an id."))
+        found["id"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| Stop::failed("The gateway answered an instance without an id."))
     }
 }
 
@@ -321,12 +345,27 @@ mod tests {
 
     #[test]
     fn refusals_keep_the_gateways_words() {
-        check(404, Some(json!({"title": "Not Found", "detail": "There is no such key."})), Exit::NotFound, "There is no such key.");
-        check(422, Some(json!({"detail": "must be a number", "field": "settings.app_id"})), Exit::Usage, "settings.app_id: must be a number");
+        check(
+            404,
+            Some(json!({"title": "Not Found", "detail": "There is no such key."})),
+            Exit::NotFound,
+            "There is no such key.",
+        );
+        check(
+            422,
+            Some(json!({"detail": "must be a number", "field": "settings.app_id"})),
+            Exit::Usage,
+            "settings.app_id: must be a number",
+        );
         check(422, Some(json!({"detail": "name: is empty", "field": "name"})), Exit::Usage, "name: is empty");
         check(409, Some(json!({"title": "Conflict"})), Exit::Failed, "Conflict");
         check(502, None, Exit::Failed, "http://gw/admin/v1 answered 502.");
-        check(401, None, Exit::NotAllowed, "http://gw/admin/v1 answered 401. Check SCIMGATE_ADMIN_TOKEN, and that --url names the right gateway.");
+        check(
+            401,
+            None,
+            Exit::NotAllowed,
+            "http://gw/admin/v1 answered 401. Check SCIMGATE_ADMIN_TOKEN, and that --url names the right gateway.",
+        );
     }
 
     #[test]
@@ -338,7 +377,9 @@ mod tests {
     async fn a_gateway_that_is_not_there_is_told_apart() {
         // A port that was free a moment ago.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let client = Client::at(&format!("http://127.0.0.1:{port}"), "t".into(), Duration::from_secs(5), Out::new(false, false)).unwrap();
+        let client =
+            Client::at(&format!("http://127.0.0.1:{port}"), "t".into(), Duration::from_secs(5), Out::new(false, false))
+                .unwrap();
         let stop = client.get("/instances").await.unwrap_err();
         assert_eq!(stop.exit, Exit::Unreachable, "{stop}");
         assert!(stop.message.contains("scimgate serve"), "{stop}");

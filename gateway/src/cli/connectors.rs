@@ -71,7 +71,8 @@ pub(super) async fn find(client: &Client, name: &str) -> Result<Value, Stop> {
 fn list(out: Out, all: &[Value]) -> Result<(), Stop> {
     let mut table = Table::new([column("NAME"), column("TITLE"), column("KIND"), column("REQUIRED").rank(1)]);
     for item in all {
-        let required: Vec<String> = settings(item).filter(|setting| setting["required"] == true).map(|setting| text(setting, "name")).collect();
+        let required: Vec<String> =
+            settings(item).filter(|setting| setting["required"] == true).map(|setting| text(setting, "name")).collect();
         table.row([text(item, "name"), text(item, "title"), text(item, "kind"), required.join(", ")]);
     }
     out.table(&table, "")?;
@@ -134,7 +135,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let app = crate::service::App::for_tests(folder.path(), crate::clock::Clock::system()).await.unwrap();
         app.ensure_admin_token().await.unwrap();
-        let request = http::Request::get("/admin/v1/connectors").header("authorization", "Bearer admin-token-for-tests");
+        let request =
+            http::Request::get("/admin/v1/connectors").header("authorization", "Bearer admin-token-for-tests");
         let answer = crate::app::router(&app).oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
         let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         let own: Vec<Value> = connectors::builtin().iter().map(describe).collect();

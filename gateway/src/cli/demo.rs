@@ -113,7 +113,8 @@ impl Stage {
     /// Starts a simulated target; answers what an admin needs to know of it.
     async fn simulate(&mut self, name: &str) -> Result<Value, Stop> {
         let limits = simulators::Limits::None;
-        let target = simulators::target(name, limits).ok_or_else(|| Stop::failed(format!("There is no simulated target {name:?}.")))?;
+        let target = simulators::target(name, limits)
+            .ok_or_else(|| Stop::failed(format!("There is no simulated target {name:?}.")))?;
         let simulator = simulators::Simulator::new(target, limits, simulators::Clock::system());
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let offer = simulator.offer(&format!("http://{}", listener.local_addr()?));
@@ -169,7 +170,10 @@ impl Set {
             lines.extend([
                 String::new(),
                 "what happened to Ada, and why:".to_owned(),
-                format!("    SCIMGATE_URL={} SCIMGATE_ADMIN_TOKEN={token} scimgate why GitHub ada@example.com", self.url),
+                format!(
+                    "    SCIMGATE_URL={} SCIMGATE_ADMIN_TOKEN={token} scimgate why GitHub ada@example.com",
+                    self.url
+                ),
                 String::new(),
                 "Ready. Ctrl-C stops and removes everything.".to_owned(),
             ]);
@@ -181,5 +185,9 @@ impl Set {
 /// The text of an answer's field that has to be there.
 fn needed(answer: &Value, field: &str) -> Result<String, Stop> {
     let found = text(answer, field);
-    if found.is_empty() { Err(Stop::failed(format!("The gateway's answer has no {field}: {answer}"))) } else { Ok(found) }
+    if found.is_empty() {
+        Err(Stop::failed(format!("The gateway's answer has no {field}: {answer}")))
+    } else {
+        Ok(found)
+    }
 }

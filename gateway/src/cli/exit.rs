@@ -115,7 +115,19 @@ mod tests {
 
     #[test]
     fn answers_have_their_exit_codes() {
-        for (status, code) in [(200, 0), (202, 0), (204, 0), (400, 2), (401, 4), (403, 4), (404, 3), (409, 1), (422, 2), (500, 1), (503, 1)] {
+        for (status, code) in [
+            (200, 0),
+            (202, 0),
+            (204, 0),
+            (400, 2),
+            (401, 4),
+            (403, 4),
+            (404, 3),
+            (409, 1),
+            (422, 2),
+            (500, 1),
+            (503, 1),
+        ] {
             assert_eq!(Exit::of_status(status) as u8, code, "{status}");
         }
     }

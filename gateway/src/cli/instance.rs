@@ -162,7 +162,13 @@ impl Command {
 
 async fn list(client: &Client, page: &Page) -> Done {
     let Some(items) = page.items(client, "/instances", usize::MAX).await? else { return Ok(Exit::Ok) };
-    let mut table = Table::new([column("NAME"), column("CONNECTOR").rank(2), column("MODE"), column("ID").rank(1), column("SCIM BASE URL").rank(3)]);
+    let mut table = Table::new([
+        column("NAME"),
+        column("CONNECTOR").rank(2),
+        column("MODE"),
+        column("ID").rank(1),
+        column("SCIM BASE URL").rank(3),
+    ]);
     for item in &items {
         table.row(["name", "connector", "mode", "id", "scim_base_url"].map(|field| text(item, field)));
     }
@@ -180,7 +186,9 @@ fn show(client: &Client, instance: &Value) -> Done {
     for (field, value) in instance.as_object().into_iter().flatten() {
         match value {
             // Two levels: the admin API's instance has no deeper ones that are not values of their own.
-            Value::Object(inner) => inner.iter().for_each(|(name, value)| table.row([format!("{field}.{name}"), shown(value)])),
+            Value::Object(inner) => {
+                inner.iter().for_each(|(name, value)| table.row([format!("{field}.{name}"), shown(value)]))
+            }
             other => table.row([field.clone(), shown(other)]),
         }
     }
@@ -192,7 +200,9 @@ fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) if items.iter().all(Value::is_string) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
         other => other.to_string(),
     }
 }
@@ -213,8 +223,15 @@ impl Create {
         if let Some(connector) = self.connector {
             body.insert("connector".into(), connector.into());
         }
-        let named = body.get("name").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| Stop::usage("The instance needs a name: --name NAME"))?;
-        let kind = body.get("connector").and_then(Value::as_str).ok_or_else(|| Stop::usage("The instance needs a connector: --connector NAME"))?;
+        let named = body
+            .get("name")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .ok_or_else(|| Stop::usage("The instance needs a name: --name NAME"))?;
+        let kind = body
+            .get("connector")
+            .and_then(Value::as_str)
+            .ok_or_else(|| Stop::usage("The instance needs a connector: --connector NAME"))?;
         let described = connector(client, kind).await?;
         put_into(&mut body, "settings", settings(&self.set, &described)?)?;
         put_into(&mut body, "secrets", secrets(&self.secret)?)?;
@@ -227,7 +244,8 @@ impl Create {
         };
         body.entry("mode").or_insert_with(|| "enabled".into());
         if self.if_absent
-            && let Some(known) = client.list("/instances", usize::MAX).await?.into_iter().find(|item| item["name"] == named.as_str())
+            && let Some(known) =
+                client.list("/instances", usize::MAX).await?.into_iter().find(|item| item["name"] == named.as_str())
         {
             client.out.hint(&format!("{named:?} is there already ({}); nothing was changed.", text(&known, "id")));
             return announce(client, &known);
@@ -256,7 +274,8 @@ fn read_body(file: &PathBuf) -> Result<Map<String, Value>, Stop> {
         return Err(wrong("the file is larger than 1 MiB".to_owned()));
     }
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    let mut body: Map<String, Value> = serde_json::from_str(&text).map_err(|error| wrong(format!("not a JSON object: {error}")))?;
+    let mut body: Map<String, Value> =
+        serde_json::from_str(&text).map_err(|error| wrong(format!("not a JSON object: {error}")))?;
     body.remove("target");
     body.remove("base_url");
     Ok(body)
@@ -290,9 +309,16 @@ impl Update {
         }
         changed.extend(self.unset.into_iter().map(|name| (name, Value::Null)));
         let parts = [("settings", changed), ("secrets", secrets(&self.secret)?), ("policy", policy(&self.policy))];
-        body.extend(parts.into_iter().filter(|(_, part)| !part.is_empty()).map(|(field, part)| (field.to_owned(), Value::Object(part))));
+        body.extend(
+            parts
+                .into_iter()
+                .filter(|(_, part)| !part.is_empty())
+                .map(|(field, part)| (field.to_owned(), Value::Object(part))),
+        );
         if body.is_empty() {
-            return Err(Stop::usage("Nothing to change was given: --name, --mode, --set, --unset, --secret or --policy"));
+            return Err(Stop::usage(
+                "Nothing to change was given: --name, --mode, --set, --unset, --secret or --policy",
+            ));
         }
         let now = client.call(Method::PATCH, &format!("/instances/{id}"), Some(&Value::Object(body))).await?;
         announce(client, &now)?;
@@ -310,7 +336,10 @@ async fn delete(client: &Client, word: &str, force: bool, confirm: Option<String
             return Err(Stop::new(Exit::Unconfirmed, format!("Deleting needs a confirmation: --confirm {name:?}")));
         };
         if typed != name {
-            return Err(Stop::new(Exit::Unconfirmed, format!("{typed:?} is not its name, {name:?}. Nothing was deleted.")));
+            return Err(Stop::new(
+                Exit::Unconfirmed,
+                format!("{typed:?} is not its name, {name:?}. Nothing was deleted."),
+            ));
         }
     }
     let query = if force { "?force=true" } else { "" };
@@ -350,7 +379,10 @@ mod tests {
         std::fs::write(&file, r#"{"target":"github","base_url":"http://127.0.0.1:1","connector":"github","settings":{"org":"a","mode":"x"},"secrets":{"token":"t"}}"#).unwrap();
         let mut body = read_body(&file).unwrap();
         put_into(&mut body, "settings", policy(&[("org".to_owned(), "b".to_owned())])).unwrap();
-        assert_eq!(Value::Object(body), json!({"connector": "github", "settings": {"org": "b", "mode": "x"}, "secrets": {"token": "t"}}));
+        assert_eq!(
+            Value::Object(body),
+            json!({"connector": "github", "settings": {"org": "b", "mode": "x"}, "secrets": {"token": "t"}})
+        );
         std::fs::write(&file, "[1]").unwrap();
         assert_eq!(read_body(&file).unwrap_err().exit, Exit::Usage);
         assert_eq!(read_body(&folder.path().join("none")).unwrap_err().exit, Exit::Usage);

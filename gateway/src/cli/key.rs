@@ -80,7 +80,13 @@ impl Command {
     }
 }
 
-async fn create(client: &Client, instance: &str, name: Option<String>, expires: Option<String>, scopes: Vec<String>) -> Done {
+async fn create(
+    client: &Client,
+    instance: &str,
+    name: Option<String>,
+    expires: Option<String>,
+    scopes: Vec<String>,
+) -> Done {
     let id = client.instance_id(instance).await?;
     let mut body = json!({});
     if let Some(name) = name {
@@ -109,13 +115,31 @@ fn hand_over(client: &Client, made: &Value) -> Done {
 
 async fn list(client: &Client, instance: &str, page: &Page) -> Done {
     let id = client.instance_id(instance).await?;
-    let Some(items) = page.items(client, &format!("/instances/{id}/keys"), usize::MAX).await? else { return Ok(Exit::Ok) };
-    let mut table = Table::new([column("NAME"), column("ID"), column("STATE"), column("LAST USED").rank(1), column("EXPIRES").rank(2), column("SCOPES").rank(3)]);
+    let Some(items) = page.items(client, &format!("/instances/{id}/keys"), usize::MAX).await? else {
+        return Ok(Exit::Ok);
+    };
+    let mut table = Table::new([
+        column("NAME"),
+        column("ID"),
+        column("STATE"),
+        column("LAST USED").rank(1),
+        column("EXPIRES").rank(2),
+        column("SCOPES").rank(3),
+    ]);
     for item in &items {
-        let when = |field: &str, none: &str| item[field].as_str().map_or_else(|| none.to_owned(), |time| client.out.time(time));
+        let when = |field: &str, none: &str| {
+            item[field].as_str().map_or_else(|| none.to_owned(), |time| client.out.time(time))
+        };
         let scopes: Vec<&str> = item["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let state = if item["active"] == false { "dead" } else { "active" };
-        table.row([text(item, "name"), text(item, "id"), state.to_owned(), when("last_used_at", "never"), when("expires_at", "never"), scopes.join(" ")]);
+        table.row([
+            text(item, "name"),
+            text(item, "id"),
+            state.to_owned(),
+            when("last_used_at", "never"),
+            when("expires_at", "never"),
+            scopes.join(" "),
+        ]);
     }
     client.out.table(&table, &format!("The instance has no key yet. Make one with: scimgate key create {id}"))?;
     Ok(Exit::Ok)
@@ -133,7 +157,10 @@ async fn key_id(client: &Client, instance: &str, word: &str) -> Result<String, S
     }
     match named.as_slice() {
         [one] => Ok(text(one, "id")),
-        [] => Err(Stop::new(Exit::NotFound, format!("The instance has no key {word:?}. See: scimgate key list {instance}"))),
+        [] => Err(Stop::new(
+            Exit::NotFound,
+            format!("The instance has no key {word:?}. See: scimgate key list {instance}"),
+        )),
         several => {
             let ids: Vec<String> = several.iter().map(|key| text(key, "id")).collect();
             Err(Stop::usage(format!("{word:?} means several keys; give the id of one: {}.", ids.join(", "))))
@@ -147,7 +174,11 @@ async fn rotate(client: &Client, instance: &str, key: &str, overlap: SignedDurat
     let body = json!({"overlap_seconds": overlap.as_secs()});
     let made = client.call(Method::POST, &format!("/instances/{id}/keys/{}/rotate", escape(&key)), Some(&body)).await?;
     hand_over(client, &made)?;
-    client.out.hint(&if overlap.is_zero() { format!("The old key {key} is dead.") } else { format!("The old key {key} ends in {overlap:#}.") });
+    client.out.hint(&if overlap.is_zero() {
+        format!("The old key {key} is dead.")
+    } else {
+        format!("The old key {key} ends in {overlap:#}.")
+    });
     Ok(Exit::Ok)
 }
 

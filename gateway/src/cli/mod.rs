@@ -181,7 +181,6 @@ mod tests {
     fn mistakes_are_usage() {
         for (line, kind) in [
             ("", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
-            ("instance", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
             ("operation", ErrorKind::InvalidSubcommand),
             ("simulate gitlab", ErrorKind::InvalidValue),
             ("simulate github --limits fast", ErrorKind::ValueValidation),

@@ -1,5 +1,7 @@
 //! `scimgate operations`.
 
+use std::cmp::Reverse;
+
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
@@ -85,7 +87,11 @@ impl List {
         let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         let instances = match &self.instance {
             Some(word) => vec![client.instance(word).await?],
-            None if client.out.json => return Err(Stop::usage("With --json name one instance: --instance NAME. The admin API lists operations per instance.")),
+            None if client.out.json => {
+                return Err(Stop::usage(
+                    "With --json name one instance: --instance NAME. The admin API lists operations per instance.",
+                ));
+            }
             None => client.list("/instances", usize::MAX).await?,
         };
         let mut found: Vec<(String, Value)> = Vec::new();
@@ -95,7 +101,7 @@ impl List {
             found.extend(items.into_iter().map(|item| (text(instance, "name"), item)));
         }
         // RFC 3339 in UTC sorts as text.
-        found.sort_by(|(_, a), (_, b)| text(b, "at").cmp(&text(a, "at")));
+        found.sort_by_key(|(_, item)| Reverse(text(item, "at")));
         let mut table = Table::new([
             column("TIME"),
             column("INSTANCE").rank(3),
@@ -138,7 +144,9 @@ async fn show(client: &Client, id: &str) -> Done {
     let mut table = Table::new([column("FIELD"), column("VALUE")]);
     for (field, value) in item.as_object().into_iter().flatten() {
         let shown = match (field.as_str(), value) {
-            ("resource", Value::Object(_)) => format!("{} {} ({})", text(value, "kind"), text(value, "name"), text(value, "id")),
+            ("resource", Value::Object(_)) => {
+                format!("{} {} ({})", text(value, "kind"), text(value, "name"), text(value, "id"))
+            }
             ("at" | "closed_at", Value::String(time)) => client.out.time(time),
             (_, Value::Null) => "-".to_owned(),
             _ => text(&item, field),
@@ -163,7 +171,9 @@ async fn retry(client: &Client, ids: &[String]) -> Done {
                 }
             }
             // What concerns the gateway concerns the rest, too.
-            Err(stop) if matches!(stop.exit, Exit::Unreachable | Exit::NotAllowed | Exit::TimedOut) => return Err(stop),
+            Err(stop) if matches!(stop.exit, Exit::Unreachable | Exit::NotAllowed | Exit::TimedOut) => {
+                return Err(stop);
+            }
             Err(stop) if ids.len() == 1 => return Err(stop),
             Err(stop) => {
                 client.out.hint(&format!("{id}: {stop}"));

@@ -83,7 +83,9 @@ impl Out {
             arg == "--admin-token" || arg.starts_with("--admin-token=")
         });
         if visible && std::io::stderr().is_terminal() {
-            note("Warning: others on this machine see a token on the command line. Use SCIMGATE_ADMIN_TOKEN or --admin-token-file.");
+            note(
+                "Warning: others on this machine see a token on the command line. Use SCIMGATE_ADMIN_TOKEN or --admin-token-file.",
+            );
         }
     }
 }

@@ -122,7 +122,10 @@ mod tests {
     #[test]
     fn counts_are_told_in_words() {
         for (run, expected) in [
-            (json!({"kind": "import", "counts": {"accounts": 2300, "groups": 0, "imported": 12}}), "import: accounts 2,300, imported 12"),
+            (
+                json!({"kind": "import", "counts": {"accounts": 2300, "groups": 0, "imported": 12}}),
+                "import: accounts 2,300, imported 12",
+            ),
             (json!({"kind": "reconcile", "counts": {}}), "reconcile"),
             (json!({"kind": "reconcile"}), "reconcile"),
         ] {

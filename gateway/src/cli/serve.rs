@@ -27,7 +27,10 @@ pub(super) async fn run(overrides: Overrides) -> Done {
     config.public_url = Some(config.public_url_at(local));
     let ready_json = config.ready_json;
     let app = App::build(config, Clock::system()).await?;
-    let token = app.ensure_admin_token().await.map_err(|error| Stop::failed(format!("the admin token could not be stored: {error}")))?;
+    let token = app
+        .ensure_admin_token()
+        .await
+        .map_err(|error| Stop::failed(format!("the admin token could not be stored: {error}")))?;
     announce(local, token.as_ref(), ready_json)?;
     tracing::info!(%local, version = env!("CARGO_PKG_VERSION"), "the gateway listens");
     app::run(app, listener, shutdown).await;
@@ -68,7 +71,9 @@ mod tests {
 
     #[test]
     fn the_ready_line_names_an_address_that_can_be_called() {
-        for (local, expected) in [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("10.0.0.1:80", "10.0.0.1:80")] {
+        for (local, expected) in
+            [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("10.0.0.1:80", "10.0.0.1:80")]
+        {
             assert_eq!(reachable(local.parse().unwrap()).to_string(), expected);
         }
     }

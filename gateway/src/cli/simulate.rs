@@ -28,7 +28,8 @@ pub(super) struct Simulate {
 impl Simulate {
     pub(super) async fn run(self) -> Done {
         let shutdown = until_signalled()?;
-        let target = simulators::target(&self.target, self.limits).ok_or_else(|| Stop::usage(format!("There is no simulated target {:?}.", self.target)))?;
+        let target = simulators::target(&self.target, self.limits)
+            .ok_or_else(|| Stop::usage(format!("There is no simulated target {:?}.", self.target)))?;
         let simulator = Simulator::new(target, self.limits, Clock::system());
         let listener = bind(self.listen).await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -43,8 +44,12 @@ impl Simulate {
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, Stop> {
     TcpListener::bind(address).await.map_err(|error| {
         let why = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "something else listens there already. Stop it, or choose another address with --listen".to_owned(),
-            std::io::ErrorKind::PermissionDenied => "this user may not listen there. Choose a port above 1023 with --listen".to_owned(),
+            std::io::ErrorKind::AddrInUse => {
+                "something else listens there already. Stop it, or choose another address with --listen".to_owned()
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "this user may not listen there. Choose a port above 1023 with --listen".to_owned()
+            }
             _ => error.to_string(),
         };
         Stop::failed(format!("{address}: {why}."))

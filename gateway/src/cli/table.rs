@@ -51,7 +51,8 @@ impl Table {
 
     /// Adds a row; missing cells are empty.
     pub(super) fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        let mut cells: Vec<String> = cells.into_iter().take(self.columns.len()).map(|cell| plain(cell.as_ref())).collect();
+        let mut cells: Vec<String> =
+            cells.into_iter().take(self.columns.len()).map(|cell| plain(cell.as_ref())).collect();
         cells.resize(self.columns.len(), String::new());
         self.rows.push(cells);
     }
@@ -77,12 +78,18 @@ impl Table {
             .columns
             .iter()
             .enumerate()
-            .map(|(at, column)| self.rows.iter().map(|row| row[at].chars().count()).chain([column.head.len()]).max().unwrap_or(0))
+            .map(|(at, column)| {
+                self.rows.iter().map(|row| row[at].chars().count()).chain([column.head.len()]).max().unwrap_or(0)
+            })
             .collect();
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
         let total = |shown: &[usize]| shown.iter().map(|at| widths[*at] + 2).sum::<usize>().saturating_sub(2);
         while total(&shown) > limit {
-            let Some((at, _)) = shown.iter().enumerate().filter(|(_, column)| self.columns[**column].rank > 0).max_by_key(|(_, column)| self.columns[**column].rank)
+            let Some((at, _)) = shown
+                .iter()
+                .enumerate()
+                .filter(|(_, column)| self.columns[**column].rank > 0)
+                .max_by_key(|(_, column)| self.columns[**column].rank)
             else {
                 break;
             };
@@ -124,7 +131,8 @@ mod tests {
     use super::*;
 
     fn people() -> Table {
-        let mut table = Table::new([column("NAME"), column("CONNECTOR").rank(2), column("PENDING").right(), column("ID").rank(1)]);
+        let mut table =
+            Table::new([column("NAME"), column("CONNECTOR").rank(2), column("PENDING").right(), column("ID").rank(1)]);
         table.row(["GitHub acme", "github", "3", "in_7Q2"]);
         table.row(["B\tk\u{1b}[2J", "buildkite", "1200"]);
         table
@@ -140,7 +148,11 @@ mod tests {
     fn people_read_aligned_columns() {
         check(
             Look::Aligned(80),
-            &["NAME         CONNECTOR  PENDING  ID", "GitHub acme  github           3  in_7Q2", "B k [2J      buildkite     1200"],
+            &[
+                "NAME         CONNECTOR  PENDING  ID",
+                "GitHub acme  github           3  in_7Q2",
+                "B k [2J      buildkite     1200",
+            ],
         );
     }
 

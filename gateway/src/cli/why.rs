@@ -60,7 +60,12 @@ fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<Strin
         lines.push(format!("({hidden} older operations are not shown: --all shows up to 200)"));
     }
     for operation in list(found, "operations").take(most).rev() {
-        let mut line = format!("{}  {} asked: {}", time(&text(operation, "at")), text(operation, "actor"), text(operation, "verb"));
+        let mut line = format!(
+            "{}  {} asked: {}",
+            time(&text(operation, "at")),
+            text(operation, "actor"),
+            text(operation, "verb")
+        );
         if let Some(changes) = changes(&operation["changes"]) {
             line.push_str(&format!(" ({changes})"));
         }
@@ -139,10 +144,20 @@ fn outcome(operation: &Value) -> String {
 }
 
 fn tried(attempt: &Value, time: &dyn Fn(&str) -> String) -> Vec<String> {
-    let mut lines = vec![format!("    {}  did {}: {}", time(&text(attempt, "started_at")), text(attempt, "step"), text(attempt, "state"))];
+    let mut lines = vec![format!(
+        "    {}  did {}: {}",
+        time(&text(attempt, "started_at")),
+        text(attempt, "step"),
+        text(attempt, "state")
+    )];
     for call in list(&attempt["calls"], "calls") {
         let status = call["status"].as_u64().map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-        lines.push(format!("        {} {}  {status}  {} ms", text(call, "method"), text(call, "path"), text(call, "duration_ms")));
+        lines.push(format!(
+            "        {} {}  {status}  {} ms",
+            text(call, "method"),
+            text(call, "path"),
+            text(call, "duration_ms")
+        ));
     }
     if let Some(message) = attempt["message"].as_str() {
         lines.push(format!("        {message}"));

@@ -41,7 +41,7 @@ pub(super) async fn look_out(shared: Arc<Shared>, stop: CancellationToken) {
                 Ok(0) => {}
                 Ok(found) => {
                     tracing::info!(instance = %instance.id, found, "invitations are no longer pending; following them");
-                    shared.bell.send_modify(|rung| *rung = rung.wrapping_add(1));
+                    shared.gauge(&instance.driver_key).ring();
                 }
                 Err(error) => {
                     tracing::warn!(instance = %instance.id, %error, "pending invitations could not be listed")

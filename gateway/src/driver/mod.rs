@@ -45,9 +45,11 @@ use waiters::Waiters;
 /// How often a waiting request and an idle pump look at the store, in case a hint was lost.
 const POLL: Duration = Duration::from_millis(250);
 /// How long a call may wait for its budget before its work is put down again.
-const BUDGET_PATIENCE: Duration = Duration::from_secs(30);
+const BUDGET_PATIENCE: Duration = Duration::from_secs(15);
 /// How often an idle supervisor looks for driver keys it does not pump yet.
 const SUPERVISE: Duration = Duration::from_secs(1);
+/// How often it looks for runs that are due by schedule.
+const SCHEDULE: Duration = Duration::from_secs(30);
 
 /// The way to the driver, for the rest of the gateway. Cheap to clone.
 #[derive(Clone)]
@@ -61,8 +63,6 @@ pub(crate) struct Shared {
     budgets: Budgets,
     waiters: Waiters,
     pumps: Mutex<HashMap<DriverKey, Arc<pump::Gauge>>>,
-    /// Rung when there may be new work; its value means nothing.
-    bell: watch::Sender<u64>,
     supervisor: Notify,
     owner: String,
     invitation_look: Duration,
@@ -82,7 +82,6 @@ impl Handle {
             http,
             waiters: Waiters::default(),
             pumps: Mutex::default(),
-            bell: watch::Sender::new(0),
             supervisor: Notify::new(),
             owner: Uuid::new_v4().to_string(),
             invitation_look,
@@ -90,9 +89,14 @@ impl Handle {
         }))
     }
 
-    /// Says that there may be new work.
+    /// Says that there may be new work, anywhere, or a run or an instance.
     pub fn wake(&self) {
         self.0.ring();
+    }
+
+    /// Says that there is new work of one instance.
+    pub fn wake_for(&self, instance: &Instance) {
+        self.gauge(instance).ring();
     }
 
     /// Checks an instance's credential and permissions at the target. Writes nothing there.
@@ -146,12 +150,12 @@ impl Handle {
                 .is_some_and(|start| start < within);
         if !waits {
             self.gauge(instance).count(lane);
-            self.wake();
+            self.wake_for(instance);
             return Settlement::Later;
         }
         let mut answer = self.0.waiters.register(resource, rev);
         self.gauge(instance).count(lane);
-        self.wake();
+        self.wake_for(instance);
         let settlement = loop {
             let poll = self
                 .0
@@ -285,9 +289,11 @@ impl Handle {
 }
 
 impl Shared {
-    /// Says that there may be new work.
+    /// Says that there may be new work, anywhere, or a run or an instance.
     pub(crate) fn ring(&self) {
-        self.bell.send_modify(|rung| *rung = rung.wrapping_add(1));
+        for gauge in self.pumps.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            gauge.ring();
+        }
         self.supervisor.notify_one();
     }
 
@@ -438,6 +444,7 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTrac
     tasks.spawn(invitations::look_out(shared.clone(), stop.clone()));
     let mut pumping: HashSet<DriverKey> = HashSet::new();
     let mut running: HashMap<i64, JoinHandle<()>> = HashMap::new();
+    let mut schedule_at = shared.clock.now();
     while !stop.is_cancelled() {
         match shared.instances.all_enabled().await {
             Ok(instances) => {
@@ -450,8 +457,11 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTrac
                         ));
                     }
                 }
-                if let Err(error) = reconcile::schedule(&shared, &instances).await {
-                    tracing::warn!(%error, "scheduled runs could not be started");
+                if shared.clock.now() >= schedule_at {
+                    schedule_at = shared.clock.now().checked_add(SCHEDULE).unwrap_or(Timestamp::MAX);
+                    if let Err(error) = reconcile::schedule(&shared, &instances).await {
+                        tracing::warn!(%error, "scheduled runs could not be started");
+                    }
                 }
             }
             Err(error) => tracing::warn!(%error, "the list of instances could not be read"),

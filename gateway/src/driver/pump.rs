@@ -9,6 +9,7 @@ use std::time::Duration;
 use connector_sdk::{Cx, DriverKey, Fault, FaultKind, Retry};
 use engine::Lane;
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -36,9 +37,16 @@ pub(crate) struct Gauge {
     /// The mean time of a run, in microseconds.
     run_micros: AtomicU64,
     has_rows: AtomicBool,
+    /// Rung when there may be new work; its value means nothing.
+    bell: watch::Sender<u64>,
 }
 
 impl Gauge {
+    /// Says that there may be new work.
+    pub(super) fn ring(&self) {
+        self.bell.send_modify(|rung| *rung = rung.wrapping_add(1));
+    }
+
     /// One more piece of work waits.
     pub(super) fn count(&self, lane: Lane) {
         self.waiting[lane as usize].fetch_add(1, Ordering::Relaxed);
@@ -101,7 +109,7 @@ impl Gauge {
 /// Pumps one driver key until stopped; then lets what runs finish.
 pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: CancellationToken) {
     let gauge = shared.gauge(&key);
-    let mut bell = shared.bell.subscribe();
+    let mut bell = gauge.bell.subscribe();
     let mut runs: JoinSet<(i64, Lane)> = JoinSet::new();
     let mut flying: HashSet<i64> = HashSet::new();
     let mut ordinary = 0_usize;
@@ -109,7 +117,8 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
         // Marked as seen before the look, so that a ring during it is not lost.
         bell.mark_unchanged();
         let mut next_due = None;
-        match due(&shared, &key, &flying).await {
+        let room = if ordinary < SLOTS { Room::Any } else if flying.len() < SLOTS + RESERVED { Room::Urgent } else { Room::None };
+        match due(&shared, &key, &flying, room).await {
             Ok(found) => {
                 for (resource, instance_seq, lane) in found.work {
                     let urgent = lane == Lane::Deprovision;
@@ -217,6 +226,14 @@ async fn free_claims(shared: &Shared, key: &DriverKey) {
     }
 }
 
+/// What a pump has room for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Any,
+    Urgent,
+    None,
+}
+
 struct Due {
     work: Vec<(i64, i64, Lane)>,
     next_due: Option<Timestamp>,
@@ -224,7 +241,7 @@ struct Due {
 
 /// Due work of enabled instances, best lane first, without what runs already. Nothing while the
 /// target asked to be left alone.
-async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>) -> Result<Due, StoreError> {
+async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>, room: Room) -> Result<Due, StoreError> {
     let now = shared.clock.micros();
     if let Some(until) = shared.resting(key) {
         return Ok(Due {
@@ -232,14 +249,18 @@ async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>) -> Result<
             next_due: Some(until),
         });
     }
+    if room == Room::None {
+        return Ok(Due { work: Vec::new(), next_due: None });
+    }
+    let last_lane = if room == Room::Urgent { Lane::Deprovision } else { Lane::Reconcile };
     let reader = shared.store.reader();
     let rows = reader
         .all(
             "SELECT w.resource_seq, w.instance_seq, w.lane FROM work w JOIN instance i ON i.seq = w.instance_seq \
-             WHERE w.driver_key = $1 AND w.state IN ('todo','waiting','needs') AND w.due_at <= $2 AND i.mode = 'enabled' AND i.deleted_at IS NULL \
+             WHERE w.driver_key = $1 AND w.state IN ('todo','waiting','needs') AND w.due_at <= $2 AND w.lane <= $4 AND i.mode = 'enabled' AND i.deleted_at IS NULL \
              AND NOT EXISTS (SELECT 1 FROM work b WHERE b.resource_seq = w.after_seq) \
              ORDER BY w.lane, w.due_at LIMIT $3",
-            vals![key.as_str(), now, READ],
+            vals![key.as_str(), now, READ, last_lane.number()],
         )
         .await?;
     let mut work = Vec::with_capacity(rows.len());

@@ -249,7 +249,7 @@ impl App {
             return Settlement::Done;
         }
         if accepted.items > WAIT_FOR_ITEMS {
-            self.driver.wake();
+            self.driver.wake_for(instance);
             return Settlement::Later;
         }
         self.driver

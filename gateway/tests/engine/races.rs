@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gateway::service::types::{Failure, Mode, Precondition};
 use serde_json::{Value, json};
 
-use crate::rig::{databases, emails, everywhere, rig};
+use crate::rig::{databases, emails, everywhere, rig, rig_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_taken_back_before_it_is_sent_costs_no_call() {
@@ -161,5 +161,23 @@ async fn a_dead_credential_is_not_the_clients_trouble_and_work_goes_on_when_it_l
         let operations = rig.app.list_operations(&rig.instance, &Default::default(), i64::MAX, 1).await.unwrap();
         rig.app.retry_operation("admin", operations.items[0]["id"].as_str().unwrap()).await.map_err(|error| format!("{error:?}")).unwrap();
         rig.wait("the removal", async || rig.state().await["invitations"] == Value::Array(Vec::new())).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_membership_granted_while_its_person_was_leaving_is_taken_back() {
+    for db in databases() {
+        let rig = rig_with(&db, "github", json!({"answer_within_ms": 0}), json!({"mode": "teams_only"})).await;
+        rig.control("POST", "/_sim/set", json!({"members": [{"login": "countess", "email": "ada@example.com"}]})).await;
+        let ada = rig.user("ada@example.com").await;
+        let group = rig.post("Group", json!({"displayName": "Eng"})).await.unwrap().stored.id;
+        rig.quiet().await;
+        let fault = json!([{"match": {"method": "PUT", "path": "memberships"}, "times": 1, "do": {"delay_ms": 300}}]);
+        rig.control("POST", "/_sim/faults", fault).await;
+        rig.patch("Group", &group, json!([{"op": "add", "path": "members", "value": [{"value": ada}]}])).await.unwrap();
+        rig.wait("the grant under way", async || rig.calls().await.to_string().contains("\"method\":\"PUT\"")).await;
+        rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": false}])).await.unwrap();
+        rig.quiet().await;
+        assert_eq!(rig.state().await["groups"][0]["members"], json!([]));
     }
 }

@@ -1,6 +1,6 @@
 //! One gateway, one target, and five people's worth of changes to be caught in the act.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -189,15 +189,23 @@ pub(crate) async fn together<F: Future<Output = ()> + 'static>(all: impl IntoIte
     LocalSet::new().run_until(run).await;
 }
 
-/// Waits until no operation is open and no work is left.
+/// Waits until no operation is open and no work is left; says what is left if that takes too long.
 pub(crate) async fn settled(admin: &Admin, instance: &str, context: &str) {
-    wait_until(&format!("all is settled ({context})"), BOUND, async || {
-        let open = admin.get(&format!("/instances/{instance}/operations?state=open&limit=1")).await;
-        let work = admin.get(&format!("/instances/{instance}/work?limit=5")).await;
+    let start = Instant::now();
+    let left = wait_until("all is settled", BOUND * 2, async || {
+        let open = admin.get(&format!("/instances/{instance}/operations?state=open&limit=3")).await;
+        let work = admin.get(&format!("/instances/{instance}/work?limit=3")).await;
         let empty = |page: &Value| page["items"].as_array().is_some_and(Vec::is_empty);
-        (empty(&open) && empty(&work)).then_some(())
+        match empty(&open) && empty(&work) {
+            true => Some(None),
+            false if start.elapsed() > BOUND => Some(Some(json!([open, work]))),
+            false => None,
+        }
     })
     .await;
+    if let Some(left) = left {
+        panic!("{context}: left to do after {} s: {left:#}", BOUND.as_secs());
+    }
 }
 
 async fn send(scim: &Scim, method: Method, path: String, body: Value) -> u16 {

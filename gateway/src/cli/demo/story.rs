@@ -50,7 +50,11 @@ pub(super) async fn tell(admin: &Client, target: &mut Target) -> Result<(), Stop
 
     let started = Instant::now();
     target.control(Method::POST, "accept", &json!({})).await?;
-    target.until("accounts of Ada and Grace, and no invitation", |state| holds(state, "accounts", ADA) && holds(state, "accounts", GRACE) && empty(state, "invitations")).await?;
+    target
+        .until("accounts of Ada and Grace, and no invitation", |state| {
+            holds(state, "accounts", ADA) && holds(state, "accounts", GRACE) && empty(state, "invitations")
+        })
+        .await?;
     say("Both accept", &format!("members of the organisation at {at}"), started)?;
 
     let started = Instant::now();
@@ -72,7 +76,10 @@ pub(super) async fn tell(admin: &Client, target: &mut Target) -> Result<(), Stop
     target.scim(Method::PATCH, &format!("/Groups/{group}"), &rename).await?;
     target
         .until("a team Platform with Ada and Grace in place of Engineers", |state| {
-            members(state, "Platform", &[ADA, GRACE]) && !state["groups"].as_array().is_some_and(|groups| groups.iter().any(|group| group["name"] == "Engineers"))
+            members(state, "Platform", &[ADA, GRACE])
+                && !state["groups"]
+                    .as_array()
+                    .is_some_and(|groups| groups.iter().any(|group| group["name"] == "Engineers"))
         })
         .await?;
     say("Group renamed to Platform", &format!("the same team, renamed at {at}"), started)?;
@@ -127,7 +134,8 @@ async fn reconcile(admin: &Client, target: &Target) -> Result<(), Stop> {
     }
     let users = loop {
         let users = admin.list(&format!("{base}/users"), 100).await?;
-        let known = |email: &str| users.iter().any(|user| user["userName"] == email && user["link"]["status"] == "active");
+        let known =
+            |email: &str| users.iter().any(|user| user["userName"] == email && user["link"]["status"] == "active");
         if (known(ADA) && known(GRACE)) || Instant::now() > bound {
             break users;
         }
@@ -158,7 +166,9 @@ fn empty(state: &Value, list: &str) -> bool {
 
 /// Whether a group has exactly these members.
 fn members(state: &Value, group: &str, emails: &[&str]) -> bool {
-    let Some(group) = state["groups"].as_array().into_iter().flatten().find(|found| found["name"] == group) else { return false };
+    let Some(group) = state["groups"].as_array().into_iter().flatten().find(|found| found["name"] == group) else {
+        return false;
+    };
     let Some(found) = group["members"].as_array() else { return false };
     found.len() == emails.len() && emails.iter().all(|email| found.iter().any(|member| is(member, email)))
 }
@@ -176,7 +186,14 @@ mod tests {
         assert!(holds(&state, "accounts", ADA) && holds(&state, "invitations", GRACE));
         assert!(!holds(&state, "accounts", GRACE) && !holds(&state, "invitations", ADA));
         assert!(members(&state, "Engineers", &[ADA]));
-        assert!(!members(&state, "Engineers", &[]) && !members(&state, "Engineers", &[GRACE]) && !members(&state, "Engineers", &[ADA, GRACE]) && !members(&state, "Platform", &[ADA]));
-        assert!(!empty(&state, "accounts") && !empty(&json!({}), "accounts") && empty(&json!({"accounts": []}), "accounts"));
+        assert!(
+            !members(&state, "Engineers", &[])
+                && !members(&state, "Engineers", &[GRACE])
+                && !members(&state, "Engineers", &[ADA, GRACE])
+                && !members(&state, "Platform", &[ADA])
+        );
+        assert!(
+            !empty(&state, "accounts") && !empty(&json!({}), "accounts") && empty(&json!({"accounts": []}), "accounts")
+        );
     }
 }

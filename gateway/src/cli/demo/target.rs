@@ -41,7 +41,8 @@ impl Target {
         });
         let made = admin.call(Method::POST, "/instances", Some(&body)).await?;
         let instance = needed(&made, "id")?;
-        let key = admin.call(Method::POST, &format!("/instances/{instance}/keys"), Some(&json!({"name": "demo"}))).await?;
+        let key =
+            admin.call(Method::POST, &format!("/instances/{instance}/keys"), Some(&json!({"name": "demo"}))).await?;
         let origin = needed(offer, "base_url")?;
         let url = Url::parse(&origin).map_err(|error| Stop::failed(format!("{origin}: {error}")))?;
         Ok(Self {
@@ -58,13 +59,17 @@ impl Target {
     /// One SCIM request; the answer's JSON if its status is a success.
     pub(super) async fn scim(&self, method: Method, path: &str, body: &Value) -> Result<Value, Stop> {
         let url = format!("{}{path}", self.base_url);
-        let request = self.http.request(method, url).bearer_auth(&self.key).header("content-type", "application/scim+json");
+        let request =
+            self.http.request(method, url).bearer_auth(&self.key).header("content-type", "application/scim+json");
         self.send(request, body).await
     }
 
     /// One call of the simulator's control API.
     pub(super) async fn control(&self, method: Method, path: &str, body: &Value) -> Result<Value, Stop> {
-        let request = self.http.request(method, format!("{}/_sim/{path}", self.origin)).header("content-type", "application/json");
+        let request = self
+            .http
+            .request(method, format!("{}/_sim/{path}", self.origin))
+            .header("content-type", "application/json");
         self.send(request, body).await
     }
 
@@ -88,7 +93,11 @@ impl Target {
                 return Ok(());
             }
             if started.elapsed() > BOUND {
-                return Err(Stop::failed(format!("Expected at {}: {expected}. Found after {} s: {state}", self.title, BOUND.as_secs())));
+                return Err(Stop::failed(format!(
+                    "Expected at {}: {expected}. Found after {} s: {state}",
+                    self.title,
+                    BOUND.as_secs()
+                )));
             }
             tokio::time::sleep(LOOK).await;
         }

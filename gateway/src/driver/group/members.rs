@@ -62,7 +62,11 @@ async fn apply_member(
     };
     let row = tx
         .conn
-        .one("SELECT want, op_seq FROM member WHERE group_seq = $1 AND user_seq = $2", vals![subject.seq, change.user])
+        .one(
+            "SELECT m.want, m.op_seq, u.active, u.deleted_at FROM member m JOIN resource u ON u.seq = m.user_seq \
+             WHERE m.group_seq = $1 AND m.user_seq = $2",
+            vals![subject.seq, change.user],
+        )
         .await?;
     let Some(row) = row else { return Ok(()) };
     let want = row.col::<i16>("want")? == 1;
@@ -73,8 +77,10 @@ async fn apply_member(
             vals![subject.seq, change.user, have, tx.now],
         )
         .await?;
-    if want != change.add {
-        // Changed while the call was under way: the row is still to do.
+    let user_wanted = row.col::<i16>("active")? == 1 && row.col::<Option<i64>>("deleted_at")?.is_none();
+    if want != change.add || (want && !user_wanted) {
+        // The wish, or the person's access, changed while the call was under way: the row is still
+        // to do, and the next plan takes back what was just given.
         return Ok(());
     }
     if let Membership::Kept { why } = membership {
