@@ -33,11 +33,7 @@ pub struct Instance {
 impl Admin {
     /// The admin API of the gateway at `url`.
     pub fn new(url: &str, token: &str) -> Self {
-        Self {
-            client: http_client::client(),
-            base: format!("{url}/admin/v1"),
-            token: token.to_owned(),
-        }
+        Self { client: http_client::client(), base: format!("{url}/admin/v1"), token: token.to_owned() }
     }
 
     /// One call; `path` begins with a slash.
@@ -48,15 +44,9 @@ impl Admin {
             headers.push(("content-type", "application/json"));
         }
         let url = format!("{}{path}", self.base);
-        http_client::send(
-            &self.client,
-            method,
-            &url,
-            &headers,
-            body.map(|body| body.to_string()),
-        )
-        .await
-        .unwrap_or_else(|error| panic!("the admin API does not answer {path}: {error}"))
+        http_client::send(&self.client, method, &url, &headers, body.map(|body| body.to_string()))
+            .await
+            .unwrap_or_else(|error| panic!("the admin API does not answer {path}: {error}"))
     }
 
     /// A GET that succeeds.
@@ -72,8 +62,7 @@ impl Admin {
             let glue = if path.contains('?') { '&' } else { '?' };
             let page = match &cursor {
                 Some(cursor) => {
-                    let cursor: String =
-                        url::form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
+                    let cursor: String = url::form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
                     self.get(&format!("{path}{glue}cursor={cursor}")).await
                 }
                 None => self.get(path).await,
@@ -83,10 +72,7 @@ impl Admin {
                 other => panic!("{path}: items is {other}"),
             }
             let next = page["next"].as_str().map(str::to_owned);
-            assert!(
-                next.is_none() || next != cursor,
-                "{path}: the cursor stays at {next:?}"
-            );
+            assert!(next.is_none() || next != cursor, "{path}: the cursor stays at {next:?}");
             if next.is_none() {
                 return items;
             }
@@ -96,22 +82,11 @@ impl Admin {
 
     /// Creates an instance from a whole body, with a key.
     pub async fn create(&self, body: Value) -> Instance {
-        let made = self
-            .call(Method::POST, "/instances", Some(body))
-            .await
-            .expect(201);
-        let text = |name: &str| {
-            made[name]
-                .as_str()
-                .unwrap_or_else(|| panic!("no {name} in {made}"))
-                .to_owned()
-        };
+        let made = self.call(Method::POST, "/instances", Some(body)).await.expect(201);
+        let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("no {name} in {made}")).to_owned();
         let id = text("id");
         let key = self.key(&id).await;
-        Instance {
-            scim: Scim::new(&text("scim_base_url"), &key),
-            id,
-        }
+        Instance { scim: Scim::new(&text("scim_base_url"), &key), id }
     }
 
     /// Creates an enabled instance for a simulated target, with this policy (null: none given).
@@ -126,41 +101,24 @@ impl Admin {
     /// A new key of an instance.
     pub async fn key(&self, instance: &str) -> String {
         let path = format!("/instances/{instance}/keys");
-        let made = self
-            .call(Method::POST, &path, Some(json!({})))
-            .await
-            .expect(201);
-        made["key"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no key in {made}"))
-            .to_owned()
+        let made = self.call(Method::POST, &path, Some(json!({}))).await.expect(201);
+        made["key"].as_str().unwrap_or_else(|| panic!("no key in {made}")).to_owned()
     }
 
     /// Changes an instance: `{"mode": …}`, `{"policy": …}`.
     pub async fn change(&self, instance: &str, change: Value) -> Value {
-        self.call(
-            Method::PATCH,
-            &format!("/instances/{instance}"),
-            Some(change),
-        )
-        .await
-        .expect(200)
+        self.call(Method::PATCH, &format!("/instances/{instance}"), Some(change)).await.expect(200)
     }
 
     /// Starts `import` or `reconcile` and waits for its end; answers the run.
     pub async fn run(&self, instance: &str, kind: &str) -> Value {
         let path = format!("/instances/{instance}/{kind}");
-        let started = self
-            .call(Method::POST, &path, Some(json!({})))
-            .await
-            .expect(202);
+        let started = self.call(Method::POST, &path, Some(json!({}))).await.expect(202);
         self.ended(instance, &started).await
     }
 
     async fn ended(&self, instance: &str, started: &Value) -> Value {
-        let run = started["run_id"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no run_id in {started}"));
+        let run = started["run_id"].as_str().unwrap_or_else(|| panic!("no run_id in {started}"));
         let path = format!("/instances/{instance}/runs/{run}");
         wait_until("the run has ended", RUN, async || {
             let run = self.get(&path).await;
@@ -188,30 +146,21 @@ impl Admin {
 
     /// The operations of an instance, with an optional filter (`state=open`).
     pub async fn operations(&self, instance: &str, filter: &str) -> Vec<Value> {
-        self.list(&format!("/instances/{instance}/operations?{filter}"))
-            .await
+        self.list(&format!("/instances/{instance}/operations?{filter}")).await
     }
 
     /// The unsettled work of an instance, with an optional filter (`state=needs`).
     pub async fn work(&self, instance: &str, filter: &str) -> Vec<Value> {
-        self.list(&format!("/instances/{instance}/work?{filter}"))
-            .await
+        self.list(&format!("/instances/{instance}/work?{filter}")).await
     }
 
     /// Waits until nothing is left to do at once: no operation open.
     pub async fn settled(&self, instance: &str) {
-        wait_until(
-            "no operation is open",
-            Duration::from_secs(120),
-            async || {
-                let path = format!("/instances/{instance}/operations?state=open&limit=1");
-                let open = self.get(&path).await;
-                open["items"]
-                    .as_array()
-                    .is_some_and(Vec::is_empty)
-                    .then_some(())
-            },
-        )
+        wait_until("no operation is open", Duration::from_secs(120), async || {
+            let path = format!("/instances/{instance}/operations?state=open&limit=1");
+            let open = self.get(&path).await;
+            open["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+        })
         .await;
     }
 }

@@ -52,29 +52,17 @@ impl Sim {
     /// # Panics
     /// If an instance of the old one could not go on with it.
     pub async fn replace(&mut self) {
-        let listen = self
-            .origin
-            .strip_prefix("http://")
-            .unwrap_or(&self.origin)
-            .to_owned();
+        let listen = self.origin.strip_prefix("http://").unwrap_or(&self.origin).to_owned();
         let process = launch(&self.target, &self.limits, &listen, &self.folder).await;
-        assert_eq!(
-            process.ready, self.process.ready,
-            "the new simulator offers something else"
-        );
+        assert_eq!(process.ready, self.process.ready, "the new simulator offers something else");
         self.process = process;
     }
 
     /// The body that makes an instance for this target: the ready line's connector, settings and
     /// secrets, under this name, enabled.
     pub fn instance(&self, name: &str) -> Value {
-        let part = |part: &str| {
-            self.process
-                .ready
-                .get(part)
-                .cloned()
-                .unwrap_or_else(|| panic!("no {part} in the ready line"))
-        };
+        let part =
+            |part: &str| self.process.ready.get(part).cloned().unwrap_or_else(|| panic!("no {part} in the ready line"));
         json!({
             "name": name,
             "connector": part("connector"),
@@ -87,15 +75,9 @@ impl Sim {
     async fn control(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let url = format!("{}/_sim/{path}", self.origin);
         let headers = [("content-type", "application/json")];
-        http_client::send(
-            &self.client,
-            method,
-            &url,
-            &headers,
-            body.map(|body| body.to_string()),
-        )
-        .await
-        .unwrap_or_else(|error| panic!("the simulator does not answer: {error}"))
+        http_client::send(&self.client, method, &url, &headers, body.map(|body| body.to_string()))
+            .await
+            .unwrap_or_else(|error| panic!("the simulator does not answer: {error}"))
     }
 
     /// What the target holds: accounts, invitations, groups.
@@ -132,46 +114,26 @@ impl Sim {
     /// Adds faults, in the form of `POST /_sim/faults`.
     pub async fn fault(&self, faults: Value) {
         let answer = self.control(Method::POST, "faults", Some(faults)).await;
-        assert!(
-            answer.status < 300,
-            "faults: {} {}",
-            answer.status,
-            answer.text
-        );
+        assert!(answer.status < 300, "faults: {} {}", answer.status, answer.text);
     }
 
     /// Takes all faults away.
     pub async fn heal(&self) {
         let answer = self.control(Method::DELETE, "faults", None).await;
-        assert!(
-            answer.status < 300,
-            "faults: {} {}",
-            answer.status,
-            answer.text
-        );
+        assert!(answer.status < 300, "faults: {} {}", answer.status, answer.text);
     }
 
     /// The people accept their invitations: all, or those that `which` names.
     pub async fn accept(&self, which: Value) {
         let answer = self.control(Method::POST, "accept", Some(which)).await;
-        assert!(
-            answer.status < 300,
-            "accept: {} {}",
-            answer.status,
-            answer.text
-        );
+        assert!(answer.status < 300, "accept: {} {}", answer.status, answer.text);
     }
 
     /// Fills the target with accounts and groups.
     pub async fn load(&self, accounts: u32, groups: u32) {
         let body = json!({"accounts": accounts, "groups": groups});
         let answer = self.control(Method::POST, "load", Some(body)).await;
-        assert!(
-            answer.status < 300,
-            "load: {} {}",
-            answer.status,
-            answer.text
-        );
+        assert!(answer.status < 300, "load: {} {}", answer.status, answer.text);
     }
 
     /// Ends it (SIGKILL): nothing listens there any more.

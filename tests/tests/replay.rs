@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::admin::Instance;
-use tests::replay::replay;
+use tests::replay::Sequence;
 use tests::{Admin, Db, Gateway, Sim, databases, facts, wait_until};
 
 /// A breaker that opened lets a call through once a minute.
@@ -44,8 +44,14 @@ enum Write {
     MakeGroup,
     Rename,
     DropGroup,
+    /// The account of that login becomes a member of the group.
+    Join(&'static str),
+    /// It leaves the group.
+    Leave(&'static str),
+    /// It leaves the organisation.
+    Remove(&'static str),
 }
-use Write::{DropGroup, Invite, MakeGroup, Rename, Revoke};
+use Write::{DropGroup, Invite, Join, Leave, MakeGroup, Remove, Rename, Revoke};
 
 const OKTA: &[Write] = &[
     Invite,    // Olivia
@@ -148,6 +154,17 @@ fn lines(target: &str, write: Write) -> Vec<String> {
         ("buildkite", MakeGroup) => vec!["POST /graphql mutation teamCreate -> 200".to_owned()],
         ("buildkite", Rename) => vec!["PATCH /v2/organizations/acme/teams/{team1} -> 200".to_owned()],
         ("buildkite", DropGroup) => vec!["DELETE /v2/organizations/acme/teams/{team1} -> 204".to_owned()],
+        ("github", Join(login)) => vec![format!("PUT /organizations/4242/team/{{team1}}/memberships/{login} -> 200")],
+        ("github", Leave(login)) => {
+            vec![format!("DELETE /organizations/4242/team/{{team1}}/memberships/{login} -> 204")]
+        }
+        ("github", Remove(login)) => vec![format!("DELETE /orgs/acme/memberships/{login} -> 204")],
+        // Whom, stands in the body.
+        ("buildkite", Join(_)) => vec!["POST /v2/organizations/acme/teams/{team1}/members/ -> 201".to_owned()],
+        ("buildkite", Leave(login)) => {
+            vec![format!("DELETE /v2/organizations/acme/teams/{{team1}}/members/{{{login}}} -> 204")]
+        }
+        ("buildkite", Remove(login)) => vec![format!("DELETE /v2/organizations/acme/members/{{{login}}} -> 204")],
         (other, _) => unreachable!("no target {other}"),
     }
 }
@@ -156,14 +173,15 @@ fn all_lines(target: &str, writes: &[Write]) -> Vec<String> {
     writes.iter().flat_map(|write| lines(target, *write)).collect()
 }
 
-/// Writes with the target's ids replaced by words, numbered as they first appear.
-fn with_words(writes: &[String]) -> Vec<String> {
-    let mut known: Vec<(String, String)> = Vec::new();
+/// Writes with the target's ids replaced by words: accounts are named by their logins, all else is
+/// numbered as it first appears.
+fn with_words(writes: &[String], accounts: &[(String, String)]) -> Vec<String> {
+    let mut known: Vec<(String, String)> =
+        accounts.iter().map(|(id, login)| (id.clone(), format!("{{{login}}}"))).collect();
     let mut word = |collection: &str, id: &str| -> Option<String> {
         let kind = match collection {
             "invitations" => "invite",
             "team" | "teams" => "team",
-            // Logins, GitHub's way, are stable words already.
             "members" => "member",
             _ => return None,
         };
@@ -196,7 +214,9 @@ fn with_words(writes: &[String]) -> Vec<String> {
 async fn holdings(sim: &Sim) -> Value {
     fn plain(value: Value) -> Value {
         match value {
-            Value::Object(map) => map.into_iter().filter(|(name, _)| name != "id").map(|(name, value)| (name, plain(value))).collect(),
+            Value::Object(map) => {
+                map.into_iter().filter(|(name, _)| name != "id").map(|(name, value)| (name, plain(value))).collect()
+            }
             Value::Array(items) => {
                 let mut items: Vec<_> = items.into_iter().map(plain).collect();
                 items.sort_by_key(Value::to_string);
@@ -214,78 +234,182 @@ fn expected(case: &Case) -> Value {
     json!({"accounts": [], "invitations": invited, "groups": groups})
 }
 
-/// Waits until an instance has nothing left to do. Nothing needs a person in these tests, so no work
-/// may be left at all.
-async fn settled(admin: &Admin, instance: &Instance) {
-    let mut last = Vec::new();
-    let path = instance.id.clone();
-    let done = tokio::time::timeout(
-        SETTLED,
-        wait_until("no work is left", SETTLED * 2, async || {
-            last = admin.work(&path, "").await;
-            last.is_empty().then_some(())
-        }),
-    )
-    .await;
-    assert!(done.is_ok(), "work is left after {} s: {last:#?}", SETTLED.as_secs());
-    let open = admin.operations(&instance.id, "state=open").await;
-    assert!(open.is_empty(), "operations are open without work: {open:#?}");
-}
-
-/// Plays the client. Every step but the ones named has to be answered as the client needs.
-async fn play(facts: &Path, case: &Case, instance: &Instance, target: &str, gateway: &Gateway) {
-    let file = facts.join(format!("clients/{}.json", case.client));
-    let text = std::fs::read_to_string(&file).expect("the sequence can be read");
-    let sequence: Value = serde_json::from_str(&text).expect("the sequence is JSON");
-    let misses = case.misses.len();
-    let passes = sequence["steps"].as_array().expect("it has steps").len() - misses;
-    let count = format!("{passes} passed, 0 failed, {misses} optional misses");
-    let played = replay(facts, case.client, &instance.scim).await;
+/// Plays a sequence. Every step but the ones named has to be answered as the client needs.
+async fn play(sequence: &Sequence, misses: &[&str], stage: &Stage) {
+    let passes = sequence.steps().len() - misses.len();
+    let count = format!("{passes} passed, 0 failed, {} optional misses", misses.len());
+    let played = sequence.play(&stage.instance.scim).await;
     let named = |step: &&str| played.text.contains(&format!("(opt) {step}: "));
     assert!(
-        played.ok && played.text.trim_end().ends_with(&count) && case.misses.iter().all(named),
-        "{} at {target}: wanted \"{count}\", got\n{}\n{}",
-        case.client,
+        played.ok && played.text.trim_end().ends_with(&count) && misses.iter().all(named),
+        "{}: wanted \"{count}\", got\n{}\n{}",
+        stage.title,
         played.text,
-        gateway.log()
+        stage.gateway.log()
     );
 }
 
-async fn begin(db: Db, target: &str) -> (Gateway, Admin, Sim, Instance) {
-    let gateway = Gateway::start(db).await;
-    let sim = Sim::start(target).await;
-    let admin = gateway.admin();
-    let instance = admin.connect(&sim, Value::Null).await;
-    admin.imported(&instance.id).await;
-    assert_eq!(sim.writes().await, Vec::<String>::new(), "an import writes nothing");
-    (gateway, admin, sim, instance)
+/// A gateway with an instance for a target that it knows.
+struct Stage {
+    /// For failures.
+    title: String,
+    gateway: Gateway,
+    admin: Admin,
+    sim: Sim,
+    instance: Instance,
+}
+
+/// A write that is answered before the target has it may be overtaken by the next one, which saves
+/// calls: on a slow machine the list of writes would be shorter. So answers wait as long as they may.
+fn patient() -> Value {
+    json!({"answer_within_ms": 10_000})
+}
+
+impl Stage {
+    async fn begin(db: Db, target: &str, client: &str, policy: Value) -> Self {
+        let gateway = Gateway::start(db).await;
+        let sim = Sim::start(target).await;
+        let admin = gateway.admin();
+        let instance = admin.connect(&sim, policy).await;
+        admin.imported(&instance.id).await;
+        let title = format!("{client} at {target} on {db:?}");
+        assert_eq!(sim.writes().await, Vec::<String>::new(), "{title}: an import writes nothing");
+        Self { title, gateway, admin, sim, instance }
+    }
+
+    /// Waits until nothing is left to do. Nothing needs a person in these tests, so no work may be
+    /// left at all.
+    async fn settled(&self) {
+        let (admin, id) = (&self.admin, &self.instance.id);
+        let waited = tokio::time::timeout(
+            SETTLED,
+            wait_until("no work is left", SETTLED * 2, async || admin.work(id, "").await.is_empty().then_some(())),
+        )
+        .await;
+        if waited.is_err() {
+            let left = admin.work(id, "").await;
+            panic!("{}: after {} s work is left: {left:#?}", self.title, SETTLED.as_secs());
+        }
+        let open = admin.operations(id, "state=open").await;
+        assert!(open.is_empty(), "{}: operations are open without work: {open:#?}", self.title);
+    }
+
+    async fn writes(&self, accounts: &[(String, String)]) -> Vec<String> {
+        with_words(&self.sim.writes().await, accounts)
+    }
+
+    /// The id of what a look-up finds, as a client would have kept it.
+    async fn id(&self, path: &str, filter: &str) -> String {
+        let filter: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let found = self.instance.scim.get(&format!("{path}?filter={filter}")).await;
+        found["Resources"][0]["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}: nothing found: {found}", self.title))
+            .to_owned()
+    }
 }
 
 async fn check(facts: &Path, db: Db, target: &str, case: &Case) {
-    let (gateway, admin, sim, instance) = begin(db, target).await;
-    play(facts, case, &instance, target, &gateway).await;
-    settled(&admin, &instance).await;
-    let at = format!("{} at {target} on {db:?}", case.client);
-    assert_eq!(with_words(&sim.writes().await), all_lines(target, case.writes), "{at}: the writes");
-    assert_eq!(holdings(&sim).await, expected(case), "{at}: what the target holds");
+    let stage = Stage::begin(db, target, case.client, patient()).await;
+    play(&Sequence::read(facts, case.client), case.misses, &stage).await;
+    stage.settled().await;
+    let title = &stage.title;
+    assert_eq!(stage.writes(&[]).await, all_lines(target, case.writes), "{title}: the writes");
+    assert_eq!(holdings(&stage.sim).await, expected(case), "{title}: what the target holds");
 }
 
 async fn check_late(facts: &Path, db: Db, target: &str, case: &Case) {
-    let (gateway, admin, mut sim, instance) = begin(db, target).await;
-    sim.kill().await;
-    play(facts, case, &instance, target, &gateway).await;
-    let at = format!("{} at {target} on {db:?}, which was away", case.client);
-    let waiting = admin.work(&instance.id, "").await;
-    assert!(waiting.len() >= usize::from(!case.late.is_empty()), "{at}: nothing waits for the target");
+    let mut stage = Stage::begin(db, target, case.client, Value::Null).await;
+    stage.sim.kill().await;
+    play(&Sequence::read(facts, case.client), case.misses, &stage).await;
+    let waiting = stage.admin.work(&stage.instance.id, "").await;
+    let title = format!("{}, which was away", stage.title);
+    let as_expected = case.late.is_empty() || !waiting.is_empty();
+    assert!(as_expected, "{title}: nothing waits for it");
 
-    sim.replace().await;
-    settled(&admin, &instance).await;
-    let mut writes = with_words(&sim.writes().await);
+    stage.sim.replace().await;
+    stage.settled().await;
+    let mut writes = stage.writes(&[]).await;
     let mut wanted = all_lines(target, case.late);
     writes.sort();
     wanted.sort();
-    assert_eq!(writes, wanted, "{at}: the writes");
-    assert_eq!(holdings(&sim).await, expected(case), "{at}: what the target holds");
+    assert_eq!(writes, wanted, "{title}: the writes");
+    assert_eq!(holdings(&stage.sim).await, expected(case), "{title}: what the target holds");
+}
+
+/// Okta, with both people accepting their invitations before the step named.
+async fn check_accepted(facts: &Path, target: &str, before: &str, writes: &[Write]) {
+    const OLIVIA: &str = "olivia.okta@example.com";
+    const OSCAR: &str = "oscar.okta@example.com";
+    const EMPTIED: &str = "push now for an empty group";
+    let stage = Stage::begin(Db::Sqlite, target, "okta_oin", patient()).await;
+    let whole = Sequence::read(facts, "okta_oin");
+    play(&whole.part(None, Some(before), &[]), &[], &stage).await;
+    let mut saved = vec![
+        ("userId1", stage.id("/Users", &format!("userName eq \"{OLIVIA}\"")).await),
+        ("userId2", stage.id("/Users", &format!("userName eq \"{OSCAR}\"")).await),
+    ];
+    let title = format!("{}, accepted before \"{before}\"", stage.title);
+    let mut logins = Vec::new();
+    for (login, email) in [("olivia", OLIVIA), ("oscar", OSCAR)] {
+        stage.sim.accept(json!({"email": email, "login": login})).await;
+        let run = stage.admin.run(&stage.instance.id, "reconcile").await;
+        assert_eq!(run["state"], "done", "{title}: {run}");
+        stage.settled().await;
+        logins.push(login);
+        let held = holdings(&stage.sim).await;
+        assert_eq!(names(&held["accounts"]), logins, "{title}: {held}");
+    }
+    if before != GROUP_CREATED {
+        saved.push(("groupId1", stage.id("/Groups", "displayName eq \"Okta Group\"").await));
+    }
+    play(&whole.part(Some(before), Some(EMPTIED), &saved), &[], &stage).await;
+    stage.settled().await;
+    let accounts = stage.sim.state().await["accounts"].take();
+    let accounts: Vec<_> = accounts
+        .as_array()
+        .expect("accounts are a list")
+        .iter()
+        .map(|account| [&account["id"], &account["login"]].map(|text| text.as_str().unwrap_or_default().to_owned()))
+        .map(|[id, login]| (id, login))
+        .collect();
+    let held = holdings(&stage.sim).await;
+    assert_eq!(held["groups"].as_array().map(Vec::len), Some(1), "{title}: {held}");
+    assert_eq!(held["groups"][0]["name"], "Okta Group", "{title}: {held}");
+    assert_eq!(names(&held["groups"][0]["members"]), ["olivia"], "{title}: {held}");
+
+    if before == GROUP_CREATED {
+        saved.push(("groupId1", stage.id("/Groups", "displayName eq \"Okta Group\"").await));
+    }
+    play(&whole.part(Some(EMPTIED), None, &saved), &[], &stage).await;
+    stage.settled().await;
+    let held = holdings(&stage.sim).await;
+    assert_eq!(stage.writes(&accounts).await, all_lines(target, writes), "{title}: the writes");
+    assert_eq!(names(&held["accounts"]), ["oscar"], "{title}: {held}");
+    assert_eq!((&held["invitations"], &held["groups"]), (&json!([]), &json!([])), "{title}: {held}");
+}
+
+/// The logins of accounts or members.
+fn names(people: &Value) -> Vec<&str> {
+    let people = people.as_array().expect("people are a list");
+    people.iter().filter_map(|person| person["login"].as_str()).collect()
+}
+
+/// Where Okta begins to push the group.
+const GROUP_CREATED: &str = "push group: lookup";
+
+async fn all_accepted_at(target: &str) {
+    let Some(facts) = facts("replays with accepted invitations") else { return };
+    let invited = [Invite, Invite, Revoke(1), Invite];
+    let ended = [Leave("olivia"), Rename, DropGroup, Remove("olivia")];
+    // Each change of the membership reaches the group, removals before additions.
+    let middle = [MakeGroup, Join("olivia"), Leave("olivia"), Join("oscar"), Join("olivia"), Leave("oscar")];
+    let writes = [&invited[..], &middle, &ended].concat();
+    check_accepted(&facts, target, GROUP_CREATED, &writes).await;
+    // Memberships wait for the acceptance; what was wanted in between is never sent.
+    let middle = [MakeGroup, Join("olivia"), Join("oscar"), Leave("oscar")];
+    let writes = [&invited[..], &middle, &ended].concat();
+    check_accepted(&facts, target, "push now, no-path variant with members + id + displayName", &writes).await;
 }
 
 async fn all_at(target: &str) {
@@ -329,6 +453,16 @@ async fn every_client_is_answered_while_github_is_away_and_it_follows_later() {
 #[tokio::test]
 async fn every_client_is_answered_while_buildkite_is_away_and_it_follows_later() {
     all_late_at("buildkite").await;
+}
+
+#[tokio::test]
+async fn okta_groups_reach_the_teams_of_github_once_invitations_are_accepted() {
+    all_accepted_at("github").await;
+}
+
+#[tokio::test]
+async fn okta_groups_reach_the_teams_of_buildkite_once_invitations_are_accepted() {
+    all_accepted_at("buildkite").await;
 }
 
 #[tokio::test]

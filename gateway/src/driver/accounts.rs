@@ -386,6 +386,50 @@ pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(),
     Ok(())
 }
 
+/// A grant was sent for a person who was leaving meanwhile, and may have brought the account or an
+/// invitation back (GitHub invites who is put into a team). The account is taken as there again, so
+/// that the person's own work removes it once more.
+pub(crate) async fn reopen(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    user: i64,
+    at: &AccountRef,
+) -> Result<(), StoreError> {
+    if linked(tx, user).await?.is_some() {
+        return Ok(());
+    }
+    let (column, id, status) = match at {
+        AccountRef::Account { id, .. } => ("remote_id", id.as_str(), "active"),
+        AccountRef::Invite { id, .. } => ("invite_id", id.as_str(), "invited"),
+    };
+    let row = tx
+        .conn
+        .one(
+            &format!(
+                "SELECT a.seq FROM account a WHERE a.instance_seq = $1 AND a.kind = 'User' AND a.{column} = $2 AND a.status = 'gone' \
+                 AND NOT EXISTS (SELECT 1 FROM account b WHERE b.instance_seq = $1 AND b.kind = 'User' AND b.{column} = $2 AND b.status <> 'gone') \
+                 ORDER BY a.seq DESC LIMIT 1"
+            ),
+            vals![instance.seq, id],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(()) };
+    let account: i64 = row.col("seq")?;
+    tx.conn.run("UPDATE account SET status = $2 WHERE seq = $1", vals![account, status]).await?;
+    tx.conn
+        .run(
+            "INSERT INTO link (seq, resource_seq, account_seq, state, evidence, opened_at, closed_at) VALUES ($1,$2,$3,'live','same_id',$4,NULL)",
+            vals![tx.seq()?, user, account, tx.now],
+        )
+        .await?;
+    let rev = tx
+        .conn
+        .one("SELECT rev FROM resource WHERE seq = $1", vals![user])
+        .await?
+        .map_or(Ok(0), |row| row.col::<i64>("rev"))?;
+    upsert_work(tx, instance, user, engine::Lane::Deprovision, rev, None).await
+}
+
 /// Notes that an invitation is not where it was, so that the next plan follows it.
 pub(crate) async fn mark_missing(
     tx: &Tx<'_>,

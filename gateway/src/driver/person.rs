@@ -10,6 +10,7 @@ use engine::person::{AccountView, Doubt, PersonStep, PersonView, Wanted, next_st
 use jiff::Timestamp;
 
 use super::accounts::{self, AccountRow, Linked};
+use super::doubt;
 use super::run::{Attempted, Step, Subject, Verdict};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -407,8 +408,11 @@ async fn apply_found(
             )
             .await
         }
-        // It did not happen: the plan goes on from there.
         (None, PersonCall::Look { .. }) => {
+            if let Some(wait) = doubt::creation_under_way(tx, subject.seq).await? {
+                return Ok(Some(wait));
+            }
+            // It did not happen: the plan goes on from there.
             resolve_doubt(tx, subject).await?;
             Ok(None)
         }
@@ -563,12 +567,21 @@ async fn apply_followed(
             }
             Ok(None)
         }
+        // We asked for its end and heard no answer: it was ours, and nobody is known to have accepted.
+        Followed::Unclear(_) if unwanted(subject) && doubt::taken_back(tx, subject.seq).await? => {
+            accounts::gone(tx, subject.seq, row.seq).await?;
+            Ok(None)
+        }
         Followed::Unclear(need) => Ok(Some(Verdict::Need {
             need: need.clone(),
             refused: None,
         })),
         _ => Ok(Some(unknown_answer())),
     }
+}
+
+fn unwanted(subject: &Subject) -> bool {
+    !subject.active || subject.deleted
 }
 
 fn relink(subject: &Subject) -> Verdict {

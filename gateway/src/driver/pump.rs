@@ -27,8 +27,8 @@ const RESERVED: usize = 2;
 const READ: i64 = 64;
 /// How long a target without a Retry-After is left alone after it said "too many".
 const DEFAULT_REST: Duration = Duration::from_secs(60);
-/// A call is only sent while the lease lasts longer than the call may take.
-const MARGIN: i64 = 9_000_000;
+/// A call is only sent while the lease lasts longer than the call may take. In microseconds.
+pub(super) const MARGIN: i64 = 9_000_000;
 
 /// What a pump is like at the moment, for predictions.
 #[derive(Default)]

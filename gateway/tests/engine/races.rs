@@ -181,3 +181,24 @@ async fn a_membership_granted_while_its_person_was_leaving_is_taken_back() {
         assert_eq!(rig.state().await["groups"][0]["members"], json!([]));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaver_is_not_invited_again_by_a_team_grant_that_was_late() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({"answer_within_ms": 0})).await;
+        let eve = rig.user("eve@example.com").await;
+        rig.quiet().await;
+        rig.control("POST", "/_sim/accept", json!({})).await;
+        rig.reconcile().await;
+        let group = rig.post("Group", json!({"displayName": "Eng"})).await.unwrap().stored.id;
+        rig.quiet().await;
+        let fault = json!([{"match": {"method": "PUT", "path": "team/.*memberships"}, "times": 1, "do": {"delay_ms": 700}}]);
+        rig.control("POST", "/_sim/faults", fault).await;
+        rig.patch("Group", &group, json!([{"op": "add", "path": "members", "value": [{"value": eve}]}])).await.unwrap();
+        rig.wait("the grant under way", async || rig.calls().await.to_string().contains("\"method\":\"PUT\"")).await;
+        rig.patch("User", &eve, json!([{"op": "replace", "path": "active", "value": false}])).await.unwrap();
+        rig.quiet().await;
+        let state = rig.state().await;
+        assert_eq!((&state["accounts"], &state["invitations"]), (&json!([]), &json!([])), "{}", rig.calls().await);
+    }
+}

@@ -23,7 +23,7 @@ pub(crate) struct Write {
 }
 
 impl Write {
-    fn new(what: &'static str, method: &'static str, parts: &[&str]) -> Self {
+    pub(crate) fn new(what: &'static str, method: &'static str, parts: &[&str]) -> Self {
         Self { what, method, parts: parts.iter().map(|part| (*part).to_owned()).collect() }
     }
 
@@ -36,6 +36,11 @@ impl Write {
                 rest = found.map_or("", |at| &rest[at + part.len()..]);
                 found.is_some()
             })
+    }
+
+    /// Whether it makes something, and is told from others by its path.
+    pub(crate) fn creates(&self) -> bool {
+        matches!(self.what, "invite" | "create team") && self.parts != ["/graphql"]
     }
 
     /// A fault that makes the target take its time over it.

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::{Db, databases, wait_until};
 
-use crate::stage::{BOUND, Stage, TARGETS, Write, together};
+use crate::stage::{BOUND, Stage, TARGETS, Write, list, settled, together};
 
 #[derive(Clone, Copy, Debug)]
 enum Window {
@@ -44,8 +44,15 @@ async fn strike(target: &'static str, db: Db, window: Window) {
             stage.sim.heal().await;
         }
     }
+    let died = stage.sim.calls().await.len();
     stage.gateway.restart().await;
     stage.agrees(&writes).await;
+    if !matches!(window, Window::BeforeTheCall) {
+        // What was sent may be sent again where that changes nothing; a creation never.
+        let calls = stage.sim.calls().await;
+        let again = calls.iter().skip(died).find(|call| writes.iter().any(|write| write.creates() && write.is(call)));
+        assert!(again.is_none(), "{target} on {db:?}: created again: {again:?}");
+    }
 }
 
 /// How many of the writes have arrived since a place of the ledger and are not answered.
@@ -95,4 +102,9 @@ async fn killed_while_the_target_is_at_it() {
 #[tokio::test]
 async fn killed_between_the_call_and_the_commit() {
     everywhere(Window::BeforeTheCommit).await;
+}
+
+#[tokio::test]
+async fn killed_after_taking_an_invitation_back_the_leaver_is_not_in_doubt() {
+    together(places().map(|(target, db)| take_back(target, db))).await;
 }

@@ -4,14 +4,17 @@ use connector_sdk::{Fault, FaultKind, Membership};
 use engine::membership::ParkReason;
 
 use super::MemberChange;
+use crate::driver::accounts::reopen;
 use crate::driver::run::{Subject, Verdict, attempt_state};
 use crate::service::accept::{Ends, close_operation_items};
+use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
 
 /// Records what became of each membership of a batch. Permanent refusals stay with their row; a
 /// fault that passes makes the whole group wait, its rows still to do.
 pub(super) async fn apply_members(
     tx: &Tx<'_>,
+    instance: &Instance,
     subject: &Subject,
     changes: &[MemberChange],
     answers: &[Result<Membership, Fault>],
@@ -34,10 +37,10 @@ pub(super) async fn apply_members(
             )
             .await?;
         match answer {
-            Ok(membership) => apply_member(tx, subject, change, membership).await?,
+            Ok(membership) => apply_member(tx, instance, subject, change, membership).await?,
             Err(fault) if fault.kind == FaultKind::NotFound => {
                 // The group, or the account, is not there any more. Which one, the next look tells.
-                lose_group(tx, subject, change, fault).await?;
+                lose_group(tx, instance, subject, change, fault).await?;
             }
             Err(fault) if fault.retry == connector_sdk::Retry::Never => {
                 refuse(tx, subject, change, &fault.message).await?;
@@ -50,6 +53,7 @@ pub(super) async fn apply_members(
 
 async fn apply_member(
     tx: &Tx<'_>,
+    instance: &Instance,
     subject: &Subject,
     change: &MemberChange,
     membership: &Membership,
@@ -81,6 +85,9 @@ async fn apply_member(
     if want != change.add || (want && !user_wanted) {
         // The wish, or the person's access, changed while the call was under way: the row is still
         // to do, and the next plan takes back what was just given.
+        if change.add && !user_wanted {
+            reopen(tx, instance, change.user, &change.account).await?;
+        }
         return Ok(());
     }
     if let Membership::Kept { why } = membership {
@@ -105,11 +112,11 @@ async fn apply_member(
 }
 
 /// A membership call found the group or the account missing: a removal is done, an addition waits.
-async fn lose_group(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, fault: &Fault) -> Result<(), StoreError> {
+async fn lose_group(tx: &Tx<'_>, instance: &Instance, subject: &Subject, change: &MemberChange, fault: &Fault) -> Result<(), StoreError> {
     if change.add {
         set_parked(tx, subject, change, &fault.message).await
     } else {
-        apply_member(tx, subject, change, &Membership::Absent).await
+        apply_member(tx, instance, subject, change, &Membership::Absent).await
     }
 }
 

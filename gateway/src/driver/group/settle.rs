@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::members::apply_members;
 use super::{GroupCall, GroupDone};
+use crate::driver::doubt;
 use crate::driver::run::{Subject, Verdict, end_attempts};
 use crate::service::accept::tally;
 use crate::service::types::Instance;
@@ -24,7 +25,7 @@ pub(in crate::driver) async fn apply(
     epoch: i64,
 ) -> Result<Option<Verdict>, StoreError> {
     if let (GroupCall::Members { changes, .. }, GroupDone::Members(answers)) = (call, done) {
-        return apply_members(tx, subject, changes, answers, attempts, calls).await;
+        return apply_members(tx, instance, subject, changes, answers, attempts, calls).await;
     }
     let fault = match done {
         GroupDone::Found(result) => result.as_ref().err(),
@@ -40,7 +41,10 @@ pub(in crate::driver) async fn apply(
     }
     match (call, done) {
         (_, GroupDone::Found(Ok(found))) => match found.as_slice() {
-            [] => resolve_doubt(tx, subject).await.map(|()| None),
+            [] => match doubt::creation_under_way(tx, subject.seq).await? {
+                Some(wait) => Ok(Some(wait)),
+                None => resolve_doubt(tx, subject).await.map(|()| None),
+            },
             // Found after a creation in doubt: the target would have refused a second of that name.
             [group] => {
                 resolve_doubt(tx, subject).await?;
