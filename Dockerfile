@@ -1,7 +1,11 @@
 # Two stages: build with the toolchain, run with nothing but the binary and the certificates.
 #
 #   docker build -t scimgate .
-#   docker run -p 8080:8080 -v scimgate:/var/lib/scimgate -e SCIMGATE_ADMIN_TOKEN=... scimgate
+#   docker run --stop-timeout 30 -p 127.0.0.1:8080:8080 -v scimgate:/var/lib/scimgate \
+#     -e SCIMGATE_ADMIN_TOKEN=... -e SCIMGATE_PUBLIC_URL=https://scim.example.com scimgate
+#
+# There is no TLS in it: publish the port to a proxy, not to the network. It needs up to 25 seconds to
+# end in good order.
 
 FROM rust:1.95-slim-bookworm AS build
 # The image has the C compiler that SQLite and the TLS library are built with.
@@ -21,6 +25,7 @@ COPY --from=build /src/LICENSE /usr/share/doc/scimgate/LICENSE
 USER scimgate
 WORKDIR /var/lib/scimgate
 VOLUME /var/lib/scimgate
+# These beat the file, which is the commented default and listens on loopback.
 ENV SCIMGATE_LISTEN=0.0.0.0:8080 \
     SCIMGATE_DATA_DIR=/var/lib/scimgate
 EXPOSE 8080

@@ -16,27 +16,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["scim", "connector-sdk"]),
     ("connectors", &["connector-sdk", "scim"]),
     ("simulators", &[]),
-    (
-        "gateway",
-        &[
-            "scim",
-            "engine",
-            "connector-sdk",
-            "connectors",
-            "simulators",
-        ],
-    ),
-    (
-        "tests",
-        &[
-            "scim",
-            "engine",
-            "connector-sdk",
-            "connectors",
-            "simulators",
-            "gateway",
-        ],
-    ),
+    ("gateway", &["scim", "engine", "connector-sdk", "connectors", "simulators"]),
+    ("tests", &["scim", "engine", "connector-sdk", "connectors", "simulators"]),
 ];
 
 /// What a package's own tests may import besides.
@@ -57,17 +38,8 @@ const TOOLS: &[(&str, &[&str])] = &[
 
 /// The packages that decide and do nothing else: no I/O, no clock, no chance, no waiting.
 const PURE: &[&str] = &["scim", "engine"];
-const IMPURE: &[&str] = &[
-    "tokio",
-    "tokio-util",
-    "futures-util",
-    "async-trait",
-    "rand",
-    "governor",
-    "moka",
-    "tower",
-    "tracing",
-];
+const IMPURE: &[&str] =
+    &["tokio", "tokio-util", "futures-util", "async-trait", "rand", "governor", "moka", "tower", "tracing"];
 
 /// A file has one duty; more lines than this are two.
 const LINES: usize = 700;
@@ -78,11 +50,7 @@ fn cargo(args: &[&str]) -> String {
         .current_dir(workspace())
         .output()
         .unwrap_or_else(|error| panic!("could not run cargo {args:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "cargo {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "cargo {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("cargo prints UTF-8")
 }
 
@@ -107,10 +75,7 @@ fn package(data: &Value) -> Package {
     let text = |value: &Value| value.as_str().expect("it is text").to_owned();
     let mut imports = BTreeSet::new();
     let mut test_imports = BTreeSet::new();
-    for one in data["dependencies"]
-        .as_array()
-        .expect("dependencies is a list")
-    {
+    for one in data["dependencies"].as_array().expect("dependencies is a list") {
         match one["kind"].as_str() {
             Some("dev") => test_imports.insert(text(&one["name"])),
             _ => imports.insert(text(&one["name"])),
@@ -118,10 +83,7 @@ fn package(data: &Value) -> Package {
     }
     Package {
         name: text(&data["name"]),
-        folder: Path::new(&text(&data["manifest_path"]))
-            .parent()
-            .expect("a manifest lies in a folder")
-            .to_owned(),
+        folder: Path::new(&text(&data["manifest_path"])).parent().expect("a manifest lies in a folder").to_owned(),
         imports,
         test_imports,
     }
@@ -199,13 +161,10 @@ fn a_breach_of_the_walls_is_seen() {
         ("simulators", &["connector-sdk"], &[]),
         ("engine", &["tokio"], &[]),
         ("engine", &[], &["sea-orm"]),
+        ("tests", &["gateway"], &[]),
         ("newcomer", &[], &[]),
     ] {
-        assert_eq!(
-            made(name, imports, test_imports).len(),
-            1,
-            "{name} {imports:?} {test_imports:?}"
-        );
+        assert_eq!(made(name, imports, test_imports).len(), 1, "{name} {imports:?} {test_imports:?}");
     }
 }
 
@@ -222,33 +181,22 @@ fn one_tls_provider_and_no_openssl() {
         "--format",
         "{p}",
     ]);
-    let built: BTreeSet<_> = tree
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+    let built: BTreeSet<_> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(built.contains("aws-lc-rs") && built.contains("rustls"));
     for unwanted in ["ring", "openssl", "openssl-sys", "native-tls"] {
-        assert!(
-            !built.contains(unwanted),
-            "{unwanted} is built; `cargo tree -i {unwanted}` says who asks for it"
-        );
+        assert!(!built.contains(unwanted), "{unwanted} is built; `cargo tree -i {unwanted}` says who asks for it");
     }
 }
 
 #[test]
 fn every_package_takes_the_lints_of_the_workspace() {
     let read = |path: &Path| {
-        let text = std::fs::read_to_string(path)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        text.parse::<toml::Table>()
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        text.parse::<toml::Table>().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     };
     for package in packages() {
         let manifest = read(&package.folder.join("Cargo.toml"));
-        let inherits = manifest
-            .get("lints")
-            .and_then(|lints| lints.get("workspace"))
-            .and_then(toml::Value::as_bool);
+        let inherits = manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
         assert_eq!(inherits, Some(true), "{}: [lints]", package.name);
     }
     let root = read(&workspace().join("Cargo.toml"));
@@ -260,20 +208,15 @@ fn every_package_takes_the_lints_of_the_workspace() {
 fn sources() -> Vec<(String, String)> {
     let root = workspace();
     let mut found = Vec::new();
-    let mut folders: Vec<_> = ["gateway", "connectors", "tests"]
-        .iter()
-        .map(|folder| root.join(folder))
-        .collect();
+    let mut folders: Vec<_> = ["gateway", "connectors", "tests"].iter().map(|folder| root.join(folder)).collect();
     while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder)
-            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         for entry in entries {
             let path = entry.expect("a folder can be read to its end").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|kind| kind == "rs") {
-                let text = std::fs::read_to_string(&path)
-                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let name = path.strip_prefix(&root).expect("it lies below the root");
                 found.push((name.to_string_lossy().into_owned(), text));
             }
@@ -310,16 +253,11 @@ fn files_stay_small() {
 
 #[test]
 fn settings_come_from_the_configuration_alone() {
-    let all: Vec<_> = sources()
-        .into_iter()
-        .filter(|(path, _)| path != "tests/tests/architecture.rs")
-        .collect();
+    let all: Vec<_> = sources().into_iter().filter(|(path, _)| path != "tests/tests/architecture.rs").collect();
     let readers = lines_with(&all, &["env::var"]);
     let elsewhere: Vec<_> = readers
         .iter()
-        .filter(|line| {
-            !line.starts_with("gateway/src/config") && !line.starts_with("tests/src/env.rs:")
-        })
+        .filter(|line| !line.starts_with("gateway/src/config") && !line.starts_with("tests/src/env.rs:"))
         .collect();
     assert_eq!(elsewhere, [] as [&String; 0]);
     assert!(!readers.is_empty(), "the search finds nothing any more");
@@ -327,15 +265,11 @@ fn settings_come_from_the_configuration_alone() {
 
 #[test]
 fn only_driver_and_reconcile_call_connectors() {
-    let all: Vec<_> = sources()
-        .into_iter()
-        .filter(|(path, _)| path.starts_with("gateway/src/"))
-        .collect();
+    let all: Vec<_> = sources().into_iter().filter(|(path, _)| path.starts_with("gateway/src/")).collect();
     let callers = lines_with(&all, &[".accounts()", ".groups()"]);
     let inside = |line: &str| {
         ["driver", "reconcile"].iter().any(|room| {
-            line.starts_with(&format!("gateway/src/{room}/"))
-                || line.starts_with(&format!("gateway/src/{room}.rs:"))
+            line.starts_with(&format!("gateway/src/{room}/")) || line.starts_with(&format!("gateway/src/{room}.rs:"))
         })
     };
     let elsewhere: Vec<_> = callers.iter().filter(|line| !inside(line)).collect();
@@ -350,15 +284,40 @@ fn only_driver_and_reconcile_call_connectors() {
 fn scim_and_engine_read_no_clock() {
     let all: Vec<_> = sources()
         .into_iter()
-        .filter(|(path, _)| {
-            path.starts_with("gateway/scim/src/") || path.starts_with("gateway/engine/src/")
+        .filter(|(path, _)| path.starts_with("gateway/scim/src/") || path.starts_with("gateway/engine/src/"))
+        .collect();
+    let readers = lines_with(&all, &["::now()", "std::fs", "std::net", "std::process", "std::env"]);
+    assert_eq!(readers, [] as [String; 0]);
+}
+
+/// A connector translates and does nothing else: time comes with the call, waiting and repeating are
+/// the driver's, and what it calls goes through the transport it is handed.
+#[test]
+fn connectors_neither_wait_nor_read_a_clock_nor_open_anything() {
+    let all: Vec<_> = sources()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("connectors/src/") || path.starts_with("connectors/sdk/src/"))
+        .collect();
+    assert!(all.len() > 20, "only {} sources found", all.len());
+    let wrong =
+        lines_with(&all, &["::now()", "tokio::time", "sleep(", "std::fs", "std::net", "std::env", "std::process"]);
+    assert_eq!(wrong, [] as [String; 0]);
+}
+
+/// Targets are called through the transport, which holds the guards; the only other client is the
+/// command line's own, of the admin API.
+#[test]
+fn only_the_transport_calls_targets() {
+    let all: Vec<_> = sources().into_iter().filter(|(path, _)| path.starts_with("gateway/src/")).collect();
+    let users = lines_with(&all, &["reqwest::"]);
+    let elsewhere: Vec<_> = users
+        .iter()
+        .filter(|line| {
+            !["transport.rs:", "transport/", "cli/"].iter().any(|room| line.starts_with(&format!("gateway/src/{room}")))
         })
         .collect();
-    let readers = lines_with(
-        &all,
-        &["::now()", "std::fs", "std::net", "std::process", "std::env"],
-    );
-    assert_eq!(readers, [] as [String; 0]);
+    assert_eq!(elsewhere, [] as [&String; 0]);
+    assert!(!users.is_empty(), "the search finds nothing any more");
 }
 
 /// The tests that a text names, as `(test: file::name)`.
@@ -379,10 +338,7 @@ fn named_tests(text: &str) -> Vec<(String, String)> {
 /// path from the root, without `.rs`; `x/mod.rs` and `x/main.rs` also as `x`.
 fn has_test(sources: &[(String, String)], file: &str, test: &str) -> bool {
     sources.iter().any(|(path, text)| {
-        let path = path
-            .trim_end_matches(".rs")
-            .trim_end_matches("/mod")
-            .trim_end_matches("/main");
+        let path = path.trim_end_matches(".rs").trim_end_matches("/mod").trim_end_matches("/main");
         let same = path == file || path.ends_with(&format!("/{file}"));
         same && text.contains(&format!("fn {test}("))
     })
@@ -391,21 +347,15 @@ fn has_test(sources: &[(String, String)], file: &str, test: &str) -> bool {
 #[test]
 fn every_invariant_names_a_test_that_exists() {
     let path = workspace().join("ARCHITECTURE.md");
-    let text = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let sources = sources();
-    let missing: Vec<_> = named_tests(&text)
-        .into_iter()
-        .filter(|(file, test)| !has_test(&sources, file, test))
-        .collect();
+    let missing: Vec<_> =
+        named_tests(&text).into_iter().filter(|(file, test)| !has_test(&sources, file, test)).collect();
     assert_eq!(missing, []);
     // One paragraph, one claim, at least one test.
     for paragraph in text.split("\n\n") {
         if paragraph.starts_with("**Architecture invariant:**") {
-            assert!(
-                paragraph.contains("(test: "),
-                "no test holds this: {paragraph}"
-            );
+            assert!(paragraph.contains("(test: "), "no test holds this: {paragraph}");
         }
     }
     assert!(!has_test(&sources, "architecture", "no_such_test"));

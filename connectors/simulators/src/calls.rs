@@ -34,16 +34,10 @@ pub(crate) fn graphql(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let (head, selection) = body.get("query")?.as_str()?.split_once('{')?;
     let word = |text: &str| -> String {
-        text.trim_start()
-            .chars()
-            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-            .take(100)
-            .collect()
+        text.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').take(100).collect()
     };
     // A document may begin with its selection: that is a query.
-    let kind = Some(word(head))
-        .filter(|kind| !kind.is_empty())
-        .unwrap_or_else(|| "query".to_owned());
+    let kind = Some(word(head)).filter(|kind| !kind.is_empty()).unwrap_or_else(|| "query".to_owned());
     Some(format!("{kind} {}", word(selection)))
 }
 
@@ -55,13 +49,7 @@ pub(crate) struct Calls {
 
 impl Calls {
     /// Notes an arrival and gives its number.
-    pub(crate) fn arrive(
-        &mut self,
-        method: &str,
-        path: &str,
-        graphql: Option<String>,
-        at: Timestamp,
-    ) -> u64 {
+    pub(crate) fn arrive(&mut self, method: &str, path: &str, graphql: Option<String>, at: Timestamp) -> u64 {
         self.arrived += 1;
         if self.kept.len() == KEPT {
             self.kept.pop_front();
@@ -89,5 +77,29 @@ impl Calls {
     /// The calls after number `after`.
     pub(crate) fn after(&self, after: u64) -> impl Iterator<Item = &Call> {
         self.kept.iter().filter(move |call| call.n > after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(document: &str, want: Option<&str>) {
+        let body = json!({ "query": document }).to_string();
+        assert_eq!(graphql(body.as_bytes()).as_deref(), want, "{document}");
+    }
+
+    #[test]
+    fn a_graphql_call_is_named_by_its_kind_and_first_field() {
+        check("{ viewer { id } }", Some("query viewer"));
+        check("query($o: ID!) { organization(slug: $o) { id } }", Some("query organization"));
+        check("query Named { organization { id } }", Some("query organization"));
+        check("mutation($i: In!) {\n teamCreate(input: $i) { id } }", Some("mutation teamCreate"));
+        check("", None);
+        check("query", None);
+        assert_eq!(graphql(b"no JSON"), None);
+        assert_eq!(graphql(br#"{"query": 7}"#), None);
     }
 }

@@ -44,16 +44,8 @@ impl Simulator {
             Limits::PerSecond(n) => Some(Bucket::new(n)),
             Limits::None | Limits::Real => None,
         };
-        let inner = Inner {
-            target,
-            faults: Faults::default(),
-            calls: Calls::default(),
-            bucket,
-        };
-        Self {
-            inner: Arc::new(Mutex::new(inner)),
-            clock,
-        }
+        let inner = Inner { target, faults: Faults::default(), calls: Calls::default(), bucket };
+        Self { inner: Arc::new(Mutex::new(inner)), clock }
     }
 
     /// The line that `scimgate simulate` prints when it is ready.
@@ -81,15 +73,8 @@ impl Simulator {
             let mut inner = self.lock();
             let uri = request.uri();
             let path = uri.path_and_query().map_or("/", |p| p.as_str());
-            let asked = uri
-                .path()
-                .ends_with("/graphql")
-                .then(|| calls::graphql(request.body()))
-                .flatten();
-            let n =
-                inner
-                    .calls
-                    .arrive(request.method().as_str(), path, asked, self.clock.now());
+            let asked = uri.path().ends_with("/graphql").then(|| calls::graphql(request.body())).flatten();
+            let n = inner.calls.arrive(request.method().as_str(), path, asked, self.clock.now());
             (n, inner.faults.strike(request.method(), uri))
         };
         match effect {

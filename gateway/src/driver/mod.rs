@@ -145,17 +145,18 @@ impl Handle {
             .now()
             .checked_add(within)
             .unwrap_or(Timestamp::MAX);
-        let waits = instance.mode == Mode::Enabled
-            && self
-                .predict(instance, lane)
-                .is_some_and(|start| start < within);
-        if !waits {
-            self.gauge(instance).count(lane);
+        let gauge = self.gauge(instance);
+        let seat = self
+            .predict(instance, lane)
+            .filter(|start| instance.mode == Mode::Enabled && *start < within)
+            .and_then(|start| gauge.seat(start));
+        let Some(_seat) = seat else {
+            gauge.count(lane);
             self.wake_for(instance);
             return Settlement::Later;
-        }
+        };
         let mut answer = self.0.waiters.register(resource, rev);
-        self.gauge(instance).count(lane);
+        gauge.count(lane);
         self.wake_for(instance);
         let settlement = loop {
             let poll = self

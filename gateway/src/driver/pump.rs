@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use connector_sdk::{Cx, DriverKey, Fault, FaultKind, Retry};
@@ -23,6 +23,10 @@ use crate::transport::Recorder;
 const SLOTS: usize = 8;
 /// More slots, for work that takes access away.
 const RESERVED: usize = 2;
+/// A change that starts within this time is taken to start at once.
+const AT_ONCE: Duration = Duration::from_millis(100);
+/// Requests that wait at once for changes that do not.
+const PATIENT: usize = 4;
 /// Work rows read at a time.
 const READ: i64 = 64;
 /// How long a target without a Retry-After is left alone after it said "too many".
@@ -39,9 +43,29 @@ pub(crate) struct Gauge {
     has_rows: AtomicBool,
     /// Rung when there may be new work; its value means nothing.
     bell: watch::Sender<u64>,
+    /// Requests that wait for a settlement.
+    seated: AtomicUsize,
+}
+
+/// A request's place among those that wait for a settlement. Dropping it frees it.
+pub(super) struct Seat(Arc<Gauge>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.seated.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Gauge {
+    /// Lets a request wait whose change could start after so long. Where the target's limits hold
+    /// changes back, only a few wait: else a client that pushes over many connections would be
+    /// answered at the target's pace, however short each wait is.
+    pub(super) fn seat(self: &Arc<Self>, start: Duration) -> Option<Seat> {
+        let seat = Seat(self.clone());
+        let before = self.seated.fetch_add(1, Ordering::Relaxed);
+        (start <= AT_ONCE || before < PATIENT).then_some(seat)
+    }
+
     /// Says that there may be new work.
     pub(super) fn ring(&self) {
         self.bell.send_modify(|rung| *rung = rung.wrapping_add(1));
@@ -79,12 +103,11 @@ impl Gauge {
 
     /// How long so much work takes, by what runs took lately.
     pub(super) fn queueing(&self, ahead: usize) -> Duration {
-        let rounds = (ahead / SLOTS) as u64;
-        Duration::from_micros(
-            self.run_micros
-                .load(Ordering::Relaxed)
-                .saturating_mul(rounds),
-        )
+        let micros = self
+            .run_micros
+            .load(Ordering::Relaxed)
+            .saturating_mul(ahead as u64);
+        Duration::from_micros(micros / SLOTS as u64)
     }
 
     fn took(&self, time: Duration) {
@@ -472,5 +495,24 @@ fn undone(job: &Job, fault: Fault) -> Done {
     match &job.step {
         Step::Person(_) => Done::Person(Err(fault)),
         Step::Group(call) => Done::Group(call.undone(fault)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_over_many_connections_is_not_answered_at_the_targets_pace() {
+        let gauge = Arc::new(Gauge::default());
+        let held_back = AT_ONCE * 2;
+        let seats: Vec<Seat> = (0..100).filter_map(|_| gauge.seat(held_back)).collect();
+        assert_eq!(seats.len(), PATIENT);
+        assert!(
+            gauge.seat(Duration::ZERO).is_some(),
+            "what starts at once may always be waited for"
+        );
+        drop(seats);
+        assert!(gauge.seat(held_back).is_some(), "a seat that was left is free");
     }
 }

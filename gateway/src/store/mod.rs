@@ -28,6 +28,8 @@ pub mod entity;
 mod error;
 mod migrations;
 mod sequence;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use error::{FromStore, StoreError};
@@ -94,6 +96,7 @@ impl Store {
         let writing = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
             .connect_with(options.clone())
             .await?;
         let writing = SqlxSqliteConnector::from_sqlx_sqlite_pool(writing);
@@ -102,6 +105,7 @@ impl Store {
             .max_connections(SQLITE_READERS)
             .min_connections(1)
             .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
             .connect_with(options.pragma("query_only", "1"))
             .await?;
         let reading = SqlxSqliteConnector::from_sqlx_sqlite_pool(reading);
@@ -167,12 +171,35 @@ impl Store {
         self.0.writer.write(priority, unit).await
     }
 
+    /// Closes the store: what was handed in is finished, the connections end, and the lock of an
+    /// embedded database is free once the last clone is dropped.
+    pub async fn close(self) {
+        // The last write queued before this one has been committed when this returns.
+        let _ = self.write(Priority::Background, Nothing).await;
+        if let Err(error) = self.reader().clone().close().await {
+            tracing::debug!(%error, "a connection did not close cleanly");
+        }
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.reader().one("SELECT 1 AS one", vals![]).await?;
+        Ok(())
+    }
+}
+
+/// Does nothing; its answer says that what was queued before it is done.
+struct Nothing;
+
+#[async_trait::async_trait]
+impl Unit for Nothing {
+    type Out = ();
+    type Err = StoreError;
+
+    async fn run(&mut self, _: &Tx<'_>) -> Result<(), StoreError> {
         Ok(())
     }
 }

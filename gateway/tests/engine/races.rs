@@ -202,3 +202,16 @@ async fn a_leaver_is_not_invited_again_by_a_team_grant_that_was_late() {
         assert_eq!((&state["accounts"], &state["invitations"]), (&json!([]), &json!([])), "{}", rig.calls().await);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_taken_back_without_an_answer_is_no_invitation_accepted_by_somebody() {
+    for (db, target) in everywhere() {
+        let rig = rig(&db, target, json!({})).await;
+        let eve = rig.user("eve@example.com").await;
+        let lost = json!([{"match": {"method": "DELETE", "path": "/invitations/"}, "do": {"drop": "after"}}]);
+        rig.control("POST", "/_sim/faults", lost).await;
+        rig.patch("User", &eve, json!([{"op": "replace", "path": "active", "value": false}])).await.unwrap();
+        rig.quiet().await;
+        assert!(emails(&rig.state().await, "invitations").is_empty(), "{target}");
+    }
+}

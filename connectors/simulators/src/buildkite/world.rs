@@ -139,27 +139,11 @@ pub(super) type Capabilities = [bool; 5];
 /// The capability flags that REST and GraphQL both know, as REST spells them
 /// and with the default of a GraphQL create.
 pub(super) const CAPABILITIES: [(&str, &str, bool); 5] = [
-    (
-        "members_can_create_pipelines",
-        "membersCanCreatePipelines",
-        true,
-    ),
+    ("members_can_create_pipelines", "membersCanCreatePipelines", true),
     ("members_can_create_suites", "membersCanCreateSuites", true),
-    (
-        "members_can_create_registries",
-        "membersCanCreateRegistries",
-        true,
-    ),
-    (
-        "members_can_destroy_registries",
-        "membersCanDestroyRegistries",
-        false,
-    ),
-    (
-        "members_can_destroy_packages",
-        "membersCanDestroyPackages",
-        false,
-    ),
+    ("members_can_create_registries", "membersCanCreateRegistries", true),
+    ("members_can_destroy_registries", "membersCanDestroyRegistries", false),
+    ("members_can_destroy_packages", "membersCanDestroyPackages", false),
 ];
 
 /// A team.
@@ -328,10 +312,7 @@ impl World {
                 continue;
             };
             let life = jiff::SignedDuration::from_hours(self.rules.invitation_days * 24);
-            let end = invitation
-                .sent_at
-                .saturating_add(life)
-                .unwrap_or(Timestamp::MAX);
+            let end = invitation.sent_at.saturating_add(life).unwrap_or(Timestamp::MAX);
             if end <= now {
                 expired.push((*seq, end));
             } else {
@@ -351,9 +332,7 @@ impl World {
             return Err(plan_without_teams());
         }
         if !self.rules.teams_enabled {
-            return Err(Refusal::forbidden(
-                "Teams have not been enabled for this organization",
-            ));
+            return Err(Refusal::forbidden("Teams have not been enabled for this organization"));
         }
         Ok(())
     }
@@ -361,7 +340,5 @@ impl World {
 
 /// The refusal of `teams/enable` on a plan without teams.
 pub(super) fn plan_without_teams() -> Refusal {
-    Refusal::forbidden(
-        "Your plan doesn't include team permissions. Please upgrade your plan to enable teams.",
-    )
+    Refusal::forbidden("Your plan doesn't include team permissions. Please upgrade your plan to enable teams.")
 }
