@@ -161,6 +161,15 @@ impl Projection {
     }
 }
 
+/// Whether a value is, or a list holds, an object without members.
+fn has_empty_object(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.iter().any(|item| matches!(item, Value::Object(map) if map.is_empty())),
+        _ => false,
+    }
+}
+
 impl View<'_> {
     fn attribute(
         &self,
@@ -177,6 +186,10 @@ impl View<'_> {
             .filter(|sub| !self.shows_sub(extension, attr, sub))
             .map(|sub| sub.name.as_str())
             .collect();
+        // The usual case, and the hot one: nothing to leave out, so nothing is rebuilt.
+        if hidden.is_empty() && !has_empty_object(&value) {
+            return Some(value);
+        }
         let trim = |value: Value| match value {
             Value::Object(map) => {
                 let kept: Map<String, Value> = map

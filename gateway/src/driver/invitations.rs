@@ -93,7 +93,7 @@ async fn list(
     let record = Arc::new(Recorder::default());
     let (Ok(connector), Some(wire)) = (
         &instance.connector,
-        shared.wire(instance, Lane::Reconcile, &record).await?,
+        shared.wire(instance, Lane::Reconcile, shared.invitation_look, &record).await?,
     ) else {
         return Ok(Err(Fault::new(
             FaultKind::NotSent,

@@ -46,7 +46,7 @@ use waiters::Waiters;
 /// How often a waiting request and an idle pump look at the store, in case a hint was lost.
 const POLL: Duration = Duration::from_millis(250);
 /// How long a call may wait for its budget before its work is put down again.
-const BUDGET_PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const BUDGET_PATIENCE: Duration = Duration::from_secs(15);
 /// How often an idle supervisor looks for driver keys it does not pump yet.
 const SUPERVISE: Duration = Duration::from_secs(1);
 /// How often it looks for runs that are due by schedule.
@@ -108,7 +108,7 @@ impl Handle {
         let unusable = |words: &str| Fault::new(FaultKind::NotSent, words);
         let connector = instance.connector.as_ref().map_err(|why| unusable(why))?;
         let record = Arc::new(Recorder::default());
-        let wire = self.0.wire(instance, Lane::Grant, &record).await;
+        let wire = self.0.wire(instance, Lane::Grant, BUDGET_PATIENCE, &record).await;
         let Ok(Some(wire)) = wire else {
             return Err(unusable(
                 "The gateway's database is not available. Try again.",
@@ -349,11 +349,12 @@ impl Shared {
             .max()
     }
 
-    /// A way to the target for one step of one resource.
+    /// A way to the target; `patience` is how long its calls may wait for their budget, all in all.
     pub(crate) async fn wire(
         &self,
         instance: &Instance,
         lane: Lane,
+        patience: Duration,
         record: &Arc<Recorder>,
     ) -> Result<Option<Box<dyn Transport>>, StoreError> {
         let (Ok(connector), Some(budget)) = (&instance.connector, self.budget(instance).await?)
@@ -363,7 +364,7 @@ impl Shared {
         let give_up = self
             .clock
             .now()
-            .checked_add(BUDGET_PATIENCE)
+            .checked_add(patience)
             .unwrap_or(Timestamp::MAX);
         Ok(Some(Box::new(Wire::new(
             self.http.clone(),

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::run::{After, Begin, Done, Job, Settle, Step};
-use super::{POLL, Settlement, Shared};
+use super::{BUDGET_PATIENCE, POLL, Settlement, Shared};
 use crate::service::types::Instance;
 use crate::store::{Priority, Rows, Sql, StoreError};
 use crate::transport::Recorder;
@@ -426,7 +426,7 @@ async fn send(
 ) -> (Done, serde_json::Value) {
     let record = Arc::new(Recorder::default());
     let lane = job.subject.lane;
-    let wire = match shared.wire(instance, lane, &record).await {
+    let wire = match shared.wire(instance, lane, BUDGET_PATIENCE, &record).await {
         Ok(Some(wire)) if leased(shared, epoch) => wire,
         _ => {
             let fault = Fault::new(

@@ -28,6 +28,10 @@ use sweep::{
 
 /// Pages of one listing at most; more is a listing that goes in circles.
 const MOST_PAGES: usize = 20_000;
+/// How long a run may last: it goes last, so on a busy target its calls wait long for their turn.
+const RUN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(12 * 3600);
+/// When a run that failed (the target was down) is tried again, in microseconds.
+const FAILED_AGAIN: i64 = 15 * 60 * 1_000_000;
 /// How long a run waits for the driver to follow what became of invitations.
 const FOLLOW_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -172,10 +176,14 @@ pub(crate) async fn schedule(
         let row = shared
             .store
             .reader()
-            .one("SELECT CAST(COALESCE(MAX(started_at), 0) AS BIGINT) AS at FROM run WHERE instance_seq = $1", vals![instance.seq])
+            .one("SELECT started_at, state FROM run WHERE instance_seq = $1 ORDER BY seq DESC LIMIT 1", vals![instance.seq])
             .await?;
-        let last: i64 = row.map_or(Ok(0), |row| row.col("at"))?;
-        if shared.clock.micros() - last >= hours * 3_600_000_000 {
+        let (last, failed) = match row {
+            Some(row) => (row.col::<i64>("started_at")?, row.col::<String>("state")? == "failed"),
+            None => (0, false),
+        };
+        let rest = if failed { FAILED_AGAIN } else { hours * 3_600_000_000 };
+        if shared.clock.micros() - last >= rest {
             let kind = if last == 0 {
                 RunKind::Import
             } else {
@@ -304,7 +312,7 @@ async fn execute(
     let record = Arc::new(Recorder::default());
     let (connector, wire) = match (
         &instance.connector,
-        shared.wire(instance, Lane::Reconcile, &record).await?,
+        shared.wire(instance, Lane::Reconcile, RUN_PATIENCE, &record).await?,
     ) {
         (Ok(connector), Some(wire)) => (connector, wire),
         (Err(why), _) => return Err(Stop::Words(why.clone())),

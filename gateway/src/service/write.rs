@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use connector_sdk::FaultKind;
+use engine::Lane;
 use scim::patch::PatchRequest;
 use scim::schema::ResourceType;
 use scim::{Quirks, ScimError};
@@ -45,6 +46,22 @@ impl Twins {
     }
 }
 
+/// A place among twins; given back also by a request whose client went away.
+struct Joined<'a> {
+    twins: &'a Twins,
+    twin: Twin,
+    key: String,
+}
+
+impl Drop for Joined<'_> {
+    fn drop(&mut self) {
+        // While it is being answered others go on waiting for it: two hold it besides the map then.
+        if self.twin.initialized() || Arc::strong_count(&self.twin) <= 2 {
+            self.twins.part(&self.key, &self.twin);
+        }
+    }
+}
+
 impl App {
     /// POST. A twin that arrives while the first is being answered gets the first's answer.
     ///
@@ -72,7 +89,7 @@ impl App {
             rt.name,
             Value::Object(parsed.document.clone())
         );
-        let twin = self.twins.join(&key);
+        let twin = Joined { twins: &self.twins, twin: self.twins.join(&key), key };
         let unit = Create {
             instance: instance.clone(),
             caller: caller.clone(),
@@ -81,6 +98,7 @@ impl App {
             quirks: quirks.clone(),
         };
         let answer = twin
+            .twin
             .get_or_try_init(|| async {
                 match self.create_first(instance, unit).await {
                     Ok(written) => Ok(Ok(written)),
@@ -90,7 +108,7 @@ impl App {
             })
             .await
             .cloned();
-        self.twins.part(&key, &twin);
+        drop(twin);
         Ok(answer??)
     }
 
@@ -108,6 +126,7 @@ impl App {
                     reason: message.clone(),
                 };
                 if self.store.write(Priority::Request, retract).await? {
+                    self.driver.wake_for(instance);
                     return Err(refusal(kind, message).into());
                 }
                 Ok(written(accepted, false))
@@ -194,6 +213,12 @@ impl App {
         let mut accepted = self.accept(unit).await?;
         *quirks = std::mem::take(&mut accepted.quirks);
         match self.settled(instance, &accepted).await {
+            // Somebody's leaving is never taken back: it stays wanted, visible and tried again.
+            Settlement::Refused { kind, .. }
+                if accepted.lane == Lane::Deprovision && kind != FaultKind::Protected =>
+            {
+                Ok(written(accepted, false))
+            }
             Settlement::Refused { kind, message } => {
                 if let Some(before) = accepted.before.clone() {
                     let revert = Revert {
@@ -203,6 +228,7 @@ impl App {
                         reason: message.clone(),
                     };
                     if self.store.write(Priority::Request, revert).await? {
+                        self.driver.wake_for(instance);
                         return Err(refusal(kind, message).into());
                     }
                 }

@@ -65,10 +65,16 @@ impl<C: ConnectionTrait + Send> Sql for C {
 pub(crate) trait Rows {
     /// A column by name.
     fn col<T: TryGetable>(&self, name: &str) -> Result<T, StoreError>;
+    /// A column by its place.
+    fn at<T: TryGetable>(&self, place: usize) -> Result<T, StoreError>;
 }
 
 impl Rows for QueryResult {
     fn col<T: TryGetable>(&self, name: &str) -> Result<T, StoreError> {
         self.try_get("", name).map_err(StoreError::from)
+    }
+
+    fn at<T: TryGetable>(&self, place: usize) -> Result<T, StoreError> {
+        self.try_get_by_index(place).map_err(StoreError::from)
     }
 }

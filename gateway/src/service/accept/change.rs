@@ -401,10 +401,10 @@ pub(super) async fn wake_groups(
     user: i64,
     gains: bool,
 ) -> Result<(), StoreError> {
-    // On a gain, parked rows may go on; on a loss, rows that the target has must be looked at, for
+    // On a gain, parked rows may go on and refused ones are tried again; on a loss, rows that the target has must be looked at, for
     // targets where leaving the organisation does not take the memberships along.
     let (which, lane) = if gains {
-        ("state = 'parked' AND want = 1", Lane::Grant)
+        ("state IN ('parked','refused') AND want = 1", Lane::Grant)
     } else {
         (
             "state = 'settled' AND have IS NOT NULL AND have <> 0",
@@ -414,7 +414,7 @@ pub(super) async fn wake_groups(
     let groups = tx
         .conn
         .all(
-            &format!("SELECT group_seq FROM member WHERE user_seq = $1 AND {which}"),
+            &format!("SELECT group_seq FROM member WHERE user_seq = $1 AND {which} ORDER BY group_seq"),
             vals![user],
         )
         .await?;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::Lane;
-use scim::fold::fold_name;
+use scim::fold::{fold_name, fold_text};
 use scim::patch::{Base, NetEdit};
 use scim::resource::Parsed;
-use scim::{Quirks, ScimError};
+use scim::{Document, Quirks, ScimError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::members::edit_members;
+use super::members::{edit_members, inherit_members, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
 use super::{Accepted, is_active, name_attribute, taken, text};
 use crate::service::types::{Caller, Failure, Instance, Stored};
@@ -147,7 +147,8 @@ impl Create {
 
     /// Delete and create again (DECISIONS 4): a deleted twin's link goes to the new row and its
     /// unfinished work ends, unless a call of it is in flight; then the new work waits for it, and
-    /// that row is the answer.
+    /// that row is the answer. Clients fill externalId with anything (DECISIONS 6), so by it alone a
+    /// twin is only one that shares an address; another's removal must go on.
     async fn take_over(
         &self,
         tx: &Tx<'_>,
@@ -158,10 +159,12 @@ impl Create {
         let rows = tx
             .conn
             .all(
-                "SELECT r.seq, w.state, (SELECT COUNT(*) FROM attempt a WHERE a.resource_seq = r.seq AND a.state IN ('sending','unknown')) AS flying \
-                 FROM resource r LEFT JOIN work w ON w.resource_seq = r.seq \
-                 WHERE r.instance_seq = $1 AND r.kind = $2 AND r.deleted_at IS NOT NULL AND (r.name_key = $3 OR r.external_id = $4) \
-                 AND (w.resource_seq IS NOT NULL OR EXISTS (SELECT 1 FROM link l WHERE l.resource_seq = r.seq AND l.state = 'live')) \
+                "SELECT r.seq, r.name_key, r.doc, w.state, l.seq AS link, (SELECT COUNT(*) FROM attempt a WHERE a.resource_seq = r.seq AND a.state IN ('sending','unknown')) AS flying \
+                 FROM resource r LEFT JOIN work w ON w.resource_seq = r.seq LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
+                 WHERE r.seq IN (SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND name_key = $3 AND deleted_at IS NOT NULL \
+                   UNION SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND external_id = $4 AND deleted_at IS NOT NULL) \
+                 AND r.managed = 1 \
+                 AND (w.resource_seq IS NOT NULL OR l.seq IS NOT NULL) \
                  ORDER BY r.seq DESC",
                 vals![self.instance.seq, self.kind.as_str(), name_key, external],
             )
@@ -170,9 +173,19 @@ impl Create {
         let mut linked = false;
         for row in &rows {
             let old: i64 = row.col("seq")?;
+            if row.col::<String>("name_key")? != name_key
+                && !share_an_address(&self.parsed.document, &row.col::<String>("doc")?)
+            {
+                continue;
+            }
             let state: Option<String> = row.col("state")?;
             if state.as_deref() == Some("running") || row.col::<i64>("flying")? > 0 {
                 after = after.or(Some(old));
+                continue;
+            }
+            // One account for one row: what else is to be removed is removed.
+            let has_link = row.col::<Option<i64>>("link")?.is_some();
+            if after.is_some() || (has_link && linked) || (!has_link && self.kind == "Group") {
                 continue;
             }
             tx.conn
@@ -192,11 +205,27 @@ impl Create {
                 )
                 .await?;
             }
-            if !linked && after.is_none() {
-                let moved = tx.conn.run("UPDATE link SET resource_seq = $2 WHERE resource_seq = $1 AND state = 'live'", vals![old, new_seq]).await?;
-                linked = moved > 0;
+            if has_link {
+                tx.conn.run("UPDATE link SET resource_seq = $2 WHERE resource_seq = $1 AND state = 'live'", vals![old, new_seq]).await?;
+                linked = true;
+                if self.kind == "Group" {
+                    inherit_members(tx, old, new_seq).await?;
+                } else {
+                    move_memberships(tx, &self.instance, old, new_seq, true).await?;
+                }
             }
         }
         Ok(after)
     }
+}
+
+/// Whether a document names one of the addresses of a stored one.
+fn share_an_address(new: &Document, stored: &str) -> bool {
+    let addresses = |document: &Document| -> Vec<String> {
+        let emails = document.get("emails").and_then(Value::as_array);
+        emails.into_iter().flatten().filter_map(|email| email["value"].as_str()).map(fold_text).collect()
+    };
+    let old: Document = serde_json::from_str(stored).unwrap_or_default();
+    let old = addresses(&old);
+    addresses(new).iter().any(|address| old.contains(address))
 }

@@ -102,7 +102,17 @@ impl Delete {
     /// A deleted person disappears from every group (RFC 7643 section 4.2). Rows that the target
     /// may have stay until it has let go of them; the groups' entity tags change.
     async fn leave_groups(&self, tx: &Tx<'_>, user: i64) -> Result<(), StoreError> {
-        let groups = tx.conn.all("SELECT m.group_seq, r.rev FROM member m JOIN resource r ON r.seq = m.group_seq WHERE m.user_seq = $1 AND m.want = 1", vals![user]).await?;
+        // In one order everywhere: two leavers with the same groups would wait for each other.
+        let groups = tx
+            .conn
+            .all(
+                &format!(
+                    "SELECT r.seq AS group_seq, r.rev FROM resource r WHERE r.seq IN (SELECT group_seq FROM member WHERE user_seq = $1) ORDER BY r.seq{}",
+                    tx.conn.for_update()
+                ),
+                vals![user],
+            )
+            .await?;
         if groups.is_empty() {
             return Ok(());
         }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use engine::Lane;
 use scim::ScimError;
 use scim::patch::{Base, NetEdit};
 use sea_orm::Value;
 use serde_json::json;
 
-use super::record::{Ends, close_operation_items};
+use super::record::{Ends, close_operation_items, upsert_work};
 use crate::service::types::{Failure, Instance};
 use crate::store::{Rows, Sql, StoreError, Tx};
 
@@ -32,6 +33,7 @@ struct Row {
     have: Option<i16>,
     open_operation: Option<i64>,
     flying: bool,
+    refused: bool,
 }
 
 /// Brings the wanted members of a group to what an edit says. The caller records the operation and
@@ -48,7 +50,7 @@ pub(super) async fn edit_members(
         for row in tx
             .conn
             .all(
-                "SELECT user_seq FROM member WHERE group_seq = $1 AND want = 1",
+                "SELECT user_seq FROM member WHERE group_seq = $1 AND (want = 1 OR state = 'refused')",
                 vals![group],
             )
             .await?
@@ -62,11 +64,12 @@ pub(super) async fn edit_members(
     let rows = current(tx, group, wanted.keys().copied().collect()).await?;
     let mut edited = Edited::default();
     let mut superseded: BTreeMap<i64, i64> = BTreeMap::new();
-    let mut writes: Vec<(i64, bool, &'static str)> = Vec::new();
+    let mut writes: Vec<(i64, bool)> = Vec::new();
     let mut forget: Vec<i64> = Vec::new();
     for (&user, &want) in &wanted {
         let row = rows.get(&user);
-        if row.map_or(!want, |row| row.want == want) {
+        // What the target refused is tried again when it is asked for again (DECISIONS 10).
+        if row.map_or(!want, |row| row.want == want && !row.refused) {
             continue;
         }
         edited.changed += 1;
@@ -74,15 +77,6 @@ pub(super) async fn edit_members(
             *superseded.entry(open).or_default() += 1;
         }
         match (want, row) {
-            // Taken back before the removal was sent: the target has it still.
-            (
-                true,
-                Some(Row {
-                    have: Some(1),
-                    flying: false,
-                    ..
-                }),
-            ) => writes.push((user, true, "settled")),
             // Taken back before the addition was sent: the target never had it.
             (
                 false,
@@ -93,7 +87,9 @@ pub(super) async fn edit_members(
                 }),
             ) => forget.push(user),
             _ => {
-                writes.push((user, want, "todo"));
+                // Also where the target has it already: the plan knows, and sees whether the person
+                // may have it.
+                writes.push((user, want));
                 edited.todo += 1;
                 edited.removes |= !want;
             }
@@ -221,6 +217,7 @@ async fn current(
                         None
                     },
                     flying: false,
+                    refused: state == "refused",
                 },
             );
         }
@@ -245,19 +242,14 @@ async fn write_rows(
     tx: &Tx<'_>,
     group: i64,
     operation: i64,
-    rows: &[(i64, bool, &'static str)],
+    rows: &[(i64, bool)],
 ) -> Result<(), StoreError> {
     let mut values = vals![group, operation];
     let mut tuples = Vec::with_capacity(rows.len());
-    for (user, want, state) in rows {
+    for (user, want) in rows {
         let n = values.len();
-        tuples.push(format!(
-            "($1,${},${},NULL,1,${},NULL,$2,NULL)",
-            n + 1,
-            n + 2,
-            n + 3
-        ));
-        values.extend(vals![*user, i16::from(*want), *state]);
+        tuples.push(format!("($1,${},${},NULL,1,'todo',NULL,$2,NULL)", n + 1, n + 2));
+        values.extend(vals![*user, i16::from(*want)]);
     }
     tx.conn
         .run(
@@ -270,6 +262,80 @@ async fn write_rows(
             values,
         )
         .await?;
+    Ok(())
+}
+
+/// A person's account becomes another row's: so do the memberships, or what the target has would be
+/// nobody's any more. With `at_target` only those that the target has or may have.
+pub(crate) async fn move_memberships(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    from: i64,
+    to: i64,
+    at_target: bool,
+) -> Result<(), StoreError> {
+    let which = if at_target {
+        "AND (m.have <> 0 OR EXISTS (SELECT 1 FROM attempt t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq AND t.state IN ('sending','unknown')))"
+    } else {
+        ""
+    };
+    let rows = tx
+        .conn
+        .all(
+            &format!(
+                "SELECT m.group_seq, m.want, m.have, m.state, m.op_seq, g.rev, o.user_seq AS other FROM member m JOIN resource g ON g.seq = m.group_seq \
+                 LEFT JOIN member o ON o.group_seq = m.group_seq AND o.user_seq = $2 WHERE m.user_seq = $1 {which} ORDER BY m.group_seq"
+            ),
+            vals![from, to],
+        )
+        .await?;
+    for row in &rows {
+        let group: i64 = row.col("group_seq")?;
+        let want: i16 = row.col("want")?;
+        if row.col::<Option<i64>>("other")?.is_none() {
+            tx.conn
+                .run(
+                    "UPDATE member SET user_seq = $3, state = 'todo', reason = NULL WHERE group_seq = $1 AND user_seq = $2",
+                    vals![group, from, to],
+                )
+                .await?;
+        } else {
+            tx.conn
+                .run(
+                    "UPDATE member SET want = CASE WHEN $3 = 1 THEN 1 ELSE want END, have = CASE WHEN have <> 0 THEN have ELSE $4 END, \
+                     state = 'todo', reason = NULL WHERE group_seq = $1 AND user_seq = $2",
+                    vals![group, to, want, row.col::<Option<i16>>("have")?],
+                )
+                .await?;
+            tx.conn.run("DELETE FROM member WHERE group_seq = $1 AND user_seq = $2", vals![group, from]).await?;
+            if row.col::<String>("state")? == "todo"
+                && let Some(operation) = row.col::<Option<i64>>("op_seq")?
+            {
+                close_operation_items(tx, operation, Ends { superseded: 1, ..Ends::default() }, None).await?;
+            }
+        }
+        if want == 1 {
+            tx.conn
+                .run("UPDATE resource SET version = version + 1, modified_at = $2 WHERE seq = $1", vals![group, tx.now])
+                .await?;
+        }
+        let lane = if want == 1 { Lane::Grant } else { Lane::Removal };
+        upsert_work(tx, instance, group, lane, row.col("rev")?, None).await?;
+    }
+    Ok(())
+}
+
+/// A deleted group's counterpart becomes another group's: who is in it there, and is not asked for
+/// again, is taken out.
+pub(super) async fn inherit_members(tx: &Tx<'_>, from: i64, to: i64) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "UPDATE member SET group_seq = $2, want = 0, state = 'todo', reason = NULL, op_seq = NULL WHERE group_seq = $1 AND (have <> 0 \
+             OR EXISTS (SELECT 1 FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = member.user_seq AND t.state IN ('sending','unknown')))",
+            vals![from, to],
+        )
+        .await?;
+    tx.conn.run("DELETE FROM member WHERE group_seq = $1", vals![from]).await?;
     Ok(())
 }
 

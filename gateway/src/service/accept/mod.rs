@@ -18,6 +18,7 @@ use serde_json::Value;
 pub(super) use change::{Body, Change};
 pub(super) use create::Create;
 pub(super) use delete::Delete;
+pub(crate) use members::move_memberships;
 pub(crate) use record::{Ends, close_operation_items, index, tally, upsert_work};
 pub(super) use undo::{Retract, Revert};
 

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use scim::fold::fold_name;
 
-use super::record::{Ends, close_operation_items, index, tally, unindex};
+use engine::Lane;
+
+use super::change::wake_groups;
+use super::record::{Ends, close_operation_items, index, tally, unindex, upsert_work};
 use super::text;
 use crate::service::types::{Instance, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
@@ -25,13 +28,14 @@ impl Unit for Retract {
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<bool, StoreError> {
         let seq = self.stored.seq;
+        lock(tx, seq).await?;
         if !clear_refused_work(tx, seq, self.stored.rev).await? {
             return Ok(false);
         }
         let gone = tx
             .conn
             .run(
-                "UPDATE resource SET deleted_at = $3, rev = rev + 1, settled_rev = rev + 1 WHERE seq = $1 AND rev = $2 AND deleted_at IS NULL",
+                "UPDATE resource SET deleted_at = $3, rev = rev + 1 WHERE seq = $1 AND rev = $2 AND deleted_at IS NULL",
                 vals![seq, self.stored.rev, tx.now],
             )
             .await?;
@@ -45,12 +49,39 @@ impl Unit for Retract {
         tx.conn
             .run("DELETE FROM member WHERE group_seq = $1", vals![seq])
             .await?;
-        fail_operations(tx, seq, &self.reason).await?;
+        fail_operations(tx, seq, self.stored.rev, &self.reason).await?;
+        self.leave_nothing_behind(tx).await?;
         Ok(true)
     }
 }
 
-/// Takes a refused update back: the document is what it was.
+impl Retract {
+    /// A later step may have been refused than the one that made the account: what we made goes
+    /// again, and an account that was there before is nobody's again.
+    async fn leave_nothing_behind(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        let seq = self.stored.seq;
+        let Some(row) = tx
+            .conn
+            .one(
+                "SELECT l.seq, a.ours FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live'",
+                vals![seq],
+            )
+            .await?
+        else {
+            return Ok(());
+        };
+        if row.col::<i16>("ours")? == 1 {
+            return upsert_work(tx, &self.instance, seq, Lane::Deprovision, self.stored.rev + 1, None).await;
+        }
+        tx.conn
+            .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1", vals![row.col::<i64>("seq")?, tx.now])
+            .await?;
+        Ok(())
+    }
+}
+
+/// Takes a refused update back: the document is what it was. The driver goes over it again, because
+/// part of the refused change, or an earlier one that went with it, may or may not be at the target.
 pub(in crate::service) struct Revert {
     pub(in crate::service) instance: Arc<Instance>,
     pub(in crate::service) before: Stored,
@@ -65,16 +96,26 @@ impl Unit for Revert {
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<bool, StoreError> {
         let seq = self.before.seq;
-        if !self.before.managed || !clear_refused_work(tx, seq, self.rev).await? {
+        lock(tx, seq).await?;
+        if !self.before.managed
+            || self.name_is_taken(tx).await?
+            || !clear_refused_work(tx, seq, self.rev).await?
+        {
             return Ok(false);
         }
+        let was_active = tx
+            .conn
+            .one("SELECT active FROM resource WHERE seq = $1", vals![seq])
+            .await?
+            .map_or(Ok(0), |row| row.col::<i16>("active"))?
+            == 1;
         let document = serde_json::to_string(&self.before.doc)
             .map_err(|error| StoreError::Other(error.to_string()))?;
         let back = tx
             .conn
             .run(
                 "UPDATE resource SET name = $3, name_key = $4, external_id = $5, active = $6, doc = $7, version = version + 1, rev = rev + 1, \
-                 settled_rev = rev + 1, modified_at = $8 WHERE seq = $1 AND rev = $2 AND deleted_at IS NULL",
+                 modified_at = $8 WHERE seq = $1 AND rev = $2 AND deleted_at IS NULL",
                 vals![
                     seq,
                     self.rev,
@@ -94,9 +135,36 @@ impl Unit for Revert {
         }
         unindex(tx, seq).await?;
         index(tx, self.instance.seq, seq, &self.before.doc).await?;
-        fail_operations(tx, seq, &self.reason).await?;
+        fail_operations(tx, seq, self.rev, &self.reason).await?;
+        if self.before.kind == "User" && was_active != self.before.active {
+            wake_groups(tx, &self.instance, seq, self.before.active).await?;
+        }
+        let lane = if self.before.active { Lane::Grant } else { Lane::Deprovision };
+        upsert_work(tx, &self.instance, seq, lane, self.rev + 1, None).await?;
         Ok(true)
     }
+}
+
+impl Revert {
+    /// Whether somebody took the former name meanwhile: then there is no way back to it.
+    async fn name_is_taken(&self, tx: &Tx<'_>) -> Result<bool, StoreError> {
+        let row = tx
+            .conn
+            .one(
+                "SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND name_key = $3 AND name_slot = 0 AND deleted_at IS NULL AND seq <> $4",
+                vals![self.instance.seq, self.before.kind.as_str(), fold_name(&self.before.name), self.before.seq],
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+}
+
+/// Locks the resource before its work, as every writer does.
+async fn lock(tx: &Tx<'_>, resource: i64) -> Result<(), StoreError> {
+    tx.conn
+        .one(&format!("SELECT seq FROM resource WHERE seq = $1{}", tx.conn.for_update()), vals![resource])
+        .await?;
+    Ok(())
 }
 
 /// Deletes the work of that revision if it stands refused; false if it moved on.
@@ -111,12 +179,13 @@ async fn clear_refused_work(tx: &Tx<'_>, resource: i64, rev: i64) -> Result<bool
     Ok(gone > 0)
 }
 
-async fn fail_operations(tx: &Tx<'_>, resource: i64, reason: &str) -> Result<(), StoreError> {
+/// Only the refused change failed: ones before it are wanted still.
+async fn fail_operations(tx: &Tx<'_>, resource: i64, rev: i64, reason: &str) -> Result<(), StoreError> {
     for row in tx
         .conn
         .all(
-            "SELECT seq, open_items FROM operation WHERE resource_seq = $1 AND state = 'open'",
-            vals![resource],
+            "SELECT seq, open_items FROM operation WHERE resource_seq = $1 AND rev = $2 AND state = 'open'",
+            vals![resource, rev],
         )
         .await?
     {
