@@ -1,20 +1,16 @@
 //! The GitHub connector against the simulated GitHub, in process: whole stories, and what is true
 //! at the target after them.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a helper that fails fails its test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_sdk::{
-    AccountChange, AccountRef, Call, Connector, Created, Cx, Effect, Ended, Evidence, Fault,
-    FaultKind, Followed, GroupChange, GroupCreated, GroupUpdated, GroupWant, InviteId, Membership,
-    Page, PageToken, Person, RemoteId, Removed, Reply, Retry, Secrets, Transport, Updated,
+    AccountChange, AccountRef, Call, Connector, Created, Cx, Effect, Ended, Evidence, Fault, FaultKind, Followed,
+    GroupChange, GroupCreated, GroupUpdated, GroupWant, InviteId, Membership, Page, PageToken, Person, RemoteId,
+    Removed, Reply, Retry, Secrets, Transport, Updated,
 };
 use http::{Method, Request};
 use jiff::{SignedDuration, Timestamp};
@@ -36,17 +32,13 @@ struct Wire(Simulator, Clock);
 #[async_trait]
 impl Transport for Wire {
     async fn send(&self, call: Call) -> Result<Reply, Fault> {
-        let mut request = Request::builder()
-            .method(call.method)
-            .uri(call.url.as_str());
+        let mut request = Request::builder().method(call.method).uri(call.url.as_str());
         *request.headers_mut().unwrap() = call.headers;
         let answer = self
             .0
             .handle(request.body(call.body).unwrap())
             .await
-            .map_err(|_| {
-                Fault::new(FaultKind::Unavailable, "connection lost").effect(Effect::Unknown)
-            })?;
+            .map_err(|_| Fault::new(FaultKind::Unavailable, "connection lost").effect(Effect::Unknown))?;
         let (parts, body) = answer.into_parts();
         Ok(Reply::new(parts.status, parts.headers, body, self.1.now()))
     }
@@ -76,11 +68,7 @@ impl Stage {
         let entries = connectors::builtin();
         let entry = entries.iter().find(|entry| entry.name == "github").unwrap();
         let connector = entry.build(&settings, &secrets).unwrap();
-        Self {
-            sim,
-            clock,
-            connector,
-        }
+        Self { sim, clock, connector }
     }
 
     fn wire(&self) -> Wire {
@@ -106,42 +94,23 @@ impl Stage {
     /// The target's own calls so far, as `METHOD path`.
     async fn calls(&self) -> Vec<String> {
         let calls = self.sim("GET", "/_sim/calls", Value::Null).await;
-        let line = |call: &Value| {
-            format!(
-                "{} {}",
-                call["method"].as_str().unwrap(),
-                call["path"].as_str().unwrap()
-            )
-        };
+        let line = |call: &Value| format!("{} {}", call["method"].as_str().unwrap(), call["path"].as_str().unwrap());
         calls.as_array().unwrap().iter().map(line).collect()
     }
 
     async fn create(&self, who: &Person) -> Result<Created, Fault> {
         let wire = self.wire();
-        self.connector
-            .accounts()
-            .unwrap()
-            .create(&Cx::new(&wire, self.now()), who)
-            .await
+        self.connector.accounts().unwrap().create(&Cx::new(&wire, self.now()), who).await
     }
 
     async fn follow(&self, id: &InviteId, who: &Person) -> Followed {
         let wire = self.wire();
-        self.connector
-            .accounts()
-            .unwrap()
-            .follow(&Cx::new(&wire, self.now()), id, who)
-            .await
-            .unwrap()
+        self.connector.accounts().unwrap().follow(&Cx::new(&wire, self.now()), id, who).await.unwrap()
     }
 
     async fn remove(&self, at: &AccountRef) -> Result<Removed, Fault> {
         let wire = self.wire();
-        self.connector
-            .accounts()
-            .unwrap()
-            .remove(&Cx::new(&wire, self.now()), at)
-            .await
+        self.connector.accounts().unwrap().remove(&Cx::new(&wire, self.now()), at).await
     }
 
     async fn team(&self, name: &str) -> RemoteId {
@@ -149,9 +118,7 @@ impl Stage {
         let cx = Cx::new(&wire, self.now());
         let groups = self.connector.groups().unwrap();
         let created = groups.create(&cx, &GroupWant::named(name)).await.unwrap();
-        let GroupCreated::Done(group) = created else {
-            panic!("{created:?}")
-        };
+        let GroupCreated::Done(group) = created else { panic!("{created:?}") };
         groups.tidy(&cx, &group.id).await.unwrap();
         groups.tidy(&cx, &group.id).await.unwrap();
         group.id
@@ -164,20 +131,12 @@ impl Stage {
         remove: &[AccountRef],
     ) -> Vec<Result<Membership, Fault>> {
         let wire = self.wire();
-        self.connector
-            .groups()
-            .unwrap()
-            .change_members(&Cx::new(&wire, self.now()), team, add, remove)
-            .await
+        self.connector.groups().unwrap().change_members(&Cx::new(&wire, self.now()), team, add, remove).await
     }
 }
 
 async fn sim_call(sim: &Simulator, method: &str, path: &str, body: Value) -> Value {
-    let body = if body.is_null() {
-        Bytes::new()
-    } else {
-        Bytes::from(body.to_string())
-    };
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
     let request = Request::builder()
         .method(Method::from_bytes(method.as_bytes()).unwrap())
         .uri(format!("{BASE}{path}"))
@@ -215,18 +174,9 @@ async fn an_email_invitation_becomes_the_account_that_the_source_names() {
         let mut who = ada();
         who.groups = vec![team];
         let id = invited(stage.create(&who).await);
-        assert!(matches!(
-            stage.follow(&id, &who).await,
-            Followed::Pending(_)
-        ));
+        assert!(matches!(stage.follow(&id, &who).await, Followed::Pending(_)));
         // Another login than the address suggests.
-        stage
-            .sim(
-                "POST",
-                "/_sim/accept",
-                json!({"email": "ada@corp.example", "login": "octo-ada"}),
-            )
-            .await;
+        stage.sim("POST", "/_sim/accept", json!({"email": "ada@corp.example", "login": "octo-ada"})).await;
         match (stage.follow(&id, &who).await, evidence) {
             (Followed::Accepted { account, evidence }, Some(wanted)) => {
                 assert_eq!(evidence, wanted, "{identity}");
@@ -255,10 +205,7 @@ async fn inviting_twice_finds_the_first_invitation_and_the_member() {
         matches!(&again, Ok(Created::AlreadyThere(found)) if found.account.invite_id.as_ref() == Some(&id)),
         "{again:?}"
     );
-    assert_eq!(
-        names(&stage.state().await["invitations"], "email"),
-        ["ada@corp.example"]
-    );
+    assert_eq!(names(&stage.state().await["invitations"], "email"), ["ada@corp.example"]);
     stage.sim("POST", "/_sim/accept", json!({})).await;
     let member = stage.create(&ada()).await;
     assert!(
@@ -273,18 +220,9 @@ async fn a_lost_answer_to_an_invitation_is_found_again() {
     let stage = Stage::new(json!({})).await;
     let fault = json!([{"match": {"method": "POST", "path": "/invitations"}, "times": 1, "do": {"drop": "after"}}]);
     stage.sim("POST", "/_sim/faults", fault).await;
-    assert_eq!(
-        stage.create(&ada()).await.unwrap_err().effect,
-        Effect::Unknown
-    );
+    assert_eq!(stage.create(&ada()).await.unwrap_err().effect, Effect::Unknown);
     let wire = stage.wire();
-    let found = stage
-        .connector
-        .accounts()
-        .unwrap()
-        .find(&Cx::new(&wire, stage.now()), &ada())
-        .await
-        .unwrap();
+    let found = stage.connector.accounts().unwrap().find(&Cx::new(&wire, stage.now()), &ada()).await.unwrap();
     assert_eq!(found.len(), 1);
     assert!(found[0].account.invite_id.is_some());
 }
@@ -293,19 +231,12 @@ async fn a_lost_answer_to_an_invitation_is_found_again() {
 async fn an_invitation_expires_or_is_taken_back() {
     let stage = Stage::new(json!({})).await;
     let id = invited(stage.create(&ada()).await);
-    let at = AccountRef::Invite {
-        id: id.clone(),
-        email: None,
-        login: None,
-    };
+    let at = AccountRef::Invite { id: id.clone(), email: None, login: None };
     assert_eq!(stage.remove(&at).await, Ok(Removed::Done));
     assert_eq!(stage.remove(&at).await, Ok(Removed::AlreadyGone));
     let id = invited(stage.create(&ada()).await);
     stage.clock.advance(SignedDuration::from_hours(7 * 24 + 1));
-    assert_eq!(
-        stage.follow(&id, &ada()).await,
-        Followed::Ended(Ended::Expired)
-    );
+    assert_eq!(stage.follow(&id, &ada()).await, Followed::Ended(Ended::Expired));
 }
 
 #[tokio::test]
@@ -313,16 +244,9 @@ async fn taking_an_accepted_invitation_back_is_not_reported_as_a_removal() {
     let stage = Stage::new(json!({})).await;
     let id = invited(stage.create(&ada()).await);
     stage.sim("POST", "/_sim/accept", json!({})).await;
-    let at = AccountRef::Invite {
-        id,
-        email: ada().email,
-        login: None,
-    };
+    let at = AccountRef::Invite { id, email: ada().email, login: None };
     let fault = stage.remove(&at).await.unwrap_err();
-    assert_eq!(
-        (fault.kind, fault.retry),
-        (FaultKind::NotFound, Retry::Soon)
-    );
+    assert_eq!((fault.kind, fault.retry), (FaultKind::NotFound, Retry::Soon));
     assert_eq!(stage.state().await["accounts"].as_array().unwrap().len(), 1);
 }
 
@@ -332,63 +256,28 @@ async fn a_person_invited_by_login_can_be_put_into_a_team_at_once() {
     let team = stage.team("Platform").await;
     let who = Person::named("octo-ada");
     let created = stage.create(&who).await.unwrap();
-    let Created::Invited(account) = created else {
-        panic!("{created:?}")
-    };
+    let Created::Invited(account) = created else { panic!("{created:?}") };
     let pending = account.reference().unwrap();
-    assert_eq!(
-        stage
-            .change(&team, std::slice::from_ref(&pending), &[])
-            .await,
-        [Ok(Membership::Pending)]
-    );
+    assert_eq!(stage.change(&team, std::slice::from_ref(&pending), &[]).await, [Ok(Membership::Pending)]);
     stage.sim("POST", "/_sim/accept", json!({})).await;
-    let followed = stage
-        .follow(account.invite_id.as_ref().unwrap(), &who)
-        .await;
-    let Followed::Accepted {
-        account,
-        evidence: Evidence::Login,
-    } = followed
-    else {
-        panic!("{followed:?}")
-    };
+    let followed = stage.follow(account.invite_id.as_ref().unwrap(), &who).await;
+    let Followed::Accepted { account, evidence: Evidence::Login } = followed else { panic!("{followed:?}") };
     let member = account.reference().unwrap();
-    assert_eq!(
-        stage
-            .change(&team, std::slice::from_ref(&member), &[])
-            .await,
-        [Ok(Membership::Present)]
-    );
+    assert_eq!(stage.change(&team, std::slice::from_ref(&member), &[]).await, [Ok(Membership::Present)]);
     let state = stage.state().await;
     assert_eq!(names(&state["groups"][0]["members"], "login"), ["octo-ada"]);
     for _ in 0..2 {
-        assert_eq!(
-            stage
-                .change(&team, &[], std::slice::from_ref(&member))
-                .await,
-            [Ok(Membership::Absent)]
-        );
+        assert_eq!(stage.change(&team, &[], std::slice::from_ref(&member)).await, [Ok(Membership::Absent)]);
     }
 }
 
 #[tokio::test]
 async fn a_renamed_account_is_found_by_its_number_and_a_taken_login_is_left_alone() {
     let stage = Stage::new(json!({})).await;
-    stage
-        .set(json!({"members": [{"login": "ada", "email": "ada@corp.example"}]}))
-        .await;
-    let id = stage.state().await["accounts"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let at = AccountRef::Account {
-        id: RemoteId::new(id),
-        login: Some("ada".to_owned()),
-    };
-    stage
-        .set(json!({"rename": {"from": "ada", "to": "ada-l"}}))
-        .await;
+    stage.set(json!({"members": [{"login": "ada", "email": "ada@corp.example"}]})).await;
+    let id = stage.state().await["accounts"][0]["id"].as_str().unwrap().to_owned();
+    let at = AccountRef::Account { id: RemoteId::new(id), login: Some("ada".to_owned()) };
+    stage.set(json!({"rename": {"from": "ada", "to": "ada-l"}})).await;
     stage.set(json!({"members": [{"login": "ada"}]})).await;
     let wire = stage.wire();
     let cx = Cx::new(&wire, stage.now());
@@ -409,19 +298,10 @@ async fn the_credentials_own_account_is_protected() {
     let stage = Stage::new(json!({})).await;
     let wire = stage.wire();
     let cx = Cx::new(&wire, stage.now());
-    let page = stage
-        .connector
-        .accounts()
-        .unwrap()
-        .list(&cx, None)
-        .await
-        .unwrap();
+    let page = stage.connector.accounts().unwrap().list(&cx, None).await.unwrap();
     assert_eq!(page.items.len(), 1);
     assert!(page.items[0].protected);
-    let fault = stage
-        .remove(&page.items[0].reference().unwrap())
-        .await
-        .unwrap_err();
+    let fault = stage.remove(&page.items[0].reference().unwrap()).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Protected);
 }
 
@@ -446,42 +326,27 @@ where
 async fn listings_hold_everyone_with_role_and_address() {
     for identity in ["saml", "verified_domain", "handle"] {
         let stage = Stage::new(json!({ "identity": identity })).await;
+        stage.sim("POST", "/_sim/load", json!({"accounts": 250, "groups": 120})).await;
         stage
-            .sim(
-                "POST",
-                "/_sim/load",
-                json!({"accounts": 250, "groups": 120}),
+            .set(
+                json!({"members": [{"login": "boss", "role": "admin"}, {"login": "zoe", "email": "zoe@corp.example"}]}),
             )
-            .await;
-        stage
-            .set(json!({"members": [{"login": "boss", "role": "admin"}, {"login": "zoe", "email": "zoe@corp.example"}]}))
             .await;
         let wire = stage.wire();
         let cx = Cx::new(&wire, stage.now());
         let accounts = stage.connector.accounts().unwrap();
         let people = all(|page| async move { accounts.list(&cx, page.as_ref()).await }).await;
         assert_eq!(people.len(), 253, "{identity}");
-        let owners = people
-            .iter()
-            .filter(|one| one.role.as_deref() == Some("admin"));
+        let owners = people.iter().filter(|one| one.role.as_deref() == Some("admin"));
         assert_eq!(owners.count(), 2, "{identity}");
-        assert_eq!(
-            people.iter().filter(|one| one.protected).count(),
-            1,
-            "{identity}"
-        );
-        let load = people
-            .iter()
-            .find(|one| one.login.as_deref() == Some("load0007"))
-            .unwrap();
+        assert_eq!(people.iter().filter(|one| one.protected).count(), 1, "{identity}");
+        let load = people.iter().find(|one| one.login.as_deref() == Some("load0007")).unwrap();
         let email = (identity == "verified_domain").then_some("load0007@example.com");
         if identity != "saml" {
             assert_eq!(load.email.as_deref(), email, "{identity}");
         }
         assert_eq!(load.email_verified, email.is_some(), "{identity}");
-        let zoe = people
-            .iter()
-            .find(|one| one.login.as_deref() == Some("zoe"));
+        let zoe = people.iter().find(|one| one.login.as_deref() == Some("zoe"));
         let shown = (identity != "handle").then_some("zoe@corp.example");
         assert_eq!(zoe.unwrap().email.as_deref(), shown, "{identity}");
         let calls = stage.calls().await.len();
@@ -496,46 +361,28 @@ async fn listings_hold_everyone_with_role_and_address() {
 async fn a_team_is_made_found_renamed_and_deleted() {
     let stage = Stage::new(json!({})).await;
     let id = stage.team("Platform Eng").await;
-    assert_eq!(
-        stage.state().await["groups"][0]["members"],
-        json!([]),
-        "the credential left"
-    );
+    assert_eq!(stage.state().await["groups"][0]["members"], json!([]), "the credential left");
     let wire = stage.wire();
     let cx = Cx::new(&wire, stage.now());
     let groups = stage.connector.groups().unwrap();
     let again = groups.create(&cx, &GroupWant::named("platform eng")).await;
     assert!(matches!(again, Ok(GroupCreated::AlreadyThere(group)) if group.id == id));
-    let clash = groups
-        .create(&cx, &GroupWant::named("Platform-Eng"))
-        .await
-        .unwrap_err();
+    let clash = groups.create(&cx, &GroupWant::named("Platform-Eng")).await.unwrap_err();
     assert_eq!(clash.kind, FaultKind::NameTaken);
     let mut change = GroupChange::default();
     change.name = Some("Plattform".to_owned());
     for _ in 0..2 {
         let got = groups.update(&cx, &id, &change).await;
-        assert!(
-            matches!(got, Ok(GroupUpdated::Done(group)) if group.id == id && group.name == "Plattform")
-        );
+        assert!(matches!(got, Ok(GroupUpdated::Done(group)) if group.id == id && group.name == "Plattform"));
     }
     assert!(groups.find(&cx, "Platform Eng").await.unwrap().is_empty());
     assert_eq!(groups.find(&cx, "plattform").await.unwrap().len(), 1);
     assert_eq!(groups.remove(&cx, &id).await, Ok(Removed::Done));
     assert_eq!(groups.remove(&cx, &id).await, Ok(Removed::AlreadyGone));
     assert_eq!(groups.get(&cx, &id).await, Ok(None));
-    assert_eq!(
-        groups.update(&cx, &id, &change).await,
-        Ok(GroupUpdated::AlreadyGone)
-    );
-    assert_eq!(
-        groups.members(&cx, &id, None).await.unwrap_err().kind,
-        FaultKind::NotFound
-    );
-    let nobody = AccountRef::Account {
-        id: RemoteId::new("999999"),
-        login: None,
-    };
+    assert_eq!(groups.update(&cx, &id, &change).await, Ok(GroupUpdated::AlreadyGone));
+    assert_eq!(groups.members(&cx, &id, None).await.unwrap_err().kind, FaultKind::NotFound);
+    let nobody = AccountRef::Account { id: RemoteId::new("999999"), login: None };
     let out = stage.change(&id, &[], &[nobody]).await;
     assert!(matches!(&out[..], [Err(fault)] if fault.kind == FaultKind::NotFound));
 }
@@ -545,24 +392,11 @@ async fn an_app_makes_its_own_tokens() {
     let stage = Stage::with(json!({}), Limits::None, json!({"auth": "app"})).await;
     assert!(!stage.connector.traits().tidy_created_groups);
     let wire = stage.wire();
-    let probe = stage
-        .connector
-        .probe(&Cx::new(&wire, stage.now()))
-        .await
-        .unwrap();
+    let probe = stage.connector.probe(&Cx::new(&wire, stage.now())).await.unwrap();
     assert!(probe.ok(), "{probe:?}");
     invited(stage.create(&ada()).await);
-    let minted = |calls: Vec<String>| {
-        calls
-            .iter()
-            .filter(|call| call.contains("access_tokens"))
-            .count()
-    };
-    assert_eq!(
-        minted(stage.calls().await),
-        1,
-        "one token serves many calls"
-    );
+    let minted = |calls: Vec<String>| calls.iter().filter(|call| call.contains("access_tokens")).count();
+    assert_eq!(minted(stage.calls().await), 1, "one token serves many calls");
     stage.clock.advance(SignedDuration::from_mins(61));
     let mut bob = Person::named("bob@corp.example");
     bob.email = Some(bob.user_name.clone());
@@ -575,92 +409,37 @@ async fn an_app_makes_its_own_tokens() {
     assert!(matches!(got, Ok(Created::AlreadyThere(_))), "{got:?}");
     assert_eq!(minted(stage.calls().await), 3);
     stage.sim("POST", "/_sim/faults", dead(2)).await;
-    assert_eq!(
-        stage.create(&bob).await.unwrap_err().kind,
-        FaultKind::Credential
-    );
+    assert_eq!(stage.create(&bob).await.unwrap_err().kind, FaultKind::Credential);
     stage.set(json!({"installation": "suspended"})).await;
     let fault = stage.create(&bob).await.unwrap_err();
-    assert_eq!(
-        (fault.kind, fault.retry, fault.effect),
-        (FaultKind::Credential, Retry::AfterOperator, Effect::None)
-    );
+    assert_eq!((fault.kind, fault.retry, fault.effect), (FaultKind::Credential, Retry::AfterOperator, Effect::None));
 }
 
 #[tokio::test]
 async fn trouble_with_the_credential_is_told_apart() {
     async fn check(knobs: Value, kind: FaultKind, bad: &[&str]) {
         let stage = Stage::with(json!({}), Limits::None, knobs.clone()).await;
-        assert_eq!(
-            stage.create(&ada()).await.unwrap_err().kind,
-            kind,
-            "{knobs}"
-        );
+        assert_eq!(stage.create(&ada()).await.unwrap_err().kind, kind, "{knobs}");
         let wire = stage.wire();
-        let probe = stage
-            .connector
-            .probe(&Cx::new(&wire, stage.now()))
-            .await
-            .unwrap();
-        let got: Vec<&str> = probe
-            .checks
-            .iter()
-            .filter(|c| !c.ok)
-            .map(|c| c.name.as_str())
-            .collect();
+        let probe = stage.connector.probe(&Cx::new(&wire, stage.now())).await.unwrap();
+        let got: Vec<&str> = probe.checks.iter().filter(|c| !c.ok).map(|c| c.name.as_str()).collect();
         for name in bad {
             assert!(got.contains(name), "{knobs}: {probe:?}");
         }
     }
-    check(
-        json!({"token": "revoked"}),
-        FaultKind::Credential,
-        &["credential"],
-    )
-    .await;
-    check(
-        json!({"sso": "required"}),
-        FaultKind::Credential,
-        &["organisation"],
-    )
-    .await;
-    check(
-        json!({"scopes": ["read:org"]}),
-        FaultKind::Permission,
-        &["scopes"],
-    )
-    .await;
-    check(
-        json!({"caller": "member"}),
-        FaultKind::Permission,
-        &["owner"],
-    )
-    .await;
+    check(json!({"token": "revoked"}), FaultKind::Credential, &["credential"]).await;
+    check(json!({"sso": "required"}), FaultKind::Credential, &["organisation"]).await;
+    check(json!({"scopes": ["read:org"]}), FaultKind::Permission, &["scopes"]).await;
+    check(json!({"caller": "member"}), FaultKind::Permission, &["owner"]).await;
     let stage = Stage::with(json!({}), Limits::None, json!({"saml": false})).await;
     let wire = stage.wire();
-    let probe = stage
-        .connector
-        .probe(&Cx::new(&wire, stage.now()))
-        .await
-        .unwrap();
+    let probe = stage.connector.probe(&Cx::new(&wire, stage.now())).await.unwrap();
     assert!(!probe.ok());
     let stage = Stage::with(json!({}), Limits::None, json!({"sso": "partial"})).await;
-    let page = stage
-        .connector
-        .accounts()
-        .unwrap()
-        .list(&Cx::new(&wire, stage.now()), None)
-        .await
-        .unwrap();
+    let page = stage.connector.accounts().unwrap().list(&Cx::new(&wire, stage.now()), None).await.unwrap();
     assert!(page.complete, "another stage's wire has no single sign-on");
     let wire = stage.wire();
-    let page = stage
-        .connector
-        .accounts()
-        .unwrap()
-        .list(&Cx::new(&wire, stage.now()), None)
-        .await
-        .unwrap();
+    let page = stage.connector.accounts().unwrap().list(&Cx::new(&wire, stage.now()), None).await.unwrap();
     assert!(!page.complete);
 }
 
@@ -668,10 +447,7 @@ async fn trouble_with_the_credential_is_told_apart() {
 async fn seats_and_the_real_limits_hold() {
     let stage = Stage::with(json!({}), Limits::None, json!({"seats": 1})).await;
     let got = stage.create(&ada()).await;
-    assert!(
-        matches!(&got, Ok(Created::ActionRequired(need)) if need.code == "seat"),
-        "{got:?}"
-    );
+    assert!(matches!(&got, Ok(Created::ActionRequired(need)) if need.code == "seat"), "{got:?}");
     // Without pacing the vendor's limits strike; each strike is a wait, and nothing else.
     let stage = Stage::with(json!({"pace": "documented"}), Limits::Real, json!({})).await;
     let mut waited = 0;

@@ -7,9 +7,9 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::server::{self, ServerOptions};
 use crate::service::App;
+use crate::service::waiting::Waiting;
 use crate::{admin_api, scim_api, telemetry};
 
 /// How long requests under way may go on after the shutdown began.
@@ -20,6 +20,8 @@ const SETTLE: Duration = Duration::from_secs(11);
 
 /// How often the metrics are tidied up.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// How often what waits is counted: every so many times that the metrics are tidied up.
+const COUNT_EVERY: u32 = 3;
 
 /// Everything that the gateway answers.
 pub fn router(app: &Arc<App>) -> Router {
@@ -42,7 +44,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: CancellationTok
         tokio::spawn(async move { driver.start(stop).await })
     };
     // The only error is that they are installed already; whoever did that looks after them.
-    let upkeep = telemetry::Metrics::install().ok().map(|metrics| tokio::spawn(keep(metrics, app.clock.clone())));
+    let upkeep = telemetry::Metrics::install().ok().map(|metrics| tokio::spawn(keep(metrics, Arc::clone(&app))));
     server::serve(listener, router(&app), options, shutdown).await;
     if let Some(upkeep) = upkeep {
         upkeep.abort();
@@ -57,10 +59,16 @@ pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: CancellationTok
     }
 }
 
-/// Tidies the metrics up, for ever.
-async fn keep(metrics: telemetry::Metrics, clock: Clock) {
-    loop {
-        clock.sleep(UPKEEP).await;
+/// Tidies the metrics up and counts what waits, for ever.
+async fn keep(metrics: telemetry::Metrics, app: Arc<App>) {
+    let mut waiting = Waiting::default();
+    for round in (0..COUNT_EVERY).cycle() {
+        if round == 0
+            && let Err(error) = waiting.count(&app.store).await
+        {
+            tracing::warn!(%error, "what waits could not be counted; its metrics are those of the last time");
+        }
+        app.clock.sleep(UPKEEP).await;
         metrics.upkeep();
     }
 }
@@ -108,6 +116,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::store::Sql;
 
     const BOUND: Duration = Duration::from_secs(20);

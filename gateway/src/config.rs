@@ -177,6 +177,15 @@ impl Database {
         matches!(self, Self::Sqlite(_))
     }
 
+    /// Whether it is an embedded one that was never started: its file does not exist. Where that
+    /// cannot be told, it counts as existing.
+    pub fn is_new(&self) -> bool {
+        match self {
+            Self::Sqlite(path) => matches!(path.try_exists(), Ok(false)),
+            Self::Postgres(_) => false,
+        }
+    }
+
     /// Its URL.
     pub fn url(&self) -> SecretString {
         match self {

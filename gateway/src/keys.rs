@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq;
 pub enum KeyType {
     /// The SCIM surface of one instance.
     Instance,
-    /// The admin API and the console.
+    /// The admin API.
     Admin,
 }
 

@@ -89,13 +89,13 @@ impl Budgets {
         Arc::clone(budget)
     }
 
-    /// One budget as the console shows it, if it has been used.
+    /// One budget as the admin API shows it, if it has been used.
     pub fn view(&self, key: &DriverKey) -> Option<BudgetView> {
         let budget = lock(&self.by_key).get(key).cloned()?;
         Some(budget.snapshot())
     }
 
-    /// Every budget as the console shows it, by driver key.
+    /// Every budget as the admin API shows it, by driver key.
     pub fn snapshot(&self) -> Vec<BudgetView> {
         let budgets: Vec<_> = lock(&self.by_key).values().cloned().collect();
         let mut views: Vec<_> = budgets.iter().map(|budget| budget.snapshot()).collect();
@@ -382,7 +382,7 @@ impl Budget {
         lock(&self.state).breaker.abandon(pass);
     }
 
-    /// What the console shows.
+    /// What the admin API shows.
     pub fn snapshot(&self) -> BudgetView {
         let mut state = lock(&self.state);
         state.settle(self.clock.now());

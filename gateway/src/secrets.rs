@@ -20,6 +20,7 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::config::Database;
 use crate::keys::{fill_random, mac};
 
 /// The name of the key file in the data directory.
@@ -39,9 +40,7 @@ const MAX_KEY_FILE: u64 = 4096;
 #[derive(Debug, Error)]
 pub enum KeyRingError {
     /// A key is not base64 of 32 bytes.
-    #[error(
-        "{place}: key {number} is not the base64 of 32 bytes. Make one with: head -c 32 /dev/urandom | base64"
-    )]
+    #[error("{place}: key {number} is not the base64 of 32 bytes. Make one with: head -c 32 /dev/urandom | base64")]
     NotAKey {
         /// Where it stands: the name of the setting, or the file.
         place: String,
@@ -66,6 +65,14 @@ pub enum KeyRingError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// The database was set up with a key that is not there any more.
+    #[error(
+        "{}: there is no such key file, but the database exists, and its credentials are sealed under the key that it was set up with. Put that file back (mode 0600), or give the key as SCIMGATE_MASTER_KEY.", path.display()
+    )]
+    Lost {
+        /// Where the file should be.
+        path: PathBuf,
     },
     /// The key file or its directory cannot be read or written.
     #[error("{}: {error}. The key file must be readable and writable by the user that runs scimgate.", path.display())]
@@ -121,9 +128,7 @@ pub struct KeyRing {
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRing")
-            .field("ids", &self.ids().collect::<Vec<_>>())
-            .finish()
+        f.debug_struct("KeyRing").field("ids", &self.ids().collect::<Vec<_>>()).finish()
     }
 }
 
@@ -141,24 +146,20 @@ impl KeyRing {
     ///
     /// # Errors
     /// Any [`KeyRingError`]; without a key the gateway must not start.
-    pub fn load(
-        setting: Option<&SecretString>,
-        data_dir: &Path,
-        embedded: bool,
-    ) -> Result<Self, KeyRingError> {
+    pub fn load(setting: Option<&SecretString>, data_dir: &Path, database: &Database) -> Result<Self, KeyRingError> {
         if let Some(setting) = setting {
             return Self::from_text(setting);
         }
-        if !embedded {
+        if !database.embedded() {
             return Err(KeyRingError::Required);
         }
         let path = data_dir.join(KEY_FILE);
-        let failed = |error| KeyRingError::File {
-            path: path.clone(),
-            error,
-        };
+        let failed = |error| KeyRingError::File { path: path.clone(), error };
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !database.is_new() => {
+                return Err(KeyRingError::Lost { path });
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 create_key_file(data_dir, &path).map_err(failed)?;
                 fs::metadata(&path).map_err(failed)?
@@ -170,9 +171,7 @@ impl KeyRing {
             return Err(KeyRingError::Readable { path, mode });
         }
         if metadata.len() > MAX_KEY_FILE {
-            return Err(KeyRingError::TooMany {
-                place: path.display().to_string(),
-            });
+            return Err(KeyRingError::TooMany { place: path.display().to_string() });
         }
         let text = Zeroizing::new(fs::read_to_string(&path).map_err(failed)?);
         Self::parse(&text, &path.display().to_string())
@@ -182,14 +181,9 @@ impl KeyRing {
         let mut keys = Vec::new();
         for (at, word) in text.trim().split(',').enumerate() {
             if at >= MAX_KEYS {
-                return Err(KeyRingError::TooMany {
-                    place: place.to_owned(),
-                });
+                return Err(KeyRingError::TooMany { place: place.to_owned() });
             }
-            let not_a_key = || KeyRingError::NotAKey {
-                place: place.to_owned(),
-                number: at + 1,
-            };
+            let not_a_key = || KeyRingError::NotAKey { place: place.to_owned(), number: at + 1 };
             let decoded = Zeroizing::new(STANDARD.decode(word.trim()).map_err(|_| not_a_key())?);
             let mut bytes = Zeroizing::new([0_u8; 32]);
             if decoded.len() != bytes.len() {
@@ -200,14 +194,8 @@ impl KeyRing {
         }
         let mut keys = keys.into_iter();
         match keys.next() {
-            Some(active) => Ok(Self {
-                active,
-                older: keys.collect(),
-            }),
-            None => Err(KeyRingError::NotAKey {
-                place: place.to_owned(),
-                number: 1,
-            }),
+            Some(active) => Ok(Self { active, older: keys.collect() }),
+            None => Err(KeyRingError::NotAKey { place: place.to_owned(), number: 1 }),
         }
     }
 
@@ -237,13 +225,7 @@ impl KeyRing {
         let sealed = self
             .active
             .cipher()
-            .encrypt(
-                &XNonce::from(nonce),
-                Payload {
-                    msg: &message,
-                    aad: self.active.header().as_bytes(),
-                },
-            )
+            .encrypt(&XNonce::from(nonce), Payload { msg: &message, aad: self.active.header().as_bytes() })
             .expect("a value in memory is far below the cipher's 256 GiB");
         let mut blob = nonce.to_vec();
         blob.extend_from_slice(&sealed);
@@ -256,39 +238,23 @@ impl KeyRing {
     /// [`SealError`], which tells a missing key from a moved and from a changed value.
     pub fn open(&self, aad: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let mut parts = sealed.splitn(3, '.');
-        let (Some(VERSION), Some(id), Some(blob)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(VERSION), Some(id), Some(blob)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(SealError::Malformed);
         };
         if id.len() != KEY_ID || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(SealError::Malformed);
         }
         let blob = STANDARD.decode(blob).map_err(|_| SealError::Malformed)?;
-        let (nonce, ciphertext) = blob
-            .split_first_chunk::<NONCE>()
-            .ok_or(SealError::Malformed)?;
+        let (nonce, ciphertext) = blob.split_first_chunk::<NONCE>().ok_or(SealError::Malformed)?;
         if ciphertext.len() < PLACE + TAG {
             return Err(SealError::Malformed);
         }
-        let key = self
-            .all()
-            .find(|key| key.id == id)
-            .ok_or_else(|| SealError::UnknownKey {
-                key_id: id.to_owned(),
-            })?;
+        let key = self.all().find(|key| key.id == id).ok_or_else(|| SealError::UnknownKey { key_id: id.to_owned() })?;
         let header = key.header();
-        let payload = Payload {
-            msg: ciphertext,
-            aad: header.as_bytes(),
-        };
-        let message = Zeroizing::new(
-            key.cipher()
-                .decrypt(&XNonce::from(*nonce), payload)
-                .map_err(|_| SealError::Damaged)?,
-        );
-        let (place, plain) = message
-            .split_first_chunk::<PLACE>()
-            .ok_or(SealError::Malformed)?;
+        let payload = Payload { msg: ciphertext, aad: header.as_bytes() };
+        let message =
+            Zeroizing::new(key.cipher().decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError::Damaged)?);
+        let (place, plain) = message.split_first_chunk::<PLACE>().ok_or(SealError::Malformed)?;
         if !bool::from(place.ct_eq(&Sha256::digest(aad.as_bytes()))) {
             return Err(SealError::Moved);
         }
@@ -316,11 +282,7 @@ impl KeyRing {
     /// As [`KeyRing::open`]; the gateway must not start.
     pub fn open_check(&self, sealed: &str) -> Result<(), SealError> {
         let value = self.open(CHECK_PLACE, sealed)?;
-        if value.as_slice() == CHECK_VALUE {
-            Ok(())
-        } else {
-            Err(SealError::Damaged)
-        }
+        if value.as_slice() == CHECK_VALUE { Ok(()) } else { Err(SealError::Damaged) }
     }
 }
 
@@ -328,11 +290,7 @@ const KEY_ID: usize = 8;
 
 impl Key {
     fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
-        let id = mac(&bytes, b"scimgate key id")
-            .iter()
-            .take(KEY_ID / 2)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let id = mac(&bytes, b"scimgate key id").iter().take(KEY_ID / 2).map(|byte| format!("{byte:02x}")).collect();
         Self { id, bytes }
     }
 
@@ -355,21 +313,14 @@ impl Key {
 /// Makes the file under another name first and links it into place: a crash leaves no half key, and
 /// of two processes that start at once both end up with the same one.
 fn create_key_file(data_dir: &Path, path: &Path) -> std::io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data_dir)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
     let mut bytes = Zeroizing::new([0_u8; 32]);
     fill_random(bytes.as_mut_slice());
     let mut suffix = [0_u8; 8];
     fill_random(&mut suffix);
     let draft = path.with_extension(format!("{:016x}", u64::from_be_bytes(suffix)));
     let written = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         let line = Zeroizing::new(format!("{}\n", STANDARD.encode(bytes.as_slice())));
         file.write_all(line.as_bytes())?;
         file.sync_all()?;
@@ -392,12 +343,12 @@ mod tests {
         STANDARD.encode([byte; 32])
     }
 
+    fn fresh() -> Database {
+        Database::Sqlite("/nonesuch/scimgate.db".into())
+    }
+
     fn ring(keys: &[u8]) -> KeyRing {
-        let text = keys
-            .iter()
-            .map(|byte| key(*byte))
-            .collect::<Vec<_>>()
-            .join(",");
+        let text = keys.iter().map(|byte| key(*byte)).collect::<Vec<_>>().join(",");
         KeyRing::from_text(&SecretString::from(text)).unwrap()
     }
 
@@ -408,17 +359,10 @@ mod tests {
         let sealed = ring.seal(&place, b"s3cret");
         assert!(sealed.starts_with(&format!("v1.{}.", ring.active_id())));
         assert_eq!(ring.open(&place, &sealed).unwrap().as_slice(), b"s3cret");
-        assert_eq!(
-            ring.open(&place, &ring.seal(&place, b""))
-                .unwrap()
-                .as_slice(),
-            b""
-        );
-        for (instance, connector, field) in [
-            ("b", "github", "token"),
-            ("a", "buildkite", "token"),
-            ("a", "github", "key"),
-        ] {
+        assert_eq!(ring.open(&place, &ring.seal(&place, b"")).unwrap().as_slice(), b"");
+        for (instance, connector, field) in
+            [("b", "github", "token"), ("a", "buildkite", "token"), ("a", "github", "key")]
+        {
             let other = sealed_name(instance, connector, field);
             assert_eq!(ring.open(&other, &sealed), Err(SealError::Moved));
         }
@@ -432,16 +376,8 @@ mod tests {
         let both = ring(&[2, 1]);
         assert_eq!(both.open("p", &sealed).unwrap().as_slice(), b"x");
         assert!(ring(&[2]).open("p", &both.seal("p", b"y")).is_ok());
-        assert_eq!(
-            ring(&[2]).open("p", &sealed),
-            Err(SealError::UnknownKey {
-                key_id: old.active_id().to_owned()
-            })
-        );
-        assert_eq!(
-            both.derive_each("pepper"),
-            [ring(&[2]).derive("pepper"), old.derive("pepper")]
-        );
+        assert_eq!(ring(&[2]).open("p", &sealed), Err(SealError::UnknownKey { key_id: old.active_id().to_owned() }));
+        assert_eq!(both.derive_each("pepper"), [ring(&[2]).derive("pepper"), old.derive("pepper")]);
         assert_ne!(both.derive("pepper"), both.derive("other"));
     }
 
@@ -466,16 +402,7 @@ mod tests {
     #[test]
     fn garbage_is_malformed() {
         let ring = ring(&[1]);
-        for text in [
-            "",
-            ".",
-            "..",
-            "v1",
-            "v1..",
-            "v2.00000000.AAAA",
-            "v1.zzzzzzzz.AAAA",
-            "v1.00000000.!",
-        ] {
+        for text in ["", ".", "..", "v1", "v1..", "v2.00000000.AAAA", "v1.zzzzzzzz.AAAA", "v1.00000000.!"] {
             assert_eq!(ring.open("p", text), Err(SealError::Malformed), "{text:?}");
         }
     }
@@ -484,30 +411,15 @@ mod tests {
     fn the_check_value_tells_a_wrong_key() {
         let sealed = ring(&[1]).seal_check();
         assert_eq!(ring(&[2, 1]).open_check(&sealed), Ok(()));
-        assert!(matches!(
-            ring(&[3]).open_check(&sealed),
-            Err(SealError::UnknownKey { .. })
-        ));
-        assert_eq!(
-            ring(&[1]).open_check(&ring(&[1]).seal("p", CHECK_VALUE)),
-            Err(SealError::Moved)
-        );
+        assert!(matches!(ring(&[3]).open_check(&sealed), Err(SealError::UnknownKey { .. })));
+        assert_eq!(ring(&[1]).open_check(&ring(&[1]).seal("p", CHECK_VALUE)), Err(SealError::Moved));
     }
 
     #[test]
     fn keys_that_are_none_are_refused() {
-        for text in [
-            "",
-            "x",
-            "AAAA",
-            &format!("{},", key(1)),
-            &format!("{},short", key(1)),
-        ] {
+        for text in ["", "x", "AAAA", &format!("{},", key(1)), &format!("{},short", key(1))] {
             let error = KeyRing::from_text(&SecretString::from(text.to_owned())).unwrap_err();
-            assert!(
-                matches!(error, KeyRingError::NotAKey { .. }),
-                "{text:?}: {error}"
-            );
+            assert!(matches!(error, KeyRingError::NotAKey { .. }), "{text:?}: {error}");
             assert!(error.to_string().contains("SCIMGATE_MASTER_KEY"));
         }
         let many = vec![key(1); MAX_KEYS + 1].join(",");
@@ -519,44 +431,51 @@ mod tests {
     fn the_key_file_is_made_once_with_0600() {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("deep/data");
-        let first = KeyRing::load(None, &data, true).unwrap();
+        let first = KeyRing::load(None, &data, &fresh()).unwrap();
         let path = data.join(KEY_FILE);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "a draft was left");
-        let again = KeyRing::load(None, &data, true).unwrap();
+        let again = KeyRing::load(None, &data, &fresh()).unwrap();
         assert_eq!(first.active_id(), again.active_id());
-        let given = KeyRing::load(Some(&SecretString::from(key(9))), &data, true).unwrap();
+        let given = KeyRing::load(Some(&SecretString::from(key(9))), &data, &fresh()).unwrap();
         assert_ne!(given.active_id(), first.active_id());
     }
 
     #[test]
     fn a_key_file_that_others_can_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        KeyRing::load(None, dir.path(), true).unwrap();
+        KeyRing::load(None, dir.path(), &fresh()).unwrap();
         let path = dir.path().join(KEY_FILE);
         for mode in [0o640, 0o604, 0o644, 0o610] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let error = KeyRing::load(None, dir.path(), true).unwrap_err();
-            assert!(
-                matches!(error, KeyRingError::Readable { .. }),
-                "{mode:o}: {error}"
-            );
+            let error = KeyRing::load(None, dir.path(), &fresh()).unwrap_err();
+            assert!(matches!(error, KeyRingError::Readable { .. }), "{mode:o}: {error}");
         }
     }
 
     #[test]
     fn no_key_no_start() {
         let dir = tempfile::tempdir().unwrap();
-        let error = KeyRing::load(None, dir.path(), false).unwrap_err();
-        assert!(
-            error.to_string().starts_with("SCIMGATE_MASTER_KEY"),
-            "{error}"
-        );
+        let error =
+            KeyRing::load(None, dir.path(), &Database::Postgres("postgres://db".to_owned().into())).unwrap_err();
+        assert!(error.to_string().starts_with("SCIMGATE_MASTER_KEY"), "{error}");
         let path = dir.path().join(KEY_FILE);
         fs::write(&path, "not a key").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let error = KeyRing::load(None, dir.path(), true).unwrap_err();
+        let error = KeyRing::load(None, dir.path(), &fresh()).unwrap_err();
         assert!(matches!(error, KeyRingError::NotAKey { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_database_that_lost_its_key_file_gets_no_other_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scimgate.db");
+        fs::write(&path, "").unwrap();
+        let database = Database::Sqlite(path);
+        let error = KeyRing::load(None, dir.path(), &database).unwrap_err();
+        assert!(matches!(error, KeyRingError::Lost { .. }), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "something was made");
+        KeyRing::load(Some(&SecretString::from(key(9))), dir.path(), &database).unwrap();
     }
 
     #[test]

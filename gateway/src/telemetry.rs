@@ -29,23 +29,20 @@ pub mod names {
     pub const BUDGET_WAIT_SECONDS: &str = "scimgate_budget_wait_seconds";
     /// Times that a target's breaker opened [host].
     pub const BREAKER_OPENED_TOTAL: &str = "scimgate_breaker_opened_total";
-    /// Work not settled [instance, state].
+    /// Work not settled [state].
     pub const WORK_ROWS: &str = "scimgate_work_rows";
-    /// Age of the oldest deprovision that is not settled [instance].
+    /// How long the person that has waited longest to lose access has not been settled; 0 if
+    /// nobody waits [instance].
     pub const OLDEST_DEPROVISION_SECONDS: &str = "scimgate_oldest_deprovision_seconds";
-    /// Operations closed [instance, state].
-    pub const OPERATIONS_TOTAL: &str = "scimgate_operations_total";
-    /// Memberships that wait for their person [instance].
+    /// Memberships that wait for their person.
     pub const PARKED_MEMBERSHIPS_ROWS: &str = "scimgate_parked_memberships_rows";
-    /// Holds that wait for an admin [instance].
-    pub const OPEN_HOLDS_ROWS: &str = "scimgate_open_holds_rows";
     /// How long commits of the store took.
     pub const STORE_COMMIT_SECONDS: &str = "scimgate_store_commit_seconds";
-    /// Writes that shared one commit.
+    /// Writes that shared one commit. With PostgreSQL each has its own.
     pub const STORE_COMMIT_BATCH_ROWS: &str = "scimgate_store_commit_batch_rows";
 
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
-    pub(super) const ALL: [(&str, char, &str); 16] = [
+    pub(super) const ALL: [(&str, char, &str); 14] = [
         (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
         (HTTP_REQUEST_SECONDS, 'h', "Time from a request's header to its answer's header."),
         (HTTP_CONNECTIONS, 'g', "Connections open now."),
@@ -56,10 +53,8 @@ pub mod names {
         (BUDGET_WAIT_SECONDS, 'h', "Time that calls waited for their budget."),
         (BREAKER_OPENED_TOTAL, 'c', "Times that a target's breaker opened."),
         (WORK_ROWS, 'g', "Work not settled."),
-        (OLDEST_DEPROVISION_SECONDS, 'g', "Age of the oldest deprovision that is not settled."),
-        (OPERATIONS_TOTAL, 'c', "Operations closed."),
+        (OLDEST_DEPROVISION_SECONDS, 'g', "Age of the oldest deprovision that is not settled; 0 if there is none."),
         (PARKED_MEMBERSHIPS_ROWS, 'g', "Memberships that wait for their person."),
-        (OPEN_HOLDS_ROWS, 'g', "Holds that wait for an admin."),
         (STORE_COMMIT_SECONDS, 'h', "Time that commits of the store took."),
         (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
     ];

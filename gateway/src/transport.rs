@@ -7,6 +7,7 @@
 //! | deadline | a call that cannot start in time is given back, so that its worker is free |
 //! | breaker | a target that is down is not hammered, and others' time is not lost on it |
 //! | budget | the target's limits hold before it has to say so, better lanes first |
+//! | fence | a replica that lost the lease while it waited sends nothing |
 //! | concurrency | the permit is held until the answer's last byte |
 //! | reqwest | one client: TLS, connections, time-out, no redirects, no proxy, bounded answers |
 //! | observer | what the answer's headers say corrects the budget |
@@ -134,6 +135,7 @@ pub struct Wire {
     lane: Lane,
     give_up_at: Timestamp,
     record: Arc<Recorder>,
+    fence: Option<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl Wire {
@@ -153,7 +155,15 @@ impl Wire {
             lane,
             give_up_at,
             record,
+            fence: None,
         }
+    }
+
+    /// Asks before each call, after its wait for the budget, whether it may still be sent.
+    #[must_use]
+    pub fn fenced(mut self, fence: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.fence = Some(Box::new(fence));
+        self
     }
 
     /// The layers, outermost first. What was learned on the way is left in `sent`.
@@ -184,6 +194,11 @@ impl Wire {
                     not.bucket,
                 )
             })?;
+        // fence
+        if self.fence.as_ref().is_some_and(|may| !may()) {
+            let message = "The gateway lost its turn to drive before this was sent; it is sent later.".to_owned();
+            return Err(not_sent(call, later(self.http.clock.now()), message, "lease"));
+        }
         // reqwest
         let started = self.http.clock.now();
         sent.started = Some(started);
@@ -412,6 +427,10 @@ fn not_sent(call: &Call, at: Timestamp, message: String, why: &str) -> Fault {
             "call {:?}: kept back until {at} ({why})",
             call.name
         ))
+}
+
+fn later(now: Timestamp) -> Timestamp {
+    now.checked_add(Duration::from_secs(1)).unwrap_or(Timestamp::MAX)
 }
 
 /// A refusal by the resolver, which reqwest wraps in its own errors.

@@ -273,7 +273,7 @@ impl Accounts for People {
                 let Some(user) = &body.accepted_by else {
                     return Ok(Followed::Unclear(Need::new(
                         "identity",
-                        "The invitation was accepted, but Buildkite does not say by whom. Link the account by hand.",
+                        "The invitation was accepted, but Buildkite does not say by whom. Give the account at Buildkite the address that the identity provider has for the person, or the other way round, then retry the operation.",
                     )));
                 };
                 Ok(match self.member(cx, &ids::remote(&user.id)?).await? {

@@ -147,7 +147,7 @@ impl Accounts for Org {
                 Err(_) => Created::ActionRequired(Need::new(
                     "not_a_member",
                     format!(
-                        "{} is not known to be a member of {}, and this instance manages teams only: it invites nobody. Invite the person on GitHub, or link the account in the console.",
+                        "{} is not known to be a member of {}, and this instance manages teams only: it invites nobody. Invite the person on GitHub, or make the identity source tell which member they are, then retry the operation.",
                         want.user_name, self.client.org
                     ),
                 )),

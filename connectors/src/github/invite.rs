@@ -211,7 +211,7 @@ impl Org {
             _ => Created::ActionRequired(Need::new(
                 "identity",
                 format!(
-                    "GitHub says that {} is in {org} already, but the identity source does not tell which account it is. Link the account in the console.",
+                    "GitHub says that {} is in {org} already, but the identity source does not tell which account it is. Make the identity source tell (the person's name and address there and at the identity provider have to agree; `identity: manual` tells nothing), then retry the operation.",
                     want.user_name
                 ),
             )),
@@ -289,12 +289,12 @@ impl Org {
             Identity::Saml => "no SAML identity of an active member has the person's name or address yet; it appears when the person signs in through single sign-on".to_owned(),
             Identity::VerifiedDomain => "no member shows the address among those in verified domains".to_owned(),
             Identity::Handle => format!("the attribute {} holds no GitHub login", self.settings.handle_attribute),
-            Identity::Manual => "the identity source is a person's choice".to_owned(),
+            Identity::Manual => "with `identity: manual` nothing tells it".to_owned(),
         };
         Ok(Followed::Unclear(Need::new(
             "identity",
             format!(
-                "The invitation of {} is neither pending nor failed, so it was accepted or taken back, but which account accepted cannot be told: {why}. Link the account in the console, or remove the person.",
+                "The invitation of {} is neither pending nor failed, so it was accepted or taken back, but which account accepted cannot be told: {why}. Correct that at GitHub or at the identity provider and retry the operation, or remove the person at GitHub.",
                 who.user_name
             ),
         )))

@@ -318,7 +318,7 @@ impl Org {
                 probe.note(
                     name,
                     true,
-                    "Accounts are linked by a person, in the console.".to_owned(),
+                    "With `identity: manual` nothing tells which account accepted an e-mail invitation: people stay at their invitation. Use another identity source if one is available.".to_owned(),
                 );
                 return Ok(());
             }

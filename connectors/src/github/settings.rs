@@ -31,7 +31,7 @@ pub enum Identity {
     VerifiedDomain,
     /// The identity provider sends the GitHub login in an attribute.
     Handle,
-    /// A person chooses, in the console.
+    /// Nothing: people stay at their invitation.
     Manual,
 }
 
@@ -109,7 +109,7 @@ impl Describe for Settings {
             Setting::new("mode", "Mode", "organization: people are invited, given roles and removed. teams_only: people are matched to members and only their team memberships are managed.")
                 .kind(SettingKind::Choice { values: &["organization", "teams_only"] })
                 .default("organization"),
-            Setting::new("identity", "Identity source", "How a GitHub account is recognised as a person's: saml (SAML identities of the organisation), verified_domain (members' addresses in verified domains), handle (an attribute holds the GitHub login), manual (someone chooses in the console). Required in mode organization.")
+            Setting::new("identity", "Identity source", "How a GitHub account is recognised as a person's: saml (SAML identities of the organisation), verified_domain (members' addresses in verified domains), handle (an attribute holds the GitHub login), manual (nothing tells: people stay at their e-mail invitation). Required in mode organization.")
                 .kind(SettingKind::Choice { values: &["saml", "verified_domain", "handle", "manual"] })
                 .default("manual, in mode teams_only"),
             Setting::new("handle_attribute", "Handle attribute", "With identity handle: the SCIM attribute that holds the GitHub login, as a dotted path or a URN path.")

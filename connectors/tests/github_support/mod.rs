@@ -1,26 +1,16 @@
 //! A target of prepared answers, and short words for what the tests of the GitHub connector need.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    unreachable_pub,
-    reason = "each test file uses its part"
-)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a helper that fails fails its test"
-)]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
 pub use std::sync::{Arc, Mutex};
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use connector_sdk::{
-    AccountChange, AccountRef, Call, Connector, ConnectorKind, Created, Cx, DriverKey, Effect,
-    Ended, Evidence, Fault, FaultKind, Followed, GroupChange, GroupCreated, GroupUpdated,
-    GroupWant, InviteId, Kind, Membership, PageToken, Person, RemoteId, Removed, Reply, Retry,
-    Secrets, SettingsError, Transport, Updated,
+    AccountChange, AccountRef, Call, Connector, ConnectorKind, Created, Cx, DriverKey, Effect, Ended, Evidence, Fault,
+    FaultKind, Followed, GroupChange, GroupCreated, GroupUpdated, GroupWant, InviteId, Kind, Membership, PageToken,
+    Person, RemoteId, Removed, Reply, Retry, Secrets, SettingsError, Transport, Updated,
 };
 pub use connectors::github::{GitHub, Settings};
 pub use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -50,18 +40,8 @@ pub struct Answer {
 }
 
 pub fn on(at: &str, status: u16, body: Value) -> Answer {
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    Answer {
-        at: at.to_owned(),
-        status,
-        headers: Vec::new(),
-        body,
-        times: usize::MAX,
-    }
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    Answer { at: at.to_owned(), status, headers: Vec::new(), body, times: usize::MAX }
 }
 
 impl Answer {
@@ -85,10 +65,7 @@ pub struct Fake {
 
 impl Fake {
     pub fn new(answers: Vec<Answer>) -> Self {
-        Self {
-            answers: Mutex::new(answers),
-            calls: Mutex::default(),
-        }
+        Self { answers: Mutex::new(answers), calls: Mutex::default() }
     }
 
     pub fn asked(&self) -> Vec<String> {
@@ -98,11 +75,7 @@ impl Fake {
 
     pub fn writes(&self) -> Vec<String> {
         let calls = self.calls.lock().unwrap();
-        calls
-            .iter()
-            .filter(|call| call.repeat != connector_sdk::Repeat::Read)
-            .map(line)
-            .collect()
+        calls.iter().filter(|call| call.repeat != connector_sdk::Repeat::Read).map(line).collect()
     }
 
     pub fn body(&self, n: usize) -> Value {
@@ -111,11 +84,7 @@ impl Fake {
 }
 
 pub fn line(call: &Call) -> String {
-    let query = call
-        .url
-        .query()
-        .map(|q| format!("?{q}"))
-        .unwrap_or_default();
+    let query = call.url.query().map(|q| format!("?{q}")).unwrap_or_default();
     format!("{} {}{query}", call.method, call.url.path())
 }
 
@@ -133,17 +102,9 @@ impl Transport for Fake {
         found.times -= 1;
         let mut headers = HeaderMap::new();
         for (name, value) in &found.headers {
-            headers.append(
-                HeaderName::from_static(name),
-                HeaderValue::from_str(value).unwrap(),
-            );
+            headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         }
-        Ok(Reply::new(
-            StatusCode::from_u16(found.status).unwrap(),
-            headers,
-            Bytes::from(found.body.clone()),
-            now(),
-        ))
+        Ok(Reply::new(StatusCode::from_u16(found.status).unwrap(), headers, Bytes::from(found.body.clone()), now()))
     }
 }
 
@@ -157,15 +118,9 @@ impl Transport for Lost {
     }
 }
 
-pub fn try_build(
-    settings: Value,
-    secrets: &[(&str, &str)],
-) -> Result<Arc<dyn Connector>, SettingsError> {
-    let secrets = Secrets::new(
-        secrets
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), SecretString::from((*value).to_owned()))),
-    );
+pub fn try_build(settings: Value, secrets: &[(&str, &str)]) -> Result<Arc<dyn Connector>, SettingsError> {
+    let secrets =
+        Secrets::new(secrets.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from((*value).to_owned()))));
     let settings: Settings = connector_sdk::settings::read(&settings, &secrets)?;
     GitHub::build(settings, &secrets)
 }
@@ -189,18 +144,11 @@ pub fn person(user_name: &str, email: Option<&str>) -> Person {
 }
 
 pub fn account(id: &str, login: &str) -> AccountRef {
-    AccountRef::Account {
-        id: RemoteId::new(id),
-        login: Some(login.to_owned()),
-    }
+    AccountRef::Account { id: RemoteId::new(id), login: Some(login.to_owned()) }
 }
 
 pub fn invite(id: &str) -> AccountRef {
-    AccountRef::Invite {
-        id: InviteId::new(id),
-        email: Some("ada@corp.example".to_owned()),
-        login: None,
-    }
+    AccountRef::Invite { id: InviteId::new(id), email: Some("ada@corp.example".to_owned()), login: None }
 }
 
 pub fn membership(id: u64, login: &str, state: &str, role: &str) -> Value {
@@ -216,19 +164,11 @@ pub fn own() -> Answer {
 }
 
 pub fn owners() -> Answer {
-    on(
-        "GET /orgs/acme/members?role=admin",
-        200,
-        json!([{"id": 1, "login": "bot"}, {"id": 2, "login": "boss"}]),
-    )
+    on("GET /orgs/acme/members?role=admin", 200, json!([{"id": 1, "login": "bot"}, {"id": 2, "login": "boss"}]))
 }
 
 pub fn inside() -> Answer {
-    on(
-        "GET /orgs/acme/memberships/bot ",
-        200,
-        membership(1, "bot", "active", "admin"),
-    )
+    on("GET /orgs/acme/memberships/bot ", 200, membership(1, "bot", "active", "admin"))
 }
 
 pub fn org() -> Answer {

@@ -31,7 +31,8 @@ pub fn may_link(
         return Adoption::Conflict(Need::new(
             "conflict",
             "The account found at the target for this person belongs to another person of this \
-             instance. Correct one of the two at the identity provider, or close the wrong link.",
+             instance. Correct the user name or address of one of the two at the identity provider, \
+             or of the account at the target, then retry the operation.",
         ));
     }
     if ours {
@@ -56,12 +57,12 @@ pub fn may_link(
     let message = match policy.adopt {
         Adopt::Never => {
             "An account of this person exists at the target already, and the policy `adopt` is \
-             `never`. Allow adoption, link the two by hand, or remove the account at the target."
+             `never`. Allow adoption, or remove the account at the target, then retry the operation."
         }
         Adopt::ByUserName | Adopt::ByVerifiedEmail => {
             "An account that may be this person's exists at the target already, but its address is \
-             not known to be verified, and the policy `adopt` is `by_verified_email`. Link the two \
-             by hand, or change the policy."
+             not known to be verified, and the policy `adopt` is `by_verified_email`. Have the \
+             address verified at the target, or change the policy, then retry the operation."
         }
     };
     Adoption::Refused(Need::new("adopt", message))

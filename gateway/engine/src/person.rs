@@ -144,8 +144,8 @@ fn towards_access(view: &PersonView<'_>) -> PersonStep {
             (true, false) => PersonStep::Create,
             (true, true) => PersonStep::Need(Need::new(
                 "invitation",
-                "The person was invited three times and never accepted. Ask them, then retry this \
-                 person to invite them again.",
+                "The person declined the invitation, or was invited three times and never accepted. Ask \
+                 them, then retry this person to invite them again.",
             )),
         };
     };

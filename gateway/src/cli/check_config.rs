@@ -18,6 +18,9 @@ pub(super) fn run(overrides: Overrides) -> Done {
         KeyRing::from_text(master_key).map_err(StartError::from)?;
     } else if !config.database.embedded() {
         return Err(StartError::from(KeyRingError::Required).into());
+    } else if !config.database.is_new() {
+        // Nothing is made here: the database exists, so its key must.
+        KeyRing::load(None, &config.data_dir, &config.database).map_err(StartError::from)?;
     }
     out.hint("The configuration is good.");
     Ok(Exit::Ok)

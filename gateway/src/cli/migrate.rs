@@ -5,6 +5,8 @@ use super::out::data;
 use super::progress::Progress;
 use crate::clock::Clock;
 use crate::config::{Config, Database, Overrides};
+use crate::secrets::KeyRing;
+use crate::service::StartError;
 use crate::store::Store;
 
 /// Opens the database, which brings its schema up to date.
@@ -14,6 +16,10 @@ pub(super) async fn run(overrides: Overrides) -> Done {
         Database::Sqlite(path) => path.display().to_string(),
         Database::Postgres(_) => "PostgreSQL".to_owned(),
     };
+    if config.database.is_new() {
+        // A database never comes to be without its key: `serve` would refuse it.
+        KeyRing::load(config.master_key.as_ref(), &config.data_dir, &config.database).map_err(StartError::from)?;
+    }
     let mut progress = Progress::start();
     progress
         .during(&format!("Migrating {place}"), Store::open(&config.database, Clock::system()))

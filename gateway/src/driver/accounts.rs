@@ -5,7 +5,7 @@ use engine::adoption::{Adoption, may_link};
 use scim::fold::fold_text;
 use serde_json::{Value, json};
 
-use crate::service::accept::upsert_work;
+use crate::service::accept::{move_memberships, upsert_work};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
 
@@ -286,7 +286,7 @@ pub(crate) async fn link(
                 row.col::<String>("kind")?,
             ));
         } else {
-            other = true;
+            other = !is_abandoned(tx, held_by).await?;
         }
     }
     match may_link(evidence, &instance.policy, account.protected, other, ours) {
@@ -306,6 +306,11 @@ pub(crate) async fn link(
         if listed {
             crate::service::accept::tally(tx, instance.seq, &kind, twin, -1).await?;
         }
+        move_memberships(tx, instance, twin, resource, false).await?;
+    } else if let Some(row) = &holder {
+        tx.conn
+            .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1", vals![row.col::<i64>("seq")?, tx.now])
+            .await?;
     }
     tx.conn
         .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE resource_seq = $1 AND state = 'live'", vals![resource, tx.now])
@@ -322,17 +327,31 @@ pub(crate) async fn link(
     Ok(Linked::Yes)
 }
 
-/// A person's account is there: parked memberships may go on, and ones that an invitation carried
-/// are looked at (DECISIONS 20).
+/// Whether a row is deleted and nothing of it is left to do at the target: where a target is given
+/// memberships only, such a row keeps its link, and the account may be somebody's again.
+async fn is_abandoned(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT 1 AS one FROM resource r WHERE r.seq = $1 AND r.deleted_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM work w WHERE w.resource_seq = r.seq) \
+             AND NOT EXISTS (SELECT 1 FROM member m WHERE m.user_seq = r.seq)",
+            vals![resource],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// A person's account is there: parked memberships may go on, refused ones are tried anew, and ones
+/// that an invitation carried are looked at (DECISIONS 20).
 pub(crate) async fn wake_memberships(
     tx: &Tx<'_>,
     instance: &Instance,
     user: i64,
 ) -> Result<(), StoreError> {
-    let which = "((state = 'parked' AND want = 1) OR have = 2)";
+    let which = "((state IN ('parked','refused') AND want = 1) OR have = 2)";
     let groups = tx
         .conn
-        .all(&format!("SELECT m.group_seq, r.rev FROM member m JOIN resource r ON r.seq = m.group_seq WHERE m.user_seq = $1 AND {which}"), vals![user])
+        .all(&format!("SELECT m.group_seq, r.rev FROM member m JOIN resource r ON r.seq = m.group_seq WHERE m.user_seq = $1 AND {which} ORDER BY m.group_seq"), vals![user])
         .await?;
     if groups.is_empty() {
         return Ok(());

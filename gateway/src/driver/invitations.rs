@@ -168,7 +168,13 @@ impl Unit for Missing {
             let Some(account) = accounts::linked(tx, resource).await? else {
                 continue;
             };
-            if !account.is_missing() {
+            if account.is_missing() {
+                // Its work is open already, and knows when to look again.
+                let open = tx.conn.one("SELECT 1 AS one FROM work WHERE resource_seq = $1", vals![resource]).await?;
+                if open.is_some() {
+                    continue;
+                }
+            } else {
                 mark_missing(tx, &account, true).await?;
             }
             if row.col::<i16>("managed")? == 1 {

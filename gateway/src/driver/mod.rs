@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_sdk::{Cx, DriverKey, Fault, FaultKind, Probe, Transport};
+use connector_sdk::{Charge, Cx, DriverKey, Fault, FaultKind, Probe, Transport};
 use engine::Lane;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
@@ -155,10 +155,12 @@ impl Handle {
             self.wake_for(instance);
             return Settlement::Later;
         };
+        // Dropped after the answer's receiver, also where the client went away.
+        let _place = waiters::Place { waiters: &self.0.waiters, resource };
         let mut answer = self.0.waiters.register(resource, rev);
         gauge.count(lane);
         self.wake_for(instance);
-        let settlement = loop {
+        loop {
             let poll = self
                 .0
                 .clock
@@ -167,18 +169,15 @@ impl Handle {
                 .unwrap_or(deadline)
                 .min(deadline);
             tokio::select! {
-                told = &mut answer => break told.unwrap_or(Settlement::Later),
+                told = &mut answer => return told.unwrap_or(Settlement::Later),
                 () = self.0.clock.sleep_until(poll) => {}
             }
             match self.look(resource, rev).await {
-                Ok(Some(settlement)) => break settlement,
+                Ok(Some(settlement)) => return settlement,
                 Ok(None) if self.0.clock.now() < deadline => {}
-                _ => break Settlement::Later,
+                _ => return Settlement::Later,
             }
-        };
-        drop(answer);
-        self.0.waiters.sweep(resource);
-        settlement
+        }
     }
 
     /// What the store says of a revision: the truth, where a hint was lost or another replica drives.
@@ -188,7 +187,7 @@ impl Handle {
             .store
             .reader()
             .one(
-                "SELECT r.settled_rev, w.state FROM resource r LEFT JOIN work w ON w.resource_seq = r.seq WHERE r.seq = $1",
+                "SELECT r.settled_rev, w.state, w.rev, w.need, w.reason FROM resource r LEFT JOIN work w ON w.resource_seq = r.seq WHERE r.seq = $1",
                 vals![resource],
             )
             .await?;
@@ -200,6 +199,14 @@ impl Handle {
         }
         Ok(match row.col::<Option<String>>("state")?.as_deref() {
             Some("todo" | "running") => None,
+            Some("needs") if row.col::<Option<i64>>("rev")? == Some(rev) => {
+                let code = row.col::<Option<String>>("need")?.unwrap_or_default();
+                let message = row.col::<Option<String>>("reason")?.unwrap_or_default();
+                Some(match refusal_of(&code) {
+                    Some(kind) => Settlement::Refused { kind, message },
+                    None => Settlement::Later,
+                })
+            }
             _ => Some(Settlement::Later),
         })
     }
@@ -223,7 +230,10 @@ impl Handle {
         }
         let gauge = self.gauge(instance);
         let ahead = gauge.ahead(lane);
-        Some(gauge.queueing(ahead).max(budget.predict(&[], lane, ahead)))
+        // What a write is spaced by (GitHub: a second apart) tells when one more could start.
+        let spaced = connector.traits().buckets.iter().filter(|bucket| !bucket.gap.is_zero());
+        let charges: Vec<Charge> = spaced.map(|bucket| Charge { bucket: bucket.name, units: 1 }).collect();
+        Some(gauge.queueing(ahead).max(budget.predict(&charges, lane, ahead)))
     }
 
     fn gauge(&self, instance: &Instance) -> Arc<pump::Gauge> {
@@ -287,6 +297,15 @@ impl Handle {
             tracing::warn!(%error, "the driver's lease could not be given up; another replica waits for its end");
         }
         shared.epoch.send_replace(None);
+    }
+}
+
+/// The refusal that a need tells of, for a request that was not told itself.
+fn refusal_of(code: &str) -> Option<FaultKind> {
+    match code {
+        "name_taken" | "conflict" | "adopt" => Some(FaultKind::NameTaken),
+        "refused" | "not_found" => Some(FaultKind::Refused),
+        _ => None,
     }
 }
 
@@ -357,6 +376,17 @@ impl Shared {
         patience: Duration,
         record: &Arc<Recorder>,
     ) -> Result<Option<Box<dyn Transport>>, StoreError> {
+        let wire = self.plain_wire(instance, lane, patience, record).await?;
+        Ok(wire.map(|wire| Box::new(wire) as Box<dyn Transport>))
+    }
+
+    async fn plain_wire(
+        &self,
+        instance: &Instance,
+        lane: Lane,
+        patience: Duration,
+        record: &Arc<Recorder>,
+    ) -> Result<Option<Wire>, StoreError> {
         let (Ok(connector), Some(budget)) = (&instance.connector, self.budget(instance).await?)
         else {
             return Ok(None);
@@ -366,14 +396,14 @@ impl Shared {
             .now()
             .checked_add(patience)
             .unwrap_or(Timestamp::MAX);
-        Ok(Some(Box::new(Wire::new(
+        Ok(Some(Wire::new(
             self.http.clone(),
             connector.clone(),
             budget,
             lane,
             give_up,
             record.clone(),
-        ))))
+        )))
     }
 
     /// Keeps the fill of hour and day windows.

@@ -6,7 +6,7 @@ use connector_sdk::{
     Fault, FaultKind, Followed, Found, InviteId, Kind, Need, Person, Removed, Updated,
 };
 use engine::mapping::map_person;
-use engine::person::{AccountView, Doubt, PersonStep, PersonView, Wanted, next_step};
+use engine::person::{AccountView, Doubt, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
 use jiff::Timestamp;
 
 use super::accounts::{self, AccountRow, Linked};
@@ -552,6 +552,12 @@ async fn apply_followed(
         }
         Followed::Ended(ended) => {
             accounts::gone(tx, subject.seq, row.seq).await?;
+            if *ended == Ended::Declined {
+                // Never again by itself (DECISIONS 21), also not at the next automatic look.
+                tx.conn
+                    .run("UPDATE account SET invites = $2 WHERE seq = $1", vals![row.seq, i16::try_from(MAX_INVITES).unwrap_or(i16::MAX)])
+                    .await?;
+            }
             if *ended == Ended::Declined && subject.active && !subject.deleted {
                 let need = Need::new(
                     "invitation",

@@ -163,9 +163,9 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
                     };
                     flying.insert(resource);
                     ordinary += usize::from(!urgent);
-                    let shared = shared.clone();
+                    let (shared, stop) = (shared.clone(), stop.clone());
                     runs.spawn(async move {
-                        drive(&shared, instance, resource).await;
+                        drive(&shared, instance, resource, &stop).await;
                         (resource, lane)
                     });
                 }
@@ -215,7 +215,7 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
 
 /// After a panic: what this process still has claimed for the key is unknown, and to do again.
 async fn free_claims(shared: &Shared, key: &DriverKey) {
-    struct Free(String);
+    struct Free(String, i64);
 
     #[async_trait::async_trait]
     impl crate::store::Unit for Free {
@@ -225,24 +225,28 @@ async fn free_claims(shared: &Shared, key: &DriverKey) {
         async fn run(&mut self, tx: &crate::store::Tx<'_>) -> Result<(), StoreError> {
             tx.conn
                 .run(
-                    "UPDATE attempt SET state = 'unknown', ended_at = $2 WHERE state = 'sending' AND resource_seq IN (SELECT resource_seq FROM work WHERE driver_key = $1 AND state = 'running')",
-                    vals![self.0.as_str(), tx.now],
+                    "UPDATE attempt SET state = 'unknown', ended_at = $2 WHERE state = 'sending' AND resource_seq IN (SELECT resource_seq FROM work WHERE driver_key = $1 AND state = 'running' AND claim_epoch = $3)",
+                    vals![self.0.as_str(), tx.now, self.1],
                 )
                 .await?;
             tx.conn
                 .run(
                     "UPDATE work SET state = 'waiting', need = 'panic', reason = 'The gateway failed while working on this; it tries again in a minute.', \
-                     due_at = $2, claim_rev = NULL, claim_epoch = NULL WHERE driver_key = $1 AND state = 'running'",
-                    vals![self.0.as_str(), tx.now + 60_000_000],
+                     due_at = $2, claim_rev = NULL, claim_epoch = NULL WHERE driver_key = $1 AND state = 'running' AND claim_epoch = $3",
+                    vals![self.0.as_str(), tx.now + 60_000_000, self.1],
                 )
                 .await?;
             Ok(())
         }
     }
 
+    // Under another epoch they are another holder's, who took them over.
+    let Some(held) = *shared.epoch.borrow() else {
+        return;
+    };
     if let Err(error) = shared
         .store
-        .write(Priority::Driver, Free(key.as_str().to_owned()))
+        .write(Priority::Driver, Free(key.as_str().to_owned(), held.epoch))
         .await
     {
         tracing::error!(%error, "claims could not be freed");
@@ -313,7 +317,7 @@ async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>, room: Room
 }
 
 /// One run, from claim to end.
-async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64) {
+async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64, stop: &CancellationToken) {
     let Some(held) = *shared.epoch.borrow() else {
         return;
     };
@@ -337,6 +341,7 @@ async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64) {
                     calls,
                     epoch: held.epoch,
                     steps,
+                    stopping: stop.is_cancelled(),
                 };
                 after = shared.store.write(Priority::Driver, settle).await;
             }
@@ -352,7 +357,11 @@ async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64) {
                 shared.waiters.tell(resource, rev, &settlement);
                 return;
             }
-            Ok(After::Lost) => return,
+            Ok(After::Lost) => {
+                // Perhaps the instance was changed by another replica: read it anew.
+                shared.instances.invalidate(instance.seq);
+                return;
+            }
             Err(error) => {
                 // What was sent stands in the attempt row; the claim is freed by the next holder of
                 // the lease or here, as unknown.
@@ -378,6 +387,8 @@ impl std::fmt::Debug for Outcome<'_> {
     }
 }
 
+/// Puts work down that could not be claimed or settled, for longer each time: a defect must not spin,
+/// nor keep others from their turn.
 async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
     struct Free(i64, i64);
 
@@ -387,11 +398,17 @@ async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
         type Err = StoreError;
 
         async fn run(&mut self, tx: &crate::store::Tx<'_>) -> Result<(), StoreError> {
+            let row = tx.conn.one("SELECT tries FROM work WHERE resource_seq = $1", vals![self.0]).await?;
+            let Some(row) = row else { return Ok(()) };
+            let tries: i64 = row.col("tries")?;
+            let rest = 1_000_000 << tries.clamp(0, 9);
             let freed = tx
                 .conn
                 .run(
-                    "UPDATE work SET state = 'todo', due_at = $3, claim_rev = NULL, claim_epoch = NULL WHERE resource_seq = $1 AND claim_epoch = $2 AND state = 'running'",
-                    vals![self.0, self.1, tx.now + 1_000_000],
+                    "UPDATE work SET state = 'waiting', need = 'store', reason = 'The gateway could not record what it did for this; it tries again. Its log has more.', \
+                     due_at = $3, tries = $4, claim_rev = NULL, claim_epoch = NULL \
+                     WHERE resource_seq = $1 AND ((claim_epoch = $2 AND state = 'running') OR (state IN ('todo','waiting','needs') AND due_at <= $5))",
+                    vals![self.0, self.1, tx.now + rest, tries + 1, tx.now],
                 )
                 .await?;
             if freed > 0 {
@@ -426,8 +443,8 @@ async fn send(
 ) -> (Done, serde_json::Value) {
     let record = Arc::new(Recorder::default());
     let lane = job.subject.lane;
-    let wire = match shared.wire(instance, lane, BUDGET_PATIENCE, &record).await {
-        Ok(Some(wire)) if leased(shared, epoch) => wire,
+    let wire = match shared.plain_wire(instance, lane, BUDGET_PATIENCE, &record).await {
+        Ok(Some(wire)) if leased(shared, epoch) => wire.fenced(fence(shared, epoch)),
         _ => {
             let fault = Fault::new(
                 FaultKind::NotSent,
@@ -449,7 +466,7 @@ async fn send(
             serde_json::Value::Null,
         );
     };
-    let cx = Cx::new(wire.as_ref(), shared.clock.now());
+    let cx = Cx::new(&wire, shared.clock.now());
     let done = match &job.step {
         Step::Person(call) => Done::Person(call.send(connector.as_ref(), &cx).await),
         Step::Group(call) => Done::Group(call.send(connector.as_ref(), &cx).await),
@@ -481,6 +498,16 @@ async fn send(
         done,
         serde_json::json!({"calls": calls, "left_out": left_out}),
     )
+}
+
+/// The same as [`leased`], asked again before each call: a step may be of many, and wait for each.
+fn fence(shared: &Shared, epoch: i64) -> impl Fn() -> bool + Send + Sync + 'static {
+    let (held, clock, shared) = (shared.epoch.subscribe(), shared.clock.clone(), shared.store.is_shared());
+    move || {
+        held.borrow().is_some_and(|held| {
+            held.epoch == epoch && (!shared || held.until - clock.micros() > MARGIN)
+        })
+    }
 }
 
 /// Whether the lease lasts longer than a call may take (DECISIONS 19).

@@ -115,6 +115,9 @@ impl Unit for Begin {
         // The resource is locked before its work, here as where changes are accepted: two that take
         // the same locks in another order would wait for each other.
         let mut subject = load(tx, self.resource).await?;
+        if !is_current(tx, &self.instance).await? {
+            return Ok(After::Lost);
+        }
         let claimed = tx
             .conn
             .one(
@@ -146,10 +149,14 @@ pub(super) struct Settle {
     pub(super) epoch: i64,
     /// How many steps this run has made.
     pub(super) steps: usize,
+    /// The driver stops: what was sent is recorded, and nothing more is sent.
+    pub(super) stopping: bool,
 }
 
 /// Steps of one run before something must be wrong.
 const MOST_STEPS: usize = 20;
+/// Marks an attempt that repeats a call whose outcome was in doubt.
+const DOUBT: &str = "doubt";
 /// How long a run that goes in circles rests.
 const CIRCLE_REST: i64 = 60_000_000;
 
@@ -241,8 +248,37 @@ impl Unit for Settle {
             },
             None => plan(tx, &self.instance, &fresh).await?,
         };
+        if matches!(verdict, Verdict::Call(..))
+            && (self.stopping || !is_current(tx, &self.instance).await?)
+        {
+            return put_down(tx, &fresh).await;
+        }
         conclude(tx, &self.instance, fresh, verdict, self.epoch).await
     }
+}
+
+/// Whether the instance is enabled and configured as the run was told. A paused one is sent nothing,
+/// and under another configuration the next step is planned again (DECISIONS 15, 28).
+async fn is_current(tx: &Tx<'_>, instance: &Instance) -> Result<bool, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT 1 AS one FROM instance WHERE seq = $1 AND config_rev = $2 AND mode = 'enabled' AND deleted_at IS NULL",
+            vals![instance.seq, instance.config_rev],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Ends a run between two steps; the work is due at once.
+async fn put_down(tx: &Tx<'_>, subject: &Subject) -> Result<After, StoreError> {
+    tx.conn
+        .run(
+            "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, claim_rev = NULL, claim_epoch = NULL WHERE resource_seq = $1",
+            vals![subject.seq, tx.now],
+        )
+        .await?;
+    Ok(After::Over { rev: subject.rev, settlement: Settlement::Later })
 }
 
 async fn load(tx: &Tx<'_>, resource: i64) -> Result<Subject, StoreError> {
@@ -302,8 +338,9 @@ async fn conclude(
         Verdict::Call(step, planned) => {
             let mut attempts = Vec::with_capacity(planned.len());
             for attempt in planned {
-                // A doubt about a call that may be repeated ends with its repetition.
-                tx.conn
+                // A doubt about a call that may be repeated ends with its repetition, if that succeeds.
+                let doubts = tx
+                    .conn
                     .run(
                         "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = $2 AND state = 'unknown'",
                         vals![subject.seq, attempt.item],
@@ -313,8 +350,8 @@ async fn conclude(
                 tx.conn
                     .run(
                         "INSERT INTO attempt (seq, instance_seq, resource_seq, item_seq, op_seq, step, marker, epoch, config_rev, state, fault, calls, started_at, ended_at) \
-                         VALUES ($1,$2,$3,$4,$5,$6,NULL,$7,$8,'sending',NULL,NULL,$9,NULL)",
-                        vals![seq, instance.seq, subject.seq, attempt.item, attempt.operation, attempt.step, epoch, instance.config_rev, tx.now],
+                         VALUES ($1,$2,$3,$4,$5,$6,$10,$7,$8,'sending',NULL,NULL,$9,NULL)",
+                        vals![seq, instance.seq, subject.seq, attempt.item, attempt.operation, attempt.step, epoch, instance.config_rev, tx.now, (doubts > 0).then_some(DOUBT)],
                     )
                     .await?;
                 attempts.push(seq);
@@ -559,13 +596,25 @@ pub(super) async fn end_attempts(
         return Ok(());
     }
     for attempt in attempts {
-        tx.conn
-            .run(
-                "UPDATE attempt SET state = $2, fault = $3, calls = $4, ended_at = $5 WHERE seq = $1",
-                vals![*attempt, state, text.clone(), calls.to_string(), tx.now],
-            )
-            .await?;
+        end_attempt(tx, *attempt, fault, calls).await?;
     }
+    Ok(())
+}
+
+/// Ends one attempt in flight. One that repeated a call in doubt and did not succeed leaves the doubt.
+pub(super) async fn end_attempt(
+    tx: &Tx<'_>,
+    attempt: i64,
+    fault: Option<&Fault>,
+    calls: &Value,
+) -> Result<(), StoreError> {
+    let text = fault.map(|fault| serde_json::to_string(fault).unwrap_or_default());
+    tx.conn
+        .run(
+            "UPDATE attempt SET state = CASE WHEN marker = $6 AND $2 <> 'done' THEN 'unknown' ELSE $2 END, fault = $3, calls = $4, ended_at = $5 WHERE seq = $1",
+            vals![attempt, attempt_state(fault), text, calls.to_string(), tx.now, DOUBT],
+        )
+        .await?;
     Ok(())
 }
 

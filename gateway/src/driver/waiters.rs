@@ -29,6 +29,18 @@ pub(super) struct Waiters(Mutex<Waiting>);
 /// By resource: the revision waited for, and the way to tell.
 type Waiting = HashMap<i64, Vec<(i64, oneshot::Sender<Settlement>)>>;
 
+/// A request's place among those who wait, given back however it ends.
+pub(super) struct Place<'a> {
+    pub(super) waiters: &'a Waiters,
+    pub(super) resource: i64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.waiters.sweep(self.resource);
+    }
+}
+
 impl Waiters {
     /// Waits for a revision of a resource.
     pub(super) fn register(&self, resource: i64, rev: i64) -> oneshot::Receiver<Settlement> {
@@ -56,7 +68,7 @@ impl Waiters {
     }
 
     /// Forgets requests that stopped waiting.
-    pub(super) fn sweep(&self, resource: i64) {
+    fn sweep(&self, resource: i64) {
         let mut waiting = self.lock();
         if let Some(list) = waiting.get_mut(&resource) {
             list.retain(|(_, sender)| !sender.is_closed());

@@ -43,7 +43,7 @@ struct Open {
     probing_urgently: bool,
 }
 
-/// What the console shows of a breaker.
+/// What the admin API shows of a breaker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BreakerView {
     /// `closed`, `open`, or `half_open` while a probe is under way.
@@ -138,7 +138,7 @@ impl Breaker {
         }
     }
 
-    /// What the console shows.
+    /// What the admin API shows.
     pub fn view(&self) -> BreakerView {
         let state = match &self.open {
             None => "closed",

@@ -1,4 +1,4 @@
-//! Budgets as the console shows them.
+//! Budgets as the admin API shows them.
 
 use connector_sdk::DriverKey;
 use engine::Lane;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::BreakerView;
 
-/// A bucket, as the console shows it.
+/// A bucket, as the admin API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BucketView {
     /// Its name.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::driver::{AccountRow, Shared, gone, linked, observe};
-use crate::service::accept::{index, tally, upsert_work};
+use crate::service::accept::{index, tally, unindex, upsert_work};
 use crate::service::types::Instance;
 use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
 
@@ -61,7 +61,16 @@ impl SweepAccounts {
     /// Whether the driver changed the account after the listing began; the listing is older then.
     async fn touched_since(&self, tx: &Tx<'_>, account: &Account) -> Result<bool, StoreError> {
         let Some(remote) = &account.remote_id else {
-            return Ok(false);
+            // An invitation that ended since must not come back to life.
+            let Some(invite) = &account.invite_id else { return Ok(false) };
+            let row = tx
+                .conn
+                .one(
+                    "SELECT 1 AS one FROM account WHERE instance_seq = $1 AND invite_id = $2 AND status = 'gone' AND seen_at > $3",
+                    vals![self.instance.seq, invite.as_str(), self.started],
+                )
+                .await?;
+            return Ok(row.is_some());
         };
         let row = tx
             .conn
@@ -101,6 +110,10 @@ impl SweepAccounts {
                     vals![resource, name, fold_name(name), document.to_string(), i16::from(account.status != AccountStatus::Suspended), tx.now],
                 )
                 .await?;
+            unindex(tx, resource).await?;
+            if let Some(document) = document.as_object() {
+                index(tx, self.instance.seq, resource, document).await?;
+            }
         }
         Ok(())
     }

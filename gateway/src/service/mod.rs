@@ -1,5 +1,5 @@
-//! What the gateway can do, as functions. The SCIM side, the admin API and the console all call
-//! these, so each can do what the others can, under the same rules.
+//! What the gateway can do, as functions. The SCIM side and the admin API both call these, so
+//! each can do what the other can, under the same rules.
 
 pub(crate) mod accept;
 pub mod directory;
@@ -7,6 +7,7 @@ pub mod instances;
 pub mod keys;
 pub mod records;
 pub mod types;
+pub(crate) mod waiting;
 pub mod write;
 
 use std::path::Path;
@@ -57,7 +58,7 @@ pub enum StartError {
     KeyRing(#[from] KeyRingError),
     /// The master key does not open what an earlier one sealed.
     #[error(
-        "the master key is not the one this database was set up with: {0}. Give the right SCIMGATE_MASTER_KEY (or the right master.key file)"
+        "the master key is not the one this database was set up with. {0} Or give the one that it was set up with, as SCIMGATE_MASTER_KEY or as the file master.key."
     )]
     WrongKey(SealError),
     /// The HTTP client cannot be made.
@@ -74,7 +75,7 @@ impl App {
         let ring = Arc::new(KeyRing::load(
             config.master_key.as_ref(),
             &config.data_dir,
-            config.database.embedded(),
+            &config.database,
         )?);
         let store = Store::open(&config.database, clock.clone()).await?;
         check_key(&store, &ring).await?;

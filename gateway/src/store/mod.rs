@@ -7,6 +7,7 @@
 //!
 //! Invariant: nothing outside this folder knows which database it is.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ mod error;
 mod migrations;
 mod sequence;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 pub use error::{FromStore, StoreError};
@@ -83,9 +84,10 @@ impl Store {
             })?;
         }
         let lock = lock_beside(path)?;
+        make_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
+            .create_if_missing(false)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
@@ -204,14 +206,26 @@ impl Unit for Nothing {
     }
 }
 
+/// Makes the file of a SQLite database if there is none. It holds people's data, and SQLite gives its
+/// companion files the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    private().open(path).map(drop).map_err(|error| {
+        StoreError::Config(format!("the database file {} cannot be opened: {error}", path.display()))
+    })
+}
+
+/// Opens for writing; what is made belongs to this user alone.
+fn private() -> std::fs::OpenOptions {
+    let mut options = std::fs::File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options
+}
+
 /// Takes the lock file beside a SQLite database. The operating system frees it when the process
 /// dies, however it dies, so the next one need not wait (DECISIONS 19).
 fn lock_beside(path: &Path) -> Result<std::fs::File, StoreError> {
     let name: PathBuf = path.with_extension("lock");
-    let file = std::fs::File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
+    let file = private()
         .open(&name)
         .map_err(|error| {
             StoreError::Config(format!(

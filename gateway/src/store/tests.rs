@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use super::*;
 
 /// A store to test, and what keeps it alive.
-struct Place {
-    database: Database,
+pub(crate) struct Place {
+    pub(crate) database: Database,
     _folder: tempfile::TempDir,
 }
 
 #[allow(clippy::disallowed_methods, reason = "the test run says by environment where its database server is")]
-async fn places() -> Vec<Place> {
+pub(crate) async fn places() -> Vec<Place> {
     let folder = tempfile::tempdir().unwrap();
     let mut all = vec![Place { database: Database::Sqlite(folder.path().join("store.db")), _folder: folder }];
     match std::env::var("SCIMGATE_TEST_POSTGRES") {
@@ -138,6 +138,21 @@ async fn a_second_process_on_the_same_sqlite_file_is_refused() {
     let _first = Store::open(&database, Clock::system()).await.unwrap();
     let second = Store::open(&database, Clock::system()).await;
     assert!(matches!(second, Err(StoreError::Config(words)) if words.contains("another scimgate")));
+}
+
+#[tokio::test]
+async fn a_database_file_is_readable_by_its_user_alone() {
+    use std::os::unix::fs::MetadataExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = Store::open(&Database::Sqlite(path), Clock::system()).await.unwrap();
+    store.write(Priority::Request, put("one", false)).await.unwrap();
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+    assert!(files.len() >= 3, "{files:?}: no write-ahead log");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600, "{file:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

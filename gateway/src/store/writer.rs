@@ -1,7 +1,7 @@
 //! Writing. See the module above for the idea.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sea_orm::{
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::error::{FromStore, StoreError};
 use super::sequence::Sequences;
 use crate::clock::Clock;
+use crate::telemetry::names;
 
 /// Who goes first when writes queue (DECISIONS 32).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,7 +174,7 @@ async fn once<U: Unit>(
     };
     match unit.run(&tx).await {
         Ok(out) => {
-            open.commit().await.map_err(StoreError::from)?;
+            commit(open, 1).await?;
             Ok(out)
         }
         Err(error) => {
@@ -182,6 +183,15 @@ async fn once<U: Unit>(
             Err(error)
         }
     }
+}
+
+/// Commits what so many writes did.
+async fn commit(open: DatabaseTransaction, writes: usize) -> Result<(), StoreError> {
+    let began = Instant::now();
+    open.commit().await?;
+    metrics::histogram!(names::STORE_COMMIT_SECONDS).record(began.elapsed().as_secs_f64());
+    metrics::histogram!(names::STORE_COMMIT_BATCH_ROWS).record(u32::try_from(writes).unwrap_or(u32::MAX));
+    Ok(())
 }
 
 struct Queues {
@@ -286,7 +296,7 @@ async fn group(
         }
     };
     let result = match (open, failed) {
-        (Some(open), None) => open.commit().await.map_err(StoreError::from),
+        (Some(open), None) => commit(open, done.len()).await,
         (Some(open), Some(error)) => {
             let _ = open.rollback().await;
             Err(error)

@@ -4,4 +4,5 @@
 
 mod admin;
 mod scim;
+mod start;
 mod support;

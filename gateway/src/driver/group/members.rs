@@ -5,7 +5,7 @@ use engine::membership::ParkReason;
 
 use super::MemberChange;
 use crate::driver::accounts::reopen;
-use crate::driver::run::{Subject, Verdict, attempt_state};
+use crate::driver::run::{Subject, Verdict, end_attempt};
 use crate::service::accept::{Ends, close_operation_items};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -24,18 +24,7 @@ pub(super) async fn apply_members(
     let mut verdict = None;
     for ((change, answer), attempt) in changes.iter().zip(answers).zip(attempts) {
         let fault = answer.as_ref().err();
-        tx.conn
-            .run(
-                "UPDATE attempt SET state = $2, fault = $3, calls = $4, ended_at = $5 WHERE seq = $1",
-                vals![
-                    *attempt,
-                    attempt_state(fault),
-                    fault.map(|fault| serde_json::to_string(fault).unwrap_or_default()),
-                    calls.to_string(),
-                    tx.now
-                ],
-            )
-            .await?;
+        end_attempt(tx, *attempt, fault, calls).await?;
         match answer {
             Ok(membership) => apply_member(tx, instance, subject, change, membership).await?,
             Err(fault) if fault.kind == FaultKind::NotFound => {

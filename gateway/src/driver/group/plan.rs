@@ -67,6 +67,16 @@ pub(in crate::driver) async fn plan(
     }
     let link = linked(tx, subject.seq).await?;
     let want = GroupWant::named(&subject.name);
+    // A creation in doubt is looked for whatever is wanted now: a deleted group must not stay.
+    if link.is_none() {
+        let doubt = tx
+            .conn
+            .one("SELECT 1 AS one FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown' AND step = 'create'", vals![subject.seq])
+            .await?;
+        if doubt.is_some() {
+            return Ok(Verdict::Call(Step::Group(Box::new(GroupCall::Look { want })), Vec::new()));
+        }
+    }
     if subject.deleted || !subject.managed {
         return plan_deleted(tx, instance, subject, link).await;
     }
@@ -76,22 +86,18 @@ pub(in crate::driver) async fn plan(
         Ok(Verdict::Call(Step::Group(Box::new(call)), vec![attempted]))
     };
     let Some(link) = link else {
-        let doubt = tx
-            .conn
-            .one("SELECT 1 AS one FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown' AND step = 'create'", vals![subject.seq])
-            .await?;
-        if doubt.is_some() {
-            return Ok(Verdict::Call(Step::Group(Box::new(GroupCall::Look { want })), Vec::new()));
-        }
         return whole(GroupCall::Create { want });
     };
     if link.ours && !link.tidied && connector.traits().tidy_created_groups {
         return whole(GroupCall::Tidy { id: link.id, account: link.seq });
     }
-    if link.name != subject.name {
-        return whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() });
+    // Members before the name: a name that the target refuses must not keep anybody in.
+    match plan_members(tx, connector, subject, &link).await? {
+        Verdict::Settled if link.name != subject.name => {
+            whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() })
+        }
+        verdict => Ok(verdict),
     }
-    plan_members(tx, connector, subject, &link).await
 }
 
 /// A deleted group is deleted at the target if we made it and the policy says so; else we let go of it.
@@ -172,7 +178,8 @@ async fn plan_members(
         let rows = tx
             .conn
             .all(
-                "SELECT m.user_seq, m.want, m.have, m.op_seq, u.active, u.managed, u.deleted_at, a.status, a.remote_id, a.invite_id, a.doc, a.ours \
+                "SELECT m.user_seq, m.want, m.have, m.op_seq, u.active, u.managed, u.deleted_at, a.status, a.remote_id, a.invite_id, a.doc, a.ours, \
+                 (SELECT COUNT(*) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown') AS doubts \
                  FROM member m JOIN resource u ON u.seq = m.user_seq \
                  LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq \
                  WHERE m.group_seq = $1 AND m.state = 'todo' ORDER BY m.want, m.user_seq LIMIT $2",
@@ -275,6 +282,7 @@ fn read_member(row: &QueryResult, takes: bool, pending_members: bool) -> Result<
         view: MemberView {
             want,
             have: match row.col::<Option<i16>>("have")? {
+                _ if row.col::<i64>("doubts")? > 0 => Have::Unknown,
                 None => Have::Unknown,
                 Some(0) => Have::No,
                 Some(2) => Have::Pending,

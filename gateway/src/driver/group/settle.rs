@@ -8,7 +8,7 @@ use super::members::apply_members;
 use super::{GroupCall, GroupDone};
 use crate::driver::doubt;
 use crate::driver::run::{Subject, Verdict, end_attempts};
-use crate::service::accept::tally;
+use crate::service::accept::{Ends, close_operation_items, tally};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
 
@@ -45,10 +45,15 @@ pub(in crate::driver) async fn apply(
                 Some(wait) => Ok(Some(wait)),
                 None => resolve_doubt(tx, subject).await.map(|()| None),
             },
-            // Found after a creation in doubt: the target would have refused a second of that name.
+            // Found after a creation in doubt: ours, unless it was there before.
             [group] => {
+                let older = is_older(tx, instance, subject, group).await?;
                 resolve_doubt(tx, subject).await?;
-                tie(tx, instance, subject, group, true).await
+                match (older, subject.deleted) {
+                    (false, _) => tie(tx, instance, subject, group, true).await,
+                    (true, true) => Ok(None),
+                    (true, false) => adopt(tx, instance, subject, group).await,
+                }
             }
             _ => Ok(Some(Verdict::Need {
                 need: Need::new(
@@ -63,19 +68,7 @@ pub(in crate::driver) async fn apply(
             })),
         },
         (_, GroupDone::Created(Ok(GroupCreated::Done(group)))) => tie(tx, instance, subject, group, true).await,
-        (_, GroupDone::Created(Ok(GroupCreated::AlreadyThere(group)))) => {
-            if instance.policy.adopt_groups == AdoptGroups::ByName && !group.protected {
-                return tie(tx, instance, subject, group, false).await;
-            }
-            let need = Need::new(
-                "name_taken",
-                format!(
-                    "The target has a group named \"{}\" already, and this instance does not adopt existing groups. Rename one of them, or set the policy adopt_groups to by_name.",
-                    subject.name
-                ),
-            );
-            Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) }))
-        }
+        (_, GroupDone::Created(Ok(GroupCreated::AlreadyThere(group)))) => adopt(tx, instance, subject, group).await,
         (GroupCall::Tidy { account, .. }, GroupDone::Tidied(Ok(()))) => {
             patch_doc(tx, *account, "tidied", json!(true)).await?;
             Ok(None)
@@ -95,6 +88,45 @@ pub(in crate::driver) async fn apply(
         }
         _ => Err(StoreError::damaged("a group step whose answer does not fit")),
     }
+}
+
+/// A group that was at the target before is taken up only where the policy says so (DECISIONS 7).
+async fn adopt(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    group: &RemoteGroup,
+) -> Result<Option<Verdict>, StoreError> {
+    if instance.policy.adopt_groups == AdoptGroups::ByName && !group.protected {
+        return tie(tx, instance, subject, group, false).await;
+    }
+    let need = Need::new(
+        "name_taken",
+        format!(
+            "The target has a group named \"{}\" already, and this instance does not adopt existing groups. Rename one of them, or set the policy adopt_groups to by_name.",
+            subject.name
+        ),
+    );
+    Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) }))
+}
+
+/// Whether a group found after a creation in doubt was known before it was sent: then the call was
+/// refused, and nobody heard of it.
+async fn is_older(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    group: &RemoteGroup,
+) -> Result<bool, StoreError> {
+    let known = tx
+        .conn
+        .one(
+            "SELECT 1 AS one FROM account a WHERE a.instance_seq = $1 AND a.kind = 'Group' AND a.remote_id = $2 AND a.status <> 'gone' AND a.ours = 0 \
+             AND a.seq < (SELECT MIN(t.seq) FROM attempt t WHERE t.resource_seq = $3 AND t.item_seq = 0 AND t.step = 'create' AND t.state = 'unknown')",
+            vals![instance.seq, group.id.as_str(), subject.seq],
+        )
+        .await?;
+    Ok(group.protected || known.is_some())
 }
 
 async fn resolve_doubt(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreError> {
@@ -200,6 +232,13 @@ pub(super) async fn close(tx: &Tx<'_>, account: i64, gone: bool) -> Result<(), S
 
 /// The group is gone at the target and is made anew: so are its memberships.
 async fn forget_memberships(tx: &Tx<'_>, group: i64) -> Result<(), StoreError> {
+    let open = tx
+        .conn
+        .all("SELECT op_seq, COUNT(*) AS n FROM member WHERE group_seq = $1 AND want = 0 AND state = 'todo' AND op_seq IS NOT NULL GROUP BY op_seq", vals![group])
+        .await?;
+    for row in &open {
+        close_operation_items(tx, row.col("op_seq")?, Ends { applied: row.col("n")?, ..Ends::default() }, None).await?;
+    }
     tx.conn.run("DELETE FROM member WHERE group_seq = $1 AND want = 0", vals![group]).await?;
     tx.conn
         .run(

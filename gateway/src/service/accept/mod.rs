@@ -9,6 +9,8 @@ mod create;
 mod delete;
 mod members;
 mod record;
+#[cfg(test)]
+mod tests;
 mod undo;
 
 use engine::Lane;
@@ -19,7 +21,7 @@ pub(super) use change::{Body, Change};
 pub(super) use create::Create;
 pub(super) use delete::Delete;
 pub(crate) use members::move_memberships;
-pub(crate) use record::{Ends, close_operation_items, index, tally, upsert_work};
+pub(crate) use record::{Ends, close_operation_items, index, tally, unindex, upsert_work};
 pub(super) use undo::{Retract, Revert};
 
 use super::types::Stored;

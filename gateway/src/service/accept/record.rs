@@ -121,7 +121,11 @@ pub(crate) async fn close_operation_items(
 }
 
 /// Makes sure that work for a resource is waiting: one row per resource, the best lane kept, one
-/// that runs kept running (it finds the new revision when it ends).
+/// that runs kept running (it finds the new revision when it ends), any other due at once, also one
+/// that was held or needed a person (DECISIONS 10).
+///
+/// This is [`engine::coalesce::upsert`] as one statement, so that nobody reads before they write; a
+/// test plays the same changes through both and holds the two together.
 pub(crate) async fn upsert_work(
     tx: &Tx<'_>,
     instance: &Instance,
@@ -138,10 +142,9 @@ pub(crate) async fn upsert_work(
              driver_key = excluded.driver_key, \
              lane = CASE WHEN excluded.lane < work.lane THEN excluded.lane ELSE work.lane END, \
              rev = CASE WHEN excluded.rev > work.rev THEN excluded.rev ELSE work.rev END, \
-             state = CASE WHEN work.state IN ('running','held') THEN work.state ELSE 'todo' END, \
-             due_at = CASE WHEN work.state = 'held' THEN work.due_at ELSE excluded.due_at END, \
-             need = CASE WHEN work.state IN ('running','held') THEN work.need ELSE NULL END, \
-             reason = CASE WHEN work.state IN ('running','held') THEN work.reason ELSE NULL END, \
+             state = CASE WHEN work.state = 'running' THEN 'running' ELSE 'todo' END, \
+             due_at = CASE WHEN work.state = 'running' THEN work.due_at ELSE excluded.due_at END, \
+             need = NULL, reason = NULL, hold_seq = NULL, \
              after_seq = COALESCE(excluded.after_seq, work.after_seq), tries = 0",
             vals![resource_seq, instance.seq, instance.driver_key.as_str(), lane.number(), rev, tx.now, after],
         )

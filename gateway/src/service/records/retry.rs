@@ -65,6 +65,13 @@ impl Unit for Retry {
                 vals![resource, tx.now],
             )
             .await?;
+        // A person who was invited often enough, or declined, is asked again by an admin's wish.
+        tx.conn
+            .run(
+                "UPDATE account SET invites = 0 WHERE status = 'gone' AND seq IN (SELECT account_seq FROM link WHERE resource_seq = $1)",
+                vals![resource],
+            )
+            .await?;
         audit(tx, &self.actor, "operation.retry", &self.id, &json!({})).await?;
         Ok("todo")
     }

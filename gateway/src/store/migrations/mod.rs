@@ -12,6 +12,7 @@ mod m0003_accounts;
 mod m0004_operations;
 mod m0005_work;
 mod m0006_runs;
+mod m0007_waiting;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_operations::Migration),
             Box::new(m0005_work::Migration),
             Box::new(m0006_runs::Migration),
+            Box::new(m0007_waiting::Migration),
         ]
     }
 }
