@@ -13,8 +13,5 @@ use connector_sdk::Entry;
 
 /// Every connector that is built in, in the order of the catalogue.
 pub fn builtin() -> Vec<Entry> {
-    vec![
-        Entry::of::<github::GitHub>(),
-        Entry::of::<buildkite::Buildkite>(),
-    ]
+    vec![Entry::of::<github::GitHub>(), Entry::of::<buildkite::Buildkite>()]
 }

@@ -34,10 +34,7 @@ async fn play(
 
 fn judge(what: &str, report: &Report) {
     println!("{what}\n{report}\n");
-    assert!(
-        report.failed.is_empty(),
-        "{what} breaks the contract:\n{report}"
-    );
+    assert!(report.failed.is_empty(), "{what} breaks the contract:\n{report}");
     assert!(!report.passed.is_empty(), "{what}: nothing was played");
 }
 
@@ -111,13 +108,7 @@ async fn buildkite_keeps_the_contract() {
 
 #[tokio::test]
 async fn github_with_saml_keeps_the_contract() {
-    let report = play(
-        "github",
-        json!({ "identity": "saml" }),
-        false,
-        github_limits,
-    )
-    .await;
+    let report = play("github", json!({ "identity": "saml" }), false, github_limits).await;
     judge("github, identity saml", &report);
 }
 

@@ -28,10 +28,7 @@ impl Clock {
     }
 
     /// The time.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the system's clock"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the system's clock")]
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
             Source::System => Timestamp::now(),
@@ -69,7 +66,6 @@ impl Clock {
 
     /// Waits that long.
     pub async fn sleep(&self, wait: Duration) {
-        self.sleep_until(self.now().checked_add(wait).unwrap_or(Timestamp::MAX))
-            .await;
+        self.sleep_until(self.now().checked_add(wait).unwrap_or(Timestamp::MAX)).await;
     }
 }

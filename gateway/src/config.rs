@@ -191,10 +191,7 @@ impl Database {
         match self {
             Self::Sqlite(path) => {
                 let path = path.display().to_string();
-                let path = path
-                    .replace('%', "%25")
-                    .replace('?', "%3F")
-                    .replace('#', "%23");
+                let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
                 SecretString::from(format!("sqlite://{path}?mode=rwc"))
             }
             Self::Postgres(url) => url.clone(),
@@ -208,10 +205,7 @@ impl Database {
             Url::parse(text).map_err(|_| "it is not a valid URL".to_owned())?;
             return Ok(Self::Postgres(url.clone()));
         }
-        let Some(path) = text
-            .strip_prefix("sqlite://")
-            .or_else(|| text.strip_prefix("sqlite:"))
-        else {
+        let Some(path) = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")) else {
             return Err("it must begin with sqlite:// or postgres://".to_owned());
         };
         let path = path.split('?').next().unwrap_or_default();
@@ -275,16 +269,9 @@ impl Config {
     fn check(said: Overrides) -> Result<Self, ConfigError> {
         let listen = said.listen.as_deref().unwrap_or("127.0.0.1:8080");
         let listen = listen.parse().map_err(|_| {
-            value(
-                "listen",
-                format!(
-                    "{listen:?} is not an address and port such as 127.0.0.1:8080 or [::]:8080"
-                ),
-            )
+            value("listen", format!("{listen:?} is not an address and port such as 127.0.0.1:8080 or [::]:8080"))
         })?;
-        let data_dir = said
-            .data_dir
-            .unwrap_or_else(|| PathBuf::from("./scimgate-data"));
+        let data_dir = said.data_dir.unwrap_or_else(|| PathBuf::from("./scimgate-data"));
         if data_dir.as_os_str().is_empty() {
             return Err(value("data_dir", "it is empty"));
         }
@@ -292,26 +279,14 @@ impl Config {
             Some(url) => Database::parse(url).map_err(|problem| value("database_url", problem))?,
             None => Database::Sqlite(data_dir.join("scimgate.db")),
         };
-        for (setting, secret) in [
-            ("admin_token", &said.admin_token),
-            ("master_key", &said.master_key),
-        ] {
-            if secret
-                .as_ref()
-                .is_some_and(|text| text.expose_secret().trim().is_empty())
-            {
-                return Err(value(
-                    setting,
-                    "it is empty. Leave it out, or give it a value",
-                ));
+        for (setting, secret) in [("admin_token", &said.admin_token), ("master_key", &said.master_key)] {
+            if secret.as_ref().is_some_and(|text| text.expose_secret().trim().is_empty()) {
+                return Err(value(setting, "it is empty. Leave it out, or give it a value"));
             }
         }
         let log = said.log.unwrap_or_else(|| "info".to_owned());
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log) {
-            return Err(value(
-                "log",
-                format!("{log:?} is not a log filter ({error})"),
-            ));
+            return Err(value("log", format!("{log:?} is not a log filter ({error})")));
         }
         Ok(Self {
             listen,
@@ -321,54 +296,22 @@ impl Config {
             admin_token: said.admin_token,
             master_key: said.master_key,
             allow_private_targets: said.allow_private_targets.unwrap_or(false),
-            max_connections: size(
-                "max_connections",
-                said.max_connections,
-                10_000,
-                1,
-                1_000_000,
-            )?,
-            header_timeout: seconds(
-                "header_timeout_seconds",
-                said.header_timeout_seconds,
-                10,
-                1,
-                300,
-            )?,
-            body_limit_user: size(
-                "body_limit_user_bytes",
-                said.body_limit_user_bytes,
-                1 << 20,
-                1 << 10,
-                1 << 30,
-            )?,
-            body_limit_group: size(
-                "body_limit_group_bytes",
-                said.body_limit_group_bytes,
-                16 << 20,
-                1 << 10,
-                1 << 30,
-            )?,
+            max_connections: size("max_connections", said.max_connections, 10_000, 1, 1_000_000)?,
+            header_timeout: seconds("header_timeout_seconds", said.header_timeout_seconds, 10, 1, 300)?,
+            body_limit_user: size("body_limit_user_bytes", said.body_limit_user_bytes, 1 << 20, 1 << 10, 1 << 30)?,
+            body_limit_group: size("body_limit_group_bytes", said.body_limit_group_bytes, 16 << 20, 1 << 10, 1 << 30)?,
             log,
             log_format: said.log_format.unwrap_or_default(),
             // A call is only sent while the driver's lease (15 s, renewed every 3 s) lasts longer.
             call_timeout: seconds("call_timeout_seconds", said.call_timeout_seconds, 8, 1, 10)?,
-            invitation_look: seconds(
-                "invitation_look_seconds",
-                said.invitation_look_seconds,
-                60,
-                1,
-                86_400,
-            )?,
+            invitation_look: seconds("invitation_look_seconds", said.invitation_look_seconds, 60, 1, 86_400)?,
             ready_json: said.ready_json.unwrap_or(false),
         })
     }
 
     /// The URL under which clients reach the gateway that listens on `local`.
     pub fn public_url_at(&self, local: SocketAddr) -> String {
-        self.public_url
-            .clone()
-            .unwrap_or_else(|| format!("http://{local}"))
+        self.public_url.clone().unwrap_or_else(|| format!("http://{local}"))
     }
 }
 
@@ -391,36 +334,22 @@ impl Overrides {
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
             call_timeout_seconds: self.call_timeout_seconds.or(other.call_timeout_seconds),
-            invitation_look_seconds: self
-                .invitation_look_seconds
-                .or(other.invitation_look_seconds),
+            invitation_look_seconds: self.invitation_look_seconds.or(other.invitation_look_seconds),
             ready_json: self.ready_json.or(other.ready_json),
         }
     }
 }
 
 fn value(setting: &'static str, problem: impl Into<String>) -> ConfigError {
-    ConfigError::Value {
-        setting,
-        problem: problem.into(),
-    }
+    ConfigError::Value { setting, problem: problem.into() }
 }
 
-fn number(
-    setting: &'static str,
-    said: Option<u64>,
-    default: u64,
-    least: u64,
-    most: u64,
-) -> Result<u64, ConfigError> {
+fn number(setting: &'static str, said: Option<u64>, default: u64, least: u64, most: u64) -> Result<u64, ConfigError> {
     let number = said.unwrap_or(default);
     if (least..=most).contains(&number) {
         Ok(number)
     } else {
-        Err(value(
-            setting,
-            format!("{number} is not between {least} and {most}"),
-        ))
+        Err(value(setting, format!("{number} is not between {least} and {most}")))
     }
 }
 
@@ -434,22 +363,14 @@ fn seconds(
     number(setting, said, default, least, most).map(Duration::from_secs)
 }
 
-fn size(
-    setting: &'static str,
-    said: Option<u64>,
-    default: u64,
-    least: u64,
-    most: u64,
-) -> Result<usize, ConfigError> {
+fn size(setting: &'static str, said: Option<u64>, default: u64, least: u64, most: u64) -> Result<usize, ConfigError> {
     let number = number(setting, said, default, least, most)?;
-    usize::try_from(number)
-        .map_err(|_| value(setting, format!("{number} is too much for this machine")))
+    usize::try_from(number).map_err(|_| value(setting, format!("{number} is too much for this machine")))
 }
 
 fn public_url(text: &str) -> Result<String, ConfigError> {
     let refused = |problem: &str| value("public_url", format!("{text:?} {problem}"));
-    let url =
-        Url::parse(text).map_err(|_| refused("is not a URL such as https://scim.example.com"))?;
+    let url = Url::parse(text).map_err(|_| refused("is not a URL such as https://scim.example.com"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(refused("must begin with https:// or http://"));
     }
@@ -457,19 +378,13 @@ fn public_url(text: &str) -> Result<String, ConfigError> {
         return Err(refused("must have neither ? nor #"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(value(
-            "public_url",
-            "it must not hold a user name or password",
-        ));
+        return Err(value("public_url", "it must not hold a user name or password"));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn read_file(path: &Path) -> Result<Overrides, ConfigError> {
-    let unreadable = |error| ConfigError::Unreadable {
-        path: path.to_owned(),
-        error,
-    };
+    let unreadable = |error| ConfigError::Unreadable { path: path.to_owned(), error };
     if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_FILE {
         return Err(ConfigError::File {
             path: path.to_owned(),
@@ -478,11 +393,7 @@ fn read_file(path: &Path) -> Result<Overrides, ConfigError> {
         });
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    parse_file(&text).map_err(|(line, problem)| ConfigError::File {
-        path: path.to_owned(),
-        line,
-        problem,
-    })
+    parse_file(&text).map_err(|(line, problem)| ConfigError::File { path: path.to_owned(), line, problem })
 }
 
 fn parse_file(text: &str) -> Result<Overrides, (usize, String)> {
@@ -504,29 +415,17 @@ fn parse_file(text: &str) -> Result<Overrides, (usize, String)> {
             || format!("The settings are: {}.", KEYS.join(", ")),
             |known| format!("Did you mean {known}?"),
         );
-        return Err((
-            line_of(text, *at),
-            format!("there is no setting {key:?}. {hint}"),
-        ));
+        return Err((line_of(text, *at), format!("there is no setting {key:?}. {hint}")));
     }
     toml::from_str(text).map_err(|error: toml::de::Error| {
         let (line, message) = failed(error);
         let key = table
             .get_ref()
             .iter()
-            .find(|(key, value)| {
-                (line_of(text, key.span().start)..=line_of(text, value.span().end)).contains(&line)
-            })
+            .find(|(key, value)| (line_of(text, key.span().start)..=line_of(text, value.span().end)).contains(&line))
             .map_or("", |(key, _)| key.get_ref().as_ref());
         let secret = ["admin_token", "master_key", "database_url"].contains(&key);
-        (
-            line,
-            if secret {
-                format!("{key}: it must be a text in quotes")
-            } else {
-                format!("{key}: {message}")
-            },
-        )
+        (line, if secret { format!("{key}: it must be a text in quotes") } else { format!("{key}: {message}") })
     })
 }
 

@@ -50,9 +50,7 @@ pub struct ApiKey {
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiKey")
-            .field("key_id", &self.key_id)
-            .finish_non_exhaustive()
+        f.debug_struct("ApiKey").field("key_id", &self.key_id).finish_non_exhaustive()
     }
 }
 
@@ -81,10 +79,7 @@ impl ApiKey {
         let mut text = format!("{PREFIX}{}_{key_id}_{}", kind.letter(), random_text(RANDOM));
         let checksum = checksum(text.as_bytes());
         text.push_str(&checksum);
-        Self {
-            key_id,
-            secret: SecretString::from(text),
-        }
+        Self { key_id, secret: SecretString::from(text) }
     }
 
     /// The whole key, for the one answer that shows it.
@@ -106,16 +101,11 @@ pub fn parse(presented: &str) -> Option<ParsedKey> {
     let mut parts = body.strip_prefix(PREFIX)?.split('_');
     let kind = KeyType::from_letter(parts.next()?)?;
     let key_id = parts.next().filter(|id| id.len() == ID && is_base62(id))?;
-    parts
-        .next()
-        .filter(|random| random.len() == RANDOM && is_base62(random))?;
+    parts.next().filter(|random| random.len() == RANDOM && is_base62(random))?;
     if parts.next().is_some() {
         return None;
     }
-    Some(ParsedKey {
-        kind,
-        key_id: key_id.to_owned(),
-    })
+    Some(ParsedKey { kind, key_id: key_id.to_owned() })
 }
 
 /// The hash that the store keeps: HMAC-SHA-256 of the whole key under the pepper, in hex. A plain
@@ -125,34 +115,27 @@ pub fn parse(presented: &str) -> Option<ParsedKey> {
 pub fn hash(pepper: &[u8; 32], key: &str) -> String {
     use fmt::Write;
     let tag = mac(pepper, key.as_bytes());
-    tag.iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    tag.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Whether a presented key has the stored hash. Takes the same time wherever they differ.
 pub fn verify(pepper: &[u8; 32], presented: &str, stored: &str) -> bool {
-    hash(pepper, presented)
-        .as_bytes()
-        .ct_eq(stored.as_bytes())
-        .into()
+    hash(pepper, presented).as_bytes().ct_eq(stored.as_bytes()).into()
 }
 
 /// HMAC-SHA-256.
 pub(crate) fn mac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
-    let mut mac =
-        <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message);
     mac.finalize().into_bytes().into()
 }
 
 /// Fills a buffer from the operating system's randomness.
 pub(crate) fn fill_random(buffer: &mut [u8]) {
-    SysRng
-        .try_fill_bytes(buffer)
-        .expect("the operating system has a source of randomness");
+    SysRng.try_fill_bytes(buffer).expect("the operating system has a source of randomness");
 }
 
 /// Unbiased base62 characters: bytes of 248 and more are thrown away (248 is 4 x 62).
@@ -161,10 +144,7 @@ fn random_text(length: usize) -> String {
     let mut bytes = [0_u8; 64];
     while text.len() < length {
         fill_random(&mut bytes);
-        let fit = bytes
-            .iter()
-            .filter(|byte| **byte < 248)
-            .take(length - text.len());
+        let fit = bytes.iter().filter(|byte| **byte < 248).take(length - text.len());
         text.extend(fit.map(|byte| char::from(BASE62[usize::from(byte % 62)])));
     }
     text
@@ -187,13 +167,7 @@ fn checksum(bytes: &[u8]) -> String {
 /// CRC-32 as in ISO 3309 (the one of zip and PNG).
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            if crc & 1 == 1 {
-                (crc >> 1) ^ 0xEDB8_8320
-            } else {
-                crc >> 1
-            }
-        })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 })
     })
 }
 
@@ -215,21 +189,14 @@ mod tests {
             let text = key.expose();
             assert_eq!(text.len(), KEY_LENGTH);
             assert!(text.starts_with(&format!("scg_{}_{}_", kind.letter(), key.key_id)));
-            assert_eq!(
-                parse(text),
-                Some(ParsedKey {
-                    kind,
-                    key_id: key.key_id.clone()
-                })
-            );
+            assert_eq!(parse(text), Some(ParsedKey { kind, key_id: key.key_id.clone() }));
         }
     }
 
     #[test]
     fn keys_differ() {
-        let keys: std::collections::BTreeSet<String> = (0..100)
-            .map(|_| ApiKey::generate(KeyType::Instance).expose().to_owned())
-            .collect();
+        let keys: std::collections::BTreeSet<String> =
+            (0..100).map(|_| ApiKey::generate(KeyType::Instance).expose().to_owned()).collect();
         assert_eq!(keys.len(), 100);
     }
 

@@ -4,19 +4,19 @@
 #[macro_use]
 pub mod store;
 
+pub mod admin_api;
+pub mod app;
+pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod keys;
 pub mod limits;
 pub mod reconcile;
+pub mod scim_api;
 pub mod secrets;
 pub mod server;
 pub mod service;
 pub mod telemetry;
 pub mod transport;
-pub mod admin_api;
-pub mod auth;
-pub mod scim_api;
-pub mod app;
-pub mod cli;

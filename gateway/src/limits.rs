@@ -72,19 +72,15 @@ pub struct Budgets {
 impl Budgets {
     /// None yet.
     pub fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            by_key: Mutex::default(),
-        }
+        Self { clock, by_key: Mutex::default() }
     }
 
     /// The budget of a driver key, made if it is new. The buckets are those of the connector's
     /// traits; a changed declaration is followed, and what was charged stays.
     pub fn get(&self, key: &DriverKey, buckets: &[Bucket]) -> Arc<Budget> {
         let mut by_key = lock(&self.by_key);
-        let budget = by_key
-            .entry(key.clone())
-            .or_insert_with(|| Arc::new(Budget::new(key.clone(), self.clock.clone())));
+        let budget =
+            by_key.entry(key.clone()).or_insert_with(|| Arc::new(Budget::new(key.clone(), self.clock.clone())));
         budget.declare(buckets);
         Arc::clone(budget)
     }
@@ -170,11 +166,7 @@ impl Budget {
             breaker: Breaker::default(),
             pace: Pace::default(),
         };
-        Self {
-            key,
-            clock,
-            state: Mutex::new(state),
-        }
+        Self { key, clock, state: Mutex::new(state) }
     }
 
     /// What the limits follow.
@@ -185,11 +177,7 @@ impl Budget {
     fn declare(&self, buckets: &[Bucket]) {
         let mut state = lock(&self.state);
         for bucket in buckets {
-            match state
-                .fills
-                .iter_mut()
-                .find(|fill| fill.name() == bucket.name)
-            {
+            match state.fills.iter_mut().find(|fill| fill.name() == bucket.name) {
                 Some(fill) => fill.declare(bucket),
                 None => state.fills.push(Fill::new(bucket.clone(), &self.clock)),
             }
@@ -235,24 +223,9 @@ impl Budget {
         let key = (lane, state.arrivals);
         state.arrivals += 1;
         let wake = Arc::new(Notify::new());
-        let verdict = Verdict {
-            next: Next::Told,
-            at: now,
-            bucket: WHOLE_KEY,
-        };
-        state.waiters.insert(
-            key,
-            Waiter {
-                charges,
-                wake: Arc::clone(&wake),
-                verdict,
-            },
-        );
-        Place {
-            budget: Arc::clone(self),
-            key,
-            wake,
-        }
+        let verdict = Verdict { next: Next::Told, at: now, bucket: WHOLE_KEY };
+        state.waiters.insert(key, Waiter { charges, wake: Arc::clone(&wake), verdict });
+        Place { budget: Arc::clone(self), key, wake }
     }
 
     fn step(self: &Arc<Self>, place: &Place, give_up_at: Timestamp) -> Step {
@@ -260,10 +233,7 @@ impl Budget {
         let now = self.clock.now();
         state.survey(now);
         let Some(verdict) = state.waiters.get(&place.key).map(|waiter| waiter.verdict) else {
-            return Step::Refused(NotBefore {
-                at: now,
-                bucket: WHOLE_KEY,
-            });
+            return Step::Refused(NotBefore { at: now, bucket: WHOLE_KEY });
         };
         let in_time = now <= give_up_at;
         if verdict.next == Next::Go && in_time {
@@ -274,11 +244,7 @@ impl Budget {
             }
             state.pace.start(now);
             state.survey(now);
-            return Step::Go(Permit {
-                budget: Arc::clone(self),
-                charges,
-                started: now,
-            });
+            return Step::Go(Permit { budget: Arc::clone(self), charges, started: now });
         }
         if verdict.at > give_up_at || now >= give_up_at {
             let soon = later(now, state.typical.max(Duration::from_millis(100)));
@@ -288,10 +254,7 @@ impl Budget {
             };
             state.waiters.remove(&place.key);
             state.survey(now);
-            return Step::Refused(NotBefore {
-                at,
-                bucket: verdict.bucket,
-            });
+            return Step::Refused(NotBefore { at, bucket: verdict.bucket });
         }
         match verdict.next {
             Next::Sleep(wake) => Step::Wait(wake.min(give_up_at)),
@@ -308,11 +271,7 @@ impl Budget {
         let mut state = lock(&self.state);
         let now = self.clock.now();
         for reading in readings {
-            if let Some(fill) = state
-                .fills
-                .iter_mut()
-                .find(|fill| fill.name() == reading.bucket)
-            {
+            if let Some(fill) = state.fills.iter_mut().find(|fill| fill.name() == reading.bucket) {
                 fill.settle(now);
                 fill.observe(reading, now);
             }
@@ -351,9 +310,7 @@ impl Budget {
         let now = self.clock.now();
         state.settle(now);
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
-        let block = state
-            .blocked_until
-            .map_or(Duration::ZERO, |until_then| until(now, until_then));
+        let block = state.blocked_until.map_or(Duration::ZERO, |until_then| until(now, until_then));
         let block = block + state.pace.predict(ahead);
         state
             .resolve(&self.key, charges)
@@ -372,9 +329,7 @@ impl Budget {
 
     /// Tells the breaker how a call went; see [`Breaker::report`].
     pub fn report_to_breaker(&self, pass: Pass, up: bool, jitter: f64) -> bool {
-        lock(&self.state)
-            .breaker
-            .report(self.clock.now(), pass, up, jitter)
+        lock(&self.state).breaker.report(self.clock.now(), pass, up, jitter)
     }
 
     /// Hands a pass of the breaker back unused.
@@ -386,10 +341,9 @@ impl Budget {
     pub fn snapshot(&self) -> BudgetView {
         let mut state = lock(&self.state);
         state.settle(self.clock.now());
-        let waiting = Lane::ALL.into_iter().map(|lane| WaitingView {
-            lane,
-            calls: state.waiters.range((lane, 0)..=(lane, u64::MAX)).count(),
-        });
+        let waiting = Lane::ALL
+            .into_iter()
+            .map(|lane| WaitingView { lane, calls: state.waiters.range((lane, 0)..=(lane, u64::MAX)).count() });
         BudgetView {
             driver_key: self.key.clone(),
             blocked_until: state.blocked_until,
@@ -409,12 +363,7 @@ impl Budget {
             window_ends_at: None,
             blocked_until: Some(until),
         });
-        state
-            .fills
-            .iter()
-            .filter_map(Fill::row)
-            .chain(whole)
-            .collect()
+        state.fills.iter().filter_map(Fill::row).chain(whole).collect()
     }
 
     /// Takes over what the store kept. Rows of buckets that are no longer declared are left out.
@@ -447,11 +396,7 @@ impl State {
     fn resolve(&self, key: &DriverKey, charges: &[Charge]) -> Vec<(usize, u32)> {
         let mut resolved: Vec<(usize, u32)> = Vec::with_capacity(charges.len());
         for charge in charges {
-            let Some(at) = self
-                .fills
-                .iter()
-                .position(|fill| fill.name() == charge.bucket)
-            else {
+            let Some(at) = self.fills.iter().position(|fill| fill.name() == charge.bucket) else {
                 tracing::error!(driver_key = %key, bucket = charge.bucket, "a call charges a bucket that its connector does not declare");
                 continue;
             };
@@ -466,22 +411,14 @@ impl State {
     fn settle(&mut self, now: Timestamp) {
         self.fills.iter_mut().for_each(|fill| fill.settle(now));
         // A clock that was set back must not turn an hour into two.
-        self.blocked_until = self
-            .blocked_until
-            .filter(|until| *until > now)
-            .map(|until| until.min(later(now, LONGEST_BLOCK)));
+        self.blocked_until =
+            self.blocked_until.filter(|until| *until > now).map(|until| until.min(later(now, LONGEST_BLOCK)));
     }
 
     /// Judges every waiter, best first, and wakes those whose verdict changed.
     fn survey(&mut self, now: Timestamp) {
         self.settle(now);
-        let Self {
-            fills,
-            waiters,
-            blocked_until,
-            pace,
-            ..
-        } = self;
+        let Self { fills, waiters, blocked_until, pace, .. } = self;
         // Whom a bucket goes to first, and units of it that better waiters will want.
         let mut taken = vec![Taken::Free; fills.len()];
         let mut held = vec![0_u32; fills.len()];

@@ -36,11 +36,7 @@ pub struct ServerOptions {
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self {
-            max_connections: 10_000,
-            header_timeout: Duration::from_secs(10),
-            drain: Duration::from_secs(25),
-        }
+        Self { max_connections: 10_000, header_timeout: Duration::from_secs(10), drain: Duration::from_secs(25) }
     }
 }
 
@@ -51,21 +47,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Serves until `shutdown`, then stops accepting, lets requests under way finish for at most
 /// [`ServerOptions::drain`], and closes what is left. Handlers find the client's address as
 /// `ConnectInfo<SocketAddr>`.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    options: ServerOptions,
-    shutdown: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, router: Router, options: ServerOptions, shutdown: CancellationToken) {
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.header_timeout);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout);
     let builder = Arc::new(builder);
-    let slots = Arc::new(Semaphore::new(
-        options.max_connections.clamp(1, Semaphore::MAX_PERMITS),
-    ));
+    let slots = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let connections = GracefulShutdown::new();
     let over = CancellationToken::new();
     let mut pause = SHORTEST_PAUSE;
@@ -92,17 +78,11 @@ pub async fn serve(
         };
         // Small answers must not wait for the client's acknowledgements.
         let _ = stream.set_nodelay(true);
-        let service = router
-            .clone()
-            .map_request(move |mut request: hyper::Request<Incoming>| {
-                request
-                    .extensions_mut()
-                    .insert(ConnectInfo::<SocketAddr>(peer));
-                request
-            });
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-            .into_owned();
+        let service = router.clone().map_request(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
+            request
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
         let connection = connections.watch(connection);
         let over = over.clone();
         metrics::gauge!(names::HTTP_CONNECTIONS).increment(1);
@@ -118,10 +98,7 @@ pub async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(options.drain, connections.shutdown())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(options.drain, connections.shutdown()).await.is_err() {
         tracing::warn!("requests were still under way at the end of the drain; they were cut off");
     }
     over.cancel();
@@ -133,10 +110,7 @@ async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     Ok((stream, peer, slot))
 }
@@ -176,38 +150,23 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (entered, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (enter, wait) = (Arc::clone(&entered), Arc::clone(&finish));
-        let router =
-            Router::new()
-                .route(
-                    "/",
-                    get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
-                        peer.ip().to_string()
-                    }),
-                )
-                .route(
-                    "/slow",
-                    get(move || async move {
-                        enter.notify_one();
-                        wait.notified().await;
-                        "done"
-                    }),
-                );
+        let router = Router::new()
+            .route("/", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }))
+            .route(
+                "/slow",
+                get(move || async move {
+                    enter.notify_one();
+                    wait.notified().await;
+                    "done"
+                }),
+            );
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(serve(listener, router, options, shutdown.clone()));
-        Served {
-            address,
-            shutdown,
-            task,
-            entered,
-            finish,
-        }
+        Served { address, shutdown, task, entered, finish }
     }
 
     fn quick() -> ServerOptions {
-        ServerOptions {
-            header_timeout: Duration::from_millis(300),
-            ..ServerOptions::default()
-        }
+        ServerOptions { header_timeout: Duration::from_millis(300), ..ServerOptions::default() }
     }
 
     async fn connect(served: &Served, send: &str) -> TcpStream {
@@ -232,21 +191,13 @@ mod tests {
     async fn answers_and_tells_the_clients_address() {
         let served = start(quick()).await;
         let answer = rest(&mut connect(&served, CLOSE).await).await;
-        assert!(
-            answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1"), "{answer}");
     }
 
     #[tokio::test]
     async fn slow_headers_silent_and_idle_connections_are_closed() {
         let served = start(quick()).await;
-        for send in [
-            "",
-            "GET / HTTP/1.1\r\nhost: x\r\nx-",
-            "PRI * HTTP/2.0\r\n",
-            "GET / HTTP/1.1\r\nhost: x\r\n\r\n",
-        ] {
+        for send in ["", "GET / HTTP/1.1\r\nhost: x\r\nx-", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
             let mut stream = connect(&served, send).await;
             rest(&mut stream).await;
         }
@@ -254,11 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_over_the_cap_wait_for_a_slot() {
-        let served = start(ServerOptions {
-            max_connections: 1,
-            ..ServerOptions::default()
-        })
-        .await;
+        let served = start(ServerOptions { max_connections: 1, ..ServerOptions::default() }).await;
         let mut first = connect(&served, SLOW).await;
         served.entered.notified().await;
         let mut second = connect(&served, CLOSE).await;
@@ -282,26 +229,17 @@ mod tests {
         assert!(TcpStream::connect(served.address).await.is_err());
         served.finish.notify_one();
         assert!(rest(&mut slow).await.ends_with("done"));
-        tokio::time::timeout(Duration::from_secs(20), served.task)
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(20), served.task).await.unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn a_shutdown_does_not_wait_for_ever() {
-        let options = ServerOptions {
-            drain: Duration::from_millis(100),
-            ..ServerOptions::default()
-        };
+        let options = ServerOptions { drain: Duration::from_millis(100), ..ServerOptions::default() };
         let served = start(options).await;
         let mut slow = connect(&served, SLOW).await;
         served.entered.notified().await;
         served.shutdown.cancel();
-        tokio::time::timeout(Duration::from_secs(20), served.task)
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(20), served.task).await.unwrap().unwrap();
         assert_eq!(rest(&mut slow).await, "");
     }
 }

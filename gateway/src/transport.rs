@@ -93,10 +93,7 @@ impl Http {
     }
 
     fn with_lookup(options: HttpOptions, clock: Clock, lookup: Lookup) -> Result<Self, HttpError> {
-        let resolver = GuardedResolver {
-            lookup,
-            allow_private: options.allow_private,
-        };
+        let resolver = GuardedResolver { lookup, allow_private: options.allow_private };
         let client = reqwest::Client::builder()
             .tls_backend_rustls()
             .https_only(!options.allow_private)
@@ -119,11 +116,7 @@ impl Http {
             .http2_keep_alive_timeout(Duration::from_secs(5))
             .build()
             .map_err(|error| HttpError(causes(&error)))?;
-        Ok(Self {
-            client,
-            options: Arc::new(options),
-            clock,
-        })
+        Ok(Self { client, options: Arc::new(options), clock })
     }
 }
 
@@ -148,15 +141,7 @@ impl Wire {
         give_up_at: Timestamp,
         record: Arc<Recorder>,
     ) -> Self {
-        Self {
-            http,
-            connector,
-            budget,
-            lane,
-            give_up_at,
-            record,
-            fence: None,
-        }
+        Self { http, connector, budget, lane, give_up_at, record, fence: None }
     }
 
     /// Asks before each call, after its wait for the budget, whether it may still be sent.
@@ -170,8 +155,7 @@ impl Wire {
     async fn through(&self, call: &Call, sent: &mut Sent) -> Result<Reply, Fault> {
         let host = &sent.host;
         // address guard
-        check_url(&call.url, self.http.options.allow_private)
-            .map_err(|why| refused(call, host, why))?;
+        check_url(&call.url, self.http.options.allow_private).map_err(|why| refused(call, host, why))?;
         // deadline and breaker
         let pass = BreakerPass::ask(&self.budget, self.lane).map_err(|at| {
             not_sent(
@@ -182,18 +166,9 @@ impl Wire {
             )
         })?;
         // budget and concurrency
-        let permit = self
-            .budget
-            .acquire(&call.charges, self.lane, self.give_up_at)
-            .await
-            .map_err(|not| {
-                not_sent(
-                    call,
-                    not.at,
-                    format!("The limits of {host} leave no room for this call yet."),
-                    not.bucket,
-                )
-            })?;
+        let permit = self.budget.acquire(&call.charges, self.lane, self.give_up_at).await.map_err(|not| {
+            not_sent(call, not.at, format!("The limits of {host} leave no room for this call yet."), not.bucket)
+        })?;
         // fence
         if self.fence.as_ref().is_some_and(|may| !may()) {
             let message = "The gateway lost its turn to drive before this was sent; it is sent later.".to_owned();
@@ -203,16 +178,14 @@ impl Wire {
         let started = self.http.clock.now();
         sent.started = Some(started);
         let result = self.exchange(call, sent, permit).await;
-        sent.took =
-            Duration::try_from(self.http.clock.now().duration_since(started)).unwrap_or_default();
+        sent.took = Duration::try_from(self.http.clock.now().duration_since(started)).unwrap_or_default();
         // breaker
         let up = match &result {
             Ok(reply) => !reply.status.is_server_error(),
             Err(fault) => !matches!(fault.kind, FaultKind::Unavailable | FaultKind::Timeout),
         };
         if pass.report(up) {
-            metrics::counter!(names::BREAKER_OPENED_TOTAL, "host" => sent.host.clone())
-                .increment(1);
+            metrics::counter!(names::BREAKER_OPENED_TOTAL, "host" => sent.host.clone()).increment(1);
             tracing::warn!(host = %sent.host, "the breaker opened: the target does not answer");
         }
         // observer
@@ -230,10 +203,7 @@ impl Wire {
             .request(call.method.clone(), call.url.clone())
             .headers(call.headers.clone())
             .body(call.body.clone());
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| self.lost(call, &sent.host, error))?;
+        let mut response = request.send().await.map_err(|error| self.lost(call, &sent.host, error))?;
         let status = response.status();
         sent.status = Some(status.as_u16());
         let headers = std::mem::take(response.headers_mut());
@@ -242,19 +212,10 @@ impl Wire {
         Ok(Reply::new(status, headers, body, self.http.clock.now()))
     }
 
-    async fn body(
-        &self,
-        call: &Call,
-        host: &str,
-        response: &mut reqwest::Response,
-    ) -> Result<Bytes, Fault> {
+    async fn body(&self, call: &Call, host: &str, response: &mut reqwest::Response) -> Result<Bytes, Fault> {
         let most = self.http.options.max_answer_bytes;
         let mut body = BytesMut::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.lost(call, host, error))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(call, host, error))? {
             if body.len() + chunk.len() > most {
                 return Err(Fault::new(
                     FaultKind::Malformed,
@@ -280,28 +241,13 @@ impl Wire {
         let context = format!("call {:?}: {}", call.name, causes(&error));
         let (kind, message) = if timed_out && !connecting {
             let seconds = self.http.options.call_timeout.as_secs_f32();
-            (
-                FaultKind::Timeout,
-                format!("{host} did not answer within {seconds} seconds."),
-            )
+            (FaultKind::Timeout, format!("{host} did not answer within {seconds} seconds."))
         } else if connecting {
-            (
-                FaultKind::Unavailable,
-                format!("{host} could not be reached: {}.", last_cause(&error)),
-            )
+            (FaultKind::Unavailable, format!("{host} could not be reached: {}.", last_cause(&error)))
         } else {
-            (
-                FaultKind::Unavailable,
-                format!("{host} closed the connection before its answer was complete."),
-            )
+            (FaultKind::Unavailable, format!("{host} closed the connection before its answer was complete."))
         };
-        Fault::new(kind, message)
-            .effect(if never_sent {
-                Effect::None
-            } else {
-                effect(call)
-            })
-            .context(context)
+        Fault::new(kind, message).effect(if never_sent { Effect::None } else { effect(call) }).context(context)
     }
 
     fn trace(&self, call: &Call, sent: Sent, result: &Result<Reply, Fault>) {
@@ -313,7 +259,8 @@ impl Wire {
         };
         metrics::counter!(names::TARGET_CALLS_TOTAL, "host" => sent.host.clone(), "call" => call.name, "outcome" => outcome).increment(1);
         if sent.started.is_some() {
-            metrics::histogram!(names::TARGET_CALL_SECONDS, "host" => sent.host.clone(), "call" => call.name).record(sent.took.as_secs_f64());
+            metrics::histogram!(names::TARGET_CALL_SECONDS, "host" => sent.host.clone(), "call" => call.name)
+                .record(sent.took.as_secs_f64());
         }
         let duration_ms = u64::try_from(sent.took.as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(
@@ -339,12 +286,7 @@ impl Wire {
 #[async_trait]
 impl Transport for Wire {
     async fn send(&self, call: Call) -> Result<Reply, Fault> {
-        let mut sent = Sent {
-            host: host(&call),
-            started: None,
-            status: None,
-            took: Duration::ZERO,
-        };
+        let mut sent = Sent { host: host(&call), started: None, status: None, took: Duration::ZERO };
         let span = tracing::debug_span!("call", name = call.name, method = %call.method, host = %sent.host, driver_key = %self.budget.key());
         async {
             let result = self.through(&call, &mut sent).await;
@@ -372,16 +314,11 @@ struct BreakerPass<'a> {
 
 impl<'a> BreakerPass<'a> {
     fn ask(budget: &'a Budget, lane: Lane) -> Result<Self, Timestamp> {
-        budget.ask_breaker(lane).map(|pass| Self {
-            budget,
-            pass: Some(pass),
-        })
+        budget.ask_breaker(lane).map(|pass| Self { budget, pass: Some(pass) })
     }
 
     fn report(mut self, up: bool) -> bool {
-        self.pass
-            .take()
-            .is_some_and(|pass| self.budget.report_to_breaker(pass, up, rand::random()))
+        self.pass.take().is_some_and(|pass| self.budget.report_to_breaker(pass, up, rand::random()))
     }
 }
 
@@ -423,10 +360,7 @@ fn refused(call: &Call, host: &str, why: Refusal) -> Fault {
 fn not_sent(call: &Call, at: Timestamp, message: String, why: &str) -> Fault {
     Fault::new(FaultKind::NotSent, message)
         .retry(Retry::NotBefore(at))
-        .context(format!(
-            "call {:?}: kept back until {at} ({why})",
-            call.name
-        ))
+        .context(format!("call {:?}: kept back until {at} ({why})", call.name))
 }
 
 fn later(now: Timestamp) -> Timestamp {

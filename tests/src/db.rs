@@ -30,11 +30,7 @@ impl Db {
     /// An empty database of its own for one test.
     pub async fn fresh(self) -> Database {
         match self {
-            Self::Sqlite => Database {
-                kind: self,
-                url: None,
-                dropped: None,
-            },
+            Self::Sqlite => Database { kind: self, url: None, dropped: None },
             Self::Postgres => create().await,
         }
     }
@@ -52,8 +48,7 @@ pub struct Database {
 
 async fn create() -> Database {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let server = setting("SCIMGATE_TEST_POSTGRES")
-        .expect("Db::Postgres comes from databases(), which looked for it");
+    let server = setting("SCIMGATE_TEST_POSTGRES").expect("Db::Postgres comes from databases(), which looked for it");
     let name = format!(
         "t{}_{}_{}",
         std::process::id(),
@@ -65,22 +60,15 @@ async fn create() -> Database {
         .await
         .unwrap_or_else(|error| panic!("could not create the test database {name}: {error}"));
     link.close().await.ok();
-    let mut url = url::Url::parse(&server)
-        .unwrap_or_else(|error| panic!("SCIMGATE_TEST_POSTGRES is no URL: {error}"));
+    let mut url = url::Url::parse(&server).unwrap_or_else(|error| panic!("SCIMGATE_TEST_POSTGRES is no URL: {error}"));
     url.set_path(&name);
-    Database {
-        kind: Db::Postgres,
-        url: Some(url.to_string()),
-        dropped: Some((server, name)),
-    }
+    Database { kind: Db::Postgres, url: Some(url.to_string()), dropped: Some((server, name)) }
 }
 
 async fn connect(server: &str) -> DatabaseConnection {
     let mut options = ConnectOptions::new(server);
     options.max_connections(1).sqlx_logging(false);
-    Connect::connect(options)
-        .await
-        .unwrap_or_else(|error| panic!("SCIMGATE_TEST_POSTGRES cannot be reached: {error}"))
+    Connect::connect(options).await.unwrap_or_else(|error| panic!("SCIMGATE_TEST_POSTGRES cannot be reached: {error}"))
 }
 
 impl Drop for Database {
@@ -91,10 +79,7 @@ impl Drop for Database {
         };
         // A thread with its own runtime, because a runtime cannot be entered from within another.
         let cleaner = std::thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-            else {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 return;
             };
             runtime.block_on(async {

@@ -19,10 +19,7 @@ pub fn setting(name: &str) -> Option<String> {
 
 /// The workspace's root folder.
 pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the package lies in a folder of the workspace")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in a folder of the workspace").to_owned()
 }
 
 /// The folder of facts: `SCIMGATE_FACTS`, else `../shared/facts` beside the workspace. Where it is
@@ -30,10 +27,7 @@ pub fn workspace() -> PathBuf {
 ///
 /// # Panics
 /// If `SCIMGATE_FACTS` is set and names no such folder: who sets it wants the tests run.
-#[expect(
-    clippy::print_stderr,
-    reason = "a skipped test says so; `tests/run` counts these lines"
-)]
+#[expect(clippy::print_stderr, reason = "a skipped test says so; `tests/run` counts these lines")]
 pub fn facts(test: &str) -> Option<PathBuf> {
     let (folder, demanded) = match setting("SCIMGATE_FACTS") {
         Some(folder) => (PathBuf::from(folder), true),
@@ -42,11 +36,7 @@ pub fn facts(test: &str) -> Option<PathBuf> {
     if folder.join("clients").is_dir() && folder.join("targets/data").is_dir() {
         return Some(folder);
     }
-    assert!(
-        !demanded,
-        "SCIMGATE_FACTS is {}, which has no folders clients and targets/data",
-        folder.display()
-    );
+    assert!(!demanded, "SCIMGATE_FACTS is {}, which has no folders clients and targets/data", folder.display());
     eprintln!("skipped: {test}: no SCIMGATE_FACTS and no ../shared/facts");
     None
 }

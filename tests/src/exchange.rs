@@ -40,28 +40,17 @@ impl<T> Recorder<T> {
             .filter(|path| !path.is_empty())
             .collect();
         base_paths.sort_by_key(|path| std::cmp::Reverse(path.len()));
-        Self {
-            inner,
-            base_paths,
-            seen: Arc::default(),
-        }
+        Self { inner, base_paths, seen: Arc::default() }
     }
 
     /// What passed so far.
     pub fn exchanges(&self) -> Vec<Exchange> {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn path(&self, call: &Call) -> String {
         let path = call.url.path();
-        let path = self
-            .base_paths
-            .iter()
-            .find_map(|base| path.strip_prefix(base.as_str()))
-            .unwrap_or(path);
+        let path = self.base_paths.iter().find_map(|base| path.strip_prefix(base.as_str())).unwrap_or(path);
         match call.url.query() {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
@@ -78,18 +67,9 @@ impl<T: Transport> Transport for Recorder<T> {
         let request = body(&call.body);
         let answer = self.inner.send(call).await;
         if let Ok(reply) = &answer {
-            let exchange = Exchange {
-                name,
-                method,
-                path,
-                request,
-                status: reply.status.as_u16(),
-                reply: body(&reply.body),
-            };
-            self.seen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(exchange);
+            let exchange =
+                Exchange { name, method, path, request, status: reply.status.as_u16(), reply: body(&reply.body) };
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
         }
         answer
     }
@@ -99,6 +79,5 @@ fn body(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }
-    serde_json::from_slice(bytes)
-        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+    serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
 }

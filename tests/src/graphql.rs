@@ -76,11 +76,7 @@ impl Graphql {
         };
         match reply.get("data") {
             Some(Value::Object(data)) => {
-                let walk = Walk {
-                    schema: &self.schema,
-                    document: &document,
-                    failed,
-                };
+                let walk = Walk { schema: &self.schema, document: &document, failed };
                 let root = root(operation);
                 walk.object(root.0, &[root.1], data, "data", &mut faults);
             }
@@ -91,42 +87,26 @@ impl Graphql {
         faults
     }
 
-    fn parse(
-        &self,
-        body: &Value,
-    ) -> Result<(Valid<ExecutableDocument>, Option<String>), Vec<String>> {
+    fn parse(&self, body: &Value) -> Result<(Valid<ExecutableDocument>, Option<String>), Vec<String>> {
         let Some(query) = body["query"].as_str() else {
             return Err(vec!["no query".to_owned()]);
         };
         let document = ExecutableDocument::parse_and_validate(&self.schema, query, "query")
-            .map_err(|error| {
-                error
-                    .errors
-                    .iter()
-                    .map(|one| one.error.to_string())
-                    .collect::<Vec<_>>()
-            })?;
+            .map_err(|error| error.errors.iter().map(|one| one.error.to_string()).collect::<Vec<_>>())?;
         let name = body["operationName"].as_str().map(str::to_owned);
-        let operation = document
-            .operations
-            .get(name.as_deref())
-            .map_err(|error| vec![error.message().to_string()])?;
+        let operation = document.operations.get(name.as_deref()).map_err(|error| vec![error.message().to_string()])?;
         let given = match body.get("variables") {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(given)) => given.clone(),
             Some(other) => return Err(vec![format!("variables: is {}", kind(other))]),
         };
         for name in given.keys() {
-            if !operation
-                .variables
-                .iter()
-                .any(|declared| declared.name == name.as_str())
-            {
+            if !operation.variables.iter().any(|declared| declared.name == name.as_str()) {
                 return Err(vec![format!("variables.{name}: is not declared")]);
             }
         }
-        let given: JsonMap = serde_json::from_value(Value::Object(given))
-            .map_err(|error| vec![format!("variables: {error}")])?;
+        let given: JsonMap =
+            serde_json::from_value(Value::Object(given)).map_err(|error| vec![format!("variables: {error}")])?;
         request::coerce_variable_values(&self.schema, operation, &given)
             .map_err(|error| vec![error.message().to_string()])?;
         Ok((document, name))
@@ -203,11 +183,8 @@ impl<'a> Walk<'a> {
         asked: &mut Vec<(&'a str, Asked<'a>)>,
     ) {
         for selection in &set.selections {
-            let needed = needed
-                && !selection
-                    .directives()
-                    .iter()
-                    .any(|one| matches!(one.name.as_str(), "skip" | "include"));
+            let needed =
+                needed && !selection.directives().iter().any(|one| matches!(one.name.as_str(), "skip" | "include"));
             match selection {
                 Selection::Field(field) => {
                     let key = field.response_key().as_str();
@@ -216,14 +193,7 @@ impl<'a> Walk<'a> {
                             same.sets.push(&field.selection_set);
                             same.needed |= needed;
                         }
-                        None => asked.push((
-                            key,
-                            Asked {
-                                ty: field.ty(),
-                                sets: vec![&field.selection_set],
-                                needed,
-                            },
-                        )),
+                        None => asked.push((key, Asked { ty: field.ty(), sets: vec![&field.selection_set], needed })),
                     }
                 }
                 Selection::InlineFragment(part) => {
@@ -262,14 +232,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn value(
-        &self,
-        ty: &Type,
-        sets: &[&'a SelectionSet],
-        value: &Value,
-        at: &str,
-        faults: &mut Vec<String>,
-    ) {
+    fn value(&self, ty: &Type, sets: &[&'a SelectionSet], value: &Value, at: &str, faults: &mut Vec<String>) {
         if value.is_null() {
             if ty.is_non_null() && !self.failed {
                 faults.push(format!("{at}: is null, but its type is {ty}"));
@@ -298,9 +261,7 @@ impl<'a> Walk<'a> {
                     None => false,
                 }
             }
-            Some(ExtendedType::Enum(all)) => value
-                .as_str()
-                .is_some_and(|one| all.values.contains_key(one)),
+            Some(ExtendedType::Enum(all)) => value.as_str().is_some_and(|one| all.values.contains_key(one)),
             _ => match name {
                 "String" | "DateTime" | "URI" => value.is_string(),
                 "ID" => value.is_string() || value.is_i64() || value.is_u64(),
@@ -364,47 +325,25 @@ mod tests {
     fn said(faults: &[String], wanted: Option<&str>) {
         match wanted {
             None => assert_eq!(faults, [] as [String; 0]),
-            Some(part) => assert!(
-                faults.iter().any(|fault| fault.contains(part)),
-                "wanted a fault with {part:?}, got {faults:?}"
-            ),
+            Some(part) => {
+                assert!(faults.iter().any(|fault| fault.contains(part)), "wanted a fault with {part:?}, got {faults:?}")
+            }
         }
     }
 
     #[test]
     fn requests_are_checked_with_their_variables() {
         let query = "query($s: ID!, $n: Int) { org(slug: $s) { members(first: $n) { count } } }";
-        check_request(
-            json!({"query": query, "variables": {"s": "acme", "n": 100}}),
-            None,
-        );
+        check_request(json!({"query": query, "variables": {"s": "acme", "n": 100}}), None);
         check_request(json!({"query": query, "variables": {"s": "acme"}}), None);
         check_request(json!({"query": query, "variables": {"n": 1}}), Some("s"));
-        check_request(
-            json!({"query": query, "variables": {"s": "a", "n": "1"}}),
-            Some("Int"),
-        );
-        check_request(
-            json!({"query": query, "variables": {"s": "a", "x": 1}}),
-            Some("variables.x"),
-        );
-        check_request(
-            json!({"query": "{ org(slug: \"a\") { nick } }"}),
-            Some("nick"),
-        );
-        check_request(
-            json!({"query": "{ org(name: \"a\") { id } }"}),
-            Some("name"),
-        );
+        check_request(json!({"query": query, "variables": {"s": "a", "n": "1"}}), Some("Int"));
+        check_request(json!({"query": query, "variables": {"s": "a", "x": 1}}), Some("variables.x"));
+        check_request(json!({"query": "{ org(slug: \"a\") { nick } }"}), Some("nick"));
+        check_request(json!({"query": "{ org(name: \"a\") { id } }"}), Some("name"));
         check_request(json!({"query": "{ org { id } }"}), Some("slug"));
-        check_request(
-            json!({"query": "{ org(slug: \"a\") }"}),
-            Some("subselection"),
-        );
-        check_request(
-            json!({"query": "{ org(slug: \"a\") { id }"}),
-            Some("expected"),
-        );
+        check_request(json!({"query": "{ org(slug: \"a\") }"}), Some("subselection"));
+        check_request(json!({"query": "{ org(slug: \"a\") { id }"}), Some("expected"));
         check_request(json!({"variables": {}}), Some("no query"));
         let invite = "mutation($i: InviteInput!) { invite(input: $i) { ok } }";
         check_request(
@@ -415,25 +354,17 @@ mod tests {
             json!({"query": invite, "variables": {"i": {"emails": ["a@x.example"], "role": "OWNER"}}}),
             Some("Role"),
         );
-        check_request(
-            json!({"query": invite, "variables": {"i": {"emails": [], "team": "x"}}}),
-            Some("team"),
-        );
+        check_request(json!({"query": invite, "variables": {"i": {"emails": [], "team": "x"}}}), Some("team"));
     }
 
     #[test]
     fn replies_hold_what_was_asked_for_and_nothing_else() {
-        let query =
-            "{ org(slug: \"a\") { members { n: count edges { node { id role email at } } } } }";
+        let query = "{ org(slug: \"a\") { members { n: count edges { node { id role email at } } } } }";
         let reply = |member: Value, count: Value| json!({"data": {"org": {"members": {"n": count, "edges": [{"node": member}]}}}});
         let good = json!({"id": "1", "role": "ADMIN", "email": null, "at": "2026-01-01T00:00:00Z"});
         check_reply(query, reply(good.clone(), json!(1)), None);
         check_reply(query, json!({"data": {"org": null}}), None);
-        check_reply(
-            query,
-            reply(good.clone(), json!("1")),
-            Some("data.org.members.n"),
-        );
+        check_reply(query, reply(good.clone(), json!("1")), Some("data.org.members.n"));
         check_reply(query, reply(good.clone(), Value::Null), Some("null"));
         let with = |name: &str, value: Value| {
             let mut member = good.clone();
@@ -443,11 +374,7 @@ mod tests {
         check_reply(query, with("role", json!("OWNER")), Some("Role"));
         check_reply(query, with("role", Value::Null), Some("is null"));
         check_reply(query, with("at", json!(5)), Some("DateTime"));
-        check_reply(
-            query,
-            with("login", json!("ada")),
-            Some("login: was not asked for"),
-        );
+        check_reply(query, with("login", json!("ada")), Some("login: was not asked for"));
         check_reply(
             query,
             reply(json!({"id": "1", "role": "ADMIN", "at": null}), json!(1)),
@@ -460,54 +387,26 @@ mod tests {
     #[test]
     fn errors_explain_what_is_missing() {
         let query = "{ org(slug: \"a\") { id } }";
-        check_reply(
-            query,
-            json!({"errors": [{"message": "no"}], "data": {"org": null}}),
-            None,
-        );
+        check_reply(query, json!({"errors": [{"message": "no"}], "data": {"org": null}}), None);
         check_reply(query, json!({"errors": [{"message": "no"}]}), None);
-        check_reply(
-            query,
-            json!({"errors": [{}], "data": null}),
-            Some("no message"),
-        );
+        check_reply(query, json!({"errors": [{}], "data": null}), Some("no message"));
         check_reply(query, json!({"errors": [], "data": null}), Some("errors"));
-        check_reply(
-            query,
-            json!({"data": {"org": null}, "error": "x"}),
-            Some("error: no reply"),
-        );
+        check_reply(query, json!({"data": {"org": null}, "error": "x"}), Some("error: no reply"));
     }
 
     #[test]
     fn fragments_count_where_their_type_is_met() {
         let query = "{ node(id: \"1\") { __typename id ... on Member { role } ... on Org { members { count } } } }";
-        check_reply(
-            query,
-            json!({"data": {"node": {"__typename": "Member", "id": "1", "role": "MEMBER"}}}),
-            None,
-        );
-        check_reply(
-            query,
-            json!({"data": {"node": {"__typename": "Member", "id": "1"}}}),
-            Some("role: was asked for"),
-        );
+        check_reply(query, json!({"data": {"node": {"__typename": "Member", "id": "1", "role": "MEMBER"}}}), None);
+        check_reply(query, json!({"data": {"node": {"__typename": "Member", "id": "1"}}}), Some("role: was asked for"));
         check_reply(
             query,
             json!({"data": {"node": {"__typename": "Org", "id": "1", "role": "MEMBER", "members": null}}}),
             Some("role: was not asked for"),
         );
-        check_reply(
-            query,
-            json!({"data": {"node": {"__typename": "Edge", "id": "1"}}}),
-            Some("Edge is no Node"),
-        );
+        check_reply(query, json!({"data": {"node": {"__typename": "Edge", "id": "1"}}}), Some("Edge is no Node"));
         let untold = "{ node(id: \"1\") { ...M } } fragment M on Member { id role }";
-        check_reply(
-            untold,
-            json!({"data": {"node": {"id": "1", "role": "MEMBER"}}}),
-            None,
-        );
+        check_reply(untold, json!({"data": {"node": {"id": "1", "role": "MEMBER"}}}), None);
         check_reply(untold, json!({"data": {"node": {}}}), None);
         check_reply(untold, json!({"data": {"node": {"role": 1}}}), Some("Role"));
     }

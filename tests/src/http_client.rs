@@ -67,9 +67,5 @@ pub async fn send(
         request = request.body(body);
     }
     let answer = request.send().await?;
-    Ok(Answer {
-        status: answer.status().as_u16(),
-        headers: answer.headers().clone(),
-        text: answer.text().await?,
-    })
+    Ok(Answer { status: answer.status().as_u16(), headers: answer.headers().clone(), text: answer.text().await? })
 }

@@ -46,58 +46,35 @@ impl OpenApi {
     /// If it is not OpenAPI 3.0.
     pub fn new(document: Value) -> Self {
         let version = document["openapi"].as_str().unwrap_or_default();
-        assert!(
-            version.starts_with("3.0."),
-            "an OpenAPI 3.0 description is wanted, this is {version:?}"
-        );
+        assert!(version.starts_with("3.0."), "an OpenAPI 3.0 description is wanted, this is {version:?}");
         let schemas = match document["components"]["schemas"].as_object() {
-            Some(all) => all
-                .iter()
-                .map(|(name, schema)| (name.clone(), json_schema(schema)))
-                .collect::<Map<_, _>>(),
+            Some(all) => all.iter().map(|(name, schema)| (name.clone(), json_schema(schema))).collect::<Map<_, _>>(),
             None => Map::new(),
         };
         let mut others = Vec::new();
         for (template, item) in document["paths"].as_object().into_iter().flatten() {
             for (method, operation) in item.as_object().into_iter().flatten() {
                 if METHODS.contains(&method.as_str()) {
-                    others.extend(
-                        routes(operation, method).map(|route| (template.clone(), route.to_owned())),
-                    );
+                    others.extend(routes(operation, method).map(|route| (template.clone(), route.to_owned())));
                 }
             }
         }
         let mut shown = BTreeSet::new();
         urls(&document, &mut shown);
-        Self {
-            document,
-            schemas: Value::Object(schemas),
-            others,
-            shown,
-            validators: RefCell::default(),
-        }
+        Self { document, schemas: Value::Object(schemas), others, shown, validators: RefCell::default() }
     }
 
     /// What is wrong with a call and its answer; empty if nothing.
     pub fn check(&self, exchange: &Exchange) -> Vec<String> {
-        let (path, query) = exchange
-            .path
-            .split_once('?')
-            .unwrap_or((&exchange.path, ""));
+        let (path, query) = exchange.path.split_once('?').unwrap_or((&exchange.path, ""));
         let Some(place) = self.find(&exchange.method, path) else {
-            return vec![format!(
-                "{} {path}: no such call is described",
-                exchange.method
-            )];
+            return vec![format!("{} {path}: no such call is described", exchange.method)];
         };
         let mut faults = Vec::new();
         self.query(&place, query, &mut faults);
         self.request(&place, &exchange.request, &mut faults);
         self.reply(&place, exchange.status, &exchange.reply, &mut faults);
-        faults
-            .into_iter()
-            .map(|fault| format!("{} {path}: {fault}", exchange.method))
-            .collect()
+        faults.into_iter().map(|fault| format!("{} {path}: {fault}", exchange.method)).collect()
     }
 
     /// The operation a call goes to: by its path, by another route that the operation's own
@@ -108,11 +85,7 @@ impl OpenApi {
         let paths = self.document["paths"].as_object()?;
         let mut best: Option<(usize, Place<'_>)> = None;
         for (template, item) in paths {
-            let Some(operation) = METHODS
-                .contains(&method.as_str())
-                .then(|| item.get(&method))
-                .flatten()
-            else {
+            let Some(operation) = METHODS.contains(&method.as_str()).then(|| item.get(&method)).flatten() else {
                 continue;
             };
             let literals = fits(template, path)
@@ -123,18 +96,9 @@ impl OpenApi {
             {
                 let own = operation["parameters"].as_array();
                 let shared = item["parameters"].as_array();
-                let parameters = own
-                    .into_iter()
-                    .chain(shared)
-                    .flatten()
-                    .map(|parameter| self.resolve(parameter))
-                    .collect();
-                let place = Place {
-                    template,
-                    method: method.clone(),
-                    operation,
-                    parameters,
-                };
+                let parameters =
+                    own.into_iter().chain(shared).flatten().map(|parameter| self.resolve(parameter)).collect();
+                let place = Place { template, method: method.clone(), operation, parameters };
                 best = Some((literals, place));
             }
         }
@@ -158,20 +122,13 @@ impl OpenApi {
             Some(target) => self
                 .document
                 .pointer(target.trim_start_matches('#'))
-                .unwrap_or_else(|| {
-                    panic!("the description refers to {target}, which is not there")
-                }),
+                .unwrap_or_else(|| panic!("the description refers to {target}, which is not there")),
             None => value,
         }
     }
 
     fn query(&self, place: &Place<'_>, query: &str, faults: &mut Vec<String>) {
-        let described = |name: &str| {
-            place
-                .parameters
-                .iter()
-                .find(|one| one["in"] == "query" && one["name"] == name)
-        };
+        let described = |name: &str| place.parameters.iter().find(|one| one["in"] == "query" && one["name"] == name);
         let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
         for (name, value) in &pairs {
             let Some(parameter) = described(name) else {
@@ -179,19 +136,11 @@ impl OpenApi {
                 continue;
             };
             let value = match parameter["schema"]["type"].as_str() {
-                Some("integer" | "number" | "boolean") => {
-                    serde_json::from_str(value).unwrap_or_else(|_| json!(value))
-                }
+                Some("integer" | "number" | "boolean") => serde_json::from_str(value).unwrap_or_else(|_| json!(value)),
                 _ => json!(value),
             };
             let key = format!("{} {} ?{name}", place.method, place.template);
-            self.valid(
-                &key,
-                &parameter["schema"],
-                &value,
-                &format!("query {name}"),
-                faults,
-            );
+            self.valid(&key, &parameter["schema"], &value, &format!("query {name}"), faults);
         }
         for parameter in &place.parameters {
             let name = parameter["name"].as_str().unwrap_or_default();
@@ -225,8 +174,7 @@ impl OpenApi {
     /// A property that the vendor does not describe is ignored there, so sending it is a mistake.
     fn only_described(&self, schema: &Value, body: &Value, faults: &mut Vec<String>) {
         let schema = self.resolve(schema);
-        let (Some(known), Some(given)) = (schema["properties"].as_object(), body.as_object())
-        else {
+        let (Some(known), Some(given)) = (schema["properties"].as_object(), body.as_object()) else {
             return;
         };
         for name in given.keys().filter(|name| !known.contains_key(*name)) {
@@ -235,9 +183,7 @@ impl OpenApi {
     }
 
     fn reply(&self, place: &Place<'_>, status: u16, body: &Value, faults: &mut Vec<String>) {
-        let described = place.operation["responses"]
-            .get(status.to_string())
-            .map(|response| self.resolve(response));
+        let described = place.operation["responses"].get(status.to_string()).map(|response| self.resolve(response));
         if status >= 400 && !body["message"].is_string() {
             faults.push(format!("reply {status}: an error has a message"));
         }
@@ -255,13 +201,7 @@ impl OpenApi {
             None if ANYWHERE.contains(&status) => {
                 let basic = json!({"$ref": "#/components/schemas/basic-error"});
                 if self.schemas.get("basic-error").is_some() {
-                    self.valid(
-                        "basic-error",
-                        &basic,
-                        body,
-                        &format!("reply {status}"),
-                        faults,
-                    );
+                    self.valid("basic-error", &basic, body, &format!("reply {status}"), faults);
                 }
             }
             None => faults.push(format!("reply {status}: is not described for this call")),
@@ -289,9 +229,7 @@ impl OpenApi {
             .build(&whole)
             .unwrap_or_else(|error| panic!("the schema of {key} cannot be used: {error}"));
         let ready = Rc::new(ready);
-        self.validators
-            .borrow_mut()
-            .insert(key.to_owned(), Rc::clone(&ready));
+        self.validators.borrow_mut().insert(key.to_owned(), Rc::clone(&ready));
         ready
     }
 }
@@ -299,10 +237,7 @@ impl OpenApi {
 /// The schema of the first JSON content, of a request body or a response.
 fn content(described: &Value) -> Option<&Value> {
     let content = described["content"].as_object()?;
-    content
-        .get("application/json")
-        .or_else(|| content.values().next())
-        .map(|one| &one["schema"])
+    content.get("application/json").or_else(|| content.values().next()).map(|one| &one["schema"])
 }
 
 /// Whether a path has a template's form; answers how many of its parts are literal, so that the
@@ -378,13 +313,11 @@ fn json_schema(schema: &Value) -> Value {
     let mut made = Map::new();
     for (key, value) in given {
         match key.as_str() {
-            "nullable" | "example" | "examples" | "externalDocs" | "xml" | "discriminator"
-            | "deprecated" | "description" | "title" | "readOnly" | "writeOnly" | "default" => {}
+            "nullable" | "example" | "examples" | "externalDocs" | "xml" | "discriminator" | "deprecated"
+            | "description" | "title" | "readOnly" | "writeOnly" | "default" => {}
             "properties" => {
                 let all = value.as_object().into_iter().flatten();
-                let all: Map<_, _> = all
-                    .map(|(name, schema)| (name.clone(), json_schema(schema)))
-                    .collect();
+                let all: Map<_, _> = all.map(|(name, schema)| (name.clone(), json_schema(schema))).collect();
                 made.insert(key.clone(), Value::Object(all));
             }
             "items" | "additionalProperties" | "not" => {
@@ -401,10 +334,7 @@ fn json_schema(schema: &Value) -> Value {
             }
         }
     }
-    for (flag, bound) in [
-        ("exclusiveMinimum", "minimum"),
-        ("exclusiveMaximum", "maximum"),
-    ] {
+    for (flag, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
         if given.get(flag) == Some(&Value::Bool(true))
             && let Some(limit) = made.remove(bound)
         {

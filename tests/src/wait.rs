@@ -12,21 +12,13 @@ const STEP: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// When the bound has passed; says `what` was waited for.
-pub async fn wait_until<T>(
-    what: &str,
-    bound: Duration,
-    mut look: impl AsyncFnMut() -> Option<T>,
-) -> T {
+pub async fn wait_until<T>(what: &str, bound: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(
-            start.elapsed() < bound,
-            "waited {} s in vain until {what}",
-            bound.as_secs()
-        );
+        assert!(start.elapsed() < bound, "waited {} s in vain until {what}", bound.as_secs());
         tokio::time::sleep(STEP).await;
     }
 }

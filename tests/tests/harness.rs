@@ -13,18 +13,11 @@ async fn a_postgres_database_is_empty_at_first_and_gone_afterwards() {
             // SQLite lies in the gateway's data folder; there is nothing to make.
             continue;
         };
-        let link = Connect::connect(&url)
-            .await
-            .expect("the new database answers");
-        link.execute_unprepared("CREATE TABLE mark (n INT)")
-            .await
-            .expect("nothing else made that table");
+        let link = Connect::connect(&url).await.expect("the new database answers");
+        link.execute_unprepared("CREATE TABLE mark (n INT)").await.expect("nothing else made that table");
         link.close().await.expect("the connection ends");
         drop(database);
-        assert!(
-            Connect::connect(&url).await.is_err(),
-            "{url} is still there"
-        );
+        assert!(Connect::connect(&url).await.is_err(), "{url} is still there");
     }
 }
 

@@ -27,10 +27,7 @@ pub struct Person {
 impl Person {
     /// A person of that name, nothing else known.
     pub fn named(user_name: impl Into<String>) -> Self {
-        Self {
-            user_name: user_name.into(),
-            ..Self::default()
-        }
+        Self { user_name: user_name.into(), ..Self::default() }
     }
 
     /// The string at a dotted or URN path of the document (`nickName`, `name.givenName`,
@@ -40,15 +37,8 @@ impl Person {
             return Some(&self.user_name);
         }
         let (container, rest) = match path.rfind(':') {
-            Some(cut)
-                if path.len() > 4
-                    && path.is_char_boundary(4)
-                    && path[..4].eq_ignore_ascii_case("urn:") =>
-            {
-                (
-                    child(&self.attributes, &path[..cut])?.as_object()?,
-                    &path[cut + 1..],
-                )
+            Some(cut) if path.len() > 4 && path.is_char_boundary(4) && path[..4].eq_ignore_ascii_case("urn:") => {
+                (child(&self.attributes, &path[..cut])?.as_object()?, &path[cut + 1..])
             }
             _ => (&self.attributes, path),
         };
@@ -66,11 +56,7 @@ impl Person {
 }
 
 fn child<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    map.get(name).or_else(|| {
-        map.iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    })
+    map.get(name).or_else(|| map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 /// Where an account stands at the target.
@@ -130,12 +116,7 @@ impl Account {
 
     /// A pending invitation of that id.
     pub fn invited(id: InviteId) -> Self {
-        Self {
-            invite_id: Some(id),
-            remote_id: None,
-            status: AccountStatus::Invited,
-            ..Self::active(RemoteId::new(""))
-        }
+        Self { invite_id: Some(id), remote_id: None, status: AccountStatus::Invited, ..Self::active(RemoteId::new("")) }
     }
 
     /// How later calls name it; `None` if the target gave neither id.
@@ -143,16 +124,9 @@ impl Account {
         if self.status == AccountStatus::Invited
             && let Some(id) = &self.invite_id
         {
-            return Some(AccountRef::Invite {
-                id: id.clone(),
-                email: self.email.clone(),
-                login: self.login.clone(),
-            });
+            return Some(AccountRef::Invite { id: id.clone(), email: self.email.clone(), login: self.login.clone() });
         }
-        self.remote_id.clone().map(|id| AccountRef::Account {
-            id,
-            login: self.login.clone(),
-        })
+        self.remote_id.clone().map(|id| AccountRef::Account { id, login: self.login.clone() })
     }
 }
 

@@ -38,11 +38,7 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// The last page of a complete listing.
     pub fn last(items: Vec<T>) -> Self {
-        Self {
-            items,
-            next: None,
-            complete: true,
-        }
+        Self { items, next: None, complete: true }
     }
 }
 
@@ -113,11 +109,7 @@ pub trait Accounts: Send + Sync {
     async fn list(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<Account>, Fault>;
 
     /// One page of the pending invitations. Targets without invitations have none.
-    async fn invitations(
-        &self,
-        cx: &Cx<'_>,
-        page: Option<&PageToken>,
-    ) -> Result<Page<Account>, Fault> {
+    async fn invitations(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<Account>, Fault> {
         let _ = (cx, page);
         Ok(Page::last(Vec::new()))
     }
@@ -139,25 +131,12 @@ pub trait Accounts: Send + Sync {
     /// Changes an account. Doing it twice is the same as once.
     ///
     /// Where calls go by login, login -> id is checked first, and another id answers `OtherAccount`.
-    async fn update(
-        &self,
-        cx: &Cx<'_>,
-        at: &AccountRef,
-        change: &AccountChange,
-    ) -> Result<Updated, Fault>;
+    async fn update(&self, cx: &Cx<'_>, at: &AccountRef, change: &AccountChange) -> Result<Updated, Fault>;
 
     /// Suspends or restores an account; only called where [`Traits::suspend`] is `Native`.
-    async fn set_active(
-        &self,
-        cx: &Cx<'_>,
-        at: &AccountRef,
-        active: bool,
-    ) -> Result<Updated, Fault> {
+    async fn set_active(&self, cx: &Cx<'_>, at: &AccountRef, active: bool) -> Result<Updated, Fault> {
         let _ = (cx, at, active);
-        Err(Fault::new(
-            FaultKind::Refused,
-            "This target cannot suspend accounts.",
-        ))
+        Err(Fault::new(FaultKind::Refused, "This target cannot suspend accounts."))
     }
 
     /// Removes an account from the organisation, or takes an invitation back.
@@ -168,17 +147,9 @@ pub trait Accounts: Send + Sync {
 
     /// Finds out what became of an invitation. `who` is the person it was sent for; an account is
     /// only named with evidence.
-    async fn follow(
-        &self,
-        cx: &Cx<'_>,
-        invite: &InviteId,
-        who: &Person,
-    ) -> Result<Followed, Fault> {
+    async fn follow(&self, cx: &Cx<'_>, invite: &InviteId, who: &Person) -> Result<Followed, Fault> {
         let _ = (cx, invite, who);
-        Err(Fault::new(
-            FaultKind::Refused,
-            "This target has no invitations.",
-        ))
+        Err(Fault::new(FaultKind::Refused, "This target has no invitations."))
     }
 }
 
@@ -186,8 +157,7 @@ pub trait Accounts: Send + Sync {
 #[async_trait]
 pub trait Groups: Send + Sync {
     /// One page of the groups. Paging is complete.
-    async fn list(&self, cx: &Cx<'_>, page: Option<&PageToken>)
-    -> Result<Page<RemoteGroup>, Fault>;
+    async fn list(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<RemoteGroup>, Fault>;
 
     /// The groups of that name, compared as the target compares names.
     async fn find(&self, cx: &Cx<'_>, name: &str) -> Result<Vec<RemoteGroup>, Fault>;
@@ -207,24 +177,14 @@ pub trait Groups: Send + Sync {
     }
 
     /// Changes a group, by its id. Doing it twice is the same as once.
-    async fn update(
-        &self,
-        cx: &Cx<'_>,
-        id: &RemoteId,
-        change: &GroupChange,
-    ) -> Result<GroupUpdated, Fault>;
+    async fn update(&self, cx: &Cx<'_>, id: &RemoteId, change: &GroupChange) -> Result<GroupUpdated, Fault>;
 
     /// Deletes a group. One that is not there answers `AlreadyGone`.
     async fn remove(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Removed, Fault>;
 
     /// One page of a group's members, pending and inherited ones marked. A group that is not there
     /// is [`FaultKind::NotFound`].
-    async fn members(
-        &self,
-        cx: &Cx<'_>,
-        id: &RemoteId,
-        page: Option<&PageToken>,
-    ) -> Result<Page<Member>, Fault>;
+    async fn members(&self, cx: &Cx<'_>, id: &RemoteId, page: Option<&PageToken>) -> Result<Page<Member>, Fault>;
 
     /// Adds and removes members; at most [`Traits::members_per_call`] in all. The answer has one
     /// entry per change, additions first, in order.
@@ -255,10 +215,7 @@ pub trait ConnectorKind: Send + Sync + 'static {
     ///
     /// # Errors
     /// Settings that contradict each other or a credential that cannot be one; names the field.
-    fn build(
-        settings: Self::Settings,
-        secrets: &Secrets,
-    ) -> Result<Arc<dyn Connector>, SettingsError>;
+    fn build(settings: Self::Settings, secrets: &Secrets) -> Result<Arc<dyn Connector>, SettingsError>;
 
     /// SCIM attributes that reach the target, with what they do there.
     fn attributes() -> Vec<(&'static str, &'static str)>;
@@ -306,11 +263,7 @@ impl Entry {
     ///
     /// # Errors
     /// As [`crate::settings::read`] and [`ConnectorKind::build`].
-    pub fn build(
-        &self,
-        settings: &Value,
-        secrets: &Secrets,
-    ) -> Result<Arc<dyn Connector>, SettingsError> {
+    pub fn build(&self, settings: &Value, secrets: &Secrets) -> Result<Arc<dyn Connector>, SettingsError> {
         (self.build)(settings, secrets)
     }
 }

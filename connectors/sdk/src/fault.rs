@@ -90,22 +90,13 @@ impl Fault {
             | FaultKind::NotSent
             | FaultKind::Quota => Retry::Soon,
             FaultKind::Credential | FaultKind::Permission => Retry::AfterOperator,
-            FaultKind::Refused
-            | FaultKind::NameTaken
-            | FaultKind::NotFound
-            | FaultKind::Protected => Retry::Never,
+            FaultKind::Refused | FaultKind::NameTaken | FaultKind::NotFound | FaultKind::Protected => Retry::Never,
         };
         let effect = match kind {
             FaultKind::Timeout | FaultKind::Malformed => Effect::Unknown,
             _ => Effect::None,
         };
-        Self {
-            kind,
-            retry,
-            effect,
-            message: message.into(),
-            context: String::new(),
-        }
+        Self { kind, retry, effect, message: message.into(), context: String::new() }
     }
 
     /// Sets when to try again.

@@ -22,12 +22,7 @@ pub struct RemoteGroup {
 impl RemoteGroup {
     /// A group of that id and name.
     pub fn new(id: RemoteId, name: impl Into<String>) -> Self {
-        Self {
-            id,
-            name: name.into(),
-            slug: None,
-            protected: false,
-        }
+        Self { id, name: name.into(), slug: None, protected: false }
     }
 }
 
@@ -71,11 +66,6 @@ pub struct Member {
 impl Member {
     /// A plain member.
     pub fn of(account: AccountRef) -> Self {
-        Self {
-            account,
-            pending: false,
-            inherited: false,
-            role: None,
-        }
+        Self { account, pending: false, inherited: false, role: None }
     }
 }

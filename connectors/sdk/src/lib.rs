@@ -23,16 +23,12 @@ pub mod traits;
 pub mod transport;
 
 pub use account::{Account, AccountChange, AccountRef, AccountStatus, Evidence, Found, Person};
-pub use connector::{
-    Accounts, Connector, ConnectorKind, Entry, Groups, Page, PageToken, Probe, ProbeCheck,
-};
+pub use connector::{Accounts, Connector, ConnectorKind, Entry, Groups, Page, PageToken, Probe, ProbeCheck};
 pub use fault::{Effect, Fault, FaultKind, Retry};
 pub use group::{GroupChange, GroupWant, Member, RemoteGroup};
 pub use id::{DriverKey, InviteId, RemoteId};
 pub use limits::{Bucket, Charge, Pace, Reading, Window};
-pub use outcome::{
-    Created, Ended, Followed, GroupCreated, GroupUpdated, Membership, Need, Removed, Updated,
-};
+pub use outcome::{Created, Ended, Followed, GroupCreated, GroupUpdated, Membership, Need, Removed, Updated};
 pub use settings::{Class, Describe, Secrets, Setting, SettingKind, SettingsError};
 pub use traits::{Kind, RoleTrait, Suspend, Traits};
 pub use transport::{Call, Cx, Repeat, Reply, Transport};

@@ -50,28 +50,13 @@ pub struct Bucket {
 impl Bucket {
     /// A bucket of `units` per `per`, in memory up to a minute, else in a row.
     pub fn new(name: &'static str, title: &'static str, units: u32, per: Duration) -> Self {
-        let window = if per <= Duration::from_secs(60) {
-            Window::Memory
-        } else {
-            Window::Row
-        };
-        Self {
-            name,
-            title,
-            units: Some(units),
-            per,
-            gap: Duration::ZERO,
-            at_once: 0,
-            window,
-        }
+        let window = if per <= Duration::from_secs(60) { Window::Memory } else { Window::Row };
+        Self { name, title, units: Some(units), per, gap: Duration::ZERO, at_once: 0, window }
     }
 
     /// A bucket that only the target's headers fill.
     pub fn unknown(name: &'static str, title: &'static str) -> Self {
-        Self {
-            units: None,
-            ..Self::new(name, title, 0, Duration::from_secs(60))
-        }
+        Self { units: None, ..Self::new(name, title, 0, Duration::from_secs(60)) }
     }
 
     /// Sets the least time between two charged calls.

@@ -19,10 +19,7 @@ pub struct Need {
 impl Need {
     /// A need of that code.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-        }
+        Self { code: code.into(), message: message.into() }
     }
 }
 

@@ -64,15 +64,7 @@ pub struct Setting {
 impl Setting {
     /// An optional tuning setting that takes text.
     pub const fn new(name: &'static str, title: &'static str, help: &'static str) -> Self {
-        Self {
-            name,
-            title,
-            help,
-            kind: SettingKind::Text,
-            class: Class::Tuning,
-            required: false,
-            default: None,
-        }
+        Self { name, title, help, kind: SettingKind::Text, class: Class::Tuning, required: false, default: None }
     }
 
     /// Sets what it takes.
@@ -130,13 +122,7 @@ impl Secrets {
     /// [`crate::DriverKey`]s, so that instances with the same token share a budget.
     pub fn fingerprint(&self, name: &str) -> Option<String> {
         let digest = Sha256::digest(self.0.get(name)?.expose_secret().as_bytes());
-        Some(
-            digest
-                .iter()
-                .take(8)
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        )
+        Some(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
@@ -159,10 +145,7 @@ pub struct SettingsError {
 impl SettingsError {
     /// What is wrong with a field.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-        }
+        Self { field: field.into(), message: message.into() }
     }
 }
 
@@ -170,50 +153,30 @@ impl SettingsError {
 ///
 /// # Errors
 /// Unknown names, missing required ones, values of the wrong kind; each names the field.
-pub fn read<T: DeserializeOwned + Describe>(
-    settings: &Value,
-    secrets: &Secrets,
-) -> Result<T, SettingsError> {
+pub fn read<T: DeserializeOwned + Describe>(settings: &Value, secrets: &Secrets) -> Result<T, SettingsError> {
     let described = T::describe();
-    let given = settings
-        .as_object()
-        .ok_or_else(|| SettingsError::new("settings", "must be an object"))?;
+    let given = settings.as_object().ok_or_else(|| SettingsError::new("settings", "must be an object"))?;
     for name in given.keys() {
         match described.iter().find(|setting| setting.name == name) {
             None => {
-                return Err(SettingsError::new(
-                    name,
-                    "is not a setting of this connector",
-                ));
+                return Err(SettingsError::new(name, "is not a setting of this connector"));
             }
             Some(setting) if setting.class == Class::Credential => {
-                return Err(SettingsError::new(
-                    name,
-                    "is a credential: give it under `secrets`",
-                ));
+                return Err(SettingsError::new(name, "is a credential: give it under `secrets`"));
             }
             Some(_) => {}
         }
     }
     for name in secrets.names() {
-        if !described
-            .iter()
-            .any(|setting| setting.name == name && setting.class == Class::Credential)
-        {
-            return Err(SettingsError::new(
-                name,
-                "is not a credential of this connector",
-            ));
+        if !described.iter().any(|setting| setting.name == name && setting.class == Class::Credential) {
+            return Err(SettingsError::new(name, "is not a credential of this connector"));
         }
     }
     for setting in &described {
         if setting.class == Class::Credential {
             match secrets.get(setting.name) {
                 None if setting.required => {
-                    return Err(SettingsError::new(
-                        setting.name,
-                        "is required, under `secrets`",
-                    ));
+                    return Err(SettingsError::new(setting.name, "is required, under `secrets`"));
                 }
                 Some(secret) if secret.expose_secret().trim().is_empty() => {
                     return Err(SettingsError::new(setting.name, "is empty"));
@@ -256,14 +219,8 @@ fn fits(setting: &Setting, value: &Value) -> Result<(), SettingsError> {
             }
             _ => wrong("must be an http or https URL without user and password".to_owned()),
         },
-        (SettingKind::Choice { values }, Value::String(text))
-            if values.contains(&text.as_str()) =>
-        {
-            Ok(())
-        }
-        (SettingKind::Choice { values }, _) => {
-            wrong(format!("must be one of: {}", values.join(", ")))
-        }
+        (SettingKind::Choice { values }, Value::String(text)) if values.contains(&text.as_str()) => Ok(()),
+        (SettingKind::Choice { values }, _) => wrong(format!("must be one of: {}", values.join(", "))),
         (SettingKind::Text, _) => wrong("must be text".to_owned()),
         (SettingKind::Url, _) => wrong("must be a URL".to_owned()),
         (SettingKind::Flag, _) => wrong("must be true or false".to_owned()),

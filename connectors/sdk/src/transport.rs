@@ -47,20 +47,8 @@ pub struct Call {
 impl Call {
     /// A call that costs nothing and, unless it is a GET, is verifiable.
     pub fn new(name: &'static str, method: Method, url: Url) -> Self {
-        let repeat = if method == Method::GET {
-            Repeat::Read
-        } else {
-            Repeat::Verifiable
-        };
-        Self {
-            name,
-            method,
-            url,
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            charges: Vec::new(),
-            repeat,
-        }
+        let repeat = if method == Method::GET { Repeat::Read } else { Repeat::Verifiable };
+        Self { name, method, url, headers: HeaderMap::new(), body: Bytes::new(), charges: Vec::new(), repeat }
     }
 
     /// Adds a header; a value that HTTP forbids is left out (the target will say what it misses).
@@ -83,10 +71,7 @@ impl Call {
     /// Sets a JSON body.
     pub fn json(mut self, body: &serde_json::Value) -> Self {
         self.body = Bytes::from(body.to_string());
-        self.headers.insert(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        self.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self
     }
 
@@ -120,12 +105,7 @@ pub struct Reply {
 impl Reply {
     /// An answer.
     pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes, at: Timestamp) -> Self {
-        Self {
-            status,
-            headers,
-            body,
-            at,
-        }
+        Self { status, headers, body, at }
     }
 
     /// A header as text.
@@ -138,9 +118,18 @@ impl Reply {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let effect = if self.status.is_success() { Effect::Unknown } else { Effect::None };
-            Fault::new(FaultKind::Malformed, "The target's answer could not be understood. If this goes on, its API has changed.")
-                .effect(effect)
-                .context(format!("status {} body of {} bytes: {} at column {}", self.status, self.body.len(), category(&error), error.column()))
+            Fault::new(
+                FaultKind::Malformed,
+                "The target's answer could not be understood. If this goes on, its API has changed.",
+            )
+            .effect(effect)
+            .context(format!(
+                "status {} body of {} bytes: {} at column {}",
+                self.status,
+                self.body.len(),
+                category(&error),
+                error.column()
+            ))
         })
     }
 }

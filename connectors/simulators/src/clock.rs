@@ -45,10 +45,7 @@ impl Clock {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the injected clock of the simulators"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the injected clock of the simulators")]
 fn machine() -> Timestamp {
     Timestamp::now()
 }

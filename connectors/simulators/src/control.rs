@@ -19,27 +19,17 @@ pub(crate) fn owns(path: &str) -> bool {
     path == "/_sim" || path.starts_with("/_sim/")
 }
 
-pub(crate) fn answer(
-    inner: &mut Inner,
-    clock: &Clock,
-    request: &Request<Bytes>,
-) -> Response<Bytes> {
+pub(crate) fn answer(inner: &mut Inner, clock: &Clock, request: &Request<Bytes>) -> Response<Bytes> {
     match dispatch(inner, clock, request) {
         Ok(value) => {
             let mut response = Response::new(Bytes::from(value.to_string()));
-            response.headers_mut().insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            );
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
         Err((status, text)) => {
             let mut response = Response::new(Bytes::from(text + "\n"));
             *response.status_mut() = status;
-            response.headers_mut().insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("text/plain; charset=utf-8"),
-            );
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
             response
         }
     }
@@ -106,21 +96,18 @@ fn dispatch(inner: &mut Inner, clock: &Clock, request: &Request<Bytes>) -> Answe
         (&Method::POST, "/_sim/clock") => {
             let Advance { advance_seconds } = parse(body, false)?;
             if !(0..=MAX_ADVANCE).contains(&advance_seconds) {
-                return Err(bad(format!(
-                    "`advance_seconds` must be from 0 to {MAX_ADVANCE}: time only goes forward"
-                )));
+                return Err(bad(format!("`advance_seconds` must be from 0 to {MAX_ADVANCE}: time only goes forward")));
             }
             clock.advance(SignedDuration::from_secs(advance_seconds));
             Ok(json!({ "now": clock.now() }))
         }
         (
             _,
-            "/_sim/state" | "/_sim/calls" | "/_sim/faults" | "/_sim/accept" | "/_sim/load"
-            | "/_sim/set" | "/_sim/clock",
+            "/_sim/state" | "/_sim/calls" | "/_sim/faults" | "/_sim/accept" | "/_sim/load" | "/_sim/set"
+            | "/_sim/clock",
         ) => Err((
             StatusCode::METHOD_NOT_ALLOWED,
-            "GET state, calls and faults; POST faults, accept, load, set and clock; DELETE faults"
-                .to_owned(),
+            "GET state, calls and faults; POST faults, accept, load, set and clock; DELETE faults".to_owned(),
         )),
         _ => Err((
             StatusCode::NOT_FOUND,
@@ -129,15 +116,8 @@ fn dispatch(inner: &mut Inner, clock: &Clock, request: &Request<Bytes>) -> Answe
     }
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(
-    body: &Bytes,
-    may_be_empty: bool,
-) -> Result<T, (StatusCode, String)> {
-    let text: &[u8] = if may_be_empty && body.iter().all(u8::is_ascii_whitespace) {
-        b"{}"
-    } else {
-        body
-    };
+fn parse<T: for<'de> Deserialize<'de>>(body: &Bytes, may_be_empty: bool) -> Result<T, (StatusCode, String)> {
+    let text: &[u8] = if may_be_empty && body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
     serde_json::from_slice(text).map_err(|e| bad(format!("the body is wrong: {e}")))
 }
 
@@ -146,13 +126,9 @@ fn after(query: &str) -> Result<u64, (StatusCode, String)> {
     let mut after = 0;
     for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
         after = match key.as_ref() {
-            "after" => value
-                .parse()
-                .map_err(|_| bad("`after` must be the number of a call"))?,
+            "after" => value.parse().map_err(|_| bad("`after` must be the number of a call"))?,
             other => {
-                return Err(bad(format!(
-                    "unknown parameter `{other}`: there is `after`"
-                )));
+                return Err(bad(format!("unknown parameter `{other}`: there is `after`")));
             }
         };
     }

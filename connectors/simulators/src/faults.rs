@@ -71,20 +71,13 @@ struct Does {
 /// # Errors
 /// A text that says which one is wrong, and how.
 pub(crate) fn parse(body: &[u8]) -> Result<Vec<Fault>, String> {
-    let list: Vec<Value> = serde_json::from_slice(body)
-        .map_err(|e| format!("the body must be a JSON list of faults: {e}"))?;
-    list.into_iter()
-        .enumerate()
-        .map(|(i, value)| one(value).map_err(|e| format!("fault {i}: {e}")))
-        .collect()
+    let list: Vec<Value> =
+        serde_json::from_slice(body).map_err(|e| format!("the body must be a JSON list of faults: {e}"))?;
+    list.into_iter().enumerate().map(|(i, value)| one(value).map_err(|e| format!("fault {i}: {e}"))).collect()
 }
 
 fn one(ordered: Value) -> Result<Fault, String> {
-    let Ordered {
-        matches,
-        times,
-        does,
-    } = serde_json::from_value(ordered.clone()).map_err(|e| e.to_string())?;
+    let Ordered { matches, times, does } = serde_json::from_value(ordered.clone()).map_err(|e| e.to_string())?;
     if times == 0 {
         return Err("`times` must be at least 1".to_owned());
     }
@@ -93,54 +86,25 @@ fn one(ordered: Value) -> Result<Fault, String> {
         .map(|m| Method::from_bytes(m.to_ascii_uppercase().as_bytes()))
         .transpose()
         .map_err(|_| "`match.method` is not an HTTP method".to_owned())?;
-    let path = matches
-        .path
-        .map(|p| Regex::new(&p))
-        .transpose()
-        .map_err(|e| format!("`match.path`: {e}"))?;
-    Ok(Fault {
-        method,
-        path,
-        left: times,
-        effect: effect(does)?,
-        ordered,
-    })
+    let path = matches.path.map(|p| Regex::new(&p)).transpose().map_err(|e| format!("`match.path`: {e}"))?;
+    Ok(Fault { method, path, left: times, effect: effect(does)?, ordered })
 }
 
 fn effect(does: Does) -> Result<Effect, String> {
     match does {
-        Does {
-            status: Some(status),
-            headers,
-            body,
-            delay_ms: None,
-            drop: None,
-        } => answer(status, headers.unwrap_or_default(), body).map(|r| Effect::Answer(Box::new(r))),
-        Does {
-            status: None,
-            headers: None,
-            body: None,
-            delay_ms: Some(ms),
-            drop: None,
-        } if ms <= MAX_DELAY_MS => Ok(Effect::Delay(Duration::from_millis(ms))),
-        Does {
-            delay_ms: Some(ms), ..
-        } if ms > MAX_DELAY_MS => Err(format!("`do.delay_ms` is at most {MAX_DELAY_MS}")),
-        Does {
-            status: None,
-            headers: None,
-            body: None,
-            delay_ms: None,
-            drop: Some(when),
-        } => match when.as_str() {
+        Does { status: Some(status), headers, body, delay_ms: None, drop: None } => {
+            answer(status, headers.unwrap_or_default(), body).map(|r| Effect::Answer(Box::new(r)))
+        }
+        Does { status: None, headers: None, body: None, delay_ms: Some(ms), drop: None } if ms <= MAX_DELAY_MS => {
+            Ok(Effect::Delay(Duration::from_millis(ms)))
+        }
+        Does { delay_ms: Some(ms), .. } if ms > MAX_DELAY_MS => Err(format!("`do.delay_ms` is at most {MAX_DELAY_MS}")),
+        Does { status: None, headers: None, body: None, delay_ms: None, drop: Some(when) } => match when.as_str() {
             "before" => Ok(Effect::DropBefore),
             "after" => Ok(Effect::DropAfter),
             _ => Err("`do.drop` is \"before\" or \"after\"".to_owned()),
         },
-        _ => Err(
-            "`do` must be one of {\"status\",\"headers\"?,\"body\"?}, {\"delay_ms\"}, {\"drop\"}"
-                .to_owned(),
-        ),
+        _ => Err("`do` must be one of {\"status\",\"headers\"?,\"body\"?}, {\"delay_ms\"}, {\"drop\"}".to_owned()),
     }
 }
 
@@ -162,8 +126,7 @@ fn answer(
             _ => return Err(format!("`do.headers.{name}` must be a text or a number")),
         };
         let name = HeaderName::try_from(name).map_err(|_| "`do.headers` has a bad name")?;
-        let value = HeaderValue::try_from(text)
-            .map_err(|_| format!("`do.headers.{name}` is no header value"))?;
+        let value = HeaderValue::try_from(text).map_err(|_| format!("`do.headers.{name}` is no header value"))?;
         map.append(name, value);
     }
     let (body, json) = match body {
@@ -172,10 +135,7 @@ fn answer(
         Some(value) => (Bytes::from(value.to_string()), true),
     };
     if json && !map.contains_key(http::header::CONTENT_TYPE) {
-        map.insert(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
+        map.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     }
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -218,10 +178,7 @@ impl Faults {
         let whole = uri.path_and_query().map_or("/", |p| p.as_str());
         let index = self.0.iter().position(|fault| {
             fault.method.as_ref().is_none_or(|m| m == method)
-                && fault
-                    .path
-                    .as_ref()
-                    .is_none_or(|p| p.is_match(uri.path()) || p.is_match(whole))
+                && fault.path.as_ref().is_none_or(|p| p.is_match(uri.path()) || p.is_match(whole))
         })?;
         let fault = self.0.get_mut(index)?;
         let effect = fault.effect.clone();

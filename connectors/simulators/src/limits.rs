@@ -33,11 +33,7 @@ pub struct LimitsError(String);
 
 impl std::fmt::Display for LimitsError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "limits are `none`, `real`, or calls a second such as `5/s`, not `{}`",
-            self.0
-        )
+        write!(f, "limits are `none`, `real`, or calls a second such as `5/s`, not `{}`", self.0)
     }
 }
 
@@ -75,11 +71,7 @@ impl Bucket {
     pub(crate) fn new(per_second: u32) -> Self {
         let n = i128::from(per_second.max(1));
         let each = 1_000_000_000 / n;
-        Self {
-            each,
-            depth: each * n,
-            full_at: i128::MIN,
-        }
+        Self { each, depth: each * n, full_at: i128::MIN }
     }
 
     /// Takes one token, or says how long to wait for it.
@@ -88,9 +80,7 @@ impl Bucket {
         let after = self.full_at.max(now) + self.each;
         let over = after - now - self.depth;
         if over > 0 {
-            return Err(Duration::from_nanos(
-                u64::try_from(over).unwrap_or(u64::MAX),
-            ));
+            return Err(Duration::from_nanos(u64::try_from(over).unwrap_or(u64::MAX)));
         }
         self.full_at = after;
         Ok(())

@@ -28,11 +28,7 @@ const LINGER: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// The listener cannot tell its own address.
-pub async fn serve(
-    simulator: Simulator,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
+pub async fn serve(simulator: Simulator, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     listener.local_addr()?;
     let builder = Builder::new(TokioExecutor::new()).http1_only();
     let graceful = GracefulShutdown::new();
@@ -56,9 +52,7 @@ pub async fn serve(
             let simulator = simulator.clone();
             async move { answer(&simulator, request).await.map(|r| r.map(Full::new)) }
         });
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // The only errors are a peer that left and a connection that a fault dropped.
@@ -114,11 +108,7 @@ where
 {
     let (parts, body) = request.into_parts();
     match Limited::new(body, MAX_BODY).collect().await {
-        Ok(body) => {
-            simulator
-                .handle(Request::from_parts(parts, body.to_bytes()))
-                .await
-        }
+        Ok(body) => simulator.handle(Request::from_parts(parts, body.to_bytes())).await,
         Err(_) => {
             let text = format!("the body is larger than {MAX_BODY} bytes or was cut off\n");
             let mut response = Response::new(Bytes::from(text));

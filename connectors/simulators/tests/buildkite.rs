@@ -1,9 +1,6 @@
 //! The simulated Buildkite organisation, call by call under a fixed clock.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy takes only the #[test] functions for tests, not what they share"
-)]
+#![allow(clippy::unwrap_used, reason = "clippy takes only the #[test] functions for tests, not what they share")]
 
 #[path = "buildkite/access.rs"]
 mod access;
@@ -68,10 +65,7 @@ impl Sim {
 
     fn send(&mut self, call: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
         let (method, path) = call.split_once(' ').unwrap();
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "127.0.0.1:9");
+        let mut request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:9");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -81,11 +75,7 @@ impl Sim {
         Reply {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            body: if text.is_empty() {
-                Value::Null
-            } else {
-                serde_json::from_slice(text).unwrap()
-            },
+            body: if text.is_empty() { Value::Null } else { serde_json::from_slice(text).unwrap() },
         }
     }
 
@@ -120,19 +110,14 @@ impl Sim {
     }
 
     fn accept(&mut self, email: Option<&str>, login: Option<&str>) -> Value {
-        let which = Accept {
-            email: email.map(str::to_owned),
-            login: login.map(str::to_owned),
-        };
+        let which = Accept { email: email.map(str::to_owned), login: login.map(str::to_owned) };
         self.target.accept(&which, self.now)
     }
 
     /// Invites and accepts; answers the user's UUID.
     fn person(&mut self, email: &str) -> String {
-        let made = self.call(
-            "POST /v2/organizations/acme/invitations",
-            &json!({"emails": [email], "sso_mode": "required"}),
-        );
+        let made =
+            self.call("POST /v2/organizations/acme/invitations", &json!({"emails": [email], "sso_mode": "required"}));
         assert_eq!(made.status, 201, "{}", made.body);
         let accepted = self.accept(Some(email), None);
         accepted["accepted"][0]["id"].as_str().unwrap().to_owned()
@@ -176,22 +161,13 @@ fn matches(found: &Value, wanted: &Value, saved: &mut HashMap<String, String>) -
             saved.insert(text[1..].to_owned(), value.to_owned());
             true
         }
-        Value::String(text) if text.starts_with('~') => found
-            .as_str()
-            .is_some_and(|found| found.contains(&text[1..])),
-        Value::Object(fields) => fields.iter().all(|(name, wanted)| {
-            found
-                .get(name)
-                .is_some_and(|found| matches(found, wanted, saved))
-        }),
+        Value::String(text) if text.starts_with('~') => found.as_str().is_some_and(|found| found.contains(&text[1..])),
+        Value::Object(fields) => {
+            fields.iter().all(|(name, wanted)| found.get(name).is_some_and(|found| matches(found, wanted, saved)))
+        }
         Value::Array(items) => {
-            found
-                .as_array()
-                .is_some_and(|found| found.len() == items.len())
-                && items
-                    .iter()
-                    .enumerate()
-                    .all(|(n, wanted)| matches(&found[n], wanted, saved))
+            found.as_array().is_some_and(|found| found.len() == items.len())
+                && items.iter().enumerate().all(|(n, wanted)| matches(&found[n], wanted, saved))
         }
         other => found == other,
     }
@@ -226,27 +202,14 @@ fn outline(sim: &Sim) -> Value {
         .iter()
         .map(|a| {
             assert_eq!(a["active"], true);
-            format!(
-                "{} {} {}",
-                text(a, "login"),
-                text(a, "email"),
-                text(a, "role")
-            )
+            format!("{} {} {}", text(a, "login"), text(a, "email"), text(a, "role"))
         })
         .collect();
-    let invitations: Vec<String> = list("invitations")
-        .iter()
-        .map(|i| text(i, "email"))
-        .collect();
+    let invitations: Vec<String> = list("invitations").iter().map(|i| text(i, "email")).collect();
     let groups: Vec<String> = list("groups")
         .iter()
         .map(|g| {
-            let members: Vec<String> = g["members"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|m| text(m, "login"))
-                .collect();
+            let members: Vec<String> = g["members"].as_array().unwrap().iter().map(|m| text(m, "login")).collect();
             format!("{}: {}", text(g, "name"), members.join(","))
         })
         .collect();

@@ -30,12 +30,7 @@ async fn served() -> Served {
     let done = tokio::spawn(serve(simulator, listener, async {
         stopped.await.unwrap();
     }));
-    Served {
-        address,
-        token: offer["secrets"]["token"].as_str().unwrap().to_owned(),
-        stop,
-        done,
-    }
+    Served { address, token: offer["secrets"]["token"].as_str().unwrap().to_owned(), stop, done }
 }
 
 impl Served {
@@ -77,11 +72,7 @@ impl Served {
     }
 
     async fn json(&self, call: &str, body: &Value) -> Value {
-        let text = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
+        let text = if body.is_null() { String::new() } else { body.to_string() };
         let (status, answer) = self.send(call, &text).await;
         assert_eq!(status, 200, "{call}: {answer}");
         serde_json::from_str(&answer).unwrap()
@@ -126,10 +117,7 @@ async fn a_drop_before_does_nothing_and_a_drop_after_does_the_work() {
     assert_eq!(state["invitations"], json!([]));
     assert_eq!(sim.bytes(INVITE, ada).await, b"");
     let state = sim.json("GET /_sim/state", &Value::Null).await;
-    assert_eq!(
-        state["invitations"],
-        json!([{ "id": "77", "email": "ada@corp.example", "login": null }])
-    );
+    assert_eq!(state["invitations"], json!([{ "id": "77", "email": "ada@corp.example", "login": null }]));
     assert_eq!(sim.send(INVITE, ada).await.0, 422);
     let path = "/orgs/acme/invitations".to_owned();
     assert_eq!(
@@ -166,11 +154,7 @@ async fn the_first_fault_with_times_left_acts() {
     assert_eq!(sim.send(page, "").await.0, 503);
     assert_eq!(sim.send(page, "").await.0, 200);
     // The control API itself is neither faulted nor counted.
-    sim.json(
-        "POST /_sim/faults",
-        &json!([{ "times": 9, "do": { "drop": "before" } }]),
-    )
-    .await;
+    sim.json("POST /_sim/faults", &json!([{ "times": 9, "do": { "drop": "before" } }])).await;
     assert_eq!(sim.calls().await.len(), 5);
     sim.json("DELETE /_sim/faults", &Value::Null).await;
     assert_eq!(sim.send(page, "").await.0, 200);
@@ -202,69 +186,21 @@ async fn a_malformed_order_says_what_is_wrong() {
     let sim = served().await;
     for (call, body, says) in [
         ("POST /_sim/faults", "{}", "JSON list"),
-        (
-            "POST /_sim/faults",
-            r#"[{"do":{"drop":"now"}}]"#,
-            "fault 0: `do.drop` is",
-        ),
-        (
-            "POST /_sim/faults",
-            r#"[{"do":{}}]"#,
-            "fault 0: `do` must be one of",
-        ),
-        (
-            "POST /_sim/faults",
-            r#"[{"do":{"status":100}}]"#,
-            "from 200 to 999",
-        ),
-        (
-            "POST /_sim/faults",
-            r#"[{"do":{"status":500,"delay_ms":1}}]"#,
-            "one of",
-        ),
-        (
-            "POST /_sim/faults",
-            r#"[{"do":{"delay_ms":9999999}}]"#,
-            "at most",
-        ),
-        (
-            "POST /_sim/faults",
-            r#"[{"match":{"path":"("},"do":{"status":500}}]"#,
-            "match.path",
-        ),
-        (
-            "POST /_sim/faults",
-            r#"[{"match":{"method":"A B"},"do":{"status":500}}]"#,
-            "method",
-        ),
-        (
-            "POST /_sim/faults",
-            r#"[{"times":0,"do":{"status":500}}]"#,
-            "at least 1",
-        ),
-        (
-            "POST /_sim/faults",
-            r#"[{"tims":1,"do":{"status":500}}]"#,
-            "unknown field `tims`",
-        ),
-        (
-            "POST /_sim/accept",
-            r#"{"mail":"x"}"#,
-            "unknown field `mail`",
-        ),
+        ("POST /_sim/faults", r#"[{"do":{"drop":"now"}}]"#, "fault 0: `do.drop` is"),
+        ("POST /_sim/faults", r#"[{"do":{}}]"#, "fault 0: `do` must be one of"),
+        ("POST /_sim/faults", r#"[{"do":{"status":100}}]"#, "from 200 to 999"),
+        ("POST /_sim/faults", r#"[{"do":{"status":500,"delay_ms":1}}]"#, "one of"),
+        ("POST /_sim/faults", r#"[{"do":{"delay_ms":9999999}}]"#, "at most"),
+        ("POST /_sim/faults", r#"[{"match":{"path":"("},"do":{"status":500}}]"#, "match.path"),
+        ("POST /_sim/faults", r#"[{"match":{"method":"A B"},"do":{"status":500}}]"#, "method"),
+        ("POST /_sim/faults", r#"[{"times":0,"do":{"status":500}}]"#, "at least 1"),
+        ("POST /_sim/faults", r#"[{"tims":1,"do":{"status":500}}]"#, "unknown field `tims`"),
+        ("POST /_sim/accept", r#"{"mail":"x"}"#, "unknown field `mail`"),
         ("POST /_sim/load", r#"{"accounts":-1}"#, "the body is wrong"),
         ("POST /_sim/load", r#"{"accounts":99999999}"#, "at most"),
         ("POST /_sim/load", "", "the body is wrong"),
-        (
-            "POST /_sim/clock",
-            r#"{"advance_seconds":-1}"#,
-            "time only goes forward",
-        ),
-        (
-            "POST /_sim/set",
-            r#"{"colour":1}"#,
-            "unknown field `colour`",
-        ),
+        ("POST /_sim/clock", r#"{"advance_seconds":-1}"#, "time only goes forward"),
+        ("POST /_sim/set", r#"{"colour":1}"#, "unknown field `colour`"),
         ("GET /_sim/calls?before=1", "", "there is `after`"),
     ] {
         let (status, text) = sim.send(call, body).await;

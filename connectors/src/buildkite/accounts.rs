@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Account, AccountChange, AccountRef, Accounts, Created, Cx, Effect, Ended, Evidence, Fault,
-    FaultKind, Followed, Found, InviteId, Need, Page, PageToken, Person, Removed, Retry, Updated,
+    Account, AccountChange, AccountRef, Accounts, Created, Cx, Effect, Ended, Evidence, Fault, FaultKind, Followed,
+    Found, InviteId, Need, Page, PageToken, Person, Removed, Retry, Updated,
 };
 use http::{Method, StatusCode};
 use jiff::SignedDuration;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::client::{self, Answer, Client, PER_PAGE};
 use super::ids;
 use super::people::{
-    Invitation, InvitationBody, MemberBody, OWN, People, accepted_meanwhile, endless, known_role,
-    same_address, unknown_state,
+    Invitation, InvitationBody, MemberBody, OWN, People, accepted_meanwhile, endless, known_role, same_address,
+    unknown_state,
 };
 
 /// How old an invitation may be, by the target's own clock, that was made by the call it answers.
@@ -41,24 +41,12 @@ impl Accounts for People {
             .await?
             .ok_or_else(Client::no_such_list)?;
         let items = listed.items.into_iter().map(|body| body.account(own));
-        Ok(Page {
-            items: items.collect::<Result<_, _>>()?,
-            next: listed.next,
-            complete: true,
-        })
+        Ok(Page { items: items.collect::<Result<_, _>>()?, next: listed.next, complete: true })
     }
 
-    async fn invitations(
-        &self,
-        cx: &Cx<'_>,
-        page: Option<&PageToken>,
-    ) -> Result<Page<Account>, Fault> {
-        let mut call = self
-            .client
-            .call("list invitations", Method::GET, &["invitations"]);
-        call.url
-            .query_pairs_mut()
-            .append_pair("per_page", &PER_PAGE.to_string());
+    async fn invitations(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<Account>, Fault> {
+        let mut call = self.client.call("list invitations", Method::GET, &["invitations"]);
+        call.url.query_pairs_mut().append_pair("per_page", &PER_PAGE.to_string());
         if let Some(PageToken(after)) = page {
             call.url.query_pairs_mut().append_pair("after", after);
         }
@@ -73,13 +61,7 @@ impl Accounts for People {
             }
         };
         let pending = listed.items.iter().filter(|body| body.pending());
-        Ok(Page {
-            items: pending
-                .map(InvitationBody::account)
-                .collect::<Result<_, _>>()?,
-            next,
-            complete: true,
-        })
+        Ok(Page { items: pending.map(InvitationBody::account).collect::<Result<_, _>>()?, next, complete: true })
     }
 
     async fn find(&self, cx: &Cx<'_>, who: &Person) -> Result<Vec<Found>, Fault> {
@@ -128,23 +110,16 @@ impl Accounts for People {
             }
             body["teams"] = Value::from(teams);
         }
-        let call = self
-            .client
-            .call("invite", Method::POST, &["invitations"])
-            .json(&body);
+        let call = self.client.call("invite", Method::POST, &["invitations"]).json(&body);
         let success = match self.client.send(cx, call).await? {
             Answer::Yes(success) => success,
             Answer::No(refusal) => return self.not_invited(cx, refusal, &email).await,
         };
         let invited: Vec<InvitationBody> = success.json()?;
-        let ours = invited
-            .iter()
-            .find(|body| same_address(body.email.as_deref(), &email));
+        let ours = invited.iter().find(|body| same_address(body.email.as_deref(), &email));
         match ours {
             Some(body) => {
-                let account = body
-                    .account()
-                    .map_err(|fault| fault.effect(Effect::Unknown))?;
+                let account = body.account().map_err(|fault| fault.effect(Effect::Unknown))?;
                 // What Buildkite does with an address that is invited already is not documented.
                 // Should it send the old invitation again, the answer shows an old one.
                 let old = body
@@ -152,10 +127,7 @@ impl Accounts for People {
                     .zip(success.date())
                     .is_some_and(|(created, sent)| sent.duration_since(created) > FRESH);
                 Ok(if old {
-                    Created::AlreadyThere(Found {
-                        account,
-                        evidence: Evidence::Email,
-                    })
+                    Created::AlreadyThere(Found { account, evidence: Evidence::Email })
                 } else {
                     Created::Invited(account)
                 })
@@ -163,21 +135,15 @@ impl Accounts for People {
             // Sent, and yet not told of: whether it was there before or not, a look tells.
             None => match self.by_email(cx, &email).await?.into_iter().next() {
                 Some(found) => Ok(Created::AlreadyThere(found)),
-                None => Err(Fault::new(
-                    FaultKind::Malformed,
-                    "Buildkite accepted the invitation but does not show it.",
-                )
-                .context("invite: the answer names no invitation to the address")),
+                None => {
+                    Err(Fault::new(FaultKind::Malformed, "Buildkite accepted the invitation but does not show it.")
+                        .context("invite: the answer names no invitation to the address"))
+                }
             },
         }
     }
 
-    async fn update(
-        &self,
-        cx: &Cx<'_>,
-        at: &AccountRef,
-        change: &AccountChange,
-    ) -> Result<Updated, Fault> {
+    async fn update(&self, cx: &Cx<'_>, at: &AccountRef, change: &AccountChange) -> Result<Updated, Fault> {
         let wanted = change.role.as_deref().map(known_role).transpose()?;
         let id = match at {
             AccountRef::Account { id, .. } => id,
@@ -194,9 +160,7 @@ impl Accounts for People {
                         )
                         .retry(Retry::Soon))
                     }
-                    Invitation::There(body) if body.accepted_by.is_some() => {
-                        Err(accepted_meanwhile())
-                    }
+                    Invitation::There(body) if body.accepted_by.is_some() => Err(accepted_meanwhile()),
                     _ => Ok(Updated::AlreadyGone),
                 };
             }
@@ -212,16 +176,11 @@ impl Accounts for People {
             return Err(Fault::new(FaultKind::Protected, OWN));
         }
         let path = ["members", ids::in_path(id.as_str())?];
-        let call = self
-            .client
-            .call("update member", Method::PATCH, &path)
-            .json(&json!({ "role": role }));
+        let call = self.client.call("update member", Method::PATCH, &path).json(&json!({ "role": role }));
         match self.client.send(cx, call).await? {
             Answer::Yes(success) => {
-                let account = success
-                    .json::<MemberBody>()?
-                    .account(own)
-                    .map_err(|fault| fault.effect(Effect::Unknown))?;
+                let account =
+                    success.json::<MemberBody>()?.account(own).map_err(|fault| fault.effect(Effect::Unknown))?;
                 Ok(Updated::Done(account))
             }
             Answer::No(refusal) if refusal.status == StatusCode::NOT_FOUND => {
@@ -256,12 +215,7 @@ impl Accounts for People {
         }
     }
 
-    async fn follow(
-        &self,
-        cx: &Cx<'_>,
-        invite: &InviteId,
-        _who: &Person,
-    ) -> Result<Followed, Fault> {
+    async fn follow(&self, cx: &Cx<'_>, invite: &InviteId, _who: &Person) -> Result<Followed, Fault> {
         let Invitation::There(body) = self.invitation(cx, invite).await? else {
             return Ok(Followed::Ended(Ended::Unknown));
         };
@@ -277,10 +231,7 @@ impl Accounts for People {
                     )));
                 };
                 Ok(match self.member(cx, &ids::remote(&user.id)?).await? {
-                    Some(account) => Followed::Accepted {
-                        account,
-                        evidence: Evidence::SameId,
-                    },
+                    Some(account) => Followed::Accepted { account, evidence: Evidence::SameId },
                     // Accepted, and gone again since.
                     None => Followed::Ended(Ended::Unknown),
                 })

@@ -1,8 +1,6 @@
 //! The calls: addresses, headers, and what each status means. Nothing here knows people or teams.
 
-use connector_sdk::{
-    Call, Cx, Effect, Fault, FaultKind, PageToken, RemoteId, Repeat, Reply, Retry,
-};
+use connector_sdk::{Call, Cx, Effect, Fault, FaultKind, PageToken, RemoteId, Repeat, Reply, Retry};
 use http::{Method, StatusCode, header};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -63,11 +61,7 @@ impl Success {
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         self.reply.json().map_err(|fault| {
             let context = format!("{}: {}", self.call, fault.context);
-            let effect = if self.write {
-                Effect::Unknown
-            } else {
-                Effect::None
-            };
+            let effect = if self.write { Effect::Unknown } else { Effect::None };
             fault.effect(effect).context(context)
         })
     }
@@ -149,15 +143,8 @@ pub(super) fn says(text: &str, words: &[&str]) -> bool {
 /// The ways in which the target says that something is not there. Only asked of 4xx answers and
 /// GraphQL errors: an error page of a 5xx can hold the same words and prove nothing.
 fn absent_in_words(text: &str) -> bool {
-    says(
-        text,
-        &[
-            "not found",
-            "no longer exists",
-            "does not exist",
-            "doesn't exist",
-        ],
-    ) || (says(text, &["no "]) && says(text, &[" found"]))
+    says(text, &["not found", "no longer exists", "does not exist", "doesn't exist"])
+        || (says(text, &["no "]) && says(text, &[" found"]))
 }
 
 /// What of a numbered page was read.
@@ -171,14 +158,7 @@ pub(super) struct Numbered<T> {
 impl Client {
     /// A client of one organisation.
     pub(super) fn new(token: SecretString, api: Url, graphql: Url, org: String) -> Self {
-        Self {
-            token,
-            api,
-            graphql,
-            org,
-            own: OnceCell::new(),
-            org_id: OnceCell::new(),
-        }
+        Self { token, api, graphql, org, own: OnceCell::new(), org_id: OnceCell::new() }
     }
 
     /// The organisation's slug.
@@ -210,8 +190,7 @@ impl Client {
     }
 
     fn signed(&self, call: Call) -> Call {
-        call.authorization(&format!("Bearer {}", self.token.expose_secret()))
-            .header(header::ACCEPT, "application/json")
+        call.authorization(&format!("Bearer {}", self.token.expose_secret())).header(header::ACCEPT, "application/json")
     }
 
     /// Sends a call.
@@ -226,11 +205,7 @@ impl Client {
         let reply = cx.send(call).await?;
         let status = reply.status;
         if status.is_success() {
-            return Ok(Answer::Yes(Success {
-                reply,
-                call: name,
-                write,
-            }));
+            return Ok(Answer::Yes(Success { reply, call: name, write }));
         }
         let unless_read = if write { Effect::Unknown } else { Effect::None };
         let context = context(name, &reply);
@@ -276,9 +251,7 @@ impl Client {
         struct Body {
             message: Option<Value>,
         }
-        let told = serde_json::from_slice::<Body>(&reply.body)
-            .ok()
-            .and_then(|body| body.message);
+        let told = serde_json::from_slice::<Body>(&reply.body).ok().and_then(|body| body.message);
         match told {
             Some(Value::String(text)) => self.clean(&text),
             _ => String::new(),
@@ -324,11 +297,7 @@ impl Client {
         if let Some(problem) = body.errors.as_ref().and_then(|errors| errors.first()) {
             // With data beside the error, a part of a mutation may have happened.
             let partly = success.write && body.data.as_ref().is_some_and(holds_something);
-            let effect = if partly {
-                Effect::Unknown
-            } else {
-                Effect::None
-            };
+            let effect = if partly { Effect::Unknown } else { Effect::None };
             return Err(self
                 .graphql_fault(&problem.message, &success.reply)
                 .effect(effect)
@@ -348,42 +317,18 @@ impl Client {
 
     fn graphql_fault(&self, message: &str, reply: &Reply) -> Fault {
         let reason = self.clean(message);
-        let with =
-            |kind, words: &str| Fault::new(kind, format!("{words} Buildkite says: {reason}"));
+        let with = |kind, words: &str| Fault::new(kind, format!("{words} Buildkite says: {reason}"));
         if says(&reason, &["max complexity", "max depth"]) {
-            with(
-                FaultKind::Refused,
-                "Buildkite refuses the query as too complex.",
-            )
-        } else if says(
-            &reason,
-            &["rate limit", "complexity points", "try again in"],
-        ) {
-            let until = limits::seconds_in(&reason)
-                .map_or_else(|| limits::not_before(reply), |s| limits::after(reply.at, s));
-            with(
-                FaultKind::RateLimited,
-                "Buildkite's GraphQL limit is used up.",
-            )
-            .retry(Retry::NotBefore(until))
-        } else if says(
-            &reason,
-            &["already been taken", "already exists", "already been used"],
-        ) {
+            with(FaultKind::Refused, "Buildkite refuses the query as too complex.")
+        } else if says(&reason, &["rate limit", "complexity points", "try again in"]) {
+            let until =
+                limits::seconds_in(&reason).map_or_else(|| limits::not_before(reply), |s| limits::after(reply.at, s));
+            with(FaultKind::RateLimited, "Buildkite's GraphQL limit is used up.").retry(Retry::NotBefore(until))
+        } else if says(&reason, &["already been taken", "already exists", "already been used"]) {
             with(FaultKind::NameTaken, "The name is taken at Buildkite.")
         } else if absent_in_words(&reason) {
             with(FaultKind::NotFound, "Buildkite does not know this object.")
-        } else if says(
-            &reason,
-            &[
-                "permission",
-                "permitted",
-                "not allowed",
-                "authoriz",
-                "forbidden",
-                "access",
-            ],
-        ) {
+        } else if says(&reason, &["permission", "permitted", "not allowed", "authoriz", "forbidden", "access"]) {
             with(
                 FaultKind::Permission,
                 "Buildkite forbids this call. Enable GraphQL API access for the token, and give its user the admin role.",
@@ -398,9 +343,7 @@ impl Client {
         self.own
             .get_or_try_init(|| async {
                 match self.who_am_i(cx).await? {
-                    Answer::Yes(success) => {
-                        Ok(Some(ids::remote(&success.json::<Identified>()?.id)?))
-                    }
+                    Answer::Yes(success) => Ok(Some(ids::remote(&success.json::<Identified>()?.id)?)),
                     Answer::No(_) => Ok(None),
                 }
             })
@@ -410,16 +353,12 @@ impl Client {
 
     /// Asks for the credential's own user.
     pub(super) async fn who_am_i(&self, cx: &Cx<'_>) -> Result<Answer, Fault> {
-        self.send(cx, self.top("get own user", Method::GET, &["user"]))
-            .await
+        self.send(cx, self.top("get own user", Method::GET, &["user"])).await
     }
 
     /// The organisation's GraphQL id, remembered.
     pub(super) async fn org_id(&self, cx: &Cx<'_>) -> Result<&str, Fault> {
-        self.org_id
-            .get_or_try_init(|| self.organization(cx))
-            .await
-            .map(String::as_str)
+        self.org_id.get_or_try_init(|| self.organization(cx)).await.map(String::as_str)
     }
 
     /// Reads the organisation and gives its GraphQL id.
@@ -480,10 +419,7 @@ impl Client {
         let items: Vec<T> = success.json()?;
         let first = items.first().map(id).unwrap_or_default().to_owned();
         if before.is_some_and(|before| before == first) {
-            return Ok(Some(Numbered {
-                items: Vec::new(),
-                next: None,
-            }));
+            return Ok(Some(Numbered { items: Vec::new(), next: None }));
         }
         let more = match success.reply.header("link") {
             Some(link) => link_next(link).is_some() && !items.is_empty(),
@@ -529,10 +465,7 @@ fn context(call: &str, reply: &Reply) -> String {
         .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
         .take(64)
         .collect();
-    format!(
-        "{call}: status {}, request {request}",
-        reply.status.as_u16()
-    )
+    format!("{call}: status {}, request {request}", reply.status.as_u16())
 }
 
 /// Reads `number:first id of the page before`.
@@ -546,11 +479,8 @@ fn page_number(token: &PageToken) -> Result<(u32, Option<&str>), Fault> {
 
 /// A stored page token that is none of ours.
 pub(super) fn bad_token(what: &str) -> Fault {
-    Fault::new(
-        FaultKind::Refused,
-        "The listing cannot go on from where it stopped. Start it again.",
-    )
-    .context(format!("page token without a {what}"))
+    Fault::new(FaultKind::Refused, "The listing cannot go on from where it stopped. Start it again.")
+        .context(format!("page token without a {what}"))
 }
 
 /// The target of `rel="next"` in a `Link` header.
@@ -559,8 +489,7 @@ fn link_next(link: &str) -> Option<&str> {
         let (target, parameters) = part.split_once(';')?;
         let next = parameters.split(';').any(|parameter| {
             let parameter = parameter.trim();
-            parameter.eq_ignore_ascii_case("rel=\"next\"")
-                || parameter.eq_ignore_ascii_case("rel=next")
+            parameter.eq_ignore_ascii_case("rel=\"next\"") || parameter.eq_ignore_ascii_case("rel=next")
         });
         next.then(|| target.trim().trim_start_matches('<').trim_end_matches('>'))
     })
@@ -570,7 +499,5 @@ fn link_next(link: &str) -> Option<&str> {
 /// address in an answer never decides where the credential is sent.
 pub(super) fn parameter(address: &str, name: &str) -> Option<String> {
     let (_, query) = address.split_once('?')?;
-    url::form_urlencoded::parse(query.as_bytes())
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
+    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }

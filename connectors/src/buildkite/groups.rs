@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_sdk::{
-    AccountRef, Cx, Effect, Fault, FaultKind, GroupChange, GroupCreated, GroupUpdated, GroupWant,
-    Groups, Member, Membership, Page, PageToken, RemoteGroup, RemoteId, Removed, Repeat, Retry,
+    AccountRef, Cx, Effect, Fault, FaultKind, GroupChange, GroupCreated, GroupUpdated, GroupWant, Groups, Member,
+    Membership, Page, PageToken, RemoteGroup, RemoteId, Removed, Repeat, Retry,
 };
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -18,7 +18,8 @@ use super::settings::Settings;
 /// Creates a team. REST's answer to a creation is documented without an id, and a second call to
 /// find it by name could fail when the team is there already; GraphQL names the id in the answer
 /// to the one write.
-const CREATE: &str = "mutation($input: TeamCreateInput!) { teamCreate(input: $input) { teamEdge { node { id uuid name slug } } } }";
+const CREATE: &str =
+    "mutation($input: TeamCreateInput!) { teamCreate(input: $input) { teamEdge { node { id uuid name slug } } } }";
 
 /// Teams of one organisation.
 pub(super) struct Teams {
@@ -109,8 +110,7 @@ impl Teams {
             }
             Answer::No(refusal) => refusal,
         };
-        let already = refusal.status == StatusCode::UNPROCESSABLE_ENTITY
-            && refusal.says(&["already", "been taken"]);
+        let already = refusal.status == StatusCode::UNPROCESSABLE_ENTITY && refusal.says(&["already", "been taken"]);
         if !already && !refusal.absent() {
             return Err(refusal.fault());
         }
@@ -120,17 +120,10 @@ impl Teams {
         Err(not_a_member(&refusal))
     }
 
-    async fn take_out(
-        &self,
-        cx: &Cx<'_>,
-        id: &RemoteId,
-        who: &AccountRef,
-    ) -> Result<Membership, Fault> {
+    async fn take_out(&self, cx: &Cx<'_>, id: &RemoteId, who: &AccountRef) -> Result<Membership, Fault> {
         let (team, user) = (ids::in_path(id.as_str())?, person(who)?);
         let path = ["teams", team, "members", user];
-        let call = self
-            .client
-            .call("remove team member", Method::DELETE, &path);
+        let call = self.client.call("remove team member", Method::DELETE, &path);
         let refusal = match self.client.send(cx, call).await? {
             Answer::Yes(success) => return success.empty().map(|()| Membership::Absent),
             Answer::No(refusal) => refusal,
@@ -151,18 +144,12 @@ impl Teams {
 }
 
 fn no_team() -> Fault {
-    Fault::new(
-        FaultKind::NotFound,
-        "The team is not there any more at Buildkite.",
-    )
+    Fault::new(FaultKind::NotFound, "The team is not there any more at Buildkite.")
 }
 
 fn not_a_member(refusal: &Refusal) -> Fault {
     refusal
-        .because(
-            FaultKind::Refused,
-            "Only members of the organisation can be in a team, and this person is none.",
-        )
+        .because(FaultKind::Refused, "Only members of the organisation can be in a team, and this person is none.")
         .retry(Retry::Soon)
 }
 
@@ -180,22 +167,14 @@ fn person(who: &AccountRef) -> Result<&str, Fault> {
 
 #[async_trait]
 impl Groups for Teams {
-    async fn list(
-        &self,
-        cx: &Cx<'_>,
-        page: Option<&PageToken>,
-    ) -> Result<Page<RemoteGroup>, Fault> {
+    async fn list(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<RemoteGroup>, Fault> {
         let listed = self
             .client
             .numbered::<TeamBody>(cx, "list teams", &["teams"], page, |body| &body.id)
             .await?
             .ok_or_else(Client::no_such_list)?;
         Ok(Page {
-            items: listed
-                .items
-                .into_iter()
-                .map(TeamBody::group)
-                .collect::<Result<_, _>>()?,
+            items: listed.items.into_iter().map(TeamBody::group).collect::<Result<_, _>>()?,
             next: listed.next,
             complete: true,
         })
@@ -209,9 +188,7 @@ impl Groups for Teams {
             let listed = self.list(cx, page.as_ref()).await?;
             for group in listed.items {
                 // A team that moved to a later page while we read is seen twice.
-                if group.name.trim().to_lowercase() == wanted
-                    && found.iter().all(|seen| seen.id != group.id)
-                {
+                if group.name.trim().to_lowercase() == wanted && found.iter().all(|seen| seen.id != group.id) {
                     found.push(group);
                 }
             }
@@ -261,10 +238,7 @@ impl Groups for Teams {
             "isDefaultTeam": false,
             "defaultMemberRole": "MEMBER",
         }});
-        let asked = self
-            .client
-            .ask::<Data>(cx, "create team", Repeat::Verifiable, CREATE, input)
-            .await;
+        let asked = self.client.ask::<Data>(cx, "create team", Repeat::Verifiable, CREATE, input).await;
         let data = match asked {
             Ok(data) => data,
             Err(fault) if fault.kind == FaultKind::NameTaken => {
@@ -274,34 +248,17 @@ impl Groups for Teams {
         };
         let node = data.payload.and_then(|payload| payload.edge.node);
         let told = node.and_then(|node| {
-            let uuid = node
-                .uuid
-                .or_else(|| ids::uuid("Team", node.id.as_deref()?))?;
-            Some(TeamBody {
-                id: uuid,
-                name: node.name,
-                slug: node.slug,
-            })
+            let uuid = node.uuid.or_else(|| ids::uuid("Team", node.id.as_deref()?))?;
+            Some(TeamBody { id: uuid, name: node.name, slug: node.slug })
         });
         match told {
-            Some(body) => body
-                .group()
-                .map(GroupCreated::Done)
-                .map_err(|fault| fault.effect(Effect::Unknown)),
-            None => Err(Fault::new(
-                FaultKind::Malformed,
-                "Buildkite's answer does not name the team that it created.",
-            )
-            .context("create team: no id in the answer")),
+            Some(body) => body.group().map(GroupCreated::Done).map_err(|fault| fault.effect(Effect::Unknown)),
+            None => Err(Fault::new(FaultKind::Malformed, "Buildkite's answer does not name the team that it created.")
+                .context("create team: no id in the answer")),
         }
     }
 
-    async fn update(
-        &self,
-        cx: &Cx<'_>,
-        id: &RemoteId,
-        change: &GroupChange,
-    ) -> Result<GroupUpdated, Fault> {
+    async fn update(&self, cx: &Cx<'_>, id: &RemoteId, change: &GroupChange) -> Result<GroupUpdated, Fault> {
         let Some(name) = &change.name else {
             return Ok(match self.team(cx, id).await? {
                 Some(group) => GroupUpdated::Done(group),
@@ -311,15 +268,11 @@ impl Groups for Teams {
         // REST changes what is sent and nothing else. GraphQL's teamUpdate would demand privacy
         // and default role too, and reset what another admin has set.
         let path = ["teams", ids::in_path(id.as_str())?];
-        let call = self
-            .client
-            .call("rename team", Method::PATCH, &path)
-            .json(&json!({ "name": name }));
+        let call = self.client.call("rename team", Method::PATCH, &path).json(&json!({ "name": name }));
         let refusal = match self.client.send(cx, call).await? {
             Answer::Yes(success) => {
                 let echo: TeamEcho = success.json()?;
-                let mut group =
-                    RemoteGroup::new(id.clone(), echo.name.unwrap_or_else(|| name.clone()));
+                let mut group = RemoteGroup::new(id.clone(), echo.name.unwrap_or_else(|| name.clone()));
                 group.slug = echo.slug;
                 return Ok(GroupUpdated::Done(group));
             }
@@ -355,35 +308,21 @@ impl Groups for Teams {
         Err(refusal.because(FaultKind::Refused, "Buildkite does not delete this team."))
     }
 
-    async fn members(
-        &self,
-        cx: &Cx<'_>,
-        id: &RemoteId,
-        page: Option<&PageToken>,
-    ) -> Result<Page<Member>, Fault> {
+    async fn members(&self, cx: &Cx<'_>, id: &RemoteId, page: Option<&PageToken>) -> Result<Page<Member>, Fault> {
         let path = ["teams", ids::in_path(id.as_str())?, "members"];
-        let listed = self
-            .client
-            .numbered::<TeamMemberBody>(cx, "list team members", &path, page, |body| &body.user_id)
-            .await?;
+        let listed =
+            self.client.numbered::<TeamMemberBody>(cx, "list team members", &path, page, |body| &body.user_id).await?;
         let Some(listed) = listed else {
             self.client.confirm_absence(cx).await?;
             return Err(no_team());
         };
         let member = |body: TeamMemberBody| -> Result<Member, Fault> {
-            let mut member = Member::of(AccountRef::Account {
-                id: ids::remote(&body.user_id)?,
-                login: None,
-            });
+            let mut member = Member::of(AccountRef::Account { id: ids::remote(&body.user_id)?, login: None });
             member.role = body.role;
             Ok(member)
         };
         Ok(Page {
-            items: listed
-                .items
-                .into_iter()
-                .map(member)
-                .collect::<Result<_, _>>()?,
+            items: listed.items.into_iter().map(member).collect::<Result<_, _>>()?,
             next: listed.next,
             complete: true,
         })

@@ -18,9 +18,7 @@ const LONGEST: usize = 64;
 fn sound(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= LONGEST
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// An id that we hold, for a path.
@@ -31,11 +29,8 @@ pub(super) fn in_path(id: &str) -> Result<&str, Fault> {
     if sound(id) {
         return Ok(id);
     }
-    Err(Fault::new(
-        FaultKind::Refused,
-        "The stored id is not an id of Buildkite's. Import again to find the object.",
-    )
-    .context(format!("id of {} bytes", id.len())))
+    Err(Fault::new(FaultKind::Refused, "The stored id is not an id of Buildkite's. Import again to find the object.")
+        .context(format!("id of {} bytes", id.len())))
 }
 
 /// A user's or team's id that the target told.
@@ -86,14 +81,8 @@ mod tests {
     #[test]
     fn graphql_ids_go_both_ways() {
         let id = graphql("Team", "c5e09619-8648-4896-a936-9d0b8b7b3fe9");
-        assert_eq!(
-            id,
-            "VGVhbS0tLWM1ZTA5NjE5LTg2NDgtNDg5Ni1hOTM2LTlkMGI4YjdiM2ZlOQ=="
-        );
-        assert_eq!(
-            uuid("Team", &id).as_deref(),
-            Some("c5e09619-8648-4896-a936-9d0b8b7b3fe9")
-        );
+        assert_eq!(id, "VGVhbS0tLWM1ZTA5NjE5LTg2NDgtNDg5Ni1hOTM2LTlkMGI4YjdiM2ZlOQ==");
+        assert_eq!(uuid("Team", &id).as_deref(), Some("c5e09619-8648-4896-a936-9d0b8b7b3fe9"));
         assert_eq!(uuid("User", &id), None);
         for bad in ["", "%%%", "VGVhbS0tLS4uLw==", "////"] {
             assert_eq!(uuid("Team", bad), None, "{bad}");

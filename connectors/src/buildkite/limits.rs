@@ -30,18 +30,8 @@ pub(super) fn buckets(pace: Pace) -> Vec<Bucket> {
     const MINUTE: Duration = Duration::from_secs(60);
     const FIVE_MINUTES: Duration = Duration::from_secs(300);
     let documented = [
-        (
-            REST_ORG,
-            "REST calls of the organisation, 200 a minute (apis/rest-api/limits)",
-            200,
-            MINUTE,
-        ),
-        (
-            REST_USER,
-            "REST calls of the token's user, 50 a minute (apis/rest-api/limits)",
-            50,
-            MINUTE,
-        ),
+        (REST_ORG, "REST calls of the organisation, 200 a minute (apis/rest-api/limits)", 200, MINUTE),
+        (REST_USER, "REST calls of the token's user, 50 a minute (apis/rest-api/limits)", 50, MINUTE),
         (
             GRAPHQL_USER,
             "GraphQL points of the token's user, 5,000 in five minutes (apis/graphql/graphql-resource-limits)",
@@ -74,20 +64,11 @@ pub(super) fn readings(reply: &Reply) -> Vec<Reading> {
     let graphql = is_graphql(reply);
     [
         ("ratelimit", if graphql { GRAPHQL_ORG } else { REST_ORG }),
-        (
-            "ratelimit-user",
-            if graphql { GRAPHQL_USER } else { REST_USER },
-        ),
+        ("ratelimit-user", if graphql { GRAPHQL_USER } else { REST_USER }),
     ]
     .into_iter()
     .filter_map(|(prefix, bucket)| {
-        let number = |name: &str| -> Option<i64> {
-            reply
-                .header(&format!("{prefix}-{name}"))?
-                .trim()
-                .parse()
-                .ok()
-        };
+        let number = |name: &str| -> Option<i64> { reply.header(&format!("{prefix}-{name}"))?.trim().parse().ok() };
         let remaining = number("remaining")?.max(0);
         Some(Reading {
             bucket,
@@ -101,13 +82,8 @@ pub(super) fn readings(reply: &Reply) -> Vec<Reading> {
 
 /// Which API answered: the scope header says so, else only GraphQL tells complexities.
 fn is_graphql(reply: &Reply) -> bool {
-    match (
-        reply.header("ratelimit-scope"),
-        reply.header("ratelimit-user-scope"),
-    ) {
-        (Some(scope), _) | (None, Some(scope)) => {
-            scope.trim().to_ascii_lowercase().starts_with("graphql")
-        }
+    match (reply.header("ratelimit-scope"), reply.header("ratelimit-user-scope")) {
+        (Some(scope), _) | (None, Some(scope)) => scope.trim().to_ascii_lowercase().starts_with("graphql"),
         (None, None) => {
             reply.header("ratelimit-complexity-requested").is_some()
                 || reply.header("ratelimit-complexity-actual").is_some()
@@ -129,10 +105,8 @@ pub(super) fn not_before(reply: &Reply) -> Timestamp {
     struct Error {
         message: Option<String>,
     }
-    let exhausted = readings(reply)
-        .into_iter()
-        .filter(|reading| reading.remaining == 0)
-        .map(|reading| reading.resets_at);
+    let exhausted =
+        readings(reply).into_iter().filter(|reading| reading.remaining == 0).map(|reading| reading.resets_at);
     let retry_after = reply
         .header("retry-after")
         .and_then(|text| text.trim().parse::<i64>().ok())
@@ -149,20 +123,11 @@ pub(super) fn not_before(reply: &Reply) -> Timestamp {
     let in_words = body.iter().flat_map(|body| {
         body.message
             .iter()
-            .chain(
-                body.errors
-                    .iter()
-                    .filter_map(|error| error.message.as_ref()),
-            )
+            .chain(body.errors.iter().filter_map(|error| error.message.as_ref()))
             .filter_map(|message| seconds_in(message))
             .map(|seconds| after(reply.at, seconds))
     });
-    exhausted
-        .chain(retry_after)
-        .chain(told)
-        .chain(in_words)
-        .max()
-        .unwrap_or_else(|| after(reply.at, WINDOW_SECONDS))
+    exhausted.chain(retry_after).chain(told).chain(in_words).max().unwrap_or_else(|| after(reply.at, WINDOW_SECONDS))
 }
 
 /// The number before the word `seconds` in a message ("Please try again in 187 seconds.").
@@ -179,6 +144,5 @@ pub(super) fn seconds_in(message: &str) -> Option<i64> {
 
 /// That many seconds after a time, within reason.
 pub(super) fn after(at: Timestamp, seconds: i64) -> Timestamp {
-    at.checked_add(SignedDuration::from_secs(seconds.clamp(0, LONGEST_SECONDS)))
-        .unwrap_or(at)
+    at.checked_add(SignedDuration::from_secs(seconds.clamp(0, LONGEST_SECONDS))).unwrap_or(at)
 }

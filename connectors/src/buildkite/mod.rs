@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Reply,
-    RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Reply, RoleTrait, Secrets,
+    SettingsError, Suspend, Traits,
 };
 use secrecy::ExposeSecret;
 use url::Url;
@@ -25,16 +25,8 @@ use people::People;
 pub use settings::{OrgRole, Settings, SsoMode, TeamPrivacy, TeamRole};
 
 /// The roles of members, as REST names them.
-const ROLES: [RoleTrait; 2] = [
-    RoleTrait {
-        value: "member",
-        privileged: false,
-    },
-    RoleTrait {
-        value: "admin",
-        privileged: true,
-    },
-];
+const ROLES: [RoleTrait; 2] =
+    [RoleTrait { value: "member", privileged: false }, RoleTrait { value: "admin", privileged: true }];
 
 /// The kind: what the catalogue lists.
 pub struct Buildkite;
@@ -49,9 +41,7 @@ impl ConnectorKind for Buildkite {
         let slug = settings.org.as_str();
         let sound = !slug.is_empty()
             && slug.len() <= 100
-            && slug
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+            && slug.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         if !sound {
             return Err(SettingsError::new(
                 "org",
@@ -60,14 +50,8 @@ impl ConnectorKind for Buildkite {
         }
         let api = address("api_url", &settings.api_url)?;
         let graphql = address("graphql_url", &settings.graphql_url)?;
-        let token = secrets
-            .get("token")
-            .ok_or_else(|| SettingsError::new("token", "is required, under `secrets`"))?;
-        if !token
-            .expose_secret()
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic())
-        {
+        let token = secrets.get("token").ok_or_else(|| SettingsError::new("token", "is required, under `secrets`"))?;
+        if !token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(SettingsError::new(
                 "token",
                 "holds blanks or characters that a token cannot have; copy it again",
@@ -86,23 +70,12 @@ impl ConnectorKind for Buildkite {
         traits.writable = vec!["roles"];
         traits.roles = ROLES.to_vec();
         traits.default_role = Some(settings.default_role.word());
-        let client = Arc::new(Client::new(
-            token.clone(),
-            api,
-            graphql,
-            settings.org.clone(),
-        ));
+        let client = Arc::new(Client::new(token.clone(), api, graphql, settings.org.clone()));
         let settings = Arc::new(settings);
         Ok(Arc::new(Organization {
             traits,
-            people: People {
-                client: Arc::clone(&client),
-                settings: Arc::clone(&settings),
-            },
-            teams: Teams {
-                client: Arc::clone(&client),
-                settings,
-            },
+            people: People { client: Arc::clone(&client), settings: Arc::clone(&settings) },
+            teams: Teams { client: Arc::clone(&client), settings },
             client,
         }))
     }
@@ -113,10 +86,7 @@ impl ConnectorKind for Buildkite {
                 "emails",
                 "The primary address (else a userName that is one) is invited, and members are found by it. Buildkite's people own their address: a change is not written.",
             ),
-            (
-                "roles",
-                "The organisation role: `member` or `admin` (privileged).",
-            ),
+            ("roles", "The organisation role: `member` or `admin` (privileged)."),
         ]
     }
 
@@ -163,16 +133,12 @@ impl Connector for Organization {
 }
 
 fn address(field: &str, text: &str) -> Result<Url, SettingsError> {
-    let url =
-        Url::parse(text).map_err(|_| SettingsError::new(field, "must be an http or https URL"))?;
+    let url = Url::parse(text).map_err(|_| SettingsError::new(field, "must be an http or https URL"))?;
     if url.cannot_be_a_base() || url.host_str().is_none() {
         return Err(SettingsError::new(field, "must be an http or https URL"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(SettingsError::new(
-            field,
-            "must be an address without query and fragment",
-        ));
+        return Err(SettingsError::new(field, "must be an address without query and fragment"));
     }
     Ok(url)
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use connector_sdk::{
-    Account, Accounts, Created, Cx, Effect, Evidence, Fault, FaultKind, Found, InviteId, Need,
-    PageToken, Person, RemoteId, Removed, Repeat, Retry,
+    Account, Accounts, Created, Cx, Effect, Evidence, Fault, FaultKind, Found, InviteId, Need, PageToken, Person,
+    RemoteId, Removed, Repeat, Retry,
 };
 use http::{Method, StatusCode};
 use jiff::Timestamp;
@@ -87,20 +87,12 @@ impl People {
     pub(super) fn address(who: &Person) -> Option<String> {
         who.email
             .as_deref()
-            .or_else(|| {
-                who.user_name
-                    .contains('@')
-                    .then_some(who.user_name.as_str())
-            })
+            .or_else(|| who.user_name.contains('@').then_some(who.user_name.as_str()))
             .map(|email| email.trim().to_lowercase())
             .filter(|email| !email.is_empty())
     }
 
-    pub(super) async fn member(
-        &self,
-        cx: &Cx<'_>,
-        id: &RemoteId,
-    ) -> Result<Option<Account>, Fault> {
+    pub(super) async fn member(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Option<Account>, Fault> {
         let path = ["members", ids::in_path(id.as_str())?];
         let call = self.client.call("get member", Method::GET, &path);
         match self.client.send(cx, call).await? {
@@ -159,19 +151,12 @@ impl People {
             email: Option<String>,
         }
         let variables = json!({ "org": self.client.org(), "email": email });
-        let data: Data = self
-            .client
-            .ask(cx, "find member by e-mail", Repeat::Read, FIND, variables)
-            .await?;
+        let data: Data = self.client.ask(cx, "find member by e-mail", Repeat::Read, FIND, variables).await?;
         let Some(organization) = data.organization else {
             return Err(Client::no_such_list());
         };
         let edges = organization.members.and_then(|members| members.edges);
-        let nodes = edges
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|edge| edge.node);
+        let nodes = edges.into_iter().flatten().flatten().filter_map(|edge| edge.node);
         let mut found = Vec::new();
         let own = self.client.own(cx).await?;
         for node in nodes {
@@ -179,16 +164,8 @@ impl People {
             if !same_address(node.user.email.as_deref(), email) {
                 continue;
             }
-            let body = MemberBody {
-                id: node.user.uuid,
-                name: node.user.name,
-                email: node.user.email,
-                role: node.role,
-            };
-            found.push(Found {
-                account: body.account(own)?,
-                evidence: Evidence::Email,
-            });
+            let body = MemberBody { id: node.user.uuid, name: node.user.name, email: node.user.email, role: node.role };
+            found.push(Found { account: body.account(own)?, evidence: Evidence::Email });
         }
         Ok(found)
     }
@@ -204,10 +181,7 @@ impl People {
                     .items
                     .into_iter()
                     .filter(|account| same_address(account.email.as_deref(), email))
-                    .map(|account| Found {
-                        account,
-                        evidence: Evidence::Email,
-                    }),
+                    .map(|account| Found { account, evidence: Evidence::Email }),
             );
             page = listed.next;
             if page.is_none() {
@@ -225,12 +199,7 @@ impl People {
 
     /// What a refused invitation means. The reasons are told apart by their words, and what they
     /// claim of other objects is read again before it counts.
-    pub(super) async fn not_invited(
-        &self,
-        cx: &Cx<'_>,
-        refusal: Refusal,
-        email: &str,
-    ) -> Result<Created, Fault> {
+    pub(super) async fn not_invited(&self, cx: &Cx<'_>, refusal: Refusal, email: &str) -> Result<Created, Fault> {
         if refusal.status == StatusCode::NOT_FOUND {
             self.client.confirm_absence(cx).await?;
             return Err(refusal.fault());
@@ -243,13 +212,7 @@ impl People {
         if claimed && let Some(found) = self.by_email(cx, email).await?.into_iter().next() {
             return Ok(Created::AlreadyThere(found));
         }
-        if refusal.says(&[
-            "user limit",
-            "seat",
-            "member limit",
-            "number of users",
-            "upgrade",
-        ]) {
+        if refusal.says(&["user limit", "seat", "member limit", "number of users", "upgrade"]) {
             return Ok(Created::ActionRequired(Need::new(
                 "seat",
                 format!(
@@ -258,12 +221,7 @@ impl People {
                 ),
             )));
         }
-        if refusal.says(&[
-            "quota",
-            "pending invitations",
-            "invitation limit",
-            "too many",
-        ]) {
+        if refusal.says(&["quota", "pending invitations", "invitation limit", "too many"]) {
             return Ok(Created::Waiting {
                 reason: format!(
                     "The organisation's quota of pending invitations is used up (20 by default). It goes on when invitations are accepted or revoked. Buildkite says: {}",
@@ -283,10 +241,7 @@ impl People {
         }
         if refusal.says(&["team"]) && refusal.absent() {
             return Err(refusal
-                .because(
-                    FaultKind::Refused,
-                    "A team that the invitation names is not there any more at Buildkite.",
-                )
+                .because(FaultKind::Refused, "A team that the invitation names is not there any more at Buildkite.")
                 .retry(Retry::Soon));
         }
         if claimed {
@@ -301,16 +256,10 @@ impl People {
     }
 
     /// What a refused change or removal of a member means.
-    pub(super) fn not_changed(
-        &self,
-        refusal: &Refusal,
-        id: &RemoteId,
-        own: Option<&RemoteId>,
-    ) -> Fault {
-        let last_admin =
-            refusal.status == StatusCode::UNPROCESSABLE_ENTITY && refusal.says(&["admin", "owner"]);
-        let oneself = refusal.status == StatusCode::FORBIDDEN
-            && (own == Some(id) || refusal.says(&["yourself", "your own"]));
+    pub(super) fn not_changed(&self, refusal: &Refusal, id: &RemoteId, own: Option<&RemoteId>) -> Fault {
+        let last_admin = refusal.status == StatusCode::UNPROCESSABLE_ENTITY && refusal.says(&["admin", "owner"]);
+        let oneself =
+            refusal.status == StatusCode::FORBIDDEN && (own == Some(id) || refusal.says(&["yourself", "your own"]));
         if oneself {
             refusal.because(FaultKind::Protected, OWN)
         } else if last_admin {
@@ -332,12 +281,9 @@ pub(super) fn same_address(one: Option<&str>, lower: &str) -> bool {
 }
 
 pub(super) fn endless() -> Fault {
-    Fault::new(
-        FaultKind::Malformed,
-        "Buildkite's listing does not end. If this goes on, its API has changed.",
-    )
-    .effect(Effect::None)
-    .context(format!("more than {MOST_PAGES} pages"))
+    Fault::new(FaultKind::Malformed, "Buildkite's listing does not end. If this goes on, its API has changed.")
+        .effect(Effect::None)
+        .context(format!("more than {MOST_PAGES} pages"))
 }
 
 pub(super) fn accepted_meanwhile() -> Fault {
@@ -365,9 +311,7 @@ impl People {
             Answer::Yes(success) => return success.empty().map(|()| Removed::Done),
             Answer::No(refusal) => refusal,
         };
-        if refusal.status != StatusCode::UNPROCESSABLE_ENTITY
-            && refusal.status != StatusCode::NOT_FOUND
-        {
+        if refusal.status != StatusCode::UNPROCESSABLE_ENTITY && refusal.status != StatusCode::NOT_FOUND {
             return Err(refusal.fault());
         }
         match self.invitation(cx, id).await? {
@@ -375,10 +319,7 @@ impl People {
             Invitation::There(body) => match body.state.to_ascii_lowercase().as_str() {
                 "revoked" | "expired" => Ok(Removed::AlreadyGone),
                 "accepted" => Err(accepted_meanwhile()),
-                "pending" => Err(refusal.because(
-                    FaultKind::Refused,
-                    "Buildkite does not take this invitation back.",
-                )),
+                "pending" => Err(refusal.because(FaultKind::Refused, "Buildkite does not take this invitation back.")),
                 _ => Err(unknown_state()),
             },
         }
@@ -387,14 +328,10 @@ impl People {
 
 /// A role of Buildkite's.
 pub(super) fn known_role(role: &str) -> Result<&'static str, Fault> {
-    super::ROLES
-        .iter()
-        .map(|known| known.value)
-        .find(|known| role.eq_ignore_ascii_case(known))
-        .ok_or_else(|| {
-            Fault::new(
-                FaultKind::Refused,
-                "Buildkite has only the roles `member` and `admin`. Correct the role in the identity provider.",
-            )
-        })
+    super::ROLES.iter().map(|known| known.value).find(|known| role.eq_ignore_ascii_case(known)).ok_or_else(|| {
+        Fault::new(
+            FaultKind::Refused,
+            "Buildkite has only the roles `member` and `admin`. Correct the role in the identity provider.",
+        )
+    })
 }

@@ -38,30 +38,22 @@ struct Role {
 }
 
 fn check(name: impl Into<String>, ok: bool, detail: impl Into<String>) -> ProbeCheck {
-    ProbeCheck {
-        name: name.into(),
-        ok,
-        detail: detail.into(),
-    }
+    ProbeCheck { name: name.into(), ok, detail: detail.into() }
 }
 
 /// A fault as a check that is not ok; what says nothing of the credential stays a fault.
 fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {
     match fault.kind {
-        FaultKind::Credential
-        | FaultKind::Permission
-        | FaultKind::Refused
-        | FaultKind::NotFound => Ok(check(name, false, fault.message)),
+        FaultKind::Credential | FaultKind::Permission | FaultKind::Refused | FaultKind::NotFound => {
+            Ok(check(name, false, fault.message))
+        }
         _ => Err(fault),
     }
 }
 
 /// Checks the credential: whose it is, its scopes, the organisation, the role there, GraphQL.
 pub(super) async fn probe(client: &Client, cx: &Cx<'_>) -> Result<Probe, Fault> {
-    let mut probe = Probe {
-        identity: None,
-        checks: Vec::new(),
-    };
+    let mut probe = Probe { identity: None, checks: Vec::new() };
     let user = match client.who_am_i(cx).await {
         Err(fault) => {
             probe.checks.push(as_check("credential", fault)?);
@@ -71,11 +63,7 @@ pub(super) async fn probe(client: &Client, cx: &Cx<'_>) -> Result<Probe, Fault> 
             let user: User = success.json()?;
             let name = user.name.clone().unwrap_or_default();
             probe.identity = Some(user.id.clone());
-            probe.checks.push(check(
-                "credential",
-                true,
-                format!("The token belongs to {name} ({}).", user.id),
-            ));
+            probe.checks.push(check("credential", true, format!("The token belongs to {name} ({}).", user.id)));
             Some(user)
         }
         Ok(Answer::No(refusal)) => {
@@ -94,11 +82,9 @@ pub(super) async fn probe(client: &Client, cx: &Cx<'_>) -> Result<Probe, Fault> 
     };
     scopes(client, cx, &mut probe).await?;
     match client.organization(cx).await {
-        Ok(_) => probe.checks.push(check(
-            "organization",
-            true,
-            format!("The token sees the organisation {}.", client.org()),
-        )),
+        Ok(_) => {
+            probe.checks.push(check("organization", true, format!("The token sees the organisation {}.", client.org())))
+        }
         Err(fault) => {
             probe.checks.push(as_check("organization", fault)?);
             return Ok(probe);
@@ -107,10 +93,7 @@ pub(super) async fn probe(client: &Client, cx: &Cx<'_>) -> Result<Probe, Fault> 
     if let Some(user) = &user {
         role(client, cx, &user.id, &mut probe).await?;
     }
-    for (name, path) in [
-        ("invitations: read", "invitations"),
-        ("teams: read", "teams"),
-    ] {
+    for (name, path) in [("invitations: read", "invitations"), ("teams: read", "teams")] {
         let mut call = client.call("probe", Method::GET, &[path]);
         call.url.query_pairs_mut().append_pair("per_page", "1");
         match client.send(cx, call).await.and_then(Answer::success) {
@@ -131,14 +114,8 @@ async fn scopes(client: &Client, cx: &Cx<'_>, probe: &mut Probe) -> Result<(), F
     };
     for scope in SCOPES {
         let there = token.scopes.iter().any(|given| given == scope);
-        let detail = if there {
-            "Given."
-        } else {
-            "Missing. Add this scope to the token."
-        };
-        probe
-            .checks
-            .push(check(format!("scope {scope}"), there, detail));
+        let detail = if there { "Given." } else { "Missing. Add this scope to the token." };
+        probe.checks.push(check(format!("scope {scope}"), there, detail));
     }
     Ok(())
 }
@@ -169,10 +146,7 @@ async fn role(client: &Client, cx: &Cx<'_>, user: &str, probe: &mut Probe) -> Re
 
 async fn graphql(client: &Client, cx: &Cx<'_>, probe: &mut Probe) -> Result<(), Fault> {
     let variables = json!({ "org": client.org() });
-    match client
-        .ask::<Value>(cx, "probe GraphQL", Repeat::Read, SEE, variables)
-        .await
-    {
+    match client.ask::<Value>(cx, "probe GraphQL", Repeat::Read, SEE, variables).await {
         Ok(data) if data["organization"].is_object() => {
             probe.checks.push(check("graphql", true, "GraphQL answers."));
             // Null: the token may not see it; then the list of teams above has the word.

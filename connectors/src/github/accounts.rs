@@ -2,9 +2,8 @@
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Account, AccountChange, AccountRef, Accounts, Created, Cx, Effect, Ended, Evidence, Fault,
-    FaultKind, Followed, Found, InviteId, Need, Page, PageToken, Person, RemoteId, Removed, Repeat,
-    Reply, Updated,
+    Account, AccountChange, AccountRef, Accounts, Created, Cx, Effect, Ended, Evidence, Fault, FaultKind, Followed,
+    Found, InviteId, Need, Page, PageToken, Person, RemoteId, Removed, Repeat, Reply, Updated,
 };
 use http::Method;
 use serde_json::json;
@@ -39,11 +38,7 @@ impl Accounts for Org {
         let own = self.own(cx).await?;
         let owners = self.owners(cx).await?;
         let emails = if self.identity == Identity::Saml {
-            let logins: Vec<&str> = listing
-                .items
-                .iter()
-                .map(|user| user.login.as_str())
-                .collect();
+            let logins: Vec<&str> = listing.items.iter().map(|user| user.login.as_str()).collect();
             self.saml_addresses(cx, &logins).await?
         } else {
             Default::default()
@@ -54,29 +49,17 @@ impl Accounts for Org {
             .map(|user| {
                 let mut account = Account::active(RemoteId::new(user.id.to_string()));
                 account.email = emails.get(&user.id).cloned();
-                let role = if owners.contains(&user.id) {
-                    "admin"
-                } else {
-                    "member"
-                };
+                let role = if owners.contains(&user.id) { "admin" } else { "member" };
                 account.role = Some(role.to_owned());
                 account.protected = Self::untouchable(own.as_ref(), &owners, user.id);
                 account.login = Some(user.login);
                 account
             })
             .collect();
-        Ok(Page {
-            items,
-            next: listing.next.map(page_token),
-            complete: listing.complete,
-        })
+        Ok(Page { items, next: listing.next.map(page_token), complete: listing.complete })
     }
 
-    async fn invitations(
-        &self,
-        cx: &Cx<'_>,
-        page: Option<&PageToken>,
-    ) -> Result<Page<Account>, Fault> {
+    async fn invitations(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<Account>, Fault> {
         if self.settings.mode == Mode::TeamsOnly {
             return Ok(Page::last(Vec::new()));
         }
@@ -109,32 +92,23 @@ impl Accounts for Org {
         let pending = self
             .pending(cx, |invitation| {
                 login.is_some_and(|login| same(invitation.login.as_deref(), login))
-                    || who
-                        .email
-                        .as_deref()
-                        .is_some_and(|email| same(invitation.email.as_deref(), email))
+                    || who.email.as_deref().is_some_and(|email| same(invitation.email.as_deref(), email))
             })
             .await?;
-        found.extend(pending.iter().map(|invitation| Found {
-            account: invited(invitation),
-            evidence: evidence_of(invitation, login),
-        }));
+        found.extend(
+            pending
+                .iter()
+                .map(|invitation| Found { account: invited(invitation), evidence: evidence_of(invitation, login) }),
+        );
         Ok(found)
     }
 
     async fn get(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Option<Account>, Fault> {
         match at {
-            AccountRef::Account { id, login } => {
-                match self
-                    .seat(cx, number(id.as_str())?, login.as_deref())
-                    .await?
-                {
-                    Seat::Here(membership) if !membership.pending() => {
-                        self.account(cx, &membership).await.map(Some)
-                    }
-                    _ => Ok(None),
-                }
-            }
+            AccountRef::Account { id, login } => match self.seat(cx, number(id.as_str())?, login.as_deref()).await? {
+                Seat::Here(membership) if !membership.pending() => self.account(cx, &membership).await.map(Some),
+                _ => Ok(None),
+            },
             AccountRef::Invite { id, .. } => self.pending_invite(cx, id).await,
         }
     }
@@ -159,18 +133,10 @@ impl Accounts for Org {
         self.create_by_email(cx, want).await
     }
 
-    async fn update(
-        &self,
-        cx: &Cx<'_>,
-        at: &AccountRef,
-        change: &AccountChange,
-    ) -> Result<Updated, Fault> {
+    async fn update(&self, cx: &Cx<'_>, at: &AccountRef, change: &AccountChange) -> Result<Updated, Fault> {
         self.must_manage_members()?;
         let seat = match at {
-            AccountRef::Account { id, login } => {
-                self.seat(cx, number(id.as_str())?, login.as_deref())
-                    .await?
-            }
+            AccountRef::Account { id, login } => self.seat(cx, number(id.as_str())?, login.as_deref()).await?,
             AccountRef::Invite { id, login, .. } => {
                 let Some(account) = self.pending_invite(cx, id).await? else {
                     return Ok(Updated::AlreadyGone);
@@ -209,17 +175,13 @@ impl Accounts for Org {
         }
         self.forget(membership.user.id);
         let name = "set role";
-        let reply = self
-            .put_membership(cx, name, &membership.user.login, role, Cost::Write)
-            .await?;
+        let reply = self.put_membership(cx, name, &membership.user.login, role, Cost::Write).await?;
         match reply.status.as_u16() {
             200 => {
                 let after: Membership = self.client.read(name, &reply)?;
                 // The write is done: a failed look must not pass for a write that was not.
                 let account = self.account(cx, &after).await;
-                account
-                    .map(Updated::Done)
-                    .map_err(|fault| fault.effect(Effect::Unknown))
+                account.map(Updated::Done).map_err(|fault| fault.effect(Effect::Unknown))
             }
             404 => Ok(Updated::AlreadyGone),
             403 | 422 if last_owner(&reply) => Err(self.protected(&membership.user.login)),
@@ -245,17 +207,14 @@ impl Accounts for Org {
             }
             AccountRef::Invite { id, email, login } => match named(id)? {
                 Named::Login(login) => match self.membership(cx, &login).await? {
-                    Some(membership) if membership.pending() => {
-                        self.remove_membership(cx, &membership).await
-                    }
+                    Some(membership) if membership.pending() => self.remove_membership(cx, &membership).await,
                     Some(_) => Err(accepted_meanwhile()),
                     None => Ok(Removed::AlreadyGone),
                 },
                 Named::Id(number) => {
                     let removed = self.take_back(cx, number).await?;
                     if removed == Removed::AlreadyGone {
-                        self.must_not_be_accepted(cx, email.as_deref(), login.as_deref())
-                            .await?;
+                        self.must_not_be_accepted(cx, email.as_deref(), login.as_deref()).await?;
                     }
                     Ok(removed)
                 }
@@ -263,12 +222,7 @@ impl Accounts for Org {
         }
     }
 
-    async fn follow(
-        &self,
-        cx: &Cx<'_>,
-        invite: &InviteId,
-        who: &Person,
-    ) -> Result<Followed, Fault> {
+    async fn follow(&self, cx: &Cx<'_>, invite: &InviteId, who: &Person) -> Result<Followed, Fault> {
         self.must_manage_members()?;
         match named(invite)? {
             Named::Login(login) => {
@@ -277,15 +231,10 @@ impl Accounts for Org {
                     return Ok(if membership.pending() {
                         Followed::Pending(account)
                     } else {
-                        Followed::Accepted {
-                            account,
-                            evidence: Evidence::Login,
-                        }
+                        Followed::Accepted { account, evidence: Evidence::Login }
                     });
                 }
-                let failed = self
-                    .failed(cx, |one| same(one.login.as_deref(), &login))
-                    .await?;
+                let failed = self.failed(cx, |one| same(one.login.as_deref(), &login)).await?;
                 Ok(Followed::Ended(failed.last().map_or(Ended::Unknown, ended)))
             }
             Named::Id(number) => {
@@ -303,32 +252,20 @@ impl Accounts for Org {
 }
 
 impl Org {
-    async fn list_with_addresses(
-        &self,
-        cx: &Cx<'_>,
-        page: Option<&PageToken>,
-    ) -> Result<Page<Account>, Fault> {
-        let page = self
-            .members_with_addresses(cx, page.map(|token| token.0.as_str()))
-            .await?;
+    async fn list_with_addresses(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<Account>, Fault> {
+        let page = self.members_with_addresses(cx, page.map(|token| token.0.as_str())).await?;
         let mut items = Vec::with_capacity(page.edges.len());
         for edge in page.edges {
             items.extend(self.member_account(cx, edge).await?);
         }
-        Ok(Page {
-            items,
-            next: page.next.map(PageToken),
-            complete: page.complete,
-        })
+        Ok(Page { items, next: page.next.map(PageToken), complete: page.complete })
     }
 
     /// Reads a pending invitation.
     async fn pending_invite(&self, cx: &Cx<'_>, id: &InviteId) -> Result<Option<Account>, Fault> {
         match named(id)? {
             Named::Login(login) => match self.membership(cx, &login).await? {
-                Some(membership) if membership.pending() => {
-                    self.account(cx, &membership).await.map(Some)
-                }
+                Some(membership) if membership.pending() => self.account(cx, &membership).await.map(Some),
                 _ => Ok(None),
             },
             Named::Id(number) => {
@@ -348,43 +285,27 @@ impl Org {
     ) -> Result<Reply, Fault> {
         let call = self
             .client
-            .call(
-                name,
-                Method::PUT,
-                &["orgs", &self.client.org, "memberships", login],
-                cost,
-            )
+            .call(name, Method::PUT, &["orgs", &self.client.org, "memberships", login], cost)
             .repeat(Repeat::Idempotent)
             .json(&json!({ "role": role }));
         self.client.send(cx, call).await
     }
 
     /// Removes a member or the invitation of a login.
-    async fn remove_membership(
-        &self,
-        cx: &Cx<'_>,
-        membership: &Membership,
-    ) -> Result<Removed, Fault> {
+    async fn remove_membership(&self, cx: &Cx<'_>, membership: &Membership) -> Result<Removed, Fault> {
         let name = "remove membership";
         let login = &membership.user.login;
         self.forget(membership.user.id);
         let call = self
             .client
-            .call(
-                name,
-                Method::DELETE,
-                &["orgs", &self.client.org, "memberships", login],
-                Cost::Write,
-            )
+            .call(name, Method::DELETE, &["orgs", &self.client.org, "memberships", login], Cost::Write)
             .repeat(Repeat::Idempotent);
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {
             204 => Ok(Removed::Done),
             // Also what a credential without the right is told: believe it only after a look.
             404 => match self.membership(cx, login).await? {
-                Some(still) if still.user.id == membership.user.id => {
-                    Err(self.client.refusal(name, &reply))
-                }
+                Some(still) if still.user.id == membership.user.id => Err(self.client.refusal(name, &reply)),
                 _ => Ok(Removed::AlreadyGone),
             },
             403 | 422 if last_owner(&reply) => Err(self.protected(login)),
@@ -405,11 +326,7 @@ impl Org {
         ))
     }
 
-    async fn must_not_be_protected(
-        &self,
-        cx: &Cx<'_>,
-        membership: &Membership,
-    ) -> Result<(), Fault> {
+    async fn must_not_be_protected(&self, cx: &Cx<'_>, membership: &Membership) -> Result<(), Fault> {
         if self.account(cx, membership).await?.protected {
             return Err(self.protected(&membership.user.login));
         }
@@ -429,42 +346,23 @@ impl Org {
 
 /// GitHub's word for a role in the organisation.
 pub(super) fn role_word(role: &str) -> &'static str {
-    if role.eq_ignore_ascii_case("admin") {
-        "admin"
-    } else {
-        "member"
-    }
+    if role.eq_ignore_ascii_case("admin") { "admin" } else { "member" }
 }
 
 fn last_owner(reply: &Reply) -> bool {
-    says(
-        reply,
-        &[],
-        &[
-            "last owner",
-            "last admin",
-            "only owner",
-            "at least one owner",
-            "at least one admin",
-        ],
-    )
+    says(reply, &[], &["last owner", "last admin", "only owner", "at least one owner", "at least one admin"])
 }
 
 /// The number that a page token holds.
 pub(super) fn page_number(page: Option<&PageToken>) -> Result<u32, Fault> {
     match page {
         None => Ok(1),
-        Some(token) => token
-            .0
-            .parse()
-            .ok()
-            .filter(|number| *number > 0)
-            .ok_or_else(|| {
-                Fault::new(
-                    FaultKind::Refused,
-                    "The stored place of the listing is not one of this connector's. Start the listing again.",
-                )
-            }),
+        Some(token) => token.0.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
+            Fault::new(
+                FaultKind::Refused,
+                "The stored place of the listing is not one of this connector's. Start the listing again.",
+            )
+        }),
     }
 }
 

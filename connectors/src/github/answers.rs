@@ -41,10 +41,9 @@ pub(super) fn limits(pace: Pace, reply: &Reply) -> Vec<Reading> {
         ("graphql", Pace::Documented) => "graphql",
         _ => return Vec::new(),
     };
-    let (Some(remaining), Some(reset)) = (
-        number("x-ratelimit-remaining"),
-        number("x-ratelimit-reset").and_then(|at| Timestamp::from_second(at).ok()),
-    ) else {
+    let (Some(remaining), Some(reset)) =
+        (number("x-ratelimit-remaining"), number("x-ratelimit-reset").and_then(|at| Timestamp::from_second(at).ok()))
+    else {
         return Vec::new();
     };
     vec![Reading {
@@ -57,18 +56,13 @@ pub(super) fn limits(pace: Pace, reply: &Reply) -> Vec<Reading> {
 
 /// GitHub says that single sign-on kept some organisations' objects out of this answer.
 pub(super) fn partial(reply: &Reply) -> bool {
-    reply
-        .header("x-github-sso")
-        .is_some_and(|value| value.trim_start().starts_with("partial-results"))
+    reply.header("x-github-sso").is_some_and(|value| value.trim_start().starts_with("partial-results"))
 }
 
 pub(super) fn rate_limited(until: Timestamp, context: String) -> Fault {
-    Fault::new(
-        FaultKind::RateLimited,
-        "GitHub's rate limit is reached. Calls go on when it ends; nothing is lost.",
-    )
-    .retry(Retry::NotBefore(until))
-    .context(context)
+    Fault::new(FaultKind::RateLimited, "GitHub's rate limit is reached. Calls go on when it ends; nothing is lost.")
+        .retry(Retry::NotBefore(until))
+        .context(context)
 }
 
 /// Whether an answer is a rate limit, and when it ends. GitHub says 403 or 429 for both of its
@@ -112,8 +106,7 @@ pub(super) fn retry_after(reply: &Reply) -> Option<Timestamp> {
 
 /// That many seconds later; the end of time where there is no later.
 pub(super) fn later(at: Timestamp, seconds: i64) -> Timestamp {
-    at.checked_add(SignedDuration::from_secs(seconds))
-        .unwrap_or(Timestamp::MAX)
+    at.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
 }
 
 fn latest(at: Timestamp) -> Timestamp {
@@ -136,18 +129,12 @@ pub(super) fn words(reply: &Reply) -> String {
             Value::String(text) => Some(text.clone()),
             Value::Object(fields) => {
                 let text = |name: &str| fields.get(name).and_then(Value::as_str);
-                text("message")
-                    .map(str::to_owned)
-                    .or_else(|| Some(format!("{} {}", text("field")?, text("code")?)))
+                text("message").map(str::to_owned).or_else(|| Some(format!("{} {}", text("field")?, text("code")?)))
             }
             _ => None,
         })
         .collect();
-    if details.is_empty() {
-        tidy(&refusal.message)
-    } else {
-        tidy(&details.join("; "))
-    }
+    if details.is_empty() { tidy(&refusal.message) } else { tidy(&details.join("; ")) }
 }
 
 /// Whether a refusal holds one of these error codes or, in any of its texts, one of these words.
@@ -158,11 +145,7 @@ pub(super) fn says(reply: &Reply, codes: &[&str], parts: &[&str]) -> bool {
         match error {
             Value::String(text) => texts.push(text.to_ascii_lowercase()),
             Value::Object(fields) => {
-                if fields
-                    .get("code")
-                    .and_then(Value::as_str)
-                    .is_some_and(|code| codes.contains(&code))
-                {
+                if fields.get("code").and_then(Value::as_str).is_some_and(|code| codes.contains(&code)) {
                     return true;
                 }
                 if let Some(text) = fields.get("message").and_then(Value::as_str) {
@@ -172,9 +155,7 @@ pub(super) fn says(reply: &Reply, codes: &[&str], parts: &[&str]) -> bool {
             _ => {}
         }
     }
-    texts
-        .iter()
-        .any(|text| parts.iter().any(|part| text.contains(part)))
+    texts.iter().any(|text| parts.iter().any(|part| text.contains(part)))
 }
 
 /// A remote text made fit for a message: one line, of bounded length, without a closing stop and
@@ -188,11 +169,7 @@ pub(super) fn tidy(text: &str) -> String {
             word.push(c);
             continue;
         }
-        line.push_str(if is_credential(&word) {
-            "[left out]"
-        } else {
-            &word
-        });
+        line.push_str(if is_credential(&word) { "[left out]" } else { &word });
         word.clear();
         line.push(if c.is_control() { ' ' } else { c });
     }

@@ -69,11 +69,7 @@ struct Minted {
 
 impl App {
     /// An App with its private key in PEM form.
-    pub(super) fn new(
-        id: &str,
-        installation: Option<u64>,
-        pem: &str,
-    ) -> Result<Self, SettingsError> {
+    pub(super) fn new(id: &str, installation: Option<u64>, pem: &str) -> Result<Self, SettingsError> {
         // Keys pasted from an environment file have their line ends written out.
         let pem = pem.trim().replace("\\n", "\n");
         let key = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| {
@@ -82,18 +78,10 @@ impl App {
                 "is not an RSA private key in PEM form, as GitHub lets you download it for an App",
             )
         })?;
-        let app = Self {
-            id: id.to_owned(),
-            key,
-            held: Mutex::new(Held {
-                installation,
-                token: None,
-            }),
-        };
+        let app = Self { id: id.to_owned(), key, held: Mutex::new(Held { installation, token: None }) };
         // A key that is PEM but no key shows only when it signs.
-        app.claim(Timestamp::UNIX_EPOCH).map_err(|_| {
-            SettingsError::new("private_key", "cannot sign: it is not a usable RSA key")
-        })?;
+        app.claim(Timestamp::UNIX_EPOCH)
+            .map_err(|_| SettingsError::new("private_key", "cannot sign: it is not a usable RSA key"))?;
         Ok(app)
     }
 
@@ -106,11 +94,7 @@ impl App {
     /// ten minutes.
     fn claim(&self, now: Timestamp) -> Result<String, Fault> {
         let now = now.as_second();
-        let claims = Claims {
-            iat: now - 60,
-            exp: now + 540,
-            iss: &self.id,
-        };
+        let claims = Claims { iat: now - 60, exp: now + 540, iss: &self.id };
         jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key).map_err(|_| {
             Fault::new(
                 FaultKind::Credential,
@@ -123,17 +107,10 @@ impl App {
 
 impl Client {
     /// The token for one call. `dead` is a token that GitHub just refused: it is not given again.
-    pub(super) async fn bearer(
-        &self,
-        cx: &Cx<'_>,
-        dead: Option<&SecretString>,
-    ) -> Result<Bearer, Fault> {
+    pub(super) async fn bearer(&self, cx: &Cx<'_>, dead: Option<&SecretString>) -> Result<Bearer, Fault> {
         let app = match &self.auth {
             Auth::Token(token) => {
-                return Ok(Bearer {
-                    token: token.clone(),
-                    renewable: false,
-                });
+                return Ok(Bearer { token: token.clone(), renewable: false });
             }
             Auth::App(app) => app,
         };
@@ -146,10 +123,7 @@ impl Client {
         if let Some((token, ends)) = &held.token
             && cx.now + SignedDuration::from_secs(60) < *ends
         {
-            return Ok(Bearer {
-                token: token.clone(),
-                renewable: dead.is_none(),
-            });
+            return Ok(Bearer { token: token.clone(), renewable: dead.is_none() });
         }
         let claim = SecretString::from(app.claim(cx.now)?);
         let installation = match held.installation {
@@ -163,33 +137,21 @@ impl Client {
         let minted = self.mint(cx, &claim, installation).await?;
         let token = SecretString::from(minted.token);
         held.token = Some((token.clone(), minted.expires_at));
-        Ok(Bearer {
-            token,
-            renewable: false,
-        })
+        Ok(Bearer { token, renewable: false })
     }
 
     /// Forgets a token that GitHub refused although it was new.
     pub(super) async fn forget(&self, dead: &SecretString) {
         if let Auth::App(app) = &self.auth {
             let mut held = app.held.lock().await;
-            if held
-                .token
-                .as_ref()
-                .is_some_and(|(token, _)| token.expose_secret() == dead.expose_secret())
-            {
+            if held.token.as_ref().is_some_and(|(token, _)| token.expose_secret() == dead.expose_secret()) {
                 held.token = None;
             }
         }
     }
 
     async fn installation(&self, cx: &Cx<'_>, claim: &SecretString) -> Result<u64, Fault> {
-        let call = self.call(
-            "find installation",
-            Method::GET,
-            &["orgs", &self.org, "installation"],
-            Cost::Free,
-        );
+        let call = self.call("find installation", Method::GET, &["orgs", &self.org, "installation"], Cost::Free);
         let reply = self.send_as(cx, call, claim).await?;
         match reply.status.as_u16() {
             200 => Ok(self.read::<Installation>("find installation", &reply)?.id),
@@ -205,25 +167,10 @@ impl Client {
         }
     }
 
-    async fn mint(
-        &self,
-        cx: &Cx<'_>,
-        claim: &SecretString,
-        installation: u64,
-    ) -> Result<Minted, Fault> {
+    async fn mint(&self, cx: &Cx<'_>, claim: &SecretString, installation: u64) -> Result<Minted, Fault> {
         let name = "make installation token";
         let call = self
-            .call(
-                name,
-                Method::POST,
-                &[
-                    "app",
-                    "installations",
-                    &installation.to_string(),
-                    "access_tokens",
-                ],
-                Cost::Free,
-            )
+            .call(name, Method::POST, &["app", "installations", &installation.to_string(), "access_tokens"], Cost::Free)
             .repeat(connector_sdk::Repeat::Idempotent);
         let reply = self.send_as(cx, call, claim).await?;
         match reply.status.as_u16() {

@@ -64,13 +64,7 @@ pub(super) struct Listing<T> {
 
 impl Client {
     /// A call of the REST API, with its headers and cost.
-    pub(super) fn call(
-        &self,
-        name: &'static str,
-        method: Method,
-        path: &[&str],
-        cost: Cost,
-    ) -> Call {
+    pub(super) fn call(&self, name: &'static str, method: Method, path: &[&str], cost: Cost) -> Call {
         let mut url = self.api.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -81,10 +75,7 @@ impl Client {
     fn charged(&self, call: Call, cost: Cost) -> Call {
         let call = call
             .header(ACCEPT, "application/vnd.github+json")
-            .header(
-                HeaderName::from_static("x-github-api-version"),
-                "2022-11-28",
-            )
+            .header(HeaderName::from_static("x-github-api-version"), "2022-11-28")
             // GitHub answers 403 to a call without one.
             .header(USER_AGENT, concat!("scimgate/", env!("CARGO_PKG_VERSION")));
         match (self.pace, cost) {
@@ -94,16 +85,9 @@ impl Client {
             (Pace::Documented, Cost::Query) => call.charge("graphql", 1).charge("reads", 1),
             (Pace::Documented, Cost::Write) => call.charge("primary", 1).charge("writes", 1),
             (Pace::Documented, Cost::Content | Cost::Invite) => {
-                let call = call
-                    .charge("primary", 1)
-                    .charge("writes", 1)
-                    .charge("content_minute", 1)
-                    .charge("content_hour", 1);
-                if cost == Cost::Invite {
-                    call.charge("invitations", 1)
-                } else {
-                    call
-                }
+                let call =
+                    call.charge("primary", 1).charge("writes", 1).charge("content_minute", 1).charge("content_hour", 1);
+                if cost == Cost::Invite { call.charge("invitations", 1) } else { call }
             }
         }
     }
@@ -131,31 +115,15 @@ impl Client {
     }
 
     /// Sends a call with a token of its own (the App's signed claim).
-    pub(super) async fn send_as(
-        &self,
-        cx: &Cx<'_>,
-        call: Call,
-        token: &SecretString,
-    ) -> Result<Reply, Fault> {
+    pub(super) async fn send_as(&self, cx: &Cx<'_>, call: Call, token: &SecretString) -> Result<Reply, Fault> {
         let reply = self.dispatch(cx, call.clone(), token).await?;
         self.judge(&call, reply)
     }
 
-    async fn dispatch(
-        &self,
-        cx: &Cx<'_>,
-        call: Call,
-        token: &SecretString,
-    ) -> Result<Reply, Fault> {
+    async fn dispatch(&self, cx: &Cx<'_>, call: Call, token: &SecretString) -> Result<Reply, Fault> {
         let reads = call.repeat == Repeat::Read;
         let call = call.authorization(&format!("Bearer {}", token.expose_secret()));
-        cx.send(call).await.map_err(|fault| {
-            if reads {
-                fault.effect(Effect::None)
-            } else {
-                fault
-            }
-        })
+        cx.send(call).await.map_err(|fault| if reads { fault.effect(Effect::None) } else { fault })
     }
 
     fn judge(&self, call: &Call, reply: Reply) -> Result<Reply, Fault> {
@@ -190,11 +158,7 @@ impl Client {
     /// The fault for a status that the caller has no use for.
     pub(super) fn refusal(&self, name: &'static str, reply: &Reply) -> Fault {
         let words = words(reply);
-        let said = if words.is_empty() {
-            String::new()
-        } else {
-            format!(" GitHub says: {words}.")
-        };
+        let said = if words.is_empty() { String::new() } else { format!(" GitHub says: {words}.") };
         let fault = match reply.status.as_u16() {
             200..=299 => Fault::new(
                 FaultKind::Malformed,
@@ -224,10 +188,7 @@ impl Client {
                     self.org
                 ),
             ),
-            _ => Fault::new(
-                FaultKind::Refused,
-                format!("GitHub refuses this: {name}.{said}"),
-            ),
+            _ => Fault::new(FaultKind::Refused, format!("GitHub refuses this: {name}.{said}")),
         };
         fault.context(self.context(name, reply))
     }
@@ -245,11 +206,7 @@ impl Client {
     }
 
     /// Reads an answer's body.
-    pub(super) fn read<T: DeserializeOwned>(
-        &self,
-        name: &'static str,
-        reply: &Reply,
-    ) -> Result<T, Fault> {
+    pub(super) fn read<T: DeserializeOwned>(&self, name: &'static str, reply: &Reply) -> Result<T, Fault> {
         reply.json().map_err(|fault| {
             let context = format!("{}; {}", self.context(name, reply), fault.context);
             fault.context(context)
@@ -266,10 +223,7 @@ impl Client {
         let call = self.call(name, Method::GET, path, Cost::Read);
         let reply = self.send(cx, call).await?;
         match reply.status.as_u16() {
-            200 => self
-                .read(name, &reply)
-                .map(Some)
-                .map_err(|fault| fault.effect(Effect::None)),
+            200 => self.read(name, &reply).map(Some).map_err(|fault| fault.effect(Effect::None)),
             404 => Ok(None),
             _ => Err(self.refusal(name, &reply)),
         }
@@ -293,9 +247,7 @@ impl Client {
         let reply = self.send(cx, call).await?;
         match reply.status.as_u16() {
             200 => Ok(Some(Listing {
-                items: self
-                    .read(name, &reply)
-                    .map_err(|fault| fault.effect(Effect::None))?,
+                items: self.read(name, &reply).map_err(|fault| fault.effect(Effect::None))?,
                 next: self.next(name, &reply, page)?,
                 complete: !partial(&reply),
             })),
@@ -313,19 +265,13 @@ impl Client {
         query: &[(&str, &str)],
         page: u32,
     ) -> Result<Listing<T>, Fault> {
-        self.page(cx, name, path, query, page)
-            .await?
-            .ok_or_else(|| self.hidden(name))
+        self.page(cx, name, path, query, page).await?.ok_or_else(|| self.hidden(name))
     }
 
     /// The fault for a 404 where something must be there.
     pub(super) fn hidden(&self, name: &'static str) -> Fault {
-        let reply = Reply::new(
-            http::StatusCode::NOT_FOUND,
-            http::HeaderMap::new(),
-            bytes::Bytes::new(),
-            Timestamp::UNIX_EPOCH,
-        );
+        let reply =
+            Reply::new(http::StatusCode::NOT_FOUND, http::HeaderMap::new(), bytes::Bytes::new(), Timestamp::UNIX_EPOCH);
         self.refusal(name, &reply)
     }
 
@@ -368,19 +314,14 @@ impl Client {
         variables: Value,
     ) -> Result<(T, bool), Fault> {
         let call = self
-            .charged(
-                Call::new(name, Method::POST, self.graphql.clone()),
-                Cost::Query,
-            )
+            .charged(Call::new(name, Method::POST, self.graphql.clone()), Cost::Query)
             .repeat(Repeat::Read)
             .json(&json!({ "query": query, "variables": variables }));
         let reply = self.send(cx, call).await?;
         if reply.status != 200 {
             return Err(self.refusal(name, &reply));
         }
-        let answer: GraphAnswer = self
-            .read(name, &reply)
-            .map_err(|fault| fault.effect(Effect::None))?;
+        let answer: GraphAnswer = self.read(name, &reply).map_err(|fault| fault.effect(Effect::None))?;
         if let Some(error) = answer.errors.first() {
             let kind = error.kind.as_deref().unwrap_or_default();
             let context = self.context(name, &reply);

@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use connector_sdk::{
-    AccountRef, Cx, Effect, Fault, FaultKind, GroupChange, GroupCreated, GroupUpdated, GroupWant,
-    Groups, Member, Membership, Page, PageToken, RemoteGroup, RemoteId, Removed, Repeat, Reply,
+    AccountRef, Cx, Effect, Fault, FaultKind, GroupChange, GroupCreated, GroupUpdated, GroupWant, Groups, Member,
+    Membership, Page, PageToken, RemoteGroup, RemoteId, Removed, Repeat, Reply,
 };
 use http::Method;
 use serde_json::json;
@@ -23,20 +23,10 @@ pub(super) const PENDING: &str = "pending:";
 
 #[async_trait]
 impl Groups for Organization {
-    async fn list(
-        &self,
-        cx: &Cx<'_>,
-        page: Option<&PageToken>,
-    ) -> Result<Page<RemoteGroup>, Fault> {
+    async fn list(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<RemoteGroup>, Fault> {
         let listing = self
             .client
-            .org_page::<Team>(
-                cx,
-                "list teams",
-                &["orgs", &self.client.org, "teams"],
-                &[],
-                page_number(page)?,
-            )
+            .org_page::<Team>(cx, "list teams", &["orgs", &self.client.org, "teams"], &[], page_number(page)?)
             .await?;
         Ok(Page {
             items: listing.items.into_iter().map(group).collect(),
@@ -61,24 +51,12 @@ impl Groups for Organization {
         while let Some(number) = page.take() {
             let listing = self
                 .client
-                .org_page::<Team>(
-                    cx,
-                    "list teams",
-                    &["orgs", &self.client.org, "teams"],
-                    &[],
-                    number,
-                )
+                .org_page::<Team>(cx, "list teams", &["orgs", &self.client.org, "teams"], &[], number)
                 .await?;
             if !listing.complete {
                 return Err(self.left_out("list teams"));
             }
-            found.extend(
-                listing
-                    .items
-                    .into_iter()
-                    .filter(|team| same_name(&team.name, name))
-                    .map(group),
-            );
+            found.extend(listing.items.into_iter().filter(|team| same_name(&team.name, name)).map(group));
             page = self.follow_on(listing.next)?;
         }
         Ok(found)
@@ -93,12 +71,7 @@ impl Groups for Organization {
         let name = "create team";
         let call = self
             .client
-            .call(
-                name,
-                Method::POST,
-                &["orgs", &self.client.org, "teams"],
-                Cost::Content,
-            )
+            .call(name, Method::POST, &["orgs", &self.client.org, "teams"], Cost::Content)
             .json(&json!({ "name": want.name, "privacy": self.settings.team_privacy.word() }));
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {
@@ -125,12 +98,7 @@ impl Groups for Organization {
         let name = "leave team";
         let call = self
             .client
-            .call(
-                name,
-                Method::DELETE,
-                &path.with(&["memberships", &own.login]),
-                Cost::Write,
-            )
+            .call(name, Method::DELETE, &path.with(&["memberships", &own.login]), Cost::Write)
             .repeat(Repeat::Idempotent);
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {
@@ -139,18 +107,11 @@ impl Groups for Organization {
         }
     }
 
-    async fn update(
-        &self,
-        cx: &Cx<'_>,
-        id: &RemoteId,
-        change: &GroupChange,
-    ) -> Result<GroupUpdated, Fault> {
+    async fn update(&self, cx: &Cx<'_>, id: &RemoteId, change: &GroupChange) -> Result<GroupUpdated, Fault> {
         let path = self.team_path(cx, id).await?;
         let Some(new) = &change.name else {
             let team = self.team(cx, &path).await?;
-            return Ok(team.map_or(GroupUpdated::AlreadyGone, |team| {
-                GroupUpdated::Done(group(team))
-            }));
+            return Ok(team.map_or(GroupUpdated::AlreadyGone, |team| GroupUpdated::Done(group(team))));
         };
         let name = "rename team";
         let call = self
@@ -174,10 +135,7 @@ impl Groups for Organization {
 
     async fn remove(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Removed, Fault> {
         let path = self.team_path(cx, id).await?;
-        let children = self
-            .client
-            .page::<Team>(cx, "list child teams", &path.with(&["teams"]), &[], 1)
-            .await?;
+        let children = self.client.page::<Team>(cx, "list child teams", &path.with(&["teams"]), &[], 1).await?;
         if children.is_some_and(|children| !children.items.is_empty()) {
             return Err(Fault::new(
                 FaultKind::Protected,
@@ -186,10 +144,7 @@ impl Groups for Organization {
             .context("delete team: has child teams"));
         }
         let name = "delete team";
-        let call = self
-            .client
-            .call(name, Method::DELETE, &path.with(&[]), Cost::Write)
-            .repeat(Repeat::Idempotent);
+        let call = self.client.call(name, Method::DELETE, &path.with(&[]), Cost::Write).repeat(Repeat::Idempotent);
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {
             204 => Ok(Removed::Done),
@@ -201,30 +156,17 @@ impl Groups for Organization {
         }
     }
 
-    async fn members(
-        &self,
-        cx: &Cx<'_>,
-        id: &RemoteId,
-        page: Option<&PageToken>,
-    ) -> Result<Page<Member>, Fault> {
+    async fn members(&self, cx: &Cx<'_>, id: &RemoteId, page: Option<&PageToken>) -> Result<Page<Member>, Fault> {
         let path = self.team_path(cx, id).await?;
         let pending = page.and_then(|token| token.0.strip_prefix(PENDING));
         if let Some(number) = pending {
             let token = PageToken(number.to_owned());
-            return self
-                .pending_members(cx, &path, page_number(Some(&token))?)
-                .await;
+            return self.pending_members(cx, &path, page_number(Some(&token))?).await;
         }
         let name = "list team members";
         let listing = self
             .client
-            .page::<User>(
-                cx,
-                name,
-                &path.with(&["members"]),
-                &[("role", "all")],
-                page_number(page)?,
-            )
+            .page::<User>(cx, name, &path.with(&["members"]), &[("role", "all")], page_number(page)?)
             .await?;
         let Some(listing) = listing else {
             return Err(self.no_team(cx, &path, name).await);
@@ -304,7 +246,10 @@ impl Organization {
                 if !org.login.eq_ignore_ascii_case(&self.client.org) {
                     return Err(Fault::new(
                         FaultKind::Refused,
-                        format!("GitHub answers for {} with another organisation, {}. Check the setting org.", self.client.org, org.login),
+                        format!(
+                            "GitHub answers for {} with another organisation, {}. Check the setting org.",
+                            self.client.org, org.login
+                        ),
                     )
                     .context("get organisation: another login"));
                 }
@@ -312,10 +257,7 @@ impl Organization {
                 org.id
             }
         };
-        Ok(TeamPath {
-            org: org.to_string(),
-            team,
-        })
+        Ok(TeamPath { org: org.to_string(), team })
     }
 
     /// Reads a team; `None` only if the credential still sees every team, because GitHub also
@@ -323,15 +265,7 @@ impl Organization {
     pub(super) async fn team(&self, cx: &Cx<'_>, path: &TeamPath) -> Result<Option<Team>, Fault> {
         let team = self.client.object(cx, "get team", &path.with(&[])).await?;
         if team.is_none() {
-            self.client
-                .org_page::<Team>(
-                    cx,
-                    "list teams",
-                    &["orgs", &self.client.org, "teams"],
-                    &[],
-                    1,
-                )
-                .await?;
+            self.client.org_page::<Team>(cx, "list teams", &["orgs", &self.client.org, "teams"], &[], 1).await?;
             if !self.sees_all(cx).await? {
                 return Err(Fault::new(
                     FaultKind::Permission,
@@ -361,24 +295,15 @@ impl Organization {
     }
 
     fn bad_team(&self, name: &'static str, team: &str, reply: &Reply) -> Fault {
-        Fault::new(
-            FaultKind::Refused,
-            format!(
-                "GitHub refuses the team {team}. GitHub says: {}.",
-                words(reply)
-            ),
-        )
-        .context(self.client.context(name, reply))
+        Fault::new(FaultKind::Refused, format!("GitHub refuses the team {team}. GitHub says: {}.", words(reply)))
+            .context(self.client.context(name, reply))
     }
 }
 
 pub(super) fn gone(name: &'static str) -> Fault {
-    Fault::new(
-        FaultKind::NotFound,
-        "The team is not there any more. Somebody deleted it on GitHub.",
-    )
-    .effect(Effect::None)
-    .context(format!("{name}: no such team"))
+    Fault::new(FaultKind::NotFound, "The team is not there any more. Somebody deleted it on GitHub.")
+        .effect(Effect::None)
+        .context(format!("{name}: no such team"))
 }
 
 fn group(team: Team) -> RemoteGroup {
@@ -407,9 +332,5 @@ fn slug(name: &str) -> String {
 }
 
 fn taken(reply: &Reply) -> bool {
-    says(
-        reply,
-        &["already_exists"],
-        &["must be unique", "already exists", "already been taken"],
-    )
+    says(reply, &["already_exists"], &["must be unique", "already exists", "already been taken"])
 }

@@ -32,9 +32,7 @@ impl Org {
         if self.identity != Identity::Handle {
             return None;
         }
-        who.text_at(self.settings.handle_attribute.trim())
-            .map(str::trim)
-            .filter(|login| is_login(login, 39))
+        who.text_at(self.settings.handle_attribute.trim()).map(str::trim).filter(|login| is_login(login, 39))
     }
 
     /// The active accounts that the identity source says are this person's.
@@ -46,10 +44,9 @@ impl Org {
                     return Ok(Vec::new());
                 };
                 match self.membership(cx, login).await? {
-                    Some(membership) if !membership.pending() => Ok(vec![Found {
-                        account: self.account(cx, &membership).await?,
-                        evidence: Evidence::Login,
-                    }]),
+                    Some(membership) if !membership.pending() => {
+                        Ok(vec![Found { account: self.account(cx, &membership).await?, evidence: Evidence::Login }])
+                    }
                     _ => Ok(Vec::new()),
                 }
             }
@@ -78,30 +75,17 @@ impl Org {
                     continue;
                 };
                 let id = user.database_id.to_string();
-                if found.iter().any(|one| {
-                    one.account
-                        .remote_id
-                        .as_ref()
-                        .is_some_and(|known| known.as_str() == id)
-                }) {
+                if found.iter().any(|one| one.account.remote_id.as_ref().is_some_and(|known| known.as_str() == id)) {
                     continue;
                 }
                 let membership = self.membership(cx, &user.login).await?;
-                let Some(membership) =
-                    membership.filter(|seat| seat.user.id == user.database_id && !seat.pending())
+                let Some(membership) = membership.filter(|seat| seat.user.id == user.database_id && !seat.pending())
                 else {
                     continue;
                 };
                 let mut account = self.account(cx, &membership).await?;
-                account.email = node
-                    .saml_identity
-                    .as_ref()
-                    .and_then(|saml| saml.email())
-                    .map(str::to_owned);
-                found.push(Found {
-                    account,
-                    evidence: Evidence::SamlIdentity,
-                });
+                account.email = node.saml_identity.as_ref().and_then(|saml| saml.email()).map(str::to_owned);
+                found.push(Found { account, evidence: Evidence::SamlIdentity });
             }
         }
         Ok(found)
@@ -110,26 +94,13 @@ impl Org {
     /// The SAML identities of a name.
     async fn identities(&self, cx: &Cx<'_>, name: &str) -> Result<Vec<IdentityEdge>, Fault> {
         let call = "find SAML identity";
-        let (data, complete): (InOrg<WithSaml>, bool) = self
-            .client
-            .query(
-                cx,
-                call,
-                IDENTITIES,
-                json!({ "org": self.client.org, "name": name }),
-            )
-            .await?;
+        let (data, complete): (InOrg<WithSaml>, bool) =
+            self.client.query(cx, call, IDENTITIES, json!({ "org": self.client.org, "name": name })).await?;
         if !complete {
             return Err(self.left_out(call));
         }
-        let provider = data
-            .organization
-            .and_then(|org| org.saml_identity_provider)
-            .ok_or_else(|| self.no_saml())?;
-        Ok(provider
-            .into_values()
-            .flat_map(|connection| connection.edges)
-            .collect())
+        let provider = data.organization.and_then(|org| org.saml_identity_provider).ok_or_else(|| self.no_saml())?;
+        Ok(provider.into_values().flat_map(|connection| connection.edges).collect())
     }
 
     /// The fault for an organisation that shows no SAML identities.
@@ -145,11 +116,7 @@ impl Org {
     }
 
     /// The address in the SAML identity of each login, by id. One query for a page of members.
-    pub(super) async fn saml_addresses(
-        &self,
-        cx: &Cx<'_>,
-        logins: &[&str],
-    ) -> Result<HashMap<u64, String>, Fault> {
+    pub(super) async fn saml_addresses(&self, cx: &Cx<'_>, logins: &[&str]) -> Result<HashMap<u64, String>, Fault> {
         if logins.is_empty() {
             return Ok(HashMap::new());
         }
@@ -168,10 +135,8 @@ impl Org {
             );
         }
         query.push_str("}}}");
-        let (data, _): (InOrg<WithSaml>, bool) = self
-            .client
-            .query(cx, "read SAML identities", &query, Value::Object(variables))
-            .await?;
+        let (data, _): (InOrg<WithSaml>, bool) =
+            self.client.query(cx, "read SAML identities", &query, Value::Object(variables)).await?;
         let provider = data.organization.and_then(|org| org.saml_identity_provider);
         Ok(provider
             .unwrap_or_default()
@@ -198,16 +163,11 @@ impl Org {
             // An address can be verified by one GitHub account only, so the first is the only one.
             for edge in page.edges {
                 let matches = edge.node.as_ref().is_some_and(|node| {
-                    node.organization_verified_domain_emails
-                        .iter()
-                        .any(|address| same(Some(address), email))
+                    node.organization_verified_domain_emails.iter().any(|address| same(Some(address), email))
                 });
                 if matches && let Some(mut account) = self.member_account(cx, edge).await? {
                     account.email = Some(email.to_owned());
-                    return Ok(vec![Found {
-                        account,
-                        evidence: Evidence::VerifiedEmail,
-                    }]);
+                    return Ok(vec![Found { account, evidence: Evidence::VerifiedEmail }]);
                 }
             }
             match page.next {
@@ -219,33 +179,13 @@ impl Org {
     }
 
     /// One page of the members with role and verified addresses.
-    pub(super) async fn members_with_addresses(
-        &self,
-        cx: &Cx<'_>,
-        after: Option<&str>,
-    ) -> Result<MemberPage, Fault> {
+    pub(super) async fn members_with_addresses(&self, cx: &Cx<'_>, after: Option<&str>) -> Result<MemberPage, Fault> {
         let name = "list members with addresses";
-        let (data, complete): (InOrg<WithMembers>, bool) = self
-            .client
-            .query(
-                cx,
-                name,
-                MEMBERS,
-                json!({ "org": self.client.org, "after": after }),
-            )
-            .await?;
-        let members = data
-            .organization
-            .ok_or_else(|| self.client.hidden(name))?
-            .members_with_role;
-        let next = members
-            .page_info
-            .filter(|info| info.has_next_page)
-            .map(|info| info.end_cursor.unwrap_or_default());
-        if next
-            .as_deref()
-            .is_some_and(|next| next.is_empty() || Some(next) == after)
-        {
+        let (data, complete): (InOrg<WithMembers>, bool) =
+            self.client.query(cx, name, MEMBERS, json!({ "org": self.client.org, "after": after })).await?;
+        let members = data.organization.ok_or_else(|| self.client.hidden(name))?.members_with_role;
+        let next = members.page_info.filter(|info| info.has_next_page).map(|info| info.end_cursor.unwrap_or_default());
+        if next.as_deref().is_some_and(|next| next.is_empty() || Some(next) == after) {
             return Err(Fault::new(
                 FaultKind::Malformed,
                 "GitHub's list of members goes on at no new place. If this goes on, its API has changed.",
@@ -253,29 +193,17 @@ impl Org {
             .effect(Effect::None)
             .context(format!("{name}: cursor does not move")));
         }
-        Ok(MemberPage {
-            edges: members.edges,
-            next,
-            complete,
-        })
+        Ok(MemberPage { edges: members.edges, next, complete })
     }
 
     /// A member of a GraphQL page as an account.
-    pub(super) async fn member_account(
-        &self,
-        cx: &Cx<'_>,
-        edge: MemberEdge,
-    ) -> Result<Option<Account>, Fault> {
+    pub(super) async fn member_account(&self, cx: &Cx<'_>, edge: MemberEdge) -> Result<Option<Account>, Fault> {
         let Some(node) = edge.node else {
             return Ok(None);
         };
         let role = edge.role.as_deref().and_then(role);
         let own = self.own(cx).await?;
-        let owners = if role.as_deref() == Some("admin") {
-            self.owners(cx).await?
-        } else {
-            std::sync::Arc::default()
-        };
+        let owners = if role.as_deref() == Some("admin") { self.owners(cx).await? } else { std::sync::Arc::default() };
         let mut account = Account::active(RemoteId::new(node.database_id.to_string()));
         account.protected = Self::untouchable(own.as_ref(), &owners, node.database_id);
         account.login = Some(node.login);

@@ -1,8 +1,8 @@
 //! Inviting people, and what becomes of an invitation.
 
 use connector_sdk::{
-    Accounts, Created, Cx, Effect, Ended, Evidence, Fault, FaultKind, Followed, Found, Need,
-    Person, Removed, Repeat, Reply, Retry,
+    Accounts, Created, Cx, Effect, Ended, Evidence, Fault, FaultKind, Followed, Found, Need, Person, Removed, Repeat,
+    Reply, Retry,
 };
 use http::Method;
 use jiff::SignedDuration;
@@ -17,11 +17,7 @@ use super::settings::{Identity, is_login};
 use super::wire::{Invitation, Membership, User};
 
 impl Org {
-    pub(super) async fn create_by_login(
-        &self,
-        cx: &Cx<'_>,
-        want: &Person,
-    ) -> Result<Created, Fault> {
+    pub(super) async fn create_by_login(&self, cx: &Cx<'_>, want: &Person) -> Result<Created, Fault> {
         let Some(login) = self.handle(want) else {
             return Err(Fault::new(
                 FaultKind::Refused,
@@ -36,9 +32,7 @@ impl Org {
         }
         let role = want.role.as_deref().map_or("member", role_word);
         let name = "invite by login";
-        let reply = self
-            .put_membership(cx, name, login, role, Cost::Invite)
-            .await?;
+        let reply = self.put_membership(cx, name, login, role, Cost::Invite).await?;
         match reply.status.as_u16() {
             200 => {
                 let membership: Membership = self.client.read(name, &reply)?;
@@ -53,15 +47,10 @@ impl Org {
                     return Ok(Created::Invited(account));
                 }
                 let account = self.account(cx, &membership).await;
-                account
-                    .map(Created::Done)
-                    .map_err(|fault| fault.effect(Effect::Unknown))
+                account.map(Created::Done).map_err(|fault| fault.effect(Effect::Unknown))
             }
             404 => {
-                let user: Option<User> = self
-                    .client
-                    .object(cx, "get user", &["users", login])
-                    .await?;
+                let user: Option<User> = self.client.object(cx, "get user", &["users", login]).await?;
                 Err(match user {
                     Some(_) => self.client.refusal(name, &reply),
                     None => Fault::new(
@@ -84,23 +73,11 @@ impl Org {
         } else {
             self.account(cx, membership).await?
         };
-        Ok(Created::AlreadyThere(Found {
-            account,
-            evidence: Evidence::Login,
-        }))
+        Ok(Created::AlreadyThere(Found { account, evidence: Evidence::Login }))
     }
 
-    pub(super) async fn create_by_email(
-        &self,
-        cx: &Cx<'_>,
-        want: &Person,
-    ) -> Result<Created, Fault> {
-        let Some(email) = want
-            .email
-            .as_deref()
-            .map(str::trim)
-            .filter(|email| email.contains('@'))
-        else {
+    pub(super) async fn create_by_email(&self, cx: &Cx<'_>, want: &Person) -> Result<Created, Fault> {
+        let Some(email) = want.email.as_deref().map(str::trim).filter(|email| email.contains('@')) else {
             return Err(Fault::new(
                 FaultKind::Refused,
                 format!(
@@ -113,26 +90,15 @@ impl Org {
             Some("admin") => "admin",
             _ => "direct_member",
         };
-        let teams = want
-            .groups
-            .iter()
-            .map(|id| number(id.as_str()))
-            .collect::<Result<Vec<u64>, Fault>>()?;
+        let teams = want.groups.iter().map(|id| number(id.as_str())).collect::<Result<Vec<u64>, Fault>>()?;
         let mut body = json!({ "email": email, "role": role });
         if !teams.is_empty() {
             // The only way into a team before the acceptance, and it takes no second seat.
             body["team_ids"] = json!(teams);
         }
         let name = "invite by e-mail";
-        let call = self
-            .client
-            .call(
-                name,
-                Method::POST,
-                &["orgs", &self.client.org, "invitations"],
-                Cost::Invite,
-            )
-            .json(&body);
+        let call =
+            self.client.call(name, Method::POST, &["orgs", &self.client.org, "invitations"], Cost::Invite).json(&body);
         let reply = self.client.send(cx, call).await?;
         if reply.status == 201 {
             let invitation: Invitation = self.client.read(name, &reply)?;
@@ -174,31 +140,18 @@ impl Org {
         }
         let part = says(reply, &[], &["already a part of", "already a member"]);
         if !part
-            && !says(
-                reply,
-                &["already_exists"],
-                &[
-                    "already been invited",
-                    "already invited",
-                    "pending invitation",
-                ],
-            )
+            && !says(reply, &["already_exists"], &["already been invited", "already invited", "pending invitation"])
         {
             let said = words(reply);
             return Err(Fault::new(
                 FaultKind::Refused,
-                format!(
-                    "GitHub does not invite {} into {org}. GitHub says: {said}.",
-                    want.user_name
-                ),
+                format!("GitHub does not invite {} into {org}. GitHub says: {said}.", want.user_name),
             )
             .context(self.client.context(name, reply)));
         }
         // GitHub says that the person is there: only what a look shows counts.
         let found = Accounts::find(self, cx, want).await?;
-        let mut found = found
-            .into_iter()
-            .filter(|one| !part || one.account.remote_id.is_some());
+        let mut found = found.into_iter().filter(|one| !part || one.account.remote_id.is_some());
         Ok(match (found.next(), found.next()) {
             (Some(found), None) => Created::AlreadyThere(found),
             (None, _) if !part => {
@@ -223,23 +176,14 @@ impl Org {
         let name = "cancel invitation";
         let call = self
             .client
-            .call(
-                name,
-                Method::DELETE,
-                &["orgs", &self.client.org, "invitations", &id.to_string()],
-                Cost::Write,
-            )
+            .call(name, Method::DELETE, &["orgs", &self.client.org, "invitations", &id.to_string()], Cost::Write)
             .repeat(Repeat::Idempotent);
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {
             204 => Ok(Removed::Done),
             404 | 422 => {
                 let pending = self.pending(cx, |one| one.id == id).await?;
-                if pending.is_empty() {
-                    Ok(Removed::AlreadyGone)
-                } else {
-                    Err(self.client.refusal(name, &reply))
-                }
+                if pending.is_empty() { Ok(Removed::AlreadyGone) } else { Err(self.client.refusal(name, &reply)) }
             }
             _ => Err(self.client.refusal(name, &reply)),
         }
@@ -274,10 +218,7 @@ impl Org {
         let found = self.accounts_of(cx, who).await?;
         let several = found.len() > 1;
         if let Ok([found]) = <[Found; 1]>::try_from(found) {
-            return Ok(Followed::Accepted {
-                account: found.account,
-                evidence: found.evidence,
-            });
+            return Ok(Followed::Accepted { account: found.account, evidence: found.evidence });
         }
         // A login that is not a member says for sure that nobody accepted; the other sources only
         // say that they do not know the person yet.
@@ -313,11 +254,7 @@ pub(super) fn accepted_meanwhile() -> Fault {
 
 /// How a failed invitation ended, from GitHub's words.
 pub(super) fn ended(failed: &Invitation) -> Ended {
-    let reason = failed
-        .failed_reason
-        .as_deref()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let reason = failed.failed_reason.as_deref().unwrap_or_default().to_ascii_lowercase();
     let any = |parts: &[&str]| parts.iter().any(|part| reason.contains(part));
     if any(&["expire"]) {
         Ended::Expired

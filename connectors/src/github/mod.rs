@@ -27,8 +27,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Connector, ConnectorKind, Cx, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck,
-    Reading, Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    Accounts, Connector, ConnectorKind, Cx, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck, Reading, Reply,
+    RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
 use http::Method;
 use jiff::Timestamp;
@@ -66,11 +66,7 @@ impl ConnectorKind for GitHub {
     fn build(settings: Settings, secrets: &Secrets) -> Result<Arc<dyn Connector>, SettingsError> {
         let checked = settings::check(&settings, secrets)?;
         let organization = settings.mode == Mode::Organization;
-        let kind = if organization {
-            Kind::UserAndGroup
-        } else {
-            Kind::Group
-        };
+        let kind = if organization { Kind::UserAndGroup } else { Kind::Group };
         let mut traits = Traits::new(kind, checked.driver_key);
         traits.buckets = buckets(settings.pace);
         traits.suspend = Suspend::Removes;
@@ -80,16 +76,8 @@ impl ConnectorKind for GitHub {
         traits.verified_emails = checked.identity == Identity::VerifiedDomain;
         if organization {
             traits.writable = vec!["roles"];
-            traits.roles = vec![
-                RoleTrait {
-                    value: "member",
-                    privileged: false,
-                },
-                RoleTrait {
-                    value: "admin",
-                    privileged: true,
-                },
-            ];
+            traits.roles =
+                vec![RoleTrait { value: "member", privileged: false }, RoleTrait { value: "admin", privileged: true }];
             traits.default_role = Some("member");
             // Only an invitation by login can be put into a team before it is accepted.
             traits.pending_members = checked.identity == Identity::Handle;
@@ -118,14 +106,8 @@ impl ConnectorKind for GitHub {
                 "userName",
                 "With identity handle (and no other handle_attribute): the GitHub login. With saml: looked up in the SAML identities.",
             ),
-            (
-                "emails",
-                "The primary address is where the invitation goes. GitHub does not let it be changed later.",
-            ),
-            (
-                "roles",
-                "member or admin (an owner; only where the policy allows privileged roles).",
-            ),
+            ("emails", "The primary address is where the invitation goes. GitHub does not let it be changed later."),
+            ("roles", "member or admin (an owner; only where the policy allows privileged roles)."),
             (
                 "active",
                 "false removes the person from the organisation or takes the invitation back; true invites again.",
@@ -134,10 +116,7 @@ impl ConnectorKind for GitHub {
                 "groups",
                 "Teams. Teams a person is in when an e-mail invitation is sent are part of it; later ones wait for the acceptance.",
             ),
-            (
-                "displayName",
-                "Of a group: the team's name. Of a person: stays in the directory.",
-            ),
+            ("displayName", "Of a group: the team's name. Of a person: stays in the directory."),
         ]
     }
 
@@ -160,24 +139,13 @@ impl Connector for Org {
     }
 
     async fn probe(&self, cx: &Cx<'_>) -> Result<Probe, Fault> {
-        let mut probe = Probe {
-            identity: None,
-            checks: Vec::new(),
-        };
+        let mut probe = Probe { identity: None, checks: Vec::new() };
         if !self.probe_credential(cx, &mut probe).await? {
             return Ok(probe);
         }
         let org = &self.client.org;
-        self.probe_path(cx, &mut probe, "organisation", &["orgs", org], "is there")
-            .await?;
-        self.probe_path(
-            cx,
-            &mut probe,
-            "teams: read",
-            &["orgs", org, "teams"],
-            "can be listed",
-        )
-        .await?;
+        self.probe_path(cx, &mut probe, "organisation", &["orgs", org], "is there").await?;
+        self.probe_path(cx, &mut probe, "teams: read", &["orgs", org, "teams"], "can be listed").await?;
         if self.settings.mode == Mode::Organization {
             self.probe_path(
                 cx,
@@ -214,19 +182,13 @@ impl Org {
             return match self.client.bearer(cx, None).await {
                 Ok(_) => {
                     probe.identity = Some(format!("app:{id}"));
-                    probe.note(
-                        name,
-                        true,
-                        format!("The GitHub App {id} is installed and made a token."),
-                    );
+                    probe.note(name, true, format!("The GitHub App {id} is installed and made a token."));
                     Ok(true)
                 }
                 Err(fault) => probe.take(name, fault).map(|()| false),
             };
         }
-        let call = self
-            .client
-            .call("get own account", Method::GET, &["user"], Cost::Read);
+        let call = self.client.call("get own account", Method::GET, &["user"], Cost::Read);
         let reply = match self.client.send(cx, call).await {
             Ok(reply) => reply,
             Err(fault) => return probe.take(name, fault).map(|()| false),
@@ -251,23 +213,14 @@ impl Org {
             probe.note("scopes", ok, detail);
         }
         let org = self.client.org.as_str();
-        let found: Option<Membership> = match self
-            .client
-            .object(
-                cx,
-                "get own membership",
-                &["user", "memberships", "orgs", org],
-            )
-            .await
-        {
-            Ok(found) => found,
-            // A fine-grained token cannot always read this; the lists below tell.
-            Err(fault) if fault.kind == FaultKind::Permission => return Ok(true),
-            Err(fault) => return probe.take("owner", fault).map(|()| false),
-        };
-        let role = found
-            .filter(|membership| !membership.pending())
-            .and_then(|membership| membership.role);
+        let found: Option<Membership> =
+            match self.client.object(cx, "get own membership", &["user", "memberships", "orgs", org]).await {
+                Ok(found) => found,
+                // A fine-grained token cannot always read this; the lists below tell.
+                Err(fault) if fault.kind == FaultKind::Permission => return Ok(true),
+                Err(fault) => return probe.take("owner", fault).map(|()| false),
+            };
+        let role = found.filter(|membership| !membership.pending()).and_then(|membership| membership.role);
         match role.as_deref() {
             Some("admin") => probe.note("owner", true, format!("The token's user is an owner of {org}.")),
             Some(_) if self.settings.mode == Mode::TeamsOnly => probe.note("owner", true, format!("The token's user is a member of {org}; teams that it does not maintain cannot be changed.")),
@@ -304,14 +257,7 @@ impl Org {
         let name = "identity source";
         let query = match self.identity {
             Identity::Handle => {
-                probe.note(
-                    name,
-                    true,
-                    format!(
-                        "GitHub logins come from {}.",
-                        self.settings.handle_attribute
-                    ),
-                );
+                probe.note(name, true, format!("GitHub logins come from {}.", self.settings.handle_attribute));
                 return Ok(());
             }
             Identity::Manual => {
@@ -329,26 +275,16 @@ impl Org {
                 "query($org:String!){organization(login:$org){membersWithRole(first:1){edges{node{login databaseId organizationVerifiedDomainEmails(login:$org)}}}}}"
             }
         };
-        let answer: Result<(Value, bool), Fault> = self
-            .client
-            .query(
-                cx,
-                name,
-                query,
-                serde_json::json!({ "org": self.client.org }),
-            )
-            .await;
+        let answer: Result<(Value, bool), Fault> =
+            self.client.query(cx, name, query, serde_json::json!({ "org": self.client.org })).await;
         match answer {
             Err(fault) => probe.take(name, fault),
             Ok((data, _))
-                if self.identity == Identity::Saml
-                    && data["organization"]["samlIdentityProvider"].is_null() =>
+                if self.identity == Identity::Saml && data["organization"]["samlIdentityProvider"].is_null() =>
             {
                 probe.take(name, self.no_saml())
             }
-            Ok((data, _)) if data["organization"].is_null() => {
-                probe.take(name, self.client.hidden(name))
-            }
+            Ok((data, _)) if data["organization"].is_null() => probe.take(name, self.client.hidden(name)),
             Ok(_) => {
                 probe.note(name, true, "It answers.".to_owned());
                 Ok(())
@@ -367,19 +303,12 @@ trait Notes {
 
 impl Notes for Probe {
     fn note(&mut self, name: &str, ok: bool, detail: String) {
-        self.checks.push(ProbeCheck {
-            name: name.to_owned(),
-            ok,
-            detail,
-        });
+        self.checks.push(ProbeCheck { name: name.to_owned(), ok, detail });
     }
 
     fn take(&mut self, name: &str, fault: Fault) -> Result<(), Fault> {
         match fault.kind {
-            FaultKind::Credential
-            | FaultKind::Permission
-            | FaultKind::NotFound
-            | FaultKind::Refused => {
+            FaultKind::Credential | FaultKind::Permission | FaultKind::NotFound | FaultKind::Refused => {
                 self.note(name, false, fault.message);
                 Ok(())
             }

@@ -7,9 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use connector_sdk::{
-    Account, AccountStatus, Cx, Effect, Evidence, Fault, FaultKind, InviteId, RemoteId,
-};
+use connector_sdk::{Account, AccountStatus, Cx, Effect, Evidence, Fault, FaultKind, InviteId, RemoteId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Org;
@@ -99,27 +97,12 @@ pub(super) fn invited(invitation: &Invitation) -> Account {
 
 impl Org {
     /// The membership under a login; `None` if there is none.
-    pub(super) async fn membership(
-        &self,
-        cx: &Cx<'_>,
-        login: &str,
-    ) -> Result<Option<Membership>, Fault> {
-        self.client
-            .object(
-                cx,
-                "get membership",
-                &["orgs", &self.client.org, "memberships", login],
-            )
-            .await
+    pub(super) async fn membership(&self, cx: &Cx<'_>, login: &str) -> Result<Option<Membership>, Fault> {
+        self.client.object(cx, "get membership", &["orgs", &self.client.org, "memberships", login]).await
     }
 
     /// What sits under an id; `login` is the last one seen.
-    pub(super) async fn seat(
-        &self,
-        cx: &Cx<'_>,
-        id: u64,
-        login: Option<&str>,
-    ) -> Result<Seat, Fault> {
+    pub(super) async fn seat(&self, cx: &Cx<'_>, id: u64, login: Option<&str>) -> Result<Seat, Fault> {
         let mut taken = false;
         let tried = login.filter(|login| is_login(login, 100));
         if let Some(login) = tried {
@@ -129,10 +112,7 @@ impl Org {
                 None => {}
             }
         }
-        let user: Option<User> = self
-            .client
-            .object(cx, "get user by id", &["user", &id.to_string()])
-            .await?;
+        let user: Option<User> = self.client.object(cx, "get user by id", &["user", &id.to_string()]).await?;
         let Some(user) = user.filter(|user| user.id == id) else {
             return Ok(if taken { Seat::Other } else { Seat::Gone });
         };
@@ -147,12 +127,7 @@ impl Org {
     }
 
     /// As [`Org::seat`], believing a look of the last minute: for bursts of team changes.
-    pub(super) async fn recent_seat(
-        &self,
-        cx: &Cx<'_>,
-        id: u64,
-        login: Option<&str>,
-    ) -> Result<Seat, Fault> {
+    pub(super) async fn recent_seat(&self, cx: &Cx<'_>, id: u64, login: Option<&str>) -> Result<Seat, Fault> {
         {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((at, seat)) = seen.get(&id)
@@ -177,10 +152,7 @@ impl Org {
 
     /// Forgets what was seen of an account that is about to change.
     pub(super) fn forget(&self, id: u64) {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         *self.owners.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -189,12 +161,7 @@ impl Org {
         if matches!(self.client.auth, Auth::App(_)) {
             return Ok(None);
         }
-        if let Some(own) = self
-            .own
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-        {
+        if let Some(own) = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Ok(Some(own));
         }
         self.own_now(cx).await.map(Some)
@@ -207,10 +174,7 @@ impl Org {
             .object(cx, "get own account", &["user"])
             .await?
             .ok_or_else(|| self.client.hidden("get own account"))?;
-        let own = Own {
-            id: user.id,
-            login: user.login,
-        };
+        let own = Own { id: user.id, login: user.login };
         *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(own.clone());
         Ok(own)
     }
@@ -266,8 +230,7 @@ impl Org {
             page = self.follow_on(listing.next)?;
         }
         let owners = Arc::new(ids);
-        *self.owners.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((cx.now, Arc::clone(&owners)));
+        *self.owners.lock().unwrap_or_else(PoisonError::into_inner) = Some((cx.now, Arc::clone(&owners)));
         Ok(owners)
     }
 
@@ -289,11 +252,7 @@ impl Org {
     }
 
     /// A membership as an account.
-    pub(super) async fn account(
-        &self,
-        cx: &Cx<'_>,
-        membership: &Membership,
-    ) -> Result<Account, Fault> {
+    pub(super) async fn account(&self, cx: &Cx<'_>, membership: &Membership) -> Result<Account, Fault> {
         let user = &membership.user;
         let role = membership.role.as_deref().and_then(role);
         if membership.pending() {
@@ -303,11 +262,7 @@ impl Org {
             return Ok(account);
         }
         let own = self.own(cx).await?;
-        let owners = if role.as_deref() == Some("admin") {
-            self.owners(cx).await?
-        } else {
-            Arc::default()
-        };
+        let owners = if role.as_deref() == Some("admin") { self.owners(cx).await? } else { Arc::default() };
         let mut account = Account::active(RemoteId::new(user.id.to_string()));
         account.status = AccountStatus::Active;
         account.login = Some(user.login.clone());
@@ -322,8 +277,7 @@ impl Org {
         cx: &Cx<'_>,
         wanted: impl Fn(&Invitation) -> bool + Send + Sync,
     ) -> Result<Vec<Invitation>, Fault> {
-        self.invitations_in(cx, "list invitations", "invitations", wanted)
-            .await
+        self.invitations_in(cx, "list invitations", "invitations", wanted).await
     }
 
     /// The failed invitations that match.
@@ -332,8 +286,7 @@ impl Org {
         cx: &Cx<'_>,
         wanted: impl Fn(&Invitation) -> bool + Send + Sync,
     ) -> Result<Vec<Invitation>, Fault> {
-        self.invitations_in(cx, "list failed invitations", "failed_invitations", wanted)
-            .await
+        self.invitations_in(cx, "list failed invitations", "failed_invitations", wanted).await
     }
 
     async fn invitations_in(
@@ -346,10 +299,8 @@ impl Org {
         let mut found = Vec::new();
         let mut page = Some(1);
         while let Some(number) = page.take() {
-            let listing = self
-                .client
-                .org_page::<Invitation>(cx, name, &["orgs", &self.client.org, list], &[], number)
-                .await?;
+            let listing =
+                self.client.org_page::<Invitation>(cx, name, &["orgs", &self.client.org, list], &[], number).await?;
             if !listing.complete {
                 return Err(self.left_out(name));
             }
@@ -372,15 +323,9 @@ impl Org {
     }
 
     /// The invitation of a login as the list shows it, else as the membership does.
-    pub(super) async fn invitation_of(
-        &self,
-        cx: &Cx<'_>,
-        membership: &wire::Membership,
-    ) -> Result<Account, Fault> {
+    pub(super) async fn invitation_of(&self, cx: &Cx<'_>, membership: &wire::Membership) -> Result<Account, Fault> {
         let login = &membership.user.login;
-        let listed = self
-            .pending(cx, |invitation| same(invitation.login.as_deref(), login))
-            .await?;
+        let listed = self.pending(cx, |invitation| same(invitation.login.as_deref(), login)).await?;
         match listed.first() {
             Some(invitation) => Ok(invited(invitation)),
             None => self.account(cx, membership).await,

@@ -1,8 +1,6 @@
 //! What an instance of the GitHub connector is told.
 
-use connector_sdk::{
-    Class, Describe, DriverKey, Pace, Secrets, Setting, SettingKind, SettingsError,
-};
+use connector_sdk::{Class, Describe, DriverKey, Pace, Secrets, Setting, SettingKind, SettingsError};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use url::Url;
@@ -182,24 +180,14 @@ pub(super) fn check(settings: &Settings, secrets: &Secrets) -> Result<Checked, S
         }
     };
     if settings.handle_attribute.trim().is_empty() {
-        return Err(SettingsError::new(
-            "handle_attribute",
-            "must name a SCIM attribute, as userName",
-        ));
+        return Err(SettingsError::new("handle_attribute", "must name a SCIM attribute, as userName"));
     }
     let host = api.host_str().unwrap_or_default().to_ascii_lowercase();
     let port = api.port_or_known_default().unwrap_or_default();
-    let app_id = settings
-        .app_id
-        .as_deref()
-        .map(str::trim)
-        .filter(|id| !id.is_empty());
+    let app_id = settings.app_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
     let (auth, who) = match (secrets.get("token"), secrets.get("private_key")) {
         (Some(_), Some(_)) => {
-            return Err(SettingsError::new(
-                "private_key",
-                "give either a token or an App's private key, not both",
-            ));
+            return Err(SettingsError::new("private_key", "give either a token or an App's private key, not both"));
         }
         (None, None) => {
             return Err(SettingsError::new(
@@ -216,36 +204,18 @@ pub(super) fn check(settings: &Settings, secrets: &Secrets) -> Result<Checked, S
             }
             let token = token.expose_secret().trim();
             if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(SettingsError::new(
-                    "token",
-                    "has characters that no GitHub token has; copy it again",
-                ));
+                return Err(SettingsError::new("token", "has characters that no GitHub token has; copy it again"));
             }
-            (
-                Auth::token(token),
-                secrets.fingerprint("token").unwrap_or_default(),
-            )
+            (Auth::token(token), secrets.fingerprint("token").unwrap_or_default())
         }
         (None, Some(key)) => {
-            let id = app_id.ok_or_else(|| {
-                SettingsError::new("app_id", "is required with an App's private key")
-            })?;
+            let id = app_id.ok_or_else(|| SettingsError::new("app_id", "is required with an App's private key"))?;
             let app = App::new(id, settings.installation_id, key.expose_secret())?;
             // An installation has its own budget; one App has one installation per organisation.
-            (
-                Auth::App(Box::new(app)),
-                format!("app:{id}:{}", org.to_ascii_lowercase()),
-            )
+            (Auth::App(Box::new(app)), format!("app:{id}:{}", org.to_ascii_lowercase()))
         }
     };
-    Ok(Checked {
-        org,
-        api,
-        graphql,
-        identity,
-        auth,
-        driver_key: DriverKey::new(format!("github:{host}:{port}:{who}")),
-    })
+    Ok(Checked { org, api, graphql, identity, auth, driver_key: DriverKey::new(format!("github:{host}:{port}:{who}")) })
 }
 
 /// Whether a text can be a login: letters, digits, hyphens, and the underscore of managed users'
@@ -254,7 +224,5 @@ pub(super) fn is_login(text: &str, longest: usize) -> bool {
     !text.is_empty()
         && text.len() <= longest
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }

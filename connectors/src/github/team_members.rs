@@ -1,8 +1,6 @@
 //! Members of teams.
 
-use connector_sdk::{
-    AccountRef, Cx, Fault, FaultKind, InviteId, Member, Membership, Page, PageToken, Repeat, Reply,
-};
+use connector_sdk::{AccountRef, Cx, Fault, FaultKind, InviteId, Member, Membership, Page, PageToken, Repeat, Reply};
 use http::Method;
 use serde_json::json;
 
@@ -16,17 +14,9 @@ use super::wire::{Invitation, TeamMembership};
 
 impl Org {
     /// One page of the invitations that a team waits for.
-    pub(super) async fn pending_members(
-        &self,
-        cx: &Cx<'_>,
-        path: &TeamPath,
-        page: u32,
-    ) -> Result<Page<Member>, Fault> {
+    pub(super) async fn pending_members(&self, cx: &Cx<'_>, path: &TeamPath, page: u32) -> Result<Page<Member>, Fault> {
         let name = "list team invitations";
-        let listing = self
-            .client
-            .page::<Invitation>(cx, name, &path.with(&["invitations"]), &[], page)
-            .await;
+        let listing = self.client.page::<Invitation>(cx, name, &path.with(&["invitations"]), &[], page).await;
         let listing = match listing {
             Ok(Some(listing)) => listing,
             Ok(None) => return Err(self.no_team(cx, path, name).await),
@@ -48,19 +38,12 @@ impl Org {
                     member
                 })
                 .collect(),
-            next: listing
-                .next
-                .map(|number| PageToken(format!("{PENDING}{number}"))),
+            next: listing.next.map(|number| PageToken(format!("{PENDING}{number}"))),
             complete: listing.complete,
         })
     }
 
-    pub(super) async fn add_member(
-        &self,
-        cx: &Cx<'_>,
-        path: &TeamPath,
-        who: &AccountRef,
-    ) -> Result<Membership, Fault> {
+    pub(super) async fn add_member(&self, cx: &Cx<'_>, path: &TeamPath, who: &AccountRef) -> Result<Membership, Fault> {
         // A person outside the organisation would be invited by being put into a team.
         let login = match who {
             AccountRef::Account { id, login } => {
@@ -69,8 +52,7 @@ impl Org {
                     Seat::Here(membership) => membership.user.login,
                     Seat::Gone => return Err(self.not_here("is not a member of")),
                     Seat::Other => {
-                        return Err(self
-                            .not_here("has no account any more (its login is another's now) in"));
+                        return Err(self.not_here("has no account any more (its login is another's now) in"));
                     }
                 }
             }
@@ -85,12 +67,7 @@ impl Org {
         let name = "add team member";
         let call = self
             .client
-            .call(
-                name,
-                Method::PUT,
-                &path.with(&["memberships", &login]),
-                Cost::Write,
-            )
+            .call(name, Method::PUT, &path.with(&["memberships", &login]), Cost::Write)
             .repeat(Repeat::Idempotent)
             .json(&json!({ "role": "member" }));
         let reply = self.client.send(cx, call).await?;
@@ -141,12 +118,7 @@ impl Org {
         let name = "remove team member";
         let call = self
             .client
-            .call(
-                name,
-                Method::DELETE,
-                &path.with(&["memberships", &login]),
-                Cost::Write,
-            )
+            .call(name, Method::DELETE, &path.with(&["memberships", &login]), Cost::Write)
             .repeat(Repeat::Idempotent);
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {
@@ -154,9 +126,7 @@ impl Org {
             404 => match self.in_team(cx, path, &login).await? {
                 None => self.absent(cx, path).await,
                 Some(_) => Ok(Membership::Kept {
-                    why: format!(
-                        "{login} is in the team through a child team. Take the person out of that one."
-                    ),
+                    why: format!("{login} is in the team through a child team. Take the person out of that one."),
                 }),
             },
             403 => Err(self.managed_elsewhere(name, &reply)),
@@ -165,26 +135,13 @@ impl Org {
     }
 
     /// Whether a login is in the team, a child team's members included; `None` if not.
-    async fn in_team(
-        &self,
-        cx: &Cx<'_>,
-        path: &TeamPath,
-        login: &str,
-    ) -> Result<Option<Membership>, Fault> {
-        let membership: Option<TeamMembership> = self
-            .client
-            .object(
-                cx,
-                "get team membership",
-                &path.with(&["memberships", login]),
-            )
-            .await?;
-        Ok(
-            membership.map(|membership| match membership.state.as_str() {
-                "pending" => Membership::Pending,
-                _ => Membership::Present,
-            }),
-        )
+    async fn in_team(&self, cx: &Cx<'_>, path: &TeamPath, login: &str) -> Result<Option<Membership>, Fault> {
+        let membership: Option<TeamMembership> =
+            self.client.object(cx, "get team membership", &path.with(&["memberships", login])).await?;
+        Ok(membership.map(|membership| match membership.state.as_str() {
+            "pending" => Membership::Pending,
+            _ => Membership::Present,
+        }))
     }
 
     /// Nobody is a member, provided that the team is there.
@@ -216,14 +173,7 @@ impl Org {
 
     /// A 403 below a team: synchronised from elsewhere, or no right.
     fn managed_elsewhere(&self, name: &'static str, reply: &Reply) -> Fault {
-        let parts = [
-            "sync",
-            "external",
-            "identity provider",
-            "idp",
-            "ldap",
-            "enterprise team",
-        ];
+        let parts = ["sync", "external", "identity provider", "idp", "ldap", "enterprise team"];
         if !says(reply, &[], &parts) {
             return self.client.refusal(name, reply);
         }
@@ -238,8 +188,6 @@ impl Org {
 /// The login that was invited, if it was a login.
 fn invited_login<'a>(id: &'a InviteId, login: Option<&'a str>) -> Option<&'a str> {
     login.filter(|login| is_login(login, 100)).or_else(|| {
-        matches!(named(id), Ok(Named::Login(_)))
-            .then(|| id.as_str().split_once(':').map(|(_, login)| login))
-            .flatten()
+        matches!(named(id), Ok(Named::Login(_))).then(|| id.as_str().split_once(':').map(|(_, login)| login)).flatten()
     })
 }

@@ -204,28 +204,18 @@ pub(super) struct SamlIdentity {
 impl SamlIdentity {
     /// Every name and address in it.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        [self.name_id.as_deref(), self.username.as_deref()]
-            .into_iter()
-            .flatten()
-            .chain(self.addresses())
+        [self.name_id.as_deref(), self.username.as_deref()].into_iter().flatten().chain(self.addresses())
     }
 
     /// The addresses it lists.
     pub(super) fn addresses(&self) -> impl Iterator<Item = &str> {
-        self.emails
-            .iter()
-            .flatten()
-            .map(|email| email.value.as_str())
+        self.emails.iter().flatten().map(|email| email.value.as_str())
     }
 
     /// The first that is an address.
     pub(super) fn email(&self) -> Option<&str> {
         self.addresses()
-            .chain(
-                [self.name_id.as_deref(), self.username.as_deref()]
-                    .into_iter()
-                    .flatten(),
-            )
+            .chain([self.name_id.as_deref(), self.username.as_deref()].into_iter().flatten())
             .find(|text| text.contains('@'))
     }
 }

@@ -1,8 +1,8 @@
 //! People.
 
 use connector_sdk::{
-    AccountChange, AccountRef, Created, Cx, Entry, Evidence, FaultKind, Followed, InviteId, Person,
-    RemoteId, Secrets, Updated,
+    AccountChange, AccountRef, Created, Cx, Entry, Evidence, FaultKind, Followed, InviteId, Person, RemoteId, Secrets,
+    Updated,
 };
 use connectors::buildkite::Buildkite;
 use secrecy::SecretString;
@@ -40,21 +40,13 @@ async fn invite(refusal: Answer, members: Vec<Value>, invitations: Vec<Value>) -
 fn dated(created_at: &str) -> Answer {
     let mut body = invitation("pending");
     body["created_at"] = Value::from(created_at);
-    Answer {
-        headers: vec![("date", "Fri, 02 Jan 2026 03:04:05 GMT")],
-        ..answer(201, json!([body]))
-    }
+    Answer { headers: vec![("date", "Fri, 02 Jan 2026 03:04:05 GMT")], ..answer(201, json!([body])) }
 }
 
 #[tokio::test]
 async fn a_refused_invitation_is_told_apart() {
     let cases: Vec<(Answer, Vec<Value>, Vec<Value>, &str)> = vec![
-        (
-            answer(201, json!([invitation("pending")])),
-            vec![],
-            vec![],
-            "invited 0190bbbb-0000-4000-8000-000000000002",
-        ),
+        (answer(201, json!([invitation("pending")])), vec![], vec![], "invited 0190bbbb-0000-4000-8000-000000000002"),
         (
             refused("Validation failed: ada is already a member of this organization"),
             vec![node("ada@corp.example")],
@@ -68,165 +60,46 @@ async fn a_refused_invitation_is_told_apart() {
             "there 0190bbbb-0000-4000-8000-000000000002",
         ),
         // A filter that finds somebody else proves nothing.
-        (
-            refused("already a member"),
-            vec![node("adam@corp.example")],
-            vec![],
-            "Refused Soon None",
-        ),
-        (
-            refused("This organization can have at most 20 pending invitations"),
-            vec![],
-            vec![],
-            "waiting None",
-        ),
-        (
-            refused("You have already used your invitation quota"),
-            vec![],
-            vec![],
-            "waiting None",
-        ),
-        (
-            refused("This organization has reached its user limit"),
-            vec![],
-            vec![],
-            "needs seat",
-        ),
-        (
-            refused("SSO mode is required when SSO is enabled"),
-            vec![],
-            vec![],
-            "needs sso_mode",
-        ),
-        (
-            refused("Validation failed: Team 0190 does not exist"),
-            vec![],
-            vec![],
-            "Refused Soon None",
-        ),
-        (
-            refused("Validation failed: Email is invalid"),
-            vec![],
-            vec![],
-            "Refused Never None",
-        ),
-        (
-            answer(403, json!({ "message": "missing scope" })),
-            vec![],
-            vec![],
-            "Permission AfterOperator None",
-        ),
-        (
-            answer(401, json!({ "message": "Authentication required" })),
-            vec![],
-            vec![],
-            "Credential AfterOperator None",
-        ),
-        (
-            answer(502, json!("not found")),
-            vec![],
-            vec![],
-            "Unavailable Soon Unknown",
-        ),
-        (
-            answer(404, json!({ "message": "No organization found" })),
-            vec![],
-            vec![],
-            "NotFound Never None",
-        ),
-        (
-            answer(201, json!({ "id": 1 })),
-            vec![],
-            vec![],
-            "Malformed Soon Unknown",
-        ),
-        (
-            dated("2026-01-02T03:03:59Z"),
-            vec![],
-            vec![],
-            "invited 0190bbbb-0000-4000-8000-000000000002",
-        ),
+        (refused("already a member"), vec![node("adam@corp.example")], vec![], "Refused Soon None"),
+        (refused("This organization can have at most 20 pending invitations"), vec![], vec![], "waiting None"),
+        (refused("You have already used your invitation quota"), vec![], vec![], "waiting None"),
+        (refused("This organization has reached its user limit"), vec![], vec![], "needs seat"),
+        (refused("SSO mode is required when SSO is enabled"), vec![], vec![], "needs sso_mode"),
+        (refused("Validation failed: Team 0190 does not exist"), vec![], vec![], "Refused Soon None"),
+        (refused("Validation failed: Email is invalid"), vec![], vec![], "Refused Never None"),
+        (answer(403, json!({ "message": "missing scope" })), vec![], vec![], "Permission AfterOperator None"),
+        (answer(401, json!({ "message": "Authentication required" })), vec![], vec![], "Credential AfterOperator None"),
+        (answer(502, json!("not found")), vec![], vec![], "Unavailable Soon Unknown"),
+        (answer(404, json!({ "message": "No organization found" })), vec![], vec![], "NotFound Never None"),
+        (answer(201, json!({ "id": 1 })), vec![], vec![], "Malformed Soon Unknown"),
+        (dated("2026-01-02T03:03:59Z"), vec![], vec![], "invited 0190bbbb-0000-4000-8000-000000000002"),
         // An old invitation that was sent again.
+        (dated("2026-01-01T03:04:05Z"), vec![], vec![], "there 0190bbbb-0000-4000-8000-000000000002"),
+        (answer(201, json!([])), vec![], vec![], "Malformed Soon Unknown"),
+        (answer(201, json!([])), vec![], vec![invitation("pending")], "there 0190bbbb-0000-4000-8000-000000000002"),
         (
-            dated("2026-01-01T03:04:05Z"),
-            vec![],
-            vec![],
-            "there 0190bbbb-0000-4000-8000-000000000002",
-        ),
-        (
-            answer(201, json!([])),
-            vec![],
-            vec![],
-            "Malformed Soon Unknown",
-        ),
-        (
-            answer(201, json!([])),
-            vec![],
-            vec![invitation("pending")],
-            "there 0190bbbb-0000-4000-8000-000000000002",
-        ),
-        (
-            answer(
-                201,
-                json!([{ "id": "../members", "email": "ada@corp.example", "state": "pending" }]),
-            ),
+            answer(201, json!([{ "id": "../members", "email": "ada@corp.example", "state": "pending" }])),
             vec![],
             vec![],
             "Malformed Soon Unknown",
         ),
     ];
     for (number, (refusal, members, invitations, wanted)) in cases.into_iter().enumerate() {
-        assert_eq!(
-            invite(refusal, members, invitations).await,
-            wanted,
-            "case {number}"
-        );
+        assert_eq!(invite(refusal, members, invitations).await, wanted, "case {number}");
     }
 }
 
 #[tokio::test]
 async fn an_invitation_is_followed_in_every_state() {
     let cases = [
-        (
-            answer(200, invitation("pending")),
-            answer(404, json!({})),
-            "pending",
-        ),
-        (
-            answer(200, invitation("accepted")),
-            answer(200, member_body("member")),
-            "accepted",
-        ),
-        (
-            answer(200, invitation("accepted")),
-            answer(404, json!({})),
-            "ended Unknown",
-        ),
-        (
-            answer(200, invitation("revoked")),
-            answer(404, json!({})),
-            "ended Revoked",
-        ),
-        (
-            answer(200, invitation("expired")),
-            answer(404, json!({})),
-            "ended Expired",
-        ),
-        (
-            answer(404, json!({})),
-            answer(404, json!({})),
-            "ended Unknown",
-        ),
-        (
-            answer(200, invitation("frozen")),
-            answer(404, json!({})),
-            "fault Malformed",
-        ),
-        (
-            answer(500, json!({})),
-            answer(404, json!({})),
-            "fault Unavailable",
-        ),
+        (answer(200, invitation("pending")), answer(404, json!({})), "pending"),
+        (answer(200, invitation("accepted")), answer(200, member_body("member")), "accepted"),
+        (answer(200, invitation("accepted")), answer(404, json!({})), "ended Unknown"),
+        (answer(200, invitation("revoked")), answer(404, json!({})), "ended Revoked"),
+        (answer(200, invitation("expired")), answer(404, json!({})), "ended Expired"),
+        (answer(404, json!({})), answer(404, json!({})), "ended Unknown"),
+        (answer(200, invitation("frozen")), answer(404, json!({})), "fault Malformed"),
+        (answer(500, json!({})), answer(404, json!({})), "fault Unavailable"),
     ];
     for (shown, account, wanted) in cases {
         let (connector, script) = stage(vec![
@@ -265,53 +138,22 @@ async fn a_removal_is_told_apart() {
     let delete = format!("DELETE /members/{ADA}");
     let gone = || answer(404, json!({ "message": "No member found" }));
     let cases = vec![
-        (
-            vec![(delete.as_str(), vec![answer(204, Value::Null)])],
-            "Done",
-        ),
+        (vec![(delete.as_str(), vec![answer(204, Value::Null)])], "Done"),
         (vec![(delete.as_str(), vec![gone()])], "AlreadyGone"),
         // A token that lost its organisation must not make everybody look gone.
+        (vec![(delete.as_str(), vec![gone()]), ("GET ", vec![gone()])], "Permission AfterOperator None"),
         (
-            vec![(delete.as_str(), vec![gone()]), ("GET ", vec![gone()])],
+            vec![(delete.as_str(), vec![answer(403, json!({ "message": "missing scope" }))])],
             "Permission AfterOperator None",
         ),
         (
-            vec![(
-                delete.as_str(),
-                vec![answer(403, json!({ "message": "missing scope" }))],
-            )],
-            "Permission AfterOperator None",
-        ),
-        (
-            vec![(
-                delete.as_str(),
-                vec![answer(
-                    403,
-                    json!({ "message": "You can't remove yourself" }),
-                )],
-            )],
+            vec![(delete.as_str(), vec![answer(403, json!({ "message": "You can't remove yourself" }))])],
             "Protected Never None",
         ),
+        (vec![(delete.as_str(), vec![refused("Can't remove the last administrator")])], "Protected Never None"),
+        (vec![(delete.as_str(), vec![answer(503, json!("not found"))])], "Unavailable Soon Unknown"),
         (
-            vec![(
-                delete.as_str(),
-                vec![refused("Can't remove the last administrator")],
-            )],
-            "Protected Never None",
-        ),
-        (
-            vec![(delete.as_str(), vec![answer(503, json!("not found"))])],
-            "Unavailable Soon Unknown",
-        ),
-        (
-            vec![(
-                delete.as_str(),
-                vec![Answer {
-                    status: 200,
-                    headers: vec![],
-                    body: "<html>".to_owned(),
-                }],
-            )],
+            vec![(delete.as_str(), vec![Answer { status: 200, headers: vec![], body: "<html>".to_owned() }])],
             "Malformed Soon Unknown",
         ),
     ];
@@ -320,11 +162,7 @@ async fn a_removal_is_told_apart() {
     }
     assert_eq!(remove(member(OWN), vec![]).await, "Protected Never None");
     for bad in ["", "..", "a/b"] {
-        assert_eq!(
-            remove(member(bad), vec![]).await,
-            "Refused Never None",
-            "{bad}"
-        );
+        assert_eq!(remove(member(bad), vec![]).await, "Refused Never None", "{bad}");
     }
 }
 
@@ -337,11 +175,7 @@ async fn a_revocation_looks_before_it_says_gone() {
         (answer(404, json!({})), None, "AlreadyGone"),
         (refused("already revoked"), Some("revoked"), "AlreadyGone"),
         (refused("already expired"), Some("expired"), "AlreadyGone"),
-        (
-            refused("already accepted"),
-            Some("accepted"),
-            "NotFound Soon None",
-        ),
+        (refused("already accepted"), Some("accepted"), "NotFound Soon None"),
         (refused("no"), Some("pending"), "Refused Never None"),
     ];
     for (deleted, state, wanted) in cases {
@@ -389,27 +223,13 @@ async fn members_are_paged_by_link_by_fullness_and_without_paging() {
     };
     // Each: the answers in turn, how many pages are read, how many accounts.
     let linked = Answer {
-        headers: vec![(
-            "link",
-            "<https://elsewhere.example/v2/x?page=2>; rel=\"next\"",
-        )],
+        headers: vec![("link", "<https://elsewhere.example/v2/x?page=2>; rel=\"next\"")],
         ..answer(200, full(0))
     };
-    let last = Answer {
-        headers: vec![("link", "<https://x?page=1>; rel=\"prev\"")],
-        ..answer(200, json!([]))
-    };
+    let last = Answer { headers: vec![("link", "<https://x?page=1>; rel=\"prev\"")], ..answer(200, json!([])) };
     let cases = vec![
         (vec![linked, last], 2, 100),
-        (
-            vec![
-                answer(200, full(0)),
-                answer(200, full(100)),
-                answer(200, json!([])),
-            ],
-            3,
-            200,
-        ),
+        (vec![answer(200, full(0)), answer(200, full(100)), answer(200, json!([]))], 3, 200),
         // The same list whatever page is asked for: it is not paged, and was whole.
         (vec![answer(200, full(0))], 2, 100),
         (vec![answer(200, json!([]))], 1, 0),
@@ -420,23 +240,14 @@ async fn members_are_paged_by_link_by_fullness_and_without_paging() {
         let mut page = None;
         let mut listed = 0;
         loop {
-            let part = connector
-                .accounts()
-                .unwrap()
-                .list(&cx, page.as_ref())
-                .await
-                .unwrap();
+            let part = connector.accounts().unwrap().list(&cx, page.as_ref()).await.unwrap();
             listed += part.items.len();
             page = part.next;
             if page.is_none() {
                 break;
             }
         }
-        let made = script
-            .calls()
-            .iter()
-            .filter(|call| *call == "GET /members")
-            .count();
+        let made = script.calls().iter().filter(|call| *call == "GET /members").count();
         assert_eq!((made, listed), (calls, accounts));
     }
 }
@@ -444,12 +255,10 @@ async fn members_are_paged_by_link_by_fullness_and_without_paging() {
 #[tokio::test]
 async fn an_invitation_is_one_call_with_role_sso_and_teams() {
     let secrets = Secrets::new([("token".to_owned(), SecretString::from(TOKEN))]);
-    let settings = json!({ "org": "acme", "sso_mode": "optional", "default_role": "member", "team_member_role": "maintainer" });
+    let settings =
+        json!({ "org": "acme", "sso_mode": "optional", "default_role": "member", "team_member_role": "maintainer" });
     let connector = Entry::of::<Buildkite>().build(&settings, &secrets).unwrap();
-    let (_, script) = stage(vec![(
-        "POST /invitations",
-        vec![answer(201, json!([invitation("pending")]))],
-    )]);
+    let (_, script) = stage(vec![("POST /invitations", vec![answer(201, json!([invitation("pending")]))])]);
     let mut want = ada();
     want.role = Some("ADMIN".to_owned());
     want.groups = vec![RemoteId::new(TEAM), RemoteId::new(TEAM)];
@@ -463,18 +272,9 @@ async fn an_invitation_is_one_call_with_role_sso_and_teams() {
             "teams": [{ "id": TEAM, "role": "maintainer" }] })
     );
     want.role = Some("owner".to_owned());
-    let fault = connector
-        .accounts()
-        .unwrap()
-        .create(&cx, &want)
-        .await
-        .unwrap_err();
+    let fault = connector.accounts().unwrap().create(&cx, &want).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Refused);
-    let nobody = connector
-        .accounts()
-        .unwrap()
-        .create(&cx, &Person::named("ada"))
-        .await;
+    let nobody = connector.accounts().unwrap().create(&cx, &Person::named("ada")).await;
     assert!(matches!(nobody, Ok(Created::ActionRequired(need)) if need.code == "identity"));
     assert_eq!(script.calls().len(), 1);
 }

@@ -1,8 +1,7 @@
 //! Teams.
 
 use connector_sdk::{
-    AccountRef, Cx, FaultKind, GroupChange, GroupCreated, GroupUpdated, GroupWant, Membership,
-    RemoteId,
+    AccountRef, Cx, FaultKind, GroupChange, GroupCreated, GroupUpdated, GroupWant, Membership, RemoteId,
 };
 use serde_json::{Value, json};
 
@@ -13,16 +12,10 @@ async fn a_team_is_created_in_one_write_and_a_taken_name_is_looked_up() {
     let team = json!({ "id": TEAM, "name": "platform", "slug": "platform" });
     let made = json!({ "data": { "teamCreate": { "teamEdge": { "node": { "id": "x", "uuid": TEAM, "name": "Platform", "slug": "platform" } } } } });
     let taken = json!({ "errors": [{ "message": "Validation failed: Name has already been taken" }], "data": { "teamCreate": null } });
-    let cases = [
-        (made, json!([]), "made"),
-        (taken.clone(), json!([team]), "there"),
-        (taken, json!([]), "NameTaken"),
-    ];
+    let cases = [(made, json!([]), "made"), (taken.clone(), json!([team]), "there"), (taken, json!([]), "NameTaken")];
     for (answered, listed, wanted) in cases {
-        let (connector, script) = stage(vec![
-            (GRAPHQL, vec![answer(200, answered)]),
-            ("GET /teams", vec![answer(200, listed)]),
-        ]);
+        let (connector, script) =
+            stage(vec![(GRAPHQL, vec![answer(200, answered)]), ("GET /teams", vec![answer(200, listed)])]);
         let cx = Cx::new(&script, now());
         let groups = connector.groups().unwrap();
         let said = match groups.create(&cx, &GroupWant::named("Platform")).await {
@@ -55,10 +48,7 @@ async fn a_team_is_renamed_by_its_name_alone() {
         // The documented answer echoes the request and shows no id.
         (answer(200, json!({ "name": "New" })), "New"),
         (answer(404, json!({})), "gone"),
-        (
-            refused("Validation failed: Name has already been taken"),
-            "NameTaken",
-        ),
+        (refused("Validation failed: Name has already been taken"), "NameTaken"),
         (refused("Validation failed: Name is too long"), "Refused"),
     ];
     for (answered, wanted) in cases {
@@ -86,83 +76,24 @@ async fn a_membership_counts_only_after_a_look() {
     let get = format!("GET /teams/{TEAM}/members/{ADA}");
     let team = format!("GET /teams/{TEAM}");
     let there = || answer(200, json!({ "user_id": ADA, "role": "member" }));
-    let is_team = || {
-        answer(
-            200,
-            json!({ "id": TEAM, "name": "Platform", "slug": "platform" }),
-        )
-    };
+    let is_team = || answer(200, json!({ "id": TEAM, "name": "Platform", "slug": "platform" }));
     let gone = || answer(404, json!({ "message": "No such thing found" }));
     // Each: the answer to the change, to the look at the member, to the look at the team.
     let cases = vec![
-        (
-            true,
-            answer(201, json!({ "user_id": ADA, "role": "member" })),
-            gone(),
-            gone(),
-            "Present",
-        ),
-        (
-            true,
-            refused("This user has already been added"),
-            there(),
-            is_team(),
-            "Present",
-        ),
-        (
-            true,
-            refused("This user has already been added"),
-            gone(),
-            is_team(),
-            "Refused",
-        ),
+        (true, answer(201, json!({ "user_id": ADA, "role": "member" })), gone(), gone(), "Present"),
+        (true, refused("This user has already been added"), there(), is_team(), "Present"),
+        (true, refused("This user has already been added"), gone(), is_team(), "Refused"),
         (true, gone(), gone(), is_team(), "Refused"),
         (true, gone(), gone(), gone(), "NotFound"),
-        (
-            true,
-            refused("Role is invalid"),
-            there(),
-            is_team(),
-            "Refused",
-        ),
-        (
-            true,
-            answer(201, json!({ "user_id": OWN })),
-            gone(),
-            is_team(),
-            "Malformed",
-        ),
+        (true, refused("Role is invalid"), there(), is_team(), "Refused"),
+        (true, answer(201, json!({ "user_id": OWN })), gone(), is_team(), "Malformed"),
         (false, answer(204, Value::Null), gone(), gone(), "Absent"),
         (false, gone(), gone(), is_team(), "Absent"),
-        (
-            false,
-            refused("This resource no longer exists"),
-            gone(),
-            is_team(),
-            "Absent",
-        ),
-        (
-            false,
-            refused("This resource no longer exists"),
-            there(),
-            is_team(),
-            "Refused",
-        ),
+        (false, refused("This resource no longer exists"), gone(), is_team(), "Absent"),
+        (false, refused("This resource no longer exists"), there(), is_team(), "Refused"),
         (false, gone(), gone(), gone(), "NotFound"),
-        (
-            false,
-            answer(500, json!("not found")),
-            gone(),
-            is_team(),
-            "Unavailable",
-        ),
-        (
-            false,
-            refused("The last maintainer stays"),
-            gone(),
-            is_team(),
-            "Refused",
-        ),
+        (false, answer(500, json!("not found")), gone(), is_team(), "Unavailable"),
+        (false, refused("The last maintainer stays"), gone(), is_team(), "Refused"),
     ];
     for (number, (add, changed, looked, team_shown, wanted)) in cases.into_iter().enumerate() {
         let change = if add { &post } else { &delete };
@@ -174,12 +105,9 @@ async fn a_membership_counts_only_after_a_look() {
         let cx = Cx::new(&script, now());
         let who = [member(ADA)];
         let none: [AccountRef; 0] = [];
-        let (adds, removes): (&[AccountRef], &[AccountRef]) =
-            if add { (&who, &none) } else { (&none, &who) };
+        let (adds, removes): (&[AccountRef], &[AccountRef]) = if add { (&who, &none) } else { (&none, &who) };
         let groups = connector.groups().unwrap();
-        let answers = groups
-            .change_members(&cx, &RemoteId::new(TEAM), adds, removes)
-            .await;
+        let answers = groups.change_members(&cx, &RemoteId::new(TEAM), adds, removes).await;
         let said = match answers.as_slice() {
             [Ok(Membership::Present)] => "Present".to_owned(),
             [Ok(Membership::Absent)] => "Absent".to_owned(),
@@ -195,9 +123,7 @@ async fn an_invited_person_is_in_no_team() {
     let (connector, script) = stage(vec![]);
     let cx = Cx::new(&script, now());
     let groups = connector.groups().unwrap();
-    let answers = groups
-        .change_members(&cx, &RemoteId::new(TEAM), &[invited()], &[])
-        .await;
+    let answers = groups.change_members(&cx, &RemoteId::new(TEAM), &[invited()], &[]).await;
     assert!(matches!(answers.as_slice(), [Err(fault)] if fault.kind == FaultKind::Refused));
     assert!(script.calls().is_empty());
 }
@@ -209,27 +135,14 @@ async fn a_removed_group_is_told_apart() {
     let is_team = || answer(200, json!({ "id": TEAM, "name": "Platform" }));
     let cases = [
         (answer(204, Value::Null), is_team(), "Done"),
-        (
-            answer(404, json!({})),
-            answer(404, json!({})),
-            "AlreadyGone",
-        ),
-        (
-            refused("The team still has pipelines"),
-            is_team(),
-            "Refused",
-        ),
+        (answer(404, json!({})), answer(404, json!({})), "AlreadyGone"),
+        (refused("The team still has pipelines"), is_team(), "Refused"),
         (answer(502, json!("not found")), is_team(), "Unavailable"),
     ];
     for (deleted, shown, wanted) in cases {
         let (connector, script) = stage(vec![(&delete, vec![deleted]), (&get, vec![shown])]);
         let cx = Cx::new(&script, now());
-        let said = match connector
-            .groups()
-            .unwrap()
-            .remove(&cx, &RemoteId::new(TEAM))
-            .await
-        {
+        let said = match connector.groups().unwrap().remove(&cx, &RemoteId::new(TEAM)).await {
             Ok(removed) => format!("{removed:?}"),
             Err(fault) => format!("{:?}", fault.kind),
         };

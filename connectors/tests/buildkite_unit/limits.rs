@@ -35,45 +35,19 @@ async fn a_429_ends_at_the_latest_time_that_is_told() {
             json!({}),
             50,
         ),
-        (
-            vec![],
-            json!({ "message": "Please wait", "scope": "rest_user", "reset": 33 }),
-            33,
-        ),
-        (
-            vec![],
-            json!({ "errors": [{ "message": "Please try again in 187 seconds." }] }),
-            187,
-        ),
+        (vec![], json!({ "message": "Please wait", "scope": "rest_user", "reset": 33 }), 33),
+        (vec![], json!({ "errors": [{ "message": "Please try again in 187 seconds." }] }), 187),
         (vec![("retry-after", "7")], Value::Null, 7),
         (vec![], Value::Null, 60),
-        (
-            vec![
-                ("ratelimit-remaining", "0"),
-                ("ratelimit-reset", "99999999999"),
-            ],
-            Value::Null,
-            3_600,
-        ),
+        (vec![("ratelimit-remaining", "0"), ("ratelimit-reset", "99999999999")], Value::Null, 3_600),
     ];
     for (headers, body, seconds) in cases {
-        let limited = Answer {
-            headers,
-            ..answer(429, body)
-        };
+        let limited = Answer { headers, ..answer(429, body) };
         let (connector, script) = stage(vec![("GET /teams", vec![limited])]);
         let cx = Cx::new(&script, now());
-        let fault = connector
-            .groups()
-            .unwrap()
-            .list(&cx, None)
-            .await
-            .unwrap_err();
+        let fault = connector.groups().unwrap().list(&cx, None).await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::RateLimited);
-        assert_eq!(
-            fault.retry,
-            Retry::NotBefore(now() + SignedDuration::from_secs(seconds))
-        );
+        assert_eq!(fault.retry, Retry::NotBefore(now() + SignedDuration::from_secs(seconds)));
         assert_eq!(script.calls().len(), 1);
     }
 }
@@ -118,12 +92,7 @@ fn headers_fill_the_buckets_they_speak_of() {
 
 #[tokio::test]
 async fn graphql_errors_come_with_status_200() {
-    let said = |message: &str, data: Value| {
-        answer(
-            200,
-            json!({ "errors": [{ "message": message }], "data": data }),
-        )
-    };
+    let said = |message: &str, data: Value| answer(200, json!({ "errors": [{ "message": message }], "data": data }));
     let cases = [
         (
             said(
@@ -134,43 +103,17 @@ async fn graphql_errors_come_with_status_200() {
             Effect::None,
         ),
         (
-            said(
-                "Query has complexity of 251503, which exceeds max complexity of 50000",
-                Value::Null,
-            ),
+            said("Query has complexity of 251503, which exceeds max complexity of 50000", Value::Null),
             FaultKind::Refused,
             Effect::None,
         ),
+        (said("No organization found", json!({ "teamCreate": null })), FaultKind::NotFound, Effect::None),
+        (said("You don't have permission to do this", Value::Null), FaultKind::Permission, Effect::None),
+        (said("Something odd", json!({ "teamCreate": {} })), FaultKind::Refused, Effect::Unknown),
+        (answer(500, json!({ "message": "not found" })), FaultKind::Unavailable, Effect::Unknown),
+        (answer(200, json!({ "data": null })), FaultKind::Malformed, Effect::Unknown),
         (
-            said("No organization found", json!({ "teamCreate": null })),
-            FaultKind::NotFound,
-            Effect::None,
-        ),
-        (
-            said("You don't have permission to do this", Value::Null),
-            FaultKind::Permission,
-            Effect::None,
-        ),
-        (
-            said("Something odd", json!({ "teamCreate": {} })),
-            FaultKind::Refused,
-            Effect::Unknown,
-        ),
-        (
-            answer(500, json!({ "message": "not found" })),
-            FaultKind::Unavailable,
-            Effect::Unknown,
-        ),
-        (
-            answer(200, json!({ "data": null })),
-            FaultKind::Malformed,
-            Effect::Unknown,
-        ),
-        (
-            answer(
-                200,
-                json!({ "data": { "teamCreate": { "teamEdge": { "node": { "name": "x" } } } } }),
-            ),
+            answer(200, json!({ "data": { "teamCreate": { "teamEdge": { "node": { "name": "x" } } } } })),
             FaultKind::Malformed,
             Effect::Unknown,
         ),
@@ -179,28 +122,17 @@ async fn graphql_errors_come_with_status_200() {
         let (connector, script) = stage(vec![(GRAPHQL, vec![answered])]);
         let cx = Cx::new(&script, now());
         let groups = connector.groups().unwrap();
-        let fault = groups
-            .create(&cx, &GroupWant::named("Platform"))
-            .await
-            .unwrap_err();
+        let fault = groups.create(&cx, &GroupWant::named("Platform")).await.unwrap_err();
         assert_eq!((fault.kind, fault.effect), (kind, effect), "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn a_target_that_echoes_the_token_does_not_spread_it() {
-    let echoed = answer(
-        403,
-        json!({ "message": format!("{TOKEN}\u{1b}[31m may not") }),
-    );
+    let echoed = answer(403, json!({ "message": format!("{TOKEN}\u{1b}[31m may not") }));
     let (connector, script) = stage(vec![("GET /teams", vec![echoed])]);
     let cx = Cx::new(&script, now());
-    let fault = connector
-        .groups()
-        .unwrap()
-        .list(&cx, None)
-        .await
-        .unwrap_err();
+    let fault = connector.groups().unwrap().list(&cx, None).await.unwrap_err();
     assert!(!format!("{fault:?}").contains(TOKEN));
     assert!(fault.message.contains("[redacted]") && !fault.message.contains('\u{1b}'));
 }
@@ -215,21 +147,9 @@ fn settings_are_checked_and_the_key_follows_the_organisation() {
         (json!({}), TOKEN, "org"),
         (json!({ "org": "a/b" }), TOKEN, "org"),
         (json!({ "org": "" }), TOKEN, "org"),
-        (
-            json!({ "org": "acme", "api_url": "ftp://x" }),
-            TOKEN,
-            "api_url",
-        ),
-        (
-            json!({ "org": "acme", "api_url": "https://x/?a=b" }),
-            TOKEN,
-            "api_url",
-        ),
-        (
-            json!({ "org": "acme", "sso_mode": "perhaps" }),
-            TOKEN,
-            "sso_mode",
-        ),
+        (json!({ "org": "acme", "api_url": "ftp://x" }), TOKEN, "api_url"),
+        (json!({ "org": "acme", "api_url": "https://x/?a=b" }), TOKEN, "api_url"),
+        (json!({ "org": "acme", "sso_mode": "perhaps" }), TOKEN, "sso_mode"),
         (json!({ "org": "acme", "token": "x" }), TOKEN, "token"),
         (json!({ "org": "acme" }), "a b", "token"),
         (json!({ "org": "acme" }), " ", "token"),
@@ -238,27 +158,9 @@ fn settings_are_checked_and_the_key_follows_the_organisation() {
         let error = build(settings, token).err().unwrap();
         assert_eq!(error.field, field, "{error}");
     }
-    let key = |settings: Value| {
-        build(settings, TOKEN)
-            .unwrap()
-            .traits()
-            .driver_key
-            .to_string()
-    };
-    assert_eq!(
-        key(json!({ "org": "Acme" })),
-        "buildkite:api.buildkite.com:443:acme"
-    );
-    assert_eq!(
-        key(json!({ "org": "acme", "api_url": "http://127.0.0.1:8123/v2/" })),
-        "buildkite:127.0.0.1:8123:acme"
-    );
+    let key = |settings: Value| build(settings, TOKEN).unwrap().traits().driver_key.to_string();
+    assert_eq!(key(json!({ "org": "Acme" })), "buildkite:api.buildkite.com:443:acme");
+    assert_eq!(key(json!({ "org": "acme", "api_url": "http://127.0.0.1:8123/v2/" })), "buildkite:127.0.0.1:8123:acme");
     let headers = build(json!({ "org": "acme", "pace": "headers" }), TOKEN).unwrap();
-    assert!(
-        headers
-            .traits()
-            .buckets
-            .iter()
-            .all(|bucket| bucket.units.is_none())
-    );
+    assert!(headers.traits().buckets.iter().all(|bucket| bucket.units.is_none()));
 }

@@ -5,10 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_sdk::{
-    AccountRef, Call, Connector, Entry, Fault, InviteId, Person, RemoteId, Reply, Secrets,
-    Transport,
-};
+use connector_sdk::{AccountRef, Call, Connector, Entry, Fault, InviteId, Person, RemoteId, Reply, Secrets, Transport};
 use connectors::buildkite::Buildkite;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
@@ -34,11 +31,7 @@ pub(crate) fn answer(status: u16, body: Value) -> Answer {
         Value::Null => String::new(),
         other => other.to_string(),
     };
-    Answer {
-        status,
-        headers: Vec::new(),
-        body,
-    }
+    Answer { status, headers: Vec::new(), body }
 }
 
 /// Plays answers to `METHOD path` in turn; the last of a kind repeats. Everything else is a 404.
@@ -66,10 +59,7 @@ impl Transport for Script {
     async fn send(&self, call: Call) -> Result<Reply, Fault> {
         let path = call.url.path().replace("/v2/organizations/acme", "");
         let what = format!("{} {}", call.method, path);
-        assert_eq!(
-            call.headers["authorization"].to_str().unwrap(),
-            format!("Bearer {TOKEN}")
-        );
+        assert_eq!(call.headers["authorization"].to_str().unwrap(), format!("Bearer {TOKEN}"));
         assert!(!format!("{call:?}").contains(TOKEN));
         let body = serde_json::from_slice(&call.body).unwrap_or_default();
         self.calls.lock().unwrap().push((what.clone(), body));
@@ -82,17 +72,9 @@ impl Transport for Script {
         };
         let mut headers = HeaderMap::new();
         for (name, value) in answer.headers {
-            headers.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        Ok(Reply::new(
-            StatusCode::from_u16(answer.status).unwrap(),
-            headers,
-            Bytes::from(answer.body),
-            now(),
-        ))
+        Ok(Reply::new(StatusCode::from_u16(answer.status).unwrap(), headers, Bytes::from(answer.body), now()))
     }
 }
 
@@ -108,27 +90,16 @@ pub(crate) fn connector_of(settings: Value) -> Arc<dyn Connector> {
 /// A connector and a target that knows the organisation and the credential's own user, plus what
 /// is given.
 pub(crate) fn stage(answers: Vec<(&str, Vec<Answer>)>) -> (Arc<dyn Connector>, Script) {
-    let mut all: Vec<(String, VecDeque<Answer>)> = answers
-        .into_iter()
-        .map(|(what, list)| (what.to_owned(), list.into()))
-        .collect();
-    let org = answer(
-        200,
-        json!({ "id": "01", "graphql_id": "T3Jn", "slug": "acme" }),
-    );
-    let own = answer(
-        200,
-        json!({ "id": OWN, "name": "Robot", "email": "robot@corp.example" }),
-    );
+    let mut all: Vec<(String, VecDeque<Answer>)> =
+        answers.into_iter().map(|(what, list)| (what.to_owned(), list.into())).collect();
+    let org = answer(200, json!({ "id": "01", "graphql_id": "T3Jn", "slug": "acme" }));
+    let own = answer(200, json!({ "id": OWN, "name": "Robot", "email": "robot@corp.example" }));
     for (what, one) in [("GET ", org), ("GET /v2/user", own)] {
         if all.iter().all(|(known, _)| known != what) {
             all.push((what.to_owned(), [one].into()));
         }
     }
-    let script = Script {
-        answers: Mutex::new(all),
-        ..Script::default()
-    };
+    let script = Script { answers: Mutex::new(all), ..Script::default() };
     (connector_of(json!({ "org": "acme" })), script)
 }
 
@@ -139,18 +110,11 @@ pub(crate) fn ada() -> Person {
 }
 
 pub(crate) fn member(id: &str) -> AccountRef {
-    AccountRef::Account {
-        id: RemoteId::new(id),
-        login: None,
-    }
+    AccountRef::Account { id: RemoteId::new(id), login: None }
 }
 
 pub(crate) fn invited() -> AccountRef {
-    AccountRef::Invite {
-        id: InviteId::new(INVITE),
-        email: None,
-        login: None,
-    }
+    AccountRef::Invite { id: InviteId::new(INVITE), email: None, login: None }
 }
 
 pub(crate) fn member_body(role: &str) -> Value {
@@ -163,21 +127,12 @@ pub(crate) fn invitation(state: &str) -> Value {
 }
 
 pub(crate) fn pending(items: Vec<Value>) -> Answer {
-    answer(
-        200,
-        json!({ "items": items, "links": { "self": "https://x" } }),
-    )
+    answer(200, json!({ "items": items, "links": { "self": "https://x" } }))
 }
 
 pub(crate) fn found_members(nodes: Vec<Value>) -> Answer {
-    let edges: Vec<Value> = nodes
-        .into_iter()
-        .map(|node| json!({ "node": node }))
-        .collect();
-    answer(
-        200,
-        json!({ "data": { "organization": { "members": { "edges": edges } } } }),
-    )
+    let edges: Vec<Value> = nodes.into_iter().map(|node| json!({ "node": node })).collect();
+    answer(200, json!({ "data": { "organization": { "members": { "edges": edges } } } }))
 }
 
 pub(crate) fn node(email: &str) -> Value {

@@ -27,25 +27,15 @@ pub(crate) struct Sim {
 #[async_trait]
 impl Transport for Sim {
     async fn send(&self, call: Call) -> Result<Reply, Fault> {
-        let mut request = Request::builder()
-            .method(call.method)
-            .uri(call.url.as_str())
-            .body(call.body)
-            .expect("a call is a request");
+        let mut request =
+            Request::builder().method(call.method).uri(call.url.as_str()).body(call.body).expect("a call is a request");
         *request.headers_mut() = call.headers;
         match self.simulator.handle(request).await {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
-                Ok(Reply::new(
-                    parts.status,
-                    parts.headers,
-                    body,
-                    self.clock.now(),
-                ))
+                Ok(Reply::new(parts.status, parts.headers, body, self.clock.now()))
             }
-            Err(dropped) => {
-                Err(Fault::new(FaultKind::Unavailable, dropped.to_string()).effect(Effect::Unknown))
-            }
+            Err(dropped) => Err(Fault::new(FaultKind::Unavailable, dropped.to_string()).effect(Effect::Unknown)),
         }
     }
 }
@@ -62,11 +52,7 @@ impl World for Sim {
             .uri(format!("{BASE}{path}"))
             .body(body)
             .map_err(|error| error.to_string())?;
-        let response = self
-            .simulator
-            .handle(request)
-            .await
-            .map_err(|dropped| dropped.to_string())?;
+        let response = self.simulator.handle(request).await.map_err(|dropped| dropped.to_string())?;
         if !response.status().is_success() {
             return Err(String::from_utf8_lossy(response.body()).into_owned());
         }
@@ -131,26 +117,15 @@ pub(crate) fn build(
         .flatten()
         .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
         .collect();
-    let secrets = Secrets::new(
-        plain
-            .iter()
-            .map(|(name, text)| (name.clone(), SecretString::from(text.clone()))),
-    );
+    let secrets = Secrets::new(plain.iter().map(|(name, text)| (name.clone(), SecretString::from(text.clone()))));
     let entry = connectors::builtin()
         .into_iter()
         .find(|entry| offer["connector"] == entry.name)
         .expect("the offered connector is built in");
-    let connector = entry
-        .build(&given, &secrets)
-        .expect("the offered settings are sound");
+    let connector = entry.build(&given, &secrets).expect("the offered settings are sound");
     Built {
         connector,
-        sim: Arc::new(Sim {
-            simulator,
-            clock,
-            handles,
-            rate_limits,
-        }),
+        sim: Arc::new(Sim { simulator, clock, handles, rate_limits }),
         secrets: plain.into_iter().map(|(_, text)| text).collect(),
     }
 }

@@ -81,19 +81,11 @@ fn is_verified(evidence: Evidence) -> bool {
 mod tests {
     use super::*;
 
-    const EVIDENCE: [Evidence; 5] = [
-        Evidence::SameId,
-        Evidence::SamlIdentity,
-        Evidence::VerifiedEmail,
-        Evidence::Login,
-        Evidence::Email,
-    ];
+    const EVIDENCE: [Evidence; 5] =
+        [Evidence::SameId, Evidence::SamlIdentity, Evidence::VerifiedEmail, Evidence::Login, Evidence::Email];
 
     fn policy(adopt: Adopt) -> Policy {
-        Policy {
-            adopt,
-            ..Policy::default()
-        }
+        Policy { adopt, ..Policy::default() }
     }
 
     /// `L` link, `c` conflict, `p` refused as protected, `a` refused by the adopt policy; one letter
@@ -101,20 +93,15 @@ mod tests {
     fn check(adopt: Adopt, protected: bool, linked: bool, ours: bool, want: &str) {
         let got: String = EVIDENCE
             .iter()
-            .map(
-                |evidence| match may_link(*evidence, &policy(adopt), protected, linked, ours) {
-                    Adoption::Link => 'L',
-                    Adoption::Conflict(need) if need.code == "conflict" => 'c',
-                    Adoption::Refused(need) if need.code == "protected" => 'p',
-                    Adoption::Refused(need) if need.code == "adopt" => 'a',
-                    other => panic!("{other:?}"),
-                },
-            )
+            .map(|evidence| match may_link(*evidence, &policy(adopt), protected, linked, ours) {
+                Adoption::Link => 'L',
+                Adoption::Conflict(need) if need.code == "conflict" => 'c',
+                Adoption::Refused(need) if need.code == "protected" => 'p',
+                Adoption::Refused(need) if need.code == "adopt" => 'a',
+                other => panic!("{other:?}"),
+            })
             .collect();
-        assert_eq!(
-            got, want,
-            "{adopt:?} protected={protected} linked={linked} ours={ours}"
-        );
+        assert_eq!(got, want, "{adopt:?} protected={protected} linked={linked} ours={ours}");
     }
 
     #[test]

@@ -23,13 +23,7 @@ pub enum WorkState {
 
 impl WorkState {
     /// Every state.
-    pub const ALL: [Self; 5] = [
-        Self::Todo,
-        Self::Running,
-        Self::Waiting,
-        Self::Held,
-        Self::Needs,
-    ];
+    pub const ALL: [Self; 5] = [Self::Todo, Self::Running, Self::Waiting, Self::Held, Self::Needs];
 
     /// The word that the store and the API use.
     pub fn as_str(self) -> &'static str {
@@ -76,25 +70,13 @@ pub struct WorkRow {
 /// `since` tells for how long the resource has not been settled, whatever came in between.
 pub fn upsert(existing: Option<&WorkRow>, lane: Lane, rev: i64, now: i64) -> WorkRow {
     let Some(row) = existing else {
-        return WorkRow {
-            lane,
-            rev,
-            state: WorkState::Todo,
-            due_at: now,
-            need: None,
-            tries: 0,
-            since: now,
-        };
+        return WorkRow { lane, rev, state: WorkState::Todo, due_at: now, need: None, tries: 0, since: now };
     };
     let running = row.state == WorkState::Running;
     WorkRow {
         lane: row.lane.min(lane),
         rev: row.rev.max(rev),
-        state: if running {
-            WorkState::Running
-        } else {
-            WorkState::Todo
-        },
+        state: if running { WorkState::Running } else { WorkState::Todo },
         due_at: if running { row.due_at } else { now },
         need: None,
         tries: 0,
@@ -117,28 +99,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn row() -> impl Strategy<Value = WorkRow> {
-        (
-            0i16..5,
-            0i64..100,
-            0usize..5,
-            0i64..1_000,
-            any::<u32>(),
-            0i64..1_000,
-        )
-            .prop_map(|(lane, rev, state, due_at, tries, since)| {
+        (0i16..5, 0i64..100, 0usize..5, 0i64..1_000, any::<u32>(), 0i64..1_000).prop_map(
+            |(lane, rev, state, due_at, tries, since)| {
                 let state = WorkState::ALL[state];
-                let need = matches!(state, WorkState::Waiting | WorkState::Needs)
-                    .then(|| "quota".to_owned());
-                WorkRow {
-                    lane: Lane::from_number(lane),
-                    rev,
-                    state,
-                    due_at,
-                    need,
-                    tries,
-                    since,
-                }
-            })
+                let need = matches!(state, WorkState::Waiting | WorkState::Needs).then(|| "quota".to_owned());
+                WorkRow { lane: Lane::from_number(lane), rev, state, due_at, need, tries, since }
+            },
+        )
     }
 
     proptest! {

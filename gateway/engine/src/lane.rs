@@ -21,13 +21,7 @@ pub enum Lane {
 
 impl Lane {
     /// Every lane, first to last.
-    pub const ALL: [Self; 5] = [
-        Self::Deprovision,
-        Self::Removal,
-        Self::Grant,
-        Self::Bulk,
-        Self::Reconcile,
-    ];
+    pub const ALL: [Self; 5] = [Self::Deprovision, Self::Removal, Self::Grant, Self::Bulk, Self::Reconcile];
 
     /// The number that the store keeps.
     pub fn number(self) -> i16 {
@@ -36,9 +30,6 @@ impl Lane {
 
     /// The lane of a stored number; an unknown one is the last.
     pub fn from_number(number: i16) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|lane| lane.number() == number)
-            .unwrap_or(Self::Reconcile)
+        Self::ALL.into_iter().find(|lane| lane.number() == number).unwrap_or(Self::Reconcile)
     }
 }

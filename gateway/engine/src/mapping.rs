@@ -45,9 +45,7 @@ pub fn map_person(
     person.display_name = display_name(doc);
     person.groups = groups;
     person.attributes = doc.clone();
-    let refused = |entry: &Value| {
-        !allow_privileged && known_role(entry, traits).is_some_and(|role| role.privileged)
-    };
+    let refused = |entry: &Value| !allow_privileged && known_role(entry, traits).is_some_and(|role| role.privileged);
     for entry in entries(doc, "roles") {
         if refused(entry) {
             if let Some(role) = known_role(entry, traits) {
@@ -57,10 +55,7 @@ pub fn map_person(
                     role.value
                 );
                 if dropped.iter().all(|it: &Dropped| it.why != why) {
-                    dropped.push(Dropped {
-                        attribute: "roles",
-                        why,
-                    });
+                    dropped.push(Dropped { attribute: "roles", why });
                 }
             }
         } else if person.role.is_none() {
@@ -98,24 +93,16 @@ fn email(user_name: &str, doc: &Map<String, Value>) -> Option<String> {
         }
         first = first.or(Some(address));
     }
-    work.or(first)
-        .map(str::to_owned)
-        .or_else(|| looks_like_address(user_name).then(|| user_name.to_owned()))
+    work.or(first).map(str::to_owned).or_else(|| looks_like_address(user_name).then(|| user_name.to_owned()))
 }
 
 fn display_name(doc: &Map<String, Value>) -> Option<String> {
     let name = child(doc, "name").and_then(Value::as_object);
     let of_name = |part| name.and_then(|name| child(name, part)).and_then(text);
-    if let Some(whole) = child(doc, "displayName")
-        .and_then(text)
-        .or_else(|| of_name("formatted"))
-    {
+    if let Some(whole) = child(doc, "displayName").and_then(text).or_else(|| of_name("formatted")) {
         return Some(whole.to_owned());
     }
-    let parts: Vec<&str> = ["givenName", "familyName"]
-        .into_iter()
-        .filter_map(of_name)
-        .collect();
+    let parts: Vec<&str> = ["givenName", "familyName"].into_iter().filter_map(of_name).collect();
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
@@ -131,21 +118,14 @@ fn looks_like_address(text: &str) -> bool {
         && !domain.starts_with('.')
         && !domain.ends_with('.')
         && text.len() <= 254
-        && !text
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';'))
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';'))
 }
 
 fn known_role<'a>(entry: &Value, traits: &'a Traits) -> Option<&'a RoleTrait> {
     [value_of(entry), member(entry, "display").and_then(text)]
         .into_iter()
         .flatten()
-        .find_map(|word| {
-            traits
-                .roles
-                .iter()
-                .find(|role| role.value.eq_ignore_ascii_case(word))
-        })
+        .find_map(|word| traits.roles.iter().find(|role| role.value.eq_ignore_ascii_case(word)))
 }
 
 /// The entries of a multi-valued attribute; a single value counts as a list of one.
@@ -168,18 +148,11 @@ fn member<'a>(entry: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// A string that says something.
 fn text(value: &Value) -> Option<&str> {
-    value
-        .as_str()
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
+    value.as_str().map(str::trim).filter(|text| !text.is_empty())
 }
 
 fn child<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    map.get(name).or_else(|| {
-        map.iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    })
+    map.get(name).or_else(|| map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 #[cfg(test)]
@@ -190,16 +163,8 @@ mod tests {
 
     fn traits() -> Traits {
         let mut traits = Traits::new(Kind::UserAndGroup, DriverKey::new("k"));
-        traits.roles = vec![
-            RoleTrait {
-                value: "admin",
-                privileged: true,
-            },
-            RoleTrait {
-                value: "member",
-                privileged: false,
-            },
-        ];
+        traits.roles =
+            vec![RoleTrait { value: "admin", privileged: true }, RoleTrait { value: "member", privileged: false }];
         traits
     }
 
@@ -209,9 +174,7 @@ mod tests {
     }
 
     fn check_email(user_name: &str, emails: &Value, want: Option<&str>) {
-        let got = map(user_name, &json!({ "emails": emails }), false)
-            .person
-            .email;
+        let got = map(user_name, &json!({ "emails": emails }), false).person.email;
         assert_eq!(got.as_deref(), want, "{user_name} {emails}");
     }
 
@@ -222,42 +185,20 @@ mod tests {
             &json!([{"value": "a@x"}, {"value": "b@x", "type": "work"}, {"value": "c@x", "primary": true}]),
             Some("c@x"),
         );
-        check_email(
-            "u",
-            &json!([{"value": "a@x"}, {"Value": "b@x", "TYPE": "Work"}]),
-            Some("b@x"),
-        );
-        check_email(
-            "u",
-            &json!([{"value": "a@x", "type": "home"}, {"value": "b@x", "type": "other"}]),
-            Some("a@x"),
-        );
-        check_email(
-            "u",
-            &json!([{"value": "", "primary": true}, {"value": "b@x"}]),
-            Some("b@x"),
-        );
+        check_email("u", &json!([{"value": "a@x"}, {"Value": "b@x", "TYPE": "Work"}]), Some("b@x"));
+        check_email("u", &json!([{"value": "a@x", "type": "home"}, {"value": "b@x", "type": "other"}]), Some("a@x"));
+        check_email("u", &json!([{"value": "", "primary": true}, {"value": "b@x"}]), Some("b@x"));
         check_email("u", &json!(["a@x"]), Some("a@x"));
         check_email("u", &json!({"value": "a@x"}), Some("a@x"));
         check_email("u@x.org", &json!([]), Some("u@x.org"));
-        check_email(
-            "u@x.org",
-            &json!([{"type": "work"}, 7, null]),
-            Some("u@x.org"),
-        );
-        for name in [
-            "u", "@x", "u@", "a@b@c", "a b@c", "a@.c", "a@c.", "<a@c>", "a@c,d@c",
-        ] {
+        check_email("u@x.org", &json!([{"type": "work"}, 7, null]), Some("u@x.org"));
+        for name in ["u", "@x", "u@", "a@b@c", "a b@c", "a@.c", "a@c.", "<a@c>", "a@c,d@c"] {
             check_email(name, &json!(null), None);
         }
     }
 
     fn check_name(doc: &Value, want: Option<&str>) {
-        assert_eq!(
-            map("u", doc, false).person.display_name.as_deref(),
-            want,
-            "{doc}"
-        );
+        assert_eq!(map("u", doc, false).person.display_name.as_deref(), want, "{doc}");
     }
 
     #[test]
@@ -265,10 +206,7 @@ mod tests {
         let name = json!({"formatted": "F", "givenName": "G", "familyName": "L"});
         check_name(&json!({"displayName": "D", "name": name}), Some("D"));
         check_name(&json!({"displayName": " ", "name": name}), Some("F"));
-        check_name(
-            &json!({"Name": {"GivenName": "G", "familyName": "L"}}),
-            Some("G L"),
-        );
+        check_name(&json!({"Name": {"GivenName": "G", "familyName": "L"}}), Some("G L"));
         check_name(&json!({"name": {"familyName": "L"}}), Some("L"));
         check_name(&json!({"name": "x"}), None);
         check_name(&json!({}), None);
@@ -283,28 +221,13 @@ mod tests {
     #[test]
     fn the_first_role_of_the_target_is_taken_and_a_privileged_one_only_if_allowed() {
         check_role(&json!([{"value": "Member"}]), false, Some("member"), 0);
-        check_role(
-            &json!([{"value": "x", "display": "MEMBER"}]),
-            false,
-            Some("member"),
-            0,
-        );
-        check_role(
-            &json!([{"value": "x"}, {"value": "member"}]),
-            false,
-            Some("member"),
-            0,
-        );
+        check_role(&json!([{"value": "x", "display": "MEMBER"}]), false, Some("member"), 0);
+        check_role(&json!([{"value": "x"}, {"value": "member"}]), false, Some("member"), 0);
         check_role(&json!([{"value": "x"}]), false, None, 0);
         check_role(&json!("member"), false, Some("member"), 0);
         check_role(&json!([{"value": "admin"}]), true, Some("admin"), 0);
         check_role(&json!([{"value": "admin"}]), false, None, 1);
-        check_role(
-            &json!([{"value": "admin"}, {"value": "Admin"}, {"value": "member"}]),
-            false,
-            Some("member"),
-            1,
-        );
+        check_role(&json!([{"value": "admin"}, {"value": "Admin"}, {"value": "member"}]), false, Some("member"), 1);
         check_role(&json!(null), false, None, 0);
     }
 
@@ -312,15 +235,9 @@ mod tests {
     fn a_refused_role_does_not_reach_the_target_through_the_document() {
         let doc = json!({"Roles": [{"value": "ADMIN"}, {"value": "member"}], "title": "T"});
         let got = map("u", &doc, false);
-        assert_eq!(
-            Value::Object(got.person.attributes),
-            json!({"Roles": [{"value": "member"}], "title": "T"})
-        );
+        assert_eq!(Value::Object(got.person.attributes), json!({"Roles": [{"value": "member"}], "title": "T"}));
         let single = map("u", &json!({"roles": "admin"}), false);
-        assert_eq!(
-            Value::Object(single.person.attributes),
-            json!({"roles": null})
-        );
+        assert_eq!(Value::Object(single.person.attributes), json!({"roles": null}));
         assert_eq!(Value::Object(map("u", &doc, true).person.attributes), doc);
     }
 

@@ -69,12 +69,7 @@ pub enum ParkReason {
 
 impl ParkReason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [
-        Self::Inactive,
-        Self::Invited,
-        Self::NoAccount,
-        Self::GroupMissing,
-    ];
+    pub const ALL: [Self; 4] = [Self::Inactive, Self::Invited, Self::NoAccount, Self::GroupMissing];
 
     /// The word that the store and the API use.
     pub fn as_str(self) -> &'static str {
@@ -128,32 +123,18 @@ pub fn member_step(view: &MemberView) -> MemberStep {
         };
     }
     // What remains of it once nothing is at the target.
-    let rest = if view.want {
-        MemberStep::Park(ParkReason::Inactive)
-    } else {
-        MemberStep::Forget
-    };
+    let rest = if view.want { MemberStep::Park(ParkReason::Inactive) } else { MemberStep::Forget };
     match (view.have, view.link) {
         (Have::No, _) | (_, Link::None) => rest,
-        (Have::Unknown | Have::Yes | Have::Pending, _)
-            if !view.user_wanted && view.removal_takes_memberships =>
-        {
-            if view.want {
-                rest
-            } else {
-                MemberStep::Settled
-            }
+        (Have::Unknown | Have::Yes | Have::Pending, _) if !view.user_wanted && view.removal_takes_memberships => {
+            if view.want { rest } else { MemberStep::Settled }
         }
         (Have::Unknown | Have::Yes | Have::Pending, _) => MemberStep::Remove,
     }
 }
 
 fn add(view: &MemberView) -> MemberStep {
-    if view.group_ready {
-        MemberStep::Add
-    } else {
-        MemberStep::Park(ParkReason::GroupMissing)
-    }
+    if view.group_ready { MemberStep::Add } else { MemberStep::Park(ParkReason::GroupMissing) }
 }
 
 #[cfg(test)]

@@ -23,13 +23,7 @@ pub enum OpState {
 
 impl OpState {
     /// Every state.
-    pub const ALL: [Self; 5] = [
-        Self::Open,
-        Self::Applied,
-        Self::Failed,
-        Self::Superseded,
-        Self::Withdrawn,
-    ];
+    pub const ALL: [Self; 5] = [Self::Open, Self::Applied, Self::Failed, Self::Superseded, Self::Withdrawn];
 
     /// The word that the store and the API use.
     pub fn as_str(self) -> &'static str {
@@ -91,21 +85,9 @@ pub fn close_settled(open: &[OpenOp], settled_rev: i64) -> Vec<(i64, Closed)> {
     let mut overwritten: HashSet<String> = HashSet::new();
     let mut closed = Vec::with_capacity(batch.len());
     for op in batch {
-        let paths: Vec<String> = op
-            .paths
-            .iter()
-            .map(|path| path.to_ascii_lowercase())
-            .collect();
-        let superseded =
-            !paths.is_empty() && paths.iter().all(|path| is_covered(path, &overwritten));
-        closed.push((
-            op.seq,
-            if superseded {
-                Closed::Superseded
-            } else {
-                Closed::Applied
-            },
-        ));
+        let paths: Vec<String> = op.paths.iter().map(|path| path.to_ascii_lowercase()).collect();
+        let superseded = !paths.is_empty() && paths.iter().all(|path| is_covered(path, &overwritten));
+        closed.push((op.seq, if superseded { Closed::Superseded } else { Closed::Applied }));
         overwritten.extend(paths);
     }
     closed.sort_by_key(|(seq, _)| *seq);
@@ -117,10 +99,7 @@ fn is_covered(path: &str, overwritten: &HashSet<String>) -> bool {
     // A container ends where a sub-attribute, a value filter, or the attribute after a schema's URN
     // begins (RFC 7644 section 3.10). Dots and colons inside a URN's own text do no harm: no
     // operation writes a path that is a piece of one.
-    overwritten.contains(path)
-        || path
-            .match_indices(['.', '[', ':'])
-            .any(|(at, _)| overwritten.contains(&path[..at]))
+    overwritten.contains(path) || path.match_indices(['.', '[', ':']).any(|(at, _)| overwritten.contains(&path[..at]))
 }
 
 /// The state of an operation on memberships, from the counts of its items.
@@ -160,16 +139,10 @@ mod tests {
         let closed = close_settled(&open, settled_rev);
         let got: String = open
             .iter()
-            .map(|op| {
-                match closed
-                    .iter()
-                    .find(|(seq, _)| *seq == op.seq)
-                    .map(|(_, c)| c)
-                {
-                    Some(Closed::Applied) => 'A',
-                    Some(Closed::Superseded) => 'S',
-                    None => '.',
-                }
+            .map(|op| match closed.iter().find(|(seq, _)| *seq == op.seq).map(|(_, c)| c) {
+                Some(Closed::Applied) => 'A',
+                Some(Closed::Superseded) => 'S',
+                None => '.',
             })
             .collect();
         assert_eq!(got, want, "{ops:?} settled at {settled_rev}");
@@ -183,19 +156,11 @@ mod tests {
         check(&[(1, &["active"]), (2, &["Active"])], 2, "SA");
         check(&[(1, &["active"]), (2, &["displayName"])], 2, "AA");
         check(&[(1, &["active", "title"]), (2, &["active"])], 2, "AA");
-        check(
-            &[(1, &["active", "title"]), (2, &["active"]), (3, &["title"])],
-            3,
-            "SAA",
-        );
+        check(&[(1, &["active", "title"]), (2, &["active"]), (3, &["title"])], 3, "SAA");
         check(&[(1, &["name.givenName"]), (2, &["name"])], 2, "SA");
         check(&[(1, &["name"]), (2, &["name.givenName"])], 2, "AA");
         check(&[(1, &["nameX"]), (2, &["name"])], 2, "AA");
-        check(
-            &[(1, &["emails[type eq \"work\"].value"]), (2, &["emails"])],
-            2,
-            "SA",
-        );
+        check(&[(1, &["emails[type eq \"work\"].value"]), (2, &["emails"])], 2, "SA");
         check(&[(1, &["urn:x:User:dept"]), (2, &["urn:x:User"])], 2, "SA");
     }
 
@@ -221,11 +186,7 @@ mod tests {
             (0, 0, 0, 0, OpState::Applied),
             (1, -1, 0, 0, OpState::Applied),
         ] {
-            assert_eq!(
-                member_op_state(items, open, failed, superseded),
-                want,
-                "{items} {open} {failed} {superseded}"
-            );
+            assert_eq!(member_op_state(items, open, failed, superseded), want, "{items} {open} {failed} {superseded}");
         }
     }
 

@@ -11,9 +11,7 @@
 //! The driver asks [`next_step`], takes that one step, tells what it learned, and asks again, until
 //! it hears [`PersonStep::Settled`] or [`PersonStep::Need`].
 
-use connector_sdk::{
-    AccountChange, AccountRef, AccountStatus, InviteId, Need, Person, Suspend, Traits,
-};
+use connector_sdk::{AccountChange, AccountRef, AccountStatus, InviteId, Need, Person, Suspend, Traits};
 use jiff::Timestamp;
 
 /// Invitations that one person is sent at most: the first, and two more after it ended
@@ -155,9 +153,7 @@ fn towards_access(view: &PersonView<'_>) -> PersonStep {
         AccountStatus::Active => match role_change(view, account) {
             None => PersonStep::Settled,
             // Taking its rights from the credential's own account would lock the gateway out.
-            Some(_) if is_protected(view, account) => {
-                PersonStep::Need(protected("its role is not changed"))
-            }
+            Some(_) if is_protected(view, account) => PersonStep::Need(protected("its role is not changed")),
             Some(change) => PersonStep::Update(change),
         },
         AccountStatus::Suspended => match view.traits.suspend {
@@ -240,11 +236,7 @@ fn protected(consequence: &str) -> Need {
 /// A target that does not show roles is taken to have given its default.
 fn role_change(view: &PersonView<'_>, account: &AccountView) -> Option<AccountChange> {
     let role = view.person.role.as_deref()?;
-    let writable = view
-        .traits
-        .writable
-        .iter()
-        .any(|it| it.eq_ignore_ascii_case("roles"));
+    let writable = view.traits.writable.iter().any(|it| it.eq_ignore_ascii_case("roles"));
     let has = account.role.as_deref().or(view.traits.default_role);
     if !writable || has.is_some_and(|has| has.eq_ignore_ascii_case(role)) {
         return None;
@@ -265,9 +257,7 @@ fn invited_elsewhere(person: &Person, account: &AccountView) -> bool {
         return false;
     }
     match (account.email.as_deref().or(id_email), &person.email) {
-        (Some(invited), Some(wanted)) => {
-            invited.trim().to_lowercase() != wanted.trim().to_lowercase()
-        }
+        (Some(invited), Some(wanted)) => invited.trim().to_lowercase() != wanted.trim().to_lowercase(),
         _ => false,
     }
 }

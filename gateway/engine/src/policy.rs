@@ -83,9 +83,7 @@ impl<'de> Deserialize<'de> for BrakeOff {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::Bool(false) => Ok(Self),
-            _ => Err(serde::de::Error::custom(
-                "the brake is not built yet: leave it out, or set it to false",
-            )),
+            _ => Err(serde::de::Error::custom("the brake is not built yet: leave it out, or set it to false")),
         }
     }
 }
@@ -104,9 +102,7 @@ impl<'de> Deserialize<'de> for RepairNone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::String(word) if word == "none" => Ok(Self),
-            _ => Err(serde::de::Error::custom(
-                "repair is not built yet: leave it out, or set it to \"none\"",
-            )),
+            _ => Err(serde::de::Error::custom("repair is not built yet: leave it out, or set it to \"none\"")),
         }
     }
 }
@@ -178,8 +174,8 @@ impl Policy {
                 return Err((name.clone(), error.to_string()));
             }
         }
-        let policy: Self = serde_json::from_value(value.clone())
-            .map_err(|error| ("policy".to_owned(), error.to_string()))?;
+        let policy: Self =
+            serde_json::from_value(value.clone()).map_err(|error| ("policy".to_owned(), error.to_string()))?;
         policy.check()?;
         Ok(policy)
     }
@@ -187,34 +183,23 @@ impl Policy {
     fn check(&self) -> Result<(), (String, String)> {
         let wrong = |field: &str, why: String| Err((field.to_owned(), why));
         if self.answer_within_ms > MAX_ANSWER_WITHIN_MS {
-            return wrong(
-                "answer_within_ms",
-                format!("must be at most {MAX_ANSWER_WITHIN_MS}: clients give up"),
-            );
+            return wrong("answer_within_ms", format!("must be at most {MAX_ANSWER_WITHIN_MS}: clients give up"));
         }
         if !(1..=MAX_RECONCILE_HOURS).contains(&self.reconcile_every_hours) {
-            return wrong(
-                "reconcile_every_hours",
-                format!("must be from 1 to {MAX_RECONCILE_HOURS}"),
-            );
+            return wrong("reconcile_every_hours", format!("must be from 1 to {MAX_RECONCILE_HOURS}"));
         }
         if !DIALECTS.contains(&self.dialect.as_str()) {
             return wrong("dialect", format!("must be one of {}", DIALECTS.join(", ")));
         }
         if self.protected.len() > MAX_PROTECTED {
-            return wrong(
-                "protected",
-                format!("must have at most {MAX_PROTECTED} entries"),
-            );
+            return wrong("protected", format!("must have at most {MAX_PROTECTED} entries"));
         }
         for (at, entry) in self.protected.iter().enumerate() {
             // The entry is a person's name: the message tells its place, not its text.
             if entry.trim().is_empty() || entry.len() > MAX_PROTECTED_LEN {
                 return wrong(
                     &format!("protected[{at}]"),
-                    format!(
-                        "must be a user name, login or address of 1 to {MAX_PROTECTED_LEN} bytes"
-                    ),
+                    format!("must be a user name, login or address of 1 to {MAX_PROTECTED_LEN} bytes"),
                 );
             }
         }
@@ -229,9 +214,7 @@ impl Policy {
         }
         let fold = |text: &str| text.trim().to_lowercase();
         let names: Vec<String> = names.into_iter().map(fold).collect();
-        self.protected
-            .iter()
-            .any(|entry| names.contains(&fold(entry)))
+        self.protected.iter().any(|entry| names.contains(&fold(entry)))
     }
 }
 
@@ -299,18 +282,9 @@ mod tests {
         check(&json!({"on_group_delete": "keep"}), Some("on_group_delete"));
         check(&json!({"list_unmanaged": 1}), Some("list_unmanaged"));
         check(&json!({"answer_within_ms": -1}), Some("answer_within_ms"));
-        check(
-            &json!({"answer_within_ms": 10_001}),
-            Some("answer_within_ms"),
-        );
-        check(
-            &json!({"reconcile_every_hours": 0}),
-            Some("reconcile_every_hours"),
-        );
-        check(
-            &json!({"reconcile_every_hours": 745}),
-            Some("reconcile_every_hours"),
-        );
+        check(&json!({"answer_within_ms": 10_001}), Some("answer_within_ms"));
+        check(&json!({"reconcile_every_hours": 0}), Some("reconcile_every_hours"));
+        check(&json!({"reconcile_every_hours": 745}), Some("reconcile_every_hours"));
         check(&json!({"dialect": "klingon"}), Some("dialect"));
         check(&json!({"protected": "a"}), Some("protected"));
         check(&json!({"protected": ["a", " "]}), Some("protected[1]"));
@@ -332,8 +306,7 @@ mod tests {
 
     #[test]
     fn protection_compares_without_case() {
-        let policy = Policy::parse(&json!({"protected": [" Root@Example.com ", "ÖLLI"]}))
-            .expect("a good policy");
+        let policy = Policy::parse(&json!({"protected": [" Root@Example.com ", "ÖLLI"]})).expect("a good policy");
         assert!(policy.protects(["x", "root@example.COM"]));
         assert!(policy.protects(["ölli"]));
         assert!(!policy.protects(["root"]));

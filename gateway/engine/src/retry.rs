@@ -106,25 +106,15 @@ pub fn after_fault(fault: &Fault, lane: Lane, tries: Tries, now: Timestamp, seed
         && tries.failing >= GIVE_UP_TRIES
         && now.duration_since(tries.since) >= GIVE_UP_AFTER;
     if failed_long && !takes_access {
-        return Next::Need {
-            code: "failing",
-            look_at: not_before(after(now, NEED_LOOK)),
-        };
+        return Next::Need { code: "failing", look_at: not_before(after(now, NEED_LOOK)) };
     }
     let cap = if takes_access { LOSS_CAP } else { GRANT_CAP };
     Next::At(asked.unwrap_or_else(|| after(now, backoff(tries.failing, cap, seed))))
 }
 
 fn need(code: &'static str, now: Timestamp) -> Next {
-    let look = if code == "credential" {
-        CREDENTIAL_LOOK
-    } else {
-        NEED_LOOK
-    };
-    Next::Need {
-        code,
-        look_at: after(now, look),
-    }
+    let look = if code == "credential" { CREDENTIAL_LOOK } else { NEED_LOOK };
+    Next::Need { code, look_at: after(now, look) }
 }
 
 fn operator_code(kind: FaultKind) -> &'static str {
@@ -150,10 +140,7 @@ fn final_code(kind: FaultKind) -> &'static str {
 
 /// A random wait of at most `min(cap, 1 s * 2^failing)`.
 fn backoff(failing: u32, cap: SignedDuration, seed: u64) -> SignedDuration {
-    let bound = BASE
-        .checked_mul(1_i32.checked_shl(failing.min(20)).unwrap_or(i32::MAX))
-        .unwrap_or(cap)
-        .min(cap);
+    let bound = BASE.checked_mul(1_i32.checked_shl(failing.min(20)).unwrap_or(i32::MAX)).unwrap_or(cap).min(cap);
     let bound = u64::try_from(bound.as_millis()).unwrap_or(0);
     let drawn = mix(seed ^ u64::from(failing).rotate_left(32)) % (bound + 1);
     SignedDuration::from_millis(i64::try_from(drawn).unwrap_or(0)).max(FLOOR)

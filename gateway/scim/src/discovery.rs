@@ -49,8 +49,7 @@ impl Options {
             authentication: vec![AuthScheme {
                 kind: "oauthbearertoken".into(),
                 name: "API key".into(),
-                description:
-                    "A key of this instance in the Authorization header, as a bearer token.".into(),
+                description: "A key of this instance in the Authorization header, as a bearer token.".into(),
                 primary: true,
             }],
             documentation_uri: None,
@@ -75,10 +74,7 @@ pub fn service_provider_config(options: &Options) -> Value {
         "bulk".into(),
         json!({"supported": options.bulk.is_some(), "maxOperations": operations, "maxPayloadSize": bytes}),
     );
-    out.insert(
-        "filter".into(),
-        json!({"supported": true, "maxResults": options.max_results}),
-    );
+    out.insert("filter".into(), json!({"supported": true, "maxResults": options.max_results}));
     out.insert("changePassword".into(), json!({"supported": false}));
     out.insert("sort".into(), json!({"supported": options.sort}));
     out.insert("etag".into(), json!({"supported": options.etag}));
@@ -115,11 +111,8 @@ pub fn schema_document(schema: &Schema, base_url: &str) -> Value {
 
 /// One resource type, as `/ResourceTypes/{id}` has it.
 pub fn resource_type_document(rt: &ResourceType, base_url: &str) -> Value {
-    let extensions: Vec<Value> = rt
-        .extensions
-        .iter()
-        .map(|(schema, required)| json!({"schema": schema.id, "required": required}))
-        .collect();
+    let extensions: Vec<Value> =
+        rt.extensions.iter().map(|(schema, required)| json!({"schema": schema.id, "required": required})).collect();
     json!({
         "schemas": [urn::RESOURCE_TYPE],
         "id": rt.id,
@@ -137,22 +130,12 @@ pub fn resource_type_document(rt: &ResourceType, base_url: &str) -> Value {
 
 /// `/Schemas`.
 pub fn schemas(registry: &Registry, base_url: &str) -> Value {
-    whole(
-        registry
-            .schemas()
-            .map(|s| schema_document(s, base_url))
-            .collect(),
-    )
+    whole(registry.schemas().map(|s| schema_document(s, base_url)).collect())
 }
 
 /// `/ResourceTypes`.
 pub fn resource_types(registry: &Registry, base_url: &str) -> Value {
-    whole(
-        registry
-            .resource_types()
-            .map(|t| resource_type_document(t, base_url))
-            .collect(),
-    )
+    whole(registry.resource_types().map(|t| resource_type_document(t, base_url)).collect())
 }
 
 fn whole(items: Vec<Value>) -> Value {

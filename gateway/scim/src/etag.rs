@@ -27,10 +27,7 @@ impl Precondition {
         let mut tags = Vec::new();
         while !rest.is_empty() && tags.len() < MAX_TAGS {
             rest = rest.trim_start_matches([',', ' ', '\t']);
-            let body = rest
-                .strip_prefix("W/")
-                .or_else(|| rest.strip_prefix("w/"))
-                .unwrap_or(rest);
+            let body = rest.strip_prefix("W/").or_else(|| rest.strip_prefix("w/")).unwrap_or(rest);
             if let Some(quoted) = body.strip_prefix('"') {
                 let Some(end) = quoted.find('"') else { break };
                 tags.push(quoted[..end].to_owned());

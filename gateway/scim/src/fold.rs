@@ -24,11 +24,7 @@ pub fn fold_name(name: &str) -> String {
 
 /// The key for attributes whose `caseExact` is false: lower case, nothing else.
 pub fn fold_text(text: &str) -> String {
-    if text.is_ascii() {
-        text.to_ascii_lowercase()
-    } else {
-        text.to_lowercase()
-    }
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
 }
 
 /// Full-width ASCII and the ideographic space, as their ordinary characters.

@@ -22,23 +22,14 @@ pub struct Limits {
 impl Default for Limits {
     /// The limits for one user: 1 MiB.
     fn default() -> Self {
-        Self {
-            max_bytes: 1 << 20,
-            max_depth: 32,
-            max_nodes: 200_000,
-            max_string: 256 << 10,
-        }
+        Self { max_bytes: 1 << 20, max_depth: 32, max_nodes: 200_000, max_string: 256 << 10 }
     }
 }
 
 impl Limits {
     /// The limits for groups and bulk, whose bodies carry member lists: 16 MiB.
     pub fn large() -> Self {
-        Self {
-            max_bytes: 16 << 20,
-            max_nodes: 4_000_000,
-            ..Self::default()
-        }
+        Self { max_bytes: 16 << 20, max_nodes: 4_000_000, ..Self::default() }
     }
 }
 
@@ -48,13 +39,9 @@ impl Limits {
 /// are the same key twice, and refused: two readers could disagree on which one counts.
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Value, ScimError> {
     if bytes.len() > limits.max_bytes {
-        return Err(ScimError::too_large(format!(
-            "The body is larger than {} bytes.",
-            limits.max_bytes
-        )));
+        return Err(ScimError::too_large(format!("The body is larger than {} bytes.", limits.max_bytes)));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| ScimError::invalid_syntax("The body is not valid UTF-8."))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| ScimError::invalid_syntax("The body is not valid UTF-8."))?;
     scan(text.as_bytes(), limits)?;
     let mut de = serde_json::Deserializer::from_str(text);
     let value = Tree.deserialize(&mut de).map_err(|e| syntax(&e))?;
@@ -89,10 +76,7 @@ fn scan(bytes: &[u8], limits: &Limits) -> Result<(), ScimError> {
             _ => {}
         }
         if nodes > limits.max_nodes {
-            return Err(ScimError::too_large(format!(
-                "The body holds more than {} values.",
-                limits.max_nodes
-            )));
+            return Err(ScimError::too_large(format!("The body holds more than {} values.", limits.max_nodes)));
         }
     }
     Ok(())
@@ -172,9 +156,7 @@ impl<'de> Visitor<'de> for Tree {
         let mut object = Map::new();
         while let Some(key) = map.next_key::<String>()? {
             if !seen.insert(key.to_ascii_lowercase()) {
-                return Err(A::Error::custom(
-                    "a name occurs twice in one object (names do not differ by case)",
-                ));
+                return Err(A::Error::custom("a name occurs twice in one object (names do not differ by case)"));
             }
             object.insert(key, map.next_value_seed(Tree)?);
         }
@@ -214,27 +196,15 @@ mod tests {
         check(br#"[{"b":1},{"b":2}]"#, Ok(()));
         check("[".repeat(100_000).as_bytes(), syntax);
         check("{\"a\":".repeat(100_000).as_bytes(), syntax);
-        check(
-            format!("{}{}", "[".repeat(32), "]".repeat(32)).as_bytes(),
-            Ok(()),
-        );
-        check(
-            format!("{}{}", "[".repeat(33), "]".repeat(33)).as_bytes(),
-            syntax,
-        );
+        check(format!("{}{}", "[".repeat(32), "]".repeat(32)).as_bytes(), Ok(()));
+        check(format!("{}{}", "[".repeat(33), "]".repeat(33)).as_bytes(), syntax);
         check(format!("\"{}\"", "[".repeat(1000)).as_bytes(), Ok(()));
-        check(
-            format!("\"{}\"", "x".repeat(300_000)).as_bytes(),
-            Err((400, "invalidValue")),
-        );
+        check(format!("\"{}\"", "x".repeat(300_000)).as_bytes(), Err((400, "invalidValue")));
         check(br#"{"a":"b\u0000"}"#, Err((400, "invalidValue")));
         check(br#"{"a":"b\\u0000"}"#, Ok(()));
         check(&vec![b' '; (1 << 20) + 1], Err((413, "")));
         check(&vec![b'1'; 10 << 20], Err((413, "")));
-        check(
-            format!("[{}1]", "1,".repeat(200_000)).as_bytes(),
-            Err((413, "")),
-        );
+        check(format!("[{}1]", "1,".repeat(200_000)).as_bytes(), Err((413, "")));
         check(b"1e999", syntax);
     }
 

@@ -56,10 +56,7 @@ impl ListRequest {
     /// 400 `invalidFilter` for the filter, `invalidValue` for the rest.
     pub fn from_query(pairs: &[(String, String)], quirks: &mut Quirks) -> Result<Self, ScimError> {
         let get = |name: &str| {
-            let found = pairs
-                .iter()
-                .rev()
-                .find(|(key, _)| key.eq_ignore_ascii_case(name));
+            let found = pairs.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value.as_str())
         };
         let text = |name: &str| get(name).map(str::trim).filter(|v| !v.is_empty());
@@ -69,14 +66,8 @@ impl ListRequest {
                 None => None,
             },
             sort_by: text("sortBy").map(sort_path).transpose()?,
-            sort_order: text("sortOrder")
-                .map(sort_order)
-                .transpose()?
-                .unwrap_or_default(),
-            start_index: text("startIndex")
-                .map(|v| index("startIndex", v, 1))
-                .transpose()?
-                .unwrap_or(1),
+            sort_order: text("sortOrder").map(sort_order).transpose()?.unwrap_or_default(),
+            start_index: text("startIndex").map(|v| index("startIndex", v, 1)).transpose()?.unwrap_or(1),
             count: text("count").map(|v| index("count", v, 0)).transpose()?,
             projection: Projection::from_params(text("attributes"), text("excludedAttributes"))?,
         })
@@ -92,16 +83,12 @@ impl ListRequest {
         };
         let get = |name: &str| {
             let found = body.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found
-                .map(|(_, value)| value)
-                .filter(|value| !value.is_null())
+            found.map(|(_, value)| value).filter(|value| !value.is_null())
         };
         let text = |name: &str| match get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.as_str())),
-            Some(_) => Err(ScimError::invalid_value(format!(
-                "{name}: expected a text."
-            ))),
+            Some(_) => Err(ScimError::invalid_value(format!("{name}: expected a text."))),
         };
         let names = |name: &str| match get(name) {
             None => Ok(Vec::new()),
@@ -110,57 +97,37 @@ impl ListRequest {
                 .iter()
                 .map(|item| item.as_str().map(str::to_owned))
                 .collect::<Option<Vec<String>>>()
-                .ok_or_else(|| {
-                    ScimError::invalid_value(format!("{name}: expected a list of texts."))
-                }),
-            Some(_) => Err(ScimError::invalid_value(format!(
-                "{name}: expected a list of texts."
-            ))),
+                .ok_or_else(|| ScimError::invalid_value(format!("{name}: expected a list of texts."))),
+            Some(_) => Err(ScimError::invalid_value(format!("{name}: expected a list of texts."))),
         };
         let number = |name: &str, least: u64| match get(name) {
             None => Ok(None),
             Some(Value::Number(n)) => index(name, &whole(n), least).map(Some),
             Some(Value::String(text)) => index(name, text.trim(), least).map(Some),
-            Some(_) => Err(ScimError::invalid_value(format!(
-                "{name}: expected a whole number."
-            ))),
+            Some(_) => Err(ScimError::invalid_value(format!("{name}: expected a whole number."))),
         };
         if !lists(get("schemas"), urn::SEARCH_REQUEST) {
-            return Err(ScimError::invalid_syntax(format!(
-                "schemas: {} is missing.",
-                urn::SEARCH_REQUEST
-            )));
+            return Err(ScimError::invalid_syntax(format!("schemas: {} is missing.", urn::SEARCH_REQUEST)));
         }
         Ok(Self {
             filter: match text("filter")? {
                 Some(filter) => Some(Filter::parse(filter, &FilterLimits::default(), quirks)?),
                 None => None,
             },
-            sort_by: text("sortBy")?
-                .filter(|v| !v.is_empty())
-                .map(sort_path)
-                .transpose()?,
-            sort_order: text("sortOrder")?
-                .map(sort_order)
-                .transpose()?
-                .unwrap_or_default(),
+            sort_by: text("sortBy")?.filter(|v| !v.is_empty()).map(sort_path).transpose()?,
+            sort_order: text("sortOrder")?.map(sort_order).transpose()?.unwrap_or_default(),
             start_index: number("startIndex", 1)?.unwrap_or(1),
             count: number("count", 0)?,
-            projection: Projection::from_names(
-                &names("attributes")?,
-                &names("excludedAttributes")?,
-            )?,
+            projection: Projection::from_names(&names("attributes")?, &names("excludedAttributes")?)?,
         })
     }
 }
 
 /// Whether a message's `schemas` holds a URN.
 pub(crate) fn lists(schemas: Option<&Value>, urn: &str) -> bool {
-    schemas.and_then(Value::as_array).is_some_and(|items| {
-        items
-            .iter()
-            .any(|v| v.as_str().is_some_and(|s| s.eq_ignore_ascii_case(urn)))
-    })
+    schemas
+        .and_then(Value::as_array)
+        .is_some_and(|items| items.iter().any(|v| v.as_str().is_some_and(|s| s.eq_ignore_ascii_case(urn))))
 }
 
 /// A JSON number as the digits that [`index`] reads: serde_json keeps integers beyond 64 bits as floats.
@@ -181,9 +148,7 @@ fn sort_order(text: &str) -> Result<SortOrder, ScimError> {
     } else if text.eq_ignore_ascii_case("descending") {
         Ok(SortOrder::Descending)
     } else {
-        Err(ScimError::invalid_value(
-            "sortOrder: expected ascending or descending.",
-        ))
+        Err(ScimError::invalid_value("sortOrder: expected ascending or descending."))
     }
 }
 
@@ -195,9 +160,7 @@ fn index(name: &str, text: &str, least: u64) -> Result<u64, ScimError> {
         _ => (false, text),
     };
     if digits.is_empty() || digits.len() > 64 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(ScimError::invalid_value(format!(
-            "{name}: expected a whole number."
-        )));
+        return Err(ScimError::invalid_value(format!("{name}: expected a whole number.")));
     }
     if negative {
         return Ok(least);

@@ -25,11 +25,7 @@ pub struct AttrPath {
 impl AttrPath {
     /// A path of one name.
     pub fn name(attr: impl Into<String>) -> Self {
-        Self {
-            urn: None,
-            attr: attr.into(),
-            sub: None,
-        }
+        Self { urn: None, attr: attr.into(), sub: None }
     }
 
     /// Reads a path.
@@ -59,22 +55,14 @@ impl AttrPath {
             None => (rest, None),
         };
         if is_name(attr) && sub.is_none_or(is_name) {
-            return Some(Self {
-                urn: urn.map(str::to_owned),
-                attr: attr.to_owned(),
-                sub: sub.map(str::to_owned),
-            });
+            return Some(Self { urn: urn.map(str::to_owned), attr: attr.to_owned(), sub: sub.map(str::to_owned) });
         }
         // `urn:scim:schemas:core:1.0`: the last part is a version, so it is all URN.
         let version = rest.starts_with(|c: char| c.is_ascii_digit())
             && rest.bytes().all(|b| b.is_ascii_digit() || b == b'.')
             && !rest.ends_with('.');
         if urn.is_some() && version {
-            return Some(Self {
-                urn: Some(text.to_owned()),
-                attr: String::new(),
-                sub: None,
-            });
+            return Some(Self { urn: Some(text.to_owned()), attr: String::new(), sub: None });
         }
         None
     }
@@ -119,18 +107,10 @@ impl PatchPath {
         if text.contains('[') {
             let limits = FilterLimits::default();
             let (attr, filter, sub) = filter::parse_value_path(text, &limits, quirks)?;
-            return Ok(Self {
-                attr,
-                filter: Some(filter),
-                sub,
-            });
+            return Ok(Self { attr, filter: Some(filter), sub });
         }
         let attr = AttrPath::read(text.trim()).ok_or_else(|| malformed("a path"))?;
-        Ok(Self {
-            attr,
-            filter: None,
-            sub: None,
-        })
+        Ok(Self { attr, filter: None, sub: None })
     }
 }
 
@@ -164,15 +144,10 @@ pub(crate) fn is_name(text: &str) -> bool {
     }
     let bytes = text.as_bytes();
     bytes.first().is_some_and(u8::is_ascii_alphabetic)
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// Characters a URI may hold (RFC 3986), brackets and parentheses aside, which filters need.
 pub(crate) fn is_uri(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~:/?#@!$&'*+,;=%".contains(&b))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/?#@!$&'*+,;=%".contains(&b))
 }

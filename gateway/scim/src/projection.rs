@@ -40,13 +40,9 @@ impl Projection {
     ///
     /// # Errors
     /// 400 `invalidValue` if both are given, or one names more than 256 attributes.
-    pub fn from_params(
-        attributes: Option<&str>,
-        excluded: Option<&str>,
-    ) -> Result<Self, ScimError> {
+    pub fn from_params(attributes: Option<&str>, excluded: Option<&str>) -> Result<Self, ScimError> {
         let split = |text: Option<&str>| -> Vec<String> {
-            text.map(|t| t.split(',').map(|n| n.trim().to_owned()).collect())
-                .unwrap_or_default()
+            text.map(|t| t.split(',').map(|n| n.trim().to_owned()).collect()).unwrap_or_default()
         };
         Self::from_names(&split(attributes), &split(excluded))
     }
@@ -63,15 +59,12 @@ impl Projection {
                     "attributes and excludedAttributes name at most {MAX_NAMES} attributes."
                 )));
             }
-            Ok(names
-                .iter()
-                .filter_map(|n| AttrPath::parse(n).ok())
-                .collect())
+            Ok(names.iter().filter_map(|n| AttrPath::parse(n).ok()).collect())
         };
         match (given(attributes), given(excluded)) {
-            (true, true) => Err(ScimError::invalid_value(
-                "attributes and excludedAttributes exclude each other; send one of them.",
-            )),
+            (true, true) => {
+                Err(ScimError::invalid_value("attributes and excludedAttributes exclude each other; send one of them."))
+            }
             (true, false) => Ok(Self::Only(paths(attributes)?)),
             (false, true) => Ok(Self::Without(paths(excluded)?)),
             (false, false) => Ok(Self::Default),
@@ -90,11 +83,7 @@ impl Projection {
         let view = self.view(rt);
         let mut out = Map::new();
         for (key, value) in resource {
-            if let Some(attr) = rt
-                .schema
-                .attribute(&key)
-                .or_else(|| common().attribute(&key))
-            {
+            if let Some(attr) = rt.schema.attribute(&key).or_else(|| common().attribute(&key)) {
                 if let Some(value) = view.attribute(None, attr, value) {
                     out.insert(key, value);
                 }
@@ -131,17 +120,16 @@ impl Projection {
                         && view.shows_sub(found.extension, found.attr, sub)
                 }
             },
-            Resolved::Extension(schema) => schema
-                .attributes
-                .iter()
-                .any(|attr| view.shows(Some(schema), attr) != Named::No),
+            Resolved::Extension(schema) => {
+                schema.attributes.iter().any(|attr| view.shows(Some(schema), attr) != Named::No)
+            }
             Resolved::Core => true,
             Resolved::Unknown => match self {
                 Self::Only(names) => names.iter().any(|name| {
                     let name = name.to_string();
-                    let under = name.get(..path.len()).is_some_and(|head| {
-                        head.eq_ignore_ascii_case(path) && name[path.len()..].starts_with(':')
-                    });
+                    let under = name
+                        .get(..path.len())
+                        .is_some_and(|head| head.eq_ignore_ascii_case(path) && name[path.len()..].starts_with(':'));
                     name.eq_ignore_ascii_case(path) || under
                 }),
                 _ => false,
@@ -154,10 +142,7 @@ impl Projection {
             Self::Default => &[][..],
             Self::Only(names) | Self::Without(names) => names,
         };
-        View {
-            mode: self,
-            names: names.iter().map(|name| rt.resolve(name)).collect(),
-        }
+        View { mode: self, names: names.iter().map(|name| rt.resolve(name)).collect() }
     }
 }
 
@@ -171,12 +156,7 @@ fn has_empty_object(value: &Value) -> bool {
 }
 
 impl View<'_> {
-    fn attribute(
-        &self,
-        extension: Option<&Schema>,
-        attr: &Attribute,
-        value: Value,
-    ) -> Option<Value> {
+    fn attribute(&self, extension: Option<&Schema>, attr: &Attribute, value: Value) -> Option<Value> {
         if self.shows(extension, attr) == Named::No {
             return None;
         }
@@ -192,10 +172,8 @@ impl View<'_> {
         }
         let trim = |value: Value| match value {
             Value::Object(map) => {
-                let kept: Map<String, Value> = map
-                    .into_iter()
-                    .filter(|(name, _)| !hidden.iter().any(|h| h.eq_ignore_ascii_case(name)))
-                    .collect();
+                let kept: Map<String, Value> =
+                    map.into_iter().filter(|(name, _)| !hidden.iter().any(|h| h.eq_ignore_ascii_case(name))).collect();
                 (!kept.is_empty()).then_some(Value::Object(kept))
             }
             plain => Some(plain),
@@ -222,14 +200,7 @@ impl View<'_> {
             Projection::Default | Projection::Without(_) if on_request => Named::No,
             Projection::Default => Named::Whole,
             Projection::Only(_) => match self.named(extension, attr) {
-                Named::No
-                    if attr
-                        .sub_attributes
-                        .iter()
-                        .any(|s| s.returned == Returned::Always) =>
-                {
-                    Named::Part
-                }
+                Named::No if attr.sub_attributes.iter().any(|s| s.returned == Returned::Always) => Named::Part,
                 other => other,
             },
             Projection::Without(_) => match self.named(extension, attr) {
@@ -252,8 +223,7 @@ impl View<'_> {
             Projection::Only(_) => {
                 self.names_sub(extension, attr, sub)
                     || (!on_request
-                        && (attr.returned == Returned::Always
-                            || self.named(extension, attr) == Named::Whole))
+                        && (attr.returned == Returned::Always || self.named(extension, attr) == Named::Whole))
             }
             Projection::Without(_) => !on_request && !self.names_sub(extension, attr, sub),
         }
@@ -267,9 +237,7 @@ impl View<'_> {
                     None => return Named::Whole,
                     Some(_) => best = Named::Part,
                 },
-                Resolved::Extension(schema)
-                    if extension.is_some_and(|e| std::ptr::eq(e, *schema)) =>
-                {
+                Resolved::Extension(schema) if extension.is_some_and(|e| std::ptr::eq(e, *schema)) => {
                     return Named::Whole;
                 }
                 Resolved::Core if extension.is_none() => return Named::Whole,

@@ -128,18 +128,12 @@ impl Quirks {
 
     /// All leniencies off: the RFCs to the letter.
     pub fn strict() -> Self {
-        Self {
-            applied: BTreeSet::new(),
-            strict: true,
-        }
+        Self { applied: BTreeSet::new(), strict: true }
     }
 
     /// Strict or lenient by a flag of the configuration.
     pub fn new(strict: bool) -> Self {
-        Self {
-            applied: BTreeSet::new(),
-            strict,
-        }
+        Self { applied: BTreeSet::new(), strict }
     }
 
     /// Asks for a leniency: false if strict, else recorded and true.

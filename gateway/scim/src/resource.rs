@@ -8,9 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::error::ScimError;
 use crate::path::AttrPath;
 use crate::quirks::{Quirk, Quirks};
-use crate::schema::{
-    AttrType, Attribute, Located, Mutability, Resolved, ResourceType, Returned, Schema,
-};
+use crate::schema::{AttrType, Attribute, Located, Mutability, Resolved, ResourceType, Returned, Schema};
 use crate::urn;
 use crate::value;
 
@@ -31,11 +29,7 @@ pub struct Reference {
 impl Reference {
     /// A reference by id alone.
     pub fn new(value: impl Into<String>) -> Self {
-        Self {
-            value: value.into(),
-            kind: None,
-            display: None,
-        }
+        Self { value: value.into(), kind: None, display: None }
     }
 
     /// The element as JSON, for filters.
@@ -90,12 +84,7 @@ pub enum AbsentActive {
 ///
 /// # Errors
 /// As [`replace_with`].
-pub fn replace(
-    rt: &ResourceType,
-    current: &Document,
-    body: Value,
-    quirks: &mut Quirks,
-) -> Result<Parsed, ScimError> {
+pub fn replace(rt: &ResourceType, current: &Document, body: Value, quirks: &mut Quirks) -> Result<Parsed, ScimError> {
     replace_with(rt, current, body, AbsentActive::Keep, quirks)
 }
 
@@ -131,16 +120,9 @@ pub fn replace_with(
             Some(Value::Object(after)) => after.clone(),
             _ => Map::new(),
         };
-        keep_immutable(
-            &schema.attributes,
-            &format!("{}:", schema.id),
-            before,
-            &mut after,
-        )?;
+        keep_immutable(&schema.attributes, &format!("{}:", schema.id), before, &mut after)?;
         if !after.is_empty() {
-            parsed
-                .document
-                .insert(schema.id.clone(), Value::Object(after));
+            parsed.document.insert(schema.id.clone(), Value::Object(after));
         }
     }
     if rt.relation.is_some() && parsed.relation.is_none() {
@@ -154,10 +136,7 @@ pub fn replace_with(
 pub fn schemas_of(rt: &ResourceType, document: &Document) -> Vec<String> {
     let mut out = vec![rt.schema.id.clone()];
     for (schema, _) in &rt.extensions {
-        if document
-            .get(&schema.id)
-            .is_some_and(|v| v.as_object().is_some_and(|m| !m.is_empty()))
-        {
+        if document.get(&schema.id).is_some_and(|v| v.as_object().is_some_and(|m| !m.is_empty())) {
             out.push(schema.id.clone());
         }
     }
@@ -166,9 +145,7 @@ pub fn schemas_of(rt: &ResourceType, document: &Document) -> Vec<String> {
 
 /// Whether resources of this type can be switched on and off.
 pub(crate) fn is_switchable(rt: &ResourceType) -> bool {
-    rt.schema
-        .attribute("active")
-        .is_some_and(|a| a.kind == AttrType::Boolean)
+    rt.schema.attribute("active").is_some_and(|a| a.kind == AttrType::Boolean)
 }
 
 fn keep_immutable(
@@ -177,10 +154,7 @@ fn keep_immutable(
     before: &Map<String, Value>,
     after: &mut Map<String, Value>,
 ) -> Result<(), ScimError> {
-    for attr in attributes
-        .iter()
-        .filter(|a| a.mutability == Mutability::Immutable)
-    {
+    for attr in attributes.iter().filter(|a| a.mutability == Mutability::Immutable) {
         let Some(old) = before.get(&attr.name) else {
             continue;
         };
@@ -207,10 +181,7 @@ pub(crate) fn check_document(rt: &ResourceType, doc: &Document) -> Result<(), Sc
         match doc.get(&schema.id).and_then(Value::as_object) {
             Some(map) => check_required(&schema.attributes, &format!("{}:", schema.id), map, None)?,
             None if *required => {
-                return Err(ScimError::invalid_value(format!(
-                    "The extension {} is required.",
-                    schema.id
-                )));
+                return Err(ScimError::invalid_value(format!("The extension {} is required.", schema.id)));
             }
             None => {}
         }
@@ -225,10 +196,7 @@ fn check_required(
     relation: Option<&str>,
 ) -> Result<(), ScimError> {
     for attr in attributes {
-        if relation == Some(attr.name.as_str())
-            || !attr.writable()
-            || attr.returned == Returned::Never
-        {
+        if relation == Some(attr.name.as_str()) || !attr.writable() || attr.returned == Returned::Never {
             continue;
         }
         let name = format!("{prefix}{}", attr.name);
@@ -239,9 +207,7 @@ fn check_required(
             continue;
         };
         if attr.required && found.as_str().is_some_and(|text| text.trim().is_empty()) {
-            return Err(ScimError::invalid_value(format!(
-                "{name} is required and must not be empty."
-            )));
+            return Err(ScimError::invalid_value(format!("{name} is required and must not be empty.")));
         }
         let elements = match found {
             Value::Array(items) => items.as_slice(),
@@ -260,16 +226,8 @@ fn read(rt: &ResourceType, body: Value, quirks: &mut Quirks) -> Result<Parsed, S
     };
     let listed = take(&mut body, "schemas");
     let listed = read_schemas(rt, listed, quirks)?;
-    let mut reader = Reader {
-        rt,
-        listed,
-        parsed: Parsed {
-            document: Map::new(),
-            relation: None,
-            password_given: false,
-        },
-        quirks,
-    };
+    let mut reader =
+        Reader { rt, listed, parsed: Parsed { document: Map::new(), relation: None, password_given: false }, quirks };
     for (key, value) in body {
         reader.key(&key, value)?;
     }
@@ -287,10 +245,7 @@ pub(crate) fn take(map: &mut Map<String, Value>, name: &str) -> Option<Value> {
 /// Drops extensions without a value.
 pub(crate) fn prune(rt: &ResourceType, doc: &mut Document) {
     for (schema, _) in &rt.extensions {
-        if doc
-            .get(&schema.id)
-            .is_some_and(|v| v.as_object().is_none_or(Map::is_empty))
-        {
+        if doc.get(&schema.id).is_some_and(|v| v.as_object().is_none_or(Map::is_empty)) {
             doc.shift_remove(&schema.id);
         }
     }
@@ -310,18 +265,10 @@ pub(crate) fn modern(urn_text: &str, rt: &ResourceType, quirks: &mut Quirks) -> 
 
 /// Finds what a path names, SCIM 1.1 URNs included; an extension's attribute without URN only if leniency allows.
 pub(crate) fn find<'a>(rt: &'a ResourceType, path: &AttrPath, quirks: &mut Quirks) -> Resolved<'a> {
-    let renamed = path
-        .urn
-        .as_deref()
-        .and_then(|u| modern(u, rt, quirks))
-        .map(|urn| AttrPath {
-            urn: Some(urn),
-            ..path.clone()
-        });
+    let renamed =
+        path.urn.as_deref().and_then(|u| modern(u, rt, quirks)).map(|urn| AttrPath { urn: Some(urn), ..path.clone() });
     match rt.resolve(renamed.as_ref().unwrap_or(path)) {
-        Resolved::Attribute(found)
-            if found.unqualified && !quirks.use_(Quirk::UnqualifiedExtension) =>
-        {
+        Resolved::Attribute(found) if found.unqualified && !quirks.use_(Quirk::UnqualifiedExtension) => {
             Resolved::Unknown
         }
         other => other,
@@ -329,17 +276,10 @@ pub(crate) fn find<'a>(rt: &'a ResourceType, path: &AttrPath, quirks: &mut Quirk
 }
 
 /// Checks `schemas` and returns the known ones of it, in canonical case.
-fn read_schemas(
-    rt: &ResourceType,
-    listed: Option<Value>,
-    quirks: &mut Quirks,
-) -> Result<Vec<String>, ScimError> {
+fn read_schemas(rt: &ResourceType, listed: Option<Value>, quirks: &mut Quirks) -> Result<Vec<String>, ScimError> {
     let refuse = |why: &str| ScimError::invalid_value(format!("schemas: {why}."));
     let Some(Value::Array(items)) = listed else {
-        return Err(refuse(&format!(
-            "expected a list that holds {}",
-            rt.schema.id
-        )));
+        return Err(refuse(&format!("expected a list that holds {}", rt.schema.id)));
     };
     let mut out: Vec<String> = Vec::new();
     let mut core = false;
@@ -360,17 +300,11 @@ fn read_schemas(
             Some(id) => out.push(id.clone()),
             None if quirks.use_(Quirk::ForeignSchema) => {}
             None => {
-                return Err(refuse(
-                    "a schema is listed that this resource type does not have",
-                ));
+                return Err(refuse("a schema is listed that this resource type does not have"));
             }
         }
     }
-    if core {
-        Ok(out)
-    } else {
-        Err(refuse(&format!("{} is missing", rt.schema.id)))
-    }
+    if core { Ok(out) } else { Err(refuse(&format!("{} is missing", rt.schema.id))) }
 }
 
 struct Reader<'a, 'q> {
@@ -396,25 +330,16 @@ impl<'a> Reader<'a, '_> {
             Resolved::Extension(schema) => self.extension(schema, value),
             Resolved::Core => {
                 let Value::Object(map) = value else {
-                    return Err(ScimError::invalid_value(format!(
-                        "{}: expected an object.",
-                        self.rt.schema.id
-                    )));
+                    return Err(ScimError::invalid_value(format!("{}: expected an object.", self.rt.schema.id)));
                 };
                 if !self.quirks.use_(Quirk::PathAsKey) {
                     return self.unknown();
                 }
                 for (key, value) in map {
                     match self.rt.schema.attribute(&key) {
-                        Some(attr) => self.attribute(
-                            Located {
-                                extension: None,
-                                attr,
-                                sub: None,
-                                unqualified: false,
-                            },
-                            value,
-                        )?,
+                        Some(attr) => {
+                            self.attribute(Located { extension: None, attr, sub: None, unqualified: false }, value)?
+                        }
                         None => self.unknown()?,
                     }
                 }
@@ -432,29 +357,17 @@ impl<'a> Reader<'a, '_> {
             }
             Value::Object(map) => map,
             _ => {
-                return Err(ScimError::invalid_value(format!(
-                    "{}: expected an object.",
-                    schema.id
-                )));
+                return Err(ScimError::invalid_value(format!("{}: expected an object.", schema.id)));
             }
         };
         if !self.listed.contains(&schema.id) && !self.quirks.use_(Quirk::UnlistedExtension) {
-            return Err(ScimError::invalid_value(format!(
-                "schemas: {} has values but is not listed.",
-                schema.id
-            )));
+            return Err(ScimError::invalid_value(format!("schemas: {} has values but is not listed.", schema.id)));
         }
         for (key, value) in map {
             match schema.attribute(&key) {
-                Some(attr) => self.attribute(
-                    Located {
-                        extension: Some(schema),
-                        attr,
-                        sub: None,
-                        unqualified: false,
-                    },
-                    value,
-                )?,
+                Some(attr) => {
+                    self.attribute(Located { extension: Some(schema), attr, sub: None, unqualified: false }, value)?
+                }
                 None => self.unknown()?,
             }
         }
@@ -470,17 +383,14 @@ impl<'a> Reader<'a, '_> {
         let name = found.path();
         if self.rt.is_relation(&found) {
             if found.sub.is_some() {
-                return Err(ScimError::invalid_value(format!(
-                    "{name}: set the whole elements instead."
-                )));
+                return Err(ScimError::invalid_value(format!("{name}: set the whole elements instead.")));
             }
             self.parsed.relation = Some(value::references(&name, input, self.quirks)?);
             return Ok(());
         }
         if found.attr.returned == Returned::Never {
             // Checked for its type, then dropped: secrets are not kept.
-            self.parsed.password_given |=
-                value::coerce(found.attr, input, &name, self.quirks)?.is_some();
+            self.parsed.password_given |= value::coerce(found.attr, input, &name, self.quirks)?.is_some();
             return Ok(());
         }
         let document = &mut self.parsed.document;
@@ -491,9 +401,7 @@ impl<'a> Reader<'a, '_> {
             }
             Some(sub) => {
                 if found.attr.multi_valued {
-                    return Err(ScimError::invalid_value(format!(
-                        "{name}: set the whole elements instead."
-                    )));
+                    return Err(ScimError::invalid_value(format!("{name}: set the whole elements instead.")));
                 }
                 let stored = value::coerce(sub, input, &name, self.quirks)?;
                 put_sub(document, &found, sub, stored);
@@ -506,17 +414,12 @@ impl<'a> Reader<'a, '_> {
         if self.quirks.use_(Quirk::UnknownIgnored) {
             return Ok(());
         }
-        Err(ScimError::invalid_value(
-            "The body has an attribute that the schemas do not have.",
-        ))
+        Err(ScimError::invalid_value("The body has an attribute that the schemas do not have."))
     }
 }
 
 /// The object that holds an attribute: the document, or one of its extensions, made if it is not there.
-pub(crate) fn holder<'d>(
-    doc: &'d mut Document,
-    extension: Option<&Schema>,
-) -> &'d mut Map<String, Value> {
+pub(crate) fn holder<'d>(doc: &'d mut Document, extension: Option<&Schema>) -> &'d mut Map<String, Value> {
     let Some(schema) = extension else {
         return doc;
     };
@@ -524,8 +427,7 @@ pub(crate) fn holder<'d>(
     if !slot.is_object() {
         *slot = Value::Object(Map::new());
     }
-    slot.as_object_mut()
-        .expect("it was made an object just above")
+    slot.as_object_mut().expect("it was made an object just above")
 }
 
 /// Sets or clears an attribute.
@@ -542,12 +444,7 @@ pub(crate) fn put(doc: &mut Document, found: &Located<'_>, stored: Option<Value>
 }
 
 /// Sets or clears a sub-attribute of a single complex attribute.
-pub(crate) fn put_sub(
-    doc: &mut Document,
-    found: &Located<'_>,
-    sub: &Attribute,
-    stored: Option<Value>,
-) {
+pub(crate) fn put_sub(doc: &mut Document, found: &Located<'_>, sub: &Attribute, stored: Option<Value>) {
     let map = holder(doc, found.extension);
     let mut inner = match map.get_mut(&found.attr.name) {
         Some(Value::Object(inner)) => std::mem::take(inner),

@@ -133,9 +133,7 @@ impl Attribute {
 }
 
 fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Attribute> {
-    attributes
-        .iter()
-        .find(|a| a.name.eq_ignore_ascii_case(name))
+    attributes.iter().find(|a| a.name.eq_ignore_ascii_case(name))
 }
 
 /// A schema (RFC 7643 section 7).
@@ -169,9 +167,7 @@ pub enum SchemaError {
     #[error("{0:?} is there twice (case does not count)")]
     Duplicate(String),
     /// Sub-attributes where none belong, or none where some do.
-    #[error(
-        "attribute {0:?}: a complex attribute has sub-attributes, which are not complex; others have none"
-    )]
+    #[error("attribute {0:?}: a complex attribute has sub-attributes, which are not complex; others have none")]
     Shape(String),
     /// No resource type of that name.
     #[error("there is no resource type {0:?}")]
@@ -184,8 +180,7 @@ impl Schema {
     /// # Errors
     /// A name outside the RFC's grammar, a duplicate, or nesting deeper than complex attributes allow.
     pub fn load(json: &str) -> Result<Schema, SchemaError> {
-        let schema: Schema =
-            serde_json::from_str(json).map_err(|e| SchemaError::Json(e.to_string()))?;
+        let schema: Schema = serde_json::from_str(json).map_err(|e| SchemaError::Json(e.to_string()))?;
         schema.check()?;
         Ok(schema)
     }
@@ -196,10 +191,7 @@ impl Schema {
     }
 
     fn check(&self) -> Result<(), SchemaError> {
-        let urn = self
-            .id
-            .get(..4)
-            .is_some_and(|p| p.eq_ignore_ascii_case("urn:"))
+        let urn = self.id.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("urn:"))
             && self.id.len() > 4
             && path::is_uri(&self.id)
             && !self.id.ends_with(':');
@@ -234,8 +226,7 @@ fn check_attributes(attributes: &[Attribute], nested: bool) -> Result<(), Schema
 
 /// Attributes that every resource has: `schemas`, `id`, `externalId`, `meta` (RFC 7643 section 3.1).
 pub fn common() -> &'static Schema {
-    static COMMON: LazyLock<Schema> =
-        LazyLock::new(|| embedded(include_str!("schemas/common.json")));
+    static COMMON: LazyLock<Schema> = LazyLock::new(|| embedded(include_str!("schemas/common.json")));
     &COMMON
 }
 
@@ -374,43 +365,29 @@ impl ResourceType {
 
     /// The extension of this URN, in any case.
     pub fn extension(&self, urn: &str) -> Option<&Schema> {
-        self.extensions
-            .iter()
-            .map(|(schema, _)| &**schema)
-            .find(|schema| schema.id.eq_ignore_ascii_case(urn))
+        self.extensions.iter().map(|(schema, _)| &**schema).find(|schema| schema.id.eq_ignore_ascii_case(urn))
     }
 
     /// The attribute that names a resource: `userName` of a User, `displayName` of a Group. It is the first
     /// required text of the core schema.
     pub fn name_attribute(&self) -> Option<&Attribute> {
-        self.schema
-            .attributes
-            .iter()
-            .find(|a| a.required && a.kind == AttrType::String && !a.multi_valued)
+        self.schema.attributes.iter().find(|a| a.required && a.kind == AttrType::String && !a.multi_valued)
     }
 
     /// Whether an attribute is the one of [`Self::name_attribute`].
     pub fn is_name(&self, located: &Located<'_>) -> bool {
         located.extension.is_none()
             && located.sub.is_none()
-            && self
-                .name_attribute()
-                .is_some_and(|a| std::ptr::eq(a, located.attr))
+            && self.name_attribute().is_some_and(|a| std::ptr::eq(a, located.attr))
     }
 
     /// Whether an attribute is stored as rows.
     pub fn is_relation(&self, located: &Located<'_>) -> bool {
-        located.extension.is_none()
-            && self
-                .relation
-                .as_deref()
-                .is_some_and(|r| r == located.attr.name)
+        located.extension.is_none() && self.relation.as_deref().is_some_and(|r| r == located.attr.name)
     }
 
     fn core_attribute(&self, name: &str) -> Option<&Attribute> {
-        self.schema
-            .attribute(name)
-            .or_else(|| common().attribute(name))
+        self.schema.attribute(name).or_else(|| common().attribute(name))
     }
 }
 
@@ -427,12 +404,7 @@ fn with_sub<'a>(
             None => return Resolved::Unknown,
         },
     };
-    Resolved::Attribute(Located {
-        extension,
-        attr,
-        sub,
-        unqualified,
-    })
+    Resolved::Attribute(Located { extension, attr, sub, unqualified })
 }
 
 /// The resource types and schemas that a service has.
@@ -452,10 +424,7 @@ impl Registry {
                     endpoint: "Users".into(),
                     description: "A person's account".into(),
                     schema: Arc::new(embedded(include_str!("schemas/user.json"))),
-                    extensions: vec![(
-                        Arc::new(embedded(include_str!("schemas/enterprise_user.json"))),
-                        false,
-                    )],
+                    extensions: vec![(Arc::new(embedded(include_str!("schemas/enterprise_user.json"))), false)],
                     relation: None,
                 },
                 ResourceType {
@@ -483,16 +452,10 @@ impl Registry {
         required: bool,
     ) -> Result<Registry, SchemaError> {
         let schema = Schema::load(schema_json)?;
-        if self
-            .schemas()
-            .any(|s| s.id.eq_ignore_ascii_case(&schema.id))
-        {
+        if self.schemas().any(|s| s.id.eq_ignore_ascii_case(&schema.id)) {
             return Err(SchemaError::Duplicate(schema.id));
         }
-        let found = self
-            .types
-            .iter_mut()
-            .find(|t| t.id.eq_ignore_ascii_case(resource_type_id));
+        let found = self.types.iter_mut().find(|t| t.id.eq_ignore_ascii_case(resource_type_id));
         match found {
             Some(resource_type) => {
                 resource_type.extensions.push((Arc::new(schema), required));
@@ -506,12 +469,9 @@ impl Registry {
     ///
     /// # Errors
     /// Its name, endpoint or schema is taken, or a schema is bad.
-    pub fn with_resource_type(
-        mut self,
-        resource_type: ResourceType,
-    ) -> Result<Registry, SchemaError> {
-        for schema in std::iter::once(&resource_type.schema)
-            .chain(resource_type.extensions.iter().map(|(schema, _)| schema))
+    pub fn with_resource_type(mut self, resource_type: ResourceType) -> Result<Registry, SchemaError> {
+        for schema in
+            std::iter::once(&resource_type.schema).chain(resource_type.extensions.iter().map(|(schema, _)| schema))
         {
             schema.check()?;
         }
@@ -527,17 +487,13 @@ impl Registry {
 
     /// The resource type of this id or name, in any case.
     pub fn resource_type(&self, name: &str) -> Option<&ResourceType> {
-        self.types
-            .iter()
-            .find(|t| t.id.eq_ignore_ascii_case(name) || t.name.eq_ignore_ascii_case(name))
+        self.types.iter().find(|t| t.id.eq_ignore_ascii_case(name) || t.name.eq_ignore_ascii_case(name))
     }
 
     /// The resource type served at this path segment, `Users`, in any case.
     pub fn by_endpoint(&self, endpoint: &str) -> Option<&ResourceType> {
         let endpoint = endpoint.trim_matches('/');
-        self.types
-            .iter()
-            .find(|t| t.endpoint.eq_ignore_ascii_case(endpoint))
+        self.types.iter().find(|t| t.endpoint.eq_ignore_ascii_case(endpoint))
     }
 
     /// The schema of this URN or short name (`User`, `Group`, `EnterpriseUser`), in any case.

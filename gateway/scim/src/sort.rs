@@ -12,12 +12,7 @@ use crate::schema::{AttrType, Attribute, Resolved, ResourceType, Returned};
 ///
 /// Of a list its primary element counts, else the first. An attribute that nobody declared, or that cannot be
 /// read, orders nothing.
-pub fn compare(
-    rt: &ResourceType,
-    path: &AttrPath,
-    a: &Map<String, Value>,
-    b: &Map<String, Value>,
-) -> Ordering {
+pub fn compare(rt: &ResourceType, path: &AttrPath, a: &Map<String, Value>, b: &Map<String, Value>) -> Ordering {
     let Resolved::Attribute(found) = rt.resolve(path) else {
         return Ordering::Equal;
     };
@@ -31,11 +26,7 @@ pub fn compare(
     if found.attr.returned == Returned::Never || leaf.returned == Returned::Never {
         return Ordering::Equal;
     }
-    let rule = if rt.is_name(&found) {
-        Rule::Name
-    } else {
-        Rule::of(leaf)
-    };
+    let rule = if rt.is_name(&found) { Rule::Name } else { Rule::of(leaf) };
     let key = |doc| value_at(&found, doc).and_then(|v| pick(v, leaf, found.attr));
     match (key(a), key(b)) {
         (None, None) => Ordering::Equal,
@@ -47,17 +38,10 @@ pub fn compare(
 
 fn pick<'v>(value: &'v Value, leaf: &Attribute, attr: &Attribute) -> Option<&'v Value> {
     let element = match value {
-        Value::Array(items) => items
-            .iter()
-            .find(|v| v.get("primary") == Some(&Value::Bool(true)))
-            .or(items.first())?,
+        Value::Array(items) => items.iter().find(|v| v.get("primary") == Some(&Value::Bool(true))).or(items.first())?,
         one => one,
     };
-    let value = if attr.kind == AttrType::Complex {
-        element.get(&leaf.name)?
-    } else {
-        element
-    };
+    let value = if attr.kind == AttrType::Complex { element.get(&leaf.name)? } else { element };
     (!value.is_null()).then_some(value)
 }
 

@@ -19,9 +19,7 @@ pub(crate) const MAX_ELEMENTS: usize = 1000;
 /// 400 `tooMany` if a list is longer than [`MAX_ELEMENTS`].
 pub(crate) fn check_length(count: usize, name: &str) -> Result<(), ScimError> {
     if count > MAX_ELEMENTS {
-        return Err(ScimError::too_many(format!(
-            "{name}: at most {MAX_ELEMENTS} values."
-        )));
+        return Err(ScimError::too_many(format!("{name}: at most {MAX_ELEMENTS} values.")));
     }
     Ok(())
 }
@@ -30,18 +28,13 @@ pub(crate) fn check_length(count: usize, name: &str) -> Result<(), ScimError> {
 pub(crate) fn fingerprint(value: &Value) -> String {
     match value {
         Value::Object(map) => {
-            let mut parts: Vec<String> = map
-                .iter()
-                .map(|(k, v)| format!("{}:{}", Value::from(k.as_str()), fingerprint(v)))
-                .collect();
+            let mut parts: Vec<String> =
+                map.iter().map(|(k, v)| format!("{}:{}", Value::from(k.as_str()), fingerprint(v))).collect();
             parts.sort_unstable();
             format!("{{{}}}", parts.join(","))
         }
         Value::Array(items) => {
-            format!(
-                "[{}]",
-                items.iter().map(fingerprint).collect::<Vec<_>>().join(",")
-            )
+            format!("[{}]", items.iter().map(fingerprint).collect::<Vec<_>>().join(","))
         }
         plain => plain.to_string(),
     }
@@ -76,9 +69,7 @@ pub(crate) fn coerce_list(
         Value::Array(items) => items,
         one if quirks.use_(Quirk::SingleForList) => vec![one],
         _ => {
-            return Err(ScimError::invalid_value(format!(
-                "{name}: expected a list."
-            )));
+            return Err(ScimError::invalid_value(format!("{name}: expected a list.")));
         }
     };
     if items.is_empty() {
@@ -103,11 +94,7 @@ pub(crate) fn coerce_one(
 ) -> Result<Option<Value>, ScimError> {
     match value {
         Value::Null => {
-            quirks.note(if attr.name == "$ref" {
-                Quirk::NullRef
-            } else {
-                Quirk::ExplicitNothing
-            });
+            quirks.note(if attr.name == "$ref" { Quirk::NullRef } else { Quirk::ExplicitNothing });
             Ok(None)
         }
         Value::Array(mut items) => {
@@ -116,9 +103,7 @@ pub(crate) fn coerce_one(
                 return Ok(None);
             }
             if items.len() > 1 || !quirks.use_(Quirk::ListForSingle) {
-                return Err(ScimError::invalid_value(format!(
-                    "{name}: expected one value, not a list."
-                )));
+                return Err(ScimError::invalid_value(format!("{name}: expected one value, not a list.")));
             }
             coerce_one(attr, items.pop().unwrap_or(Value::Null), name, quirks)
         }
@@ -127,32 +112,19 @@ pub(crate) fn coerce_one(
             let mut entries = map.into_iter();
             match (entries.next(), entries.next()) {
                 (Some((key, inner)), None)
-                    if key.eq_ignore_ascii_case("value")
-                        && !inner.is_object()
-                        && quirks.use_(Quirk::WrappedValue) =>
+                    if key.eq_ignore_ascii_case("value") && !inner.is_object() && quirks.use_(Quirk::WrappedValue) =>
                 {
                     coerce_one(attr, inner, name, quirks)
                 }
-                _ => Err(ScimError::invalid_value(format!(
-                    "{name}: expected a plain value, not an object."
-                ))),
+                _ => Err(ScimError::invalid_value(format!("{name}: expected a plain value, not an object."))),
             }
         }
         scalar => coerce_scalar(attr.kind, scalar, name, quirks),
     }
 }
 
-fn coerce_scalar(
-    kind: AttrType,
-    value: Value,
-    name: &str,
-    quirks: &mut Quirks,
-) -> Result<Option<Value>, ScimError> {
-    let refuse = |want: &str| {
-        Err(ScimError::invalid_value(format!(
-            "{name}: expected {want}."
-        )))
-    };
+fn coerce_scalar(kind: AttrType, value: Value, name: &str, quirks: &mut Quirks) -> Result<Option<Value>, ScimError> {
+    let refuse = |want: &str| Err(ScimError::invalid_value(format!("{name}: expected {want}.")));
     let empty = value.as_str() == Some("");
     if empty && kind != AttrType::String && quirks.use_(Quirk::EmptyClears) {
         return Ok(None);
@@ -181,20 +153,14 @@ fn coerce_scalar(
 
 /// Base64 of either alphabet, with or without padding, in lines or not.
 fn is_base64(text: &str) -> bool {
-    let config =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     [alphabet::STANDARD, alphabet::URL_SAFE]
         .iter()
         .any(|alphabet| GeneralPurpose::new(alphabet, config).decode(&plain).is_ok())
 }
 
-fn coerce_complex(
-    attr: &Attribute,
-    value: Value,
-    name: &str,
-    quirks: &mut Quirks,
-) -> Result<Option<Value>, ScimError> {
+fn coerce_complex(attr: &Attribute, value: Value, name: &str, quirks: &mut Quirks) -> Result<Option<Value>, ScimError> {
     let map = match value {
         Value::Object(map) => map,
         scalar if attr.sub("value").is_some() && quirks.use_(Quirk::TextForComplex) => {
@@ -203,9 +169,7 @@ fn coerce_complex(
             map
         }
         _ => {
-            return Err(ScimError::invalid_value(format!(
-                "{name}: expected an object."
-            )));
+            return Err(ScimError::invalid_value(format!("{name}: expected an object.")));
         }
     };
     let map = unpack_role(attr, map, quirks);
@@ -242,29 +206,16 @@ fn coerce_complex(
 /// SCIM 1.1 called the manager's `value` `managerId`.
 fn manager_id<'a>(attr: &'a Attribute, key: &str, quirks: &mut Quirks) -> Option<&'a Attribute> {
     let old = attr.name == "manager" && key.eq_ignore_ascii_case("managerId");
-    attr.sub("value")
-        .filter(|_| old && quirks.use_(Quirk::ManagerId))
+    attr.sub("value").filter(|_| old && quirks.use_(Quirk::ManagerId))
 }
 
 /// What JSON inside a role may cost.
-const ROLE_LIMITS: json::Limits = json::Limits {
-    max_bytes: 4096,
-    max_depth: 2,
-    max_nodes: 64,
-    max_string: 1024,
-};
+const ROLE_LIMITS: json::Limits = json::Limits { max_bytes: 4096, max_depth: 2, max_nodes: 64, max_string: 1024 };
 
 /// A role whose `value` is a JSON object in a text, as Entra's AppRoleAssignmentsComplex sends it.
-fn unpack_role(
-    attr: &Attribute,
-    map: Map<String, Value>,
-    quirks: &mut Quirks,
-) -> Map<String, Value> {
+fn unpack_role(attr: &Attribute, map: Map<String, Value>, quirks: &mut Quirks) -> Map<String, Value> {
     let packed = (attr.name == "roles" && attr.multi_valued)
-        .then(|| {
-            map.iter()
-                .find(|(key, _)| key.eq_ignore_ascii_case("value"))
-        })
+        .then(|| map.iter().find(|(key, _)| key.eq_ignore_ascii_case("value")))
         .flatten()
         .and_then(|(_, value)| value.as_str())
         .filter(|text| text.trim_start().starts_with('{'))
@@ -311,9 +262,7 @@ pub(crate) fn settle_primaries(
     let is_fresh = |n: &usize| !known.contains(&fingerprint(&items[*n]));
     let fresh: Vec<usize> = all.iter().copied().filter(is_fresh).collect();
     if fresh.len() != 1 && !quirks.use_(Quirk::TwoPrimaries) {
-        return Err(ScimError::invalid_value(format!(
-            "{name}: more than one value is primary; at most one may be."
-        )));
+        return Err(ScimError::invalid_value(format!("{name}: more than one value is primary; at most one may be.")));
     }
     let keep = fresh.first().or(all.first()).copied();
     for n in all {
@@ -327,19 +276,13 @@ pub(crate) fn settle_primaries(
 }
 
 /// The elements of a relation, each once.
-pub(crate) fn references(
-    name: &str,
-    value: Value,
-    quirks: &mut Quirks,
-) -> Result<Vec<Reference>, ScimError> {
+pub(crate) fn references(name: &str, value: Value, quirks: &mut Quirks) -> Result<Vec<Reference>, ScimError> {
     let items = match value {
         Value::Null => Vec::new(),
         Value::Array(items) => items,
         one if quirks.use_(Quirk::SingleForList) => vec![one],
         _ => {
-            return Err(ScimError::invalid_value(format!(
-                "{name}: expected a list."
-            )));
+            return Err(ScimError::invalid_value(format!("{name}: expected a list.")));
         }
     };
     if items.is_empty() {
@@ -359,20 +302,12 @@ pub(crate) fn references(
 }
 
 fn reference(name: &str, item: Value, quirks: &mut Quirks) -> Result<Option<Reference>, ScimError> {
-    let no_value = || {
-        ScimError::invalid_value(format!(
-            "{name}: every element needs the id of a resource in 'value'."
-        ))
-    };
+    let no_value = || ScimError::invalid_value(format!("{name}: every element needs the id of a resource in 'value'."));
     let map = match item {
         Value::Null => return Ok(None),
         Value::Object(map) => map,
         Value::String(value) if !value.is_empty() && quirks.use_(Quirk::TextForComplex) => {
-            return Ok(Some(Reference {
-                value,
-                kind: None,
-                display: None,
-            }));
+            return Ok(Some(Reference { value, kind: None, display: None }));
         }
         _ => return Err(no_value()),
     };
@@ -392,29 +327,14 @@ fn reference(name: &str, item: Value, quirks: &mut Quirks) -> Result<Option<Refe
         };
         match inner {
             Value::String(text) => *slot = Some(text),
-            Value::Null => quirks.note(if key.starts_with('$') {
-                Quirk::NullRef
-            } else {
-                Quirk::ExplicitNothing
-            }),
+            Value::Null => quirks.note(if key.starts_with('$') { Quirk::NullRef } else { Quirk::ExplicitNothing }),
             _ => {
-                return Err(ScimError::invalid_value(format!(
-                    "{name}: value, type, display and $ref are texts."
-                )));
+                return Err(ScimError::invalid_value(format!("{name}: value, type, display and $ref are texts.")));
             }
         }
     }
     // A `$ref` alone names its resource by its last segment.
-    let value = value.or_else(|| {
-        address
-            .as_deref()
-            .and_then(|a| a.rsplit('/').next())
-            .map(str::to_owned)
-    });
+    let value = value.or_else(|| address.as_deref().and_then(|a| a.rsplit('/').next()).map(str::to_owned));
     let value = value.filter(|v| !v.is_empty()).ok_or_else(no_value)?;
-    Ok(Some(Reference {
-        value,
-        kind,
-        display,
-    }))
+    Ok(Some(Reference { value, kind, display }))
 }

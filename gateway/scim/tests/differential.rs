@@ -31,16 +31,13 @@ fn attribute() -> impl Strategy<Value = String> {
 
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
-        prop::sample::select(vec!["true", "false", "null", "0", "-12", "1.5"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec!["true", "false", "null", "0", "-12", "1.5"]).prop_map(str::to_owned),
         "[a-zA-Z0-9@.()\\[\\]]{0,8}".prop_map(|s| serde_json::Value::String(s).to_string()),
     ]
 }
 
 fn expression() -> impl Strategy<Value = String> {
-    let op = prop::sample::select(vec![
-        "eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "EQ", "Co",
-    ]);
+    let op = prop::sample::select(vec!["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "EQ", "Co"]);
     let leaf = prop_oneof![
         attribute().prop_map(|a| format!("{a} pr")),
         (attribute(), op, value()).prop_map(|(a, op, v)| format!("{a} {op} {v}")),

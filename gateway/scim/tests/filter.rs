@@ -40,11 +40,7 @@ fn grammar() {
         let got = parse(text);
         assert_eq!(got.is_ok(), want, "{text}: {got:?}");
         if let Err(e) = got {
-            assert_eq!(
-                (e.status, e.scim_type.map(|t| t.as_str())),
-                (400, Some("invalidFilter")),
-                "{text}"
-            );
+            assert_eq!((e.status, e.scim_type.map(|t| t.as_str())), (400, Some("invalidFilter")), "{text}");
         }
     };
     for ok in [
@@ -115,30 +111,14 @@ fn grammar() {
 
 #[test]
 fn budgets_act_before_a_tree_exists() {
-    let wide = FilterLimits {
-        max_chars: 10_000_000,
-        ..FilterLimits::default()
-    };
+    let wide = FilterLimits { max_chars: 10_000_000, ..FilterLimits::default() };
     let check = |text: String, limits: &FilterLimits| {
         let error = Filter::parse(&text, limits, &mut Quirks::lenient()).expect_err("over a limit");
         assert_eq!(error.scim_type.map(|t| t.as_str()), Some("invalidFilter"));
     };
-    for limits in [
-        &FilterLimits::default(),
-        &wide,
-        &FilterLimits {
-            max_depth: usize::MAX,
-            ..wide
-        },
-    ] {
-        check(
-            format!("{}title pr{}", "(".repeat(5_000), ")".repeat(5_000)),
-            limits,
-        );
-        check(
-            format!("{}title pr{}", "not (".repeat(5_000), ")".repeat(5_000)),
-            limits,
-        );
+    for limits in [&FilterLimits::default(), &wide, &FilterLimits { max_depth: usize::MAX, ..wide }] {
+        check(format!("{}title pr{}", "(".repeat(5_000), ")".repeat(5_000)), limits);
+        check(format!("{}title pr{}", "not (".repeat(5_000), ")".repeat(5_000)), limits);
         check("(".repeat(1_000_000), limits);
         check("[".repeat(1_000_000), limits);
         check(vec!["a pr"; 10_000].join(" or "), limits);
@@ -185,20 +165,9 @@ fn types() {
 
     let mut strict = Quirks::strict();
     assert!(Filter::parse("id eq abc", &FilterLimits::default(), &mut strict).is_err());
-    assert!(
-        check_with(
-            &parse(r#"active eq "True""#).expect("parses"),
-            rt,
-            &mut strict
-        )
-        .is_err()
-    );
+    assert!(check_with(&parse(r#"active eq "True""#).expect("parses"), rt, &mut strict).is_err());
     let mut lenient = Quirks::lenient();
-    let unquoted = Filter::parse(
-        "id eq abc and manager eq def",
-        &FilterLimits::default(),
-        &mut lenient,
-    );
+    let unquoted = Filter::parse("id eq abc and manager eq def", &FilterLimits::default(), &mut lenient);
     check_with(&unquoted.expect("parses"), rt, &mut lenient).expect("fits");
     assert!(lenient.used(Quirk::UnquotedValue) && lenient.used(Quirk::UnqualifiedExtension));
 }
@@ -244,18 +213,9 @@ fn matching() {
     run(r#"emails.type ne "work""#, true);
     run(r#"emails[type eq "work" and value co "home"]"#, false);
     run(r#"emails[type eq "home" and value co "home"]"#, true);
-    run(
-        r#"emails[type eq "work"].value eq "bjensen@example.com""#,
-        true,
-    );
-    run(
-        r#"emails[type eq "home"].value eq "bjensen@example.com""#,
-        false,
-    );
-    run(
-        r#"emails[primary eq true].value eq "bjensen@example.com""#,
-        true,
-    );
+    run(r#"emails[type eq "work"].value eq "bjensen@example.com""#, true);
+    run(r#"emails[type eq "home"].value eq "bjensen@example.com""#, false);
+    run(r#"emails[primary eq true].value eq "bjensen@example.com""#, true);
     run(r#"emails[not (type eq "work")].display pr"#, false);
     run(r#"emails[primary ne true]"#, true);
     run(r#"meta.lastModified eq "2011-05-13T06:42:34+02:00""#, true);
@@ -263,22 +223,10 @@ fn matching() {
     run(r#"meta.lastModified gt "2011-05-13T04:42:34Z""#, false);
     run(r#"meta.lastModified lt "2011-05-13T06:42:35+02:00""#, true);
     run(r#"meta.resourceType eq "User""#, true);
-    run(
-        r#"schemas eq "urn:ietf:params:scim:schemas:core:2.0:User""#,
-        true,
-    );
-    run(
-        r#"urn:ietf:params:scim:schemas:extension:enterprise:2.0:user:department eq "sales""#,
-        true,
-    );
-    run(
-        r#"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value eq "M-1""#,
-        true,
-    );
-    run(
-        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User pr",
-        true,
-    );
+    run(r#"schemas eq "urn:ietf:params:scim:schemas:core:2.0:User""#, true);
+    run(r#"urn:ietf:params:scim:schemas:extension:enterprise:2.0:user:department eq "sales""#, true);
+    run(r#"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value eq "M-1""#, true);
+    run("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User pr", true);
     run(r#"manager eq "M-1""#, true);
     run(r#"manager eq "m-1""#, false);
     run(r#"nonsense eq "x""#, false);
@@ -300,76 +248,27 @@ fn index_terms() {
         assert_eq!(filter.terms_are_whole(rt), whole, "{text}");
     };
     let s = str::to_owned;
-    run(
-        "users",
-        r#"userName eq "A""#,
-        vec![IndexTerm::Name(s("A"))],
-        true,
-    );
+    run("users", r#"userName eq "A""#, vec![IndexTerm::Name(s("A"))], true);
     run(
         "Users",
         r#"displayName eq "A""#,
-        vec![IndexTerm::Attr {
-            path: s("displayName"),
-            value: s("A"),
-            exact: false,
-        }],
+        vec![IndexTerm::Attr { path: s("displayName"), value: s("A"), exact: false }],
         true,
     );
-    run(
-        "Groups",
-        r#"displayname eq "A""#,
-        vec![IndexTerm::Name(s("A"))],
-        true,
-    );
-    run(
-        "Groups",
-        r#"id eq "g" and members eq "u""#,
-        vec![IndexTerm::Id(s("g")), IndexTerm::Member(s("u"))],
-        true,
-    );
-    run(
-        "Groups",
-        r#"members.value eq "u""#,
-        vec![IndexTerm::Member(s("u"))],
-        true,
-    );
-    run(
-        "Groups",
-        r#"members[value eq "u"]"#,
-        vec![IndexTerm::Member(s("u"))],
-        true,
-    );
-    run(
-        "Groups",
-        r#"members[value eq "u" and type eq "User"]"#,
-        vec![IndexTerm::Member(s("u"))],
-        false,
-    );
-    run(
-        "Users",
-        r#"emails[type eq "work"].value eq "x""#,
-        vec![IndexTerm::Email(s("x"))],
-        false,
-    );
+    run("Groups", r#"displayname eq "A""#, vec![IndexTerm::Name(s("A"))], true);
+    run("Groups", r#"id eq "g" and members eq "u""#, vec![IndexTerm::Id(s("g")), IndexTerm::Member(s("u"))], true);
+    run("Groups", r#"members.value eq "u""#, vec![IndexTerm::Member(s("u"))], true);
+    run("Groups", r#"members[value eq "u"]"#, vec![IndexTerm::Member(s("u"))], true);
+    run("Groups", r#"members[value eq "u" and type eq "User"]"#, vec![IndexTerm::Member(s("u"))], false);
+    run("Users", r#"emails[type eq "work"].value eq "x""#, vec![IndexTerm::Email(s("x"))], false);
     run(
         "Users",
         r#"emails eq "x" and active eq "True""#,
         vec![IndexTerm::Email(s("x")), IndexTerm::Active(true)],
         true,
     );
-    run(
-        "Users",
-        r#"externalId eq "x" and (title pr or nickName pr)"#,
-        vec![IndexTerm::ExternalId(s("x"))],
-        false,
-    );
-    run(
-        "Users",
-        r#"externalId eq "x" or userName eq "y""#,
-        vec![],
-        false,
-    );
+    run("Users", r#"externalId eq "x" and (title pr or nickName pr)"#, vec![IndexTerm::ExternalId(s("x"))], false);
+    run("Users", r#"externalId eq "x" or userName eq "y""#, vec![], false);
     run("Users", r#"not (userName eq "y")"#, vec![], false);
     run("Users", r#"userName ne "y""#, vec![], false);
     run("Users", r#"password eq "y""#, vec![], false);
@@ -377,14 +276,8 @@ fn index_terms() {
         "Users",
         r#"meta.lastModified gt "1970-01-01T00:00:01Z" and meta.lastModified le "1970-01-01T00:00:02Z""#,
         vec![
-            IndexTerm::ModifiedAfter {
-                micros: 1_000_000,
-                inclusive: false,
-            },
-            IndexTerm::ModifiedBefore {
-                micros: 2_000_000,
-                inclusive: true,
-            },
+            IndexTerm::ModifiedAfter { micros: 1_000_000, inclusive: false },
+            IndexTerm::ModifiedBefore { micros: 2_000_000, inclusive: true },
         ],
         true,
     );
@@ -405,30 +298,15 @@ fn index_terms() {
 
 /// Filters as trees: what a client could write, flat as the parser makes them.
 fn any_filter() -> impl Strategy<Value = Filter> {
-    let name = prop::sample::select(vec![
-        "userName", "title", "active", "emails", "nonsense", "manager",
-    ]);
-    let path = (
-        name,
-        prop::option::of(prop::sample::select(vec!["value", "type", "$ref"])),
-        any::<bool>(),
-    )
-        .prop_map(|(attr, sub, qualified)| AttrPath {
+    let name = prop::sample::select(vec!["userName", "title", "active", "emails", "nonsense", "manager"]);
+    let path = (name, prop::option::of(prop::sample::select(vec!["value", "type", "$ref"])), any::<bool>()).prop_map(
+        |(attr, sub, qualified)| AttrPath {
             urn: qualified.then(|| "urn:ietf:params:scim:schemas:core:2.0:User".to_owned()),
             attr: attr.to_owned(),
             sub: sub.map(str::to_owned),
-        });
-    let op = prop::sample::select(vec![
-        Op::Eq,
-        Op::Ne,
-        Op::Co,
-        Op::Sw,
-        Op::Ew,
-        Op::Gt,
-        Op::Ge,
-        Op::Lt,
-        Op::Le,
-    ]);
+        },
+    );
+    let op = prop::sample::select(vec![Op::Eq, Op::Ne, Op::Co, Op::Sw, Op::Ew, Op::Gt, Op::Ge, Op::Lt, Op::Le]);
     let value = prop_oneof![
         "[^\\x00]{0,12}".prop_map(Value::String),
         any::<i32>().prop_map(|n| json!(n)),
@@ -445,15 +323,9 @@ fn any_filter() -> impl Strategy<Value = Filter> {
             some.clone().prop_filter_map("one at least", Filter::all),
             some.prop_filter_map("one at least", Filter::any),
             inner.clone().prop_map(|f| Filter::Not(Box::new(f))),
-            inner
-                .prop_filter("value paths do not nest", |f| !f.to_string().contains('['))
-                .prop_map(|f| {
-                    Filter::ValuePath {
-                        attr: AttrPath::name("emails"),
-                        filter: Box::new(f),
-                        then: None,
-                    }
-                }),
+            inner.prop_filter("value paths do not nest", |f| !f.to_string().contains('[')).prop_map(|f| {
+                Filter::ValuePath { attr: AttrPath::name("emails"), filter: Box::new(f), then: None }
+            }),
         ]
     })
 }

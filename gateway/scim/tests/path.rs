@@ -80,27 +80,15 @@ fn resolution() {
     check("Name.GIVENNAME", Some("name.givenName"));
     check("externalid", Some("externalId"));
     check("meta.lastmodified", Some("meta.lastModified"));
-    check(
-        "urn:ietf:params:scim:schemas:core:2.0:user:USERNAME",
-        Some("userName"),
-    );
-    check(
-        &format!("{enterprise}:MANAGER.$REF"),
-        Some(&format!("{enterprise}:manager.$ref")),
-    );
+    check("urn:ietf:params:scim:schemas:core:2.0:user:USERNAME", Some("userName"));
+    check(&format!("{enterprise}:MANAGER.$REF"), Some(&format!("{enterprise}:manager.$ref")));
     check("manager", Some(&format!("{enterprise}:manager")));
     check(&format!("{enterprise}:userName"), None);
     check("urn:other:User:userName", None);
     check("name.nonsense", None);
     check("nonsense", None);
-    assert!(matches!(
-        rt.resolve_str(&enterprise.to_uppercase()),
-        Resolved::Extension(_)
-    ));
-    assert_eq!(
-        rt.resolve_str("urn:ietf:params:scim:schemas:core:2.0:User"),
-        Resolved::Core
-    );
+    assert!(matches!(rt.resolve_str(&enterprise.to_uppercase()), Resolved::Extension(_)));
+    assert_eq!(rt.resolve_str("urn:ietf:params:scim:schemas:core:2.0:User"), Resolved::Core);
 }
 
 proptest! {

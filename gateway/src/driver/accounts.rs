@@ -27,7 +27,8 @@ const COLUMNS: &str = AccountRow::COLUMNS;
 
 impl AccountRow {
     /// The columns that [`AccountRow::read`] wants, of an `account a`.
-    pub(crate) const COLUMNS: &'static str = "a.seq, a.remote_id, a.invite_id, a.status, a.protected, a.ours, a.doc, a.expires_at, a.invites";
+    pub(crate) const COLUMNS: &'static str =
+        "a.seq, a.remote_id, a.invite_id, a.status, a.protected, a.ours, a.doc, a.expires_at, a.invites";
 
     pub(crate) fn read(row: &sea_orm::QueryResult) -> Result<Self, StoreError> {
         Ok(Self {
@@ -46,10 +47,7 @@ impl AccountRow {
 
     /// A text of the document.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        self.doc
-            .get(name)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
+        self.doc.get(name).and_then(Value::as_str).map(str::to_owned)
     }
 
     /// Whether the invitation was found gone and is to be followed.
@@ -68,10 +66,7 @@ impl AccountRow {
                 login: self.text("login"),
             });
         }
-        self.remote_id.as_ref().map(|id| AccountRef::Account {
-            id: RemoteId::new(id),
-            login: self.text("login"),
-        })
+        self.remote_id.as_ref().map(|id| AccountRef::Account { id: RemoteId::new(id), login: self.text("login") })
     }
 }
 
@@ -96,10 +91,7 @@ pub(crate) async fn invites_sent(tx: &Tx<'_>, resource: i64) -> Result<u32, Stor
             vals![resource],
         )
         .await?;
-    Ok(row
-        .map_or(Ok(0), |row| row.col::<i64>("n"))?
-        .try_into()
-        .unwrap_or(u32::MAX))
+    Ok(row.map_or(Ok(0), |row| row.col::<i64>("n"))?.try_into().unwrap_or(u32::MAX))
 }
 
 fn status_word(status: AccountStatus) -> &'static str {
@@ -200,11 +192,7 @@ pub(crate) async fn observe(
 }
 
 /// The row of an account: by its immutable id, else by its invitation.
-async fn find_row(
-    tx: &Tx<'_>,
-    instance: &Instance,
-    account: &Account,
-) -> Result<Option<AccountRow>, StoreError> {
+async fn find_row(tx: &Tx<'_>, instance: &Instance, account: &Account) -> Result<Option<AccountRow>, StoreError> {
     if let Some(remote) = &account.remote_id {
         let row = tx
             .conn
@@ -221,9 +209,7 @@ async fn find_row(
         let row = tx
             .conn
             .one(
-                &format!(
-                    "SELECT {COLUMNS} FROM account a WHERE a.instance_seq = $1 AND a.invite_id = $2"
-                ),
+                &format!("SELECT {COLUMNS} FROM account a WHERE a.instance_seq = $1 AND a.invite_id = $2"),
                 vals![instance.seq, invite.as_str()],
             )
             .await?;
@@ -235,13 +221,7 @@ async fn find_row(
 }
 
 async fn by_seq(tx: &Tx<'_>, seq: i64) -> Result<AccountRow, StoreError> {
-    let row = tx
-        .conn
-        .one(
-            &format!("SELECT {COLUMNS} FROM account a WHERE a.seq = $1"),
-            vals![seq],
-        )
-        .await?;
+    let row = tx.conn.one(&format!("SELECT {COLUMNS} FROM account a WHERE a.seq = $1"), vals![seq]).await?;
     AccountRow::read(&row.ok_or_else(|| StoreError::damaged("account"))?)
 }
 
@@ -294,12 +274,7 @@ pub(crate) async fn link(
         Adoption::Conflict(need) | Adoption::Refused(need) => return Ok(Linked::No(need)),
     }
     if let Some((link, twin, listed, kind)) = twin {
-        tx.conn
-            .run(
-                "UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1",
-                vals![link, tx.now],
-            )
-            .await?;
+        tx.conn.run("UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1", vals![link, tx.now]).await?;
         tx.conn
             .run("UPDATE resource SET merged_into = $2, deleted_at = COALESCE(deleted_at, $3), listed = 0 WHERE seq = $1", vals![twin, resource, tx.now])
             .await?;
@@ -309,11 +284,17 @@ pub(crate) async fn link(
         move_memberships(tx, instance, twin, resource, false).await?;
     } else if let Some(row) = &holder {
         tx.conn
-            .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1", vals![row.col::<i64>("seq")?, tx.now])
+            .run(
+                "UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1",
+                vals![row.col::<i64>("seq")?, tx.now],
+            )
             .await?;
     }
     tx.conn
-        .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE resource_seq = $1 AND state = 'live'", vals![resource, tx.now])
+        .run(
+            "UPDATE link SET state = 'closed', closed_at = $2 WHERE resource_seq = $1 AND state = 'live'",
+            vals![resource, tx.now],
+        )
         .await?;
     tx.conn
         .run(
@@ -343,11 +324,7 @@ async fn is_abandoned(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreError> {
 
 /// A person's account is there: parked memberships may go on, refused ones are tried anew, and ones
 /// that an invitation carried are looked at (DECISIONS 20).
-pub(crate) async fn wake_memberships(
-    tx: &Tx<'_>,
-    instance: &Instance,
-    user: i64,
-) -> Result<(), StoreError> {
+pub(crate) async fn wake_memberships(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), StoreError> {
     let which = "((state IN ('parked','refused') AND want = 1) OR have = 2)";
     let groups = tx
         .conn
@@ -357,44 +334,24 @@ pub(crate) async fn wake_memberships(
         return Ok(());
     }
     tx.conn
-        .run(
-            &format!(
-                "UPDATE member SET state = 'todo', reason = NULL WHERE user_seq = $1 AND {which}"
-            ),
-            vals![user],
-        )
+        .run(&format!("UPDATE member SET state = 'todo', reason = NULL WHERE user_seq = $1 AND {which}"), vals![user])
         .await?;
     for row in &groups {
-        upsert_work(
-            tx,
-            instance,
-            row.col("group_seq")?,
-            engine::Lane::Grant,
-            row.col("rev")?,
-            None,
-        )
-        .await?;
+        upsert_work(tx, instance, row.col("group_seq")?, engine::Lane::Grant, row.col("rev")?, None).await?;
     }
     Ok(())
 }
 
 /// The account is gone: its link ends and its memberships with it; what is still wanted is parked.
 pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(), StoreError> {
+    tx.conn.run("UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1", vals![account, tx.now]).await?;
     tx.conn
         .run(
-            "UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1",
+            "UPDATE link SET state = 'closed', closed_at = $2 WHERE account_seq = $1 AND state = 'live'",
             vals![account, tx.now],
         )
         .await?;
-    tx.conn
-        .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE account_seq = $1 AND state = 'live'", vals![account, tx.now])
-        .await?;
-    tx.conn
-        .run(
-            "DELETE FROM member WHERE user_seq = $1 AND want = 0 AND state <> 'todo'",
-            vals![resource],
-        )
-        .await?;
+    tx.conn.run("DELETE FROM member WHERE user_seq = $1 AND want = 0 AND state <> 'todo'", vals![resource]).await?;
     tx.conn
         .run(
             "UPDATE member SET have = 0, have_at = $2, state = CASE WHEN state = 'settled' THEN 'parked' ELSE state END, \
@@ -408,12 +365,7 @@ pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(),
 /// A grant was sent for a person who was leaving meanwhile, and may have brought the account or an
 /// invitation back (GitHub invites who is put into a team). The account is taken as there again, so
 /// that the person's own work removes it once more.
-pub(crate) async fn reopen(
-    tx: &Tx<'_>,
-    instance: &Instance,
-    user: i64,
-    at: &AccountRef,
-) -> Result<(), StoreError> {
+pub(crate) async fn reopen(tx: &Tx<'_>, instance: &Instance, user: i64, at: &AccountRef) -> Result<(), StoreError> {
     if linked(tx, user).await?.is_some() {
         return Ok(());
     }
@@ -450,18 +402,9 @@ pub(crate) async fn reopen(
 }
 
 /// Notes that an invitation is not where it was, so that the next plan follows it.
-pub(crate) async fn mark_missing(
-    tx: &Tx<'_>,
-    account: &AccountRow,
-    missing: bool,
-) -> Result<(), StoreError> {
+pub(crate) async fn mark_missing(tx: &Tx<'_>, account: &AccountRow, missing: bool) -> Result<(), StoreError> {
     let mut doc = account.doc.clone();
     doc["missing"] = json!(missing);
-    tx.conn
-        .run(
-            "UPDATE account SET doc = $2 WHERE seq = $1",
-            vals![account.seq, doc.to_string()],
-        )
-        .await?;
+    tx.conn.run("UPDATE account SET doc = $2 WHERE seq = $1", vals![account.seq, doc.to_string()]).await?;
     Ok(())
 }

@@ -9,10 +9,7 @@ use crate::store::{Rows, Sql, StoreError, Tx};
 /// Until when the target may still be at a creation whose caller died: a look that finds nothing
 /// before then does not tell that it did not happen. `None` once it is over, and where the end of
 /// the call was heard of (a lost connection, a time-out).
-pub(super) async fn creation_under_way(
-    tx: &Tx<'_>,
-    resource: i64,
-) -> Result<Option<Verdict>, StoreError> {
+pub(super) async fn creation_under_way(tx: &Tx<'_>, resource: i64) -> Result<Option<Verdict>, StoreError> {
     let ended = tx
         .conn
         .one(

@@ -56,10 +56,7 @@ async fn look(shared: &Shared, instance: &Arc<Instance>) -> Result<usize, StoreE
     let pending = shared
         .store
         .reader()
-        .one(
-            "SELECT 1 AS one FROM account WHERE instance_seq = $1 AND status = 'invited' LIMIT 1",
-            vals![instance.seq],
-        )
+        .one("SELECT 1 AS one FROM account WHERE instance_seq = $1 AND status = 'invited' LIMIT 1", vals![instance.seq])
         .await?;
     if pending.is_none() {
         return Ok(0);
@@ -67,17 +64,7 @@ async fn look(shared: &Shared, instance: &Arc<Instance>) -> Result<usize, StoreE
     let started = shared.clock.micros();
     match list(shared, instance).await? {
         Ok(listed) => {
-            shared
-                .store
-                .write(
-                    Priority::Driver,
-                    Missing {
-                        instance: instance.clone(),
-                        listed,
-                        before: started,
-                    },
-                )
-                .await
+            shared.store.write(Priority::Driver, Missing { instance: instance.clone(), listed, before: started }).await
         }
         Err(fault) => {
             tracing::info!(instance = %instance.id, kind = ?fault.kind, context = %fault.context, "pending invitations could not be listed");
@@ -86,19 +73,12 @@ async fn look(shared: &Shared, instance: &Arc<Instance>) -> Result<usize, StoreE
     }
 }
 
-async fn list(
-    shared: &Shared,
-    instance: &Instance,
-) -> Result<Result<HashSet<String>, Fault>, StoreError> {
+async fn list(shared: &Shared, instance: &Instance) -> Result<Result<HashSet<String>, Fault>, StoreError> {
     let record = Arc::new(Recorder::default());
-    let (Ok(connector), Some(wire)) = (
-        &instance.connector,
-        shared.wire(instance, Lane::Reconcile, shared.invitation_look, &record).await?,
-    ) else {
-        return Ok(Err(Fault::new(
-            FaultKind::NotSent,
-            "The connector of this instance cannot be used.",
-        )));
+    let (Ok(connector), Some(wire)) =
+        (&instance.connector, shared.wire(instance, Lane::Reconcile, shared.invitation_look, &record).await?)
+    else {
+        return Ok(Err(Fault::new(FaultKind::NotSent, "The connector of this instance cannot be used.")));
     };
     let Some(accounts) = connector.accounts() else {
         return Ok(Ok(HashSet::new()));
@@ -112,27 +92,17 @@ async fn list(
             Err(fault) => return Ok(Err(fault)),
         };
         if !got.complete {
-            return Ok(Err(Fault::new(
-                FaultKind::Malformed,
-                "The target listed only some of the invitations.",
-            )
-            .context("partial listing")));
+            return Ok(Err(Fault::new(FaultKind::Malformed, "The target listed only some of the invitations.")
+                .context("partial listing")));
         }
-        listed.extend(
-            got.items
-                .iter()
-                .filter_map(|account| account.invite_id.as_ref().map(|id| id.as_str().to_owned())),
-        );
+        listed
+            .extend(got.items.iter().filter_map(|account| account.invite_id.as_ref().map(|id| id.as_str().to_owned())));
         match got.next {
             Some(next) => page = Some(next),
             None => return Ok(Ok(listed)),
         }
     }
-    Ok(Err(Fault::new(
-        FaultKind::Malformed,
-        "The target's list of invitations has no end.",
-    )
-    .context("too many pages")))
+    Ok(Err(Fault::new(FaultKind::Malformed, "The target's list of invitations has no end.").context("too many pages")))
 }
 
 /// Marks the invitations that are not listed any more and gives their people work. Ones sent after
@@ -178,15 +148,7 @@ impl Unit for Missing {
                 mark_missing(tx, &account, true).await?;
             }
             if row.col::<i16>("managed")? == 1 {
-                upsert_work(
-                    tx,
-                    &self.instance,
-                    resource,
-                    Lane::Grant,
-                    row.col("rev")?,
-                    None,
-                )
-                .await?;
+                upsert_work(tx, &self.instance, resource, Lane::Grant, row.col("rev")?, None).await?;
                 found += 1;
             }
         }

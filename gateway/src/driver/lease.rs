@@ -47,7 +47,12 @@ impl Unit for Take {
                 .await?;
             return Ok((renewed == 1).then_some(Held { epoch, until }));
         }
-        tx.conn.run("INSERT INTO lease (name, owner, epoch, until_at) VALUES ($1, '', 0, 0) ON CONFLICT DO NOTHING", vals![NAME]).await?;
+        tx.conn
+            .run(
+                "INSERT INTO lease (name, owner, epoch, until_at) VALUES ($1, '', 0, 0) ON CONFLICT DO NOTHING",
+                vals![NAME],
+            )
+            .await?;
         let condition = if self.force { "" } else { " AND until_at < $4" };
         let mut values = vals![NAME, self.owner.as_str(), until];
         if !self.force {
@@ -61,10 +66,7 @@ impl Unit for Take {
         let epoch: i64 = row.col("epoch")?;
         // What the former holder was sending may or may not have happened: look before repeating.
         tx.conn
-            .run(
-                "UPDATE attempt SET state = 'unknown', ended_at = $1 WHERE state = 'sending'",
-                vals![tx.now],
-            )
+            .run("UPDATE attempt SET state = 'unknown', ended_at = $1 WHERE state = 'sending'", vals![tx.now])
             .await?;
         tx.conn
             .run("UPDATE work SET state = 'todo', due_at = $1, claim_rev = NULL, claim_epoch = NULL WHERE state = 'running'", vals![tx.now])
@@ -93,7 +95,5 @@ pub(super) async fn give_up(store: &Store, owner: &str, epoch: i64) -> Result<()
         }
     }
 
-    store
-        .write(Priority::Driver, GiveUp(owner.to_owned(), epoch))
-        .await
+    store.write(Priority::Driver, GiveUp(owner.to_owned(), epoch)).await
 }

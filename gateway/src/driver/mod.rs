@@ -110,13 +110,9 @@ impl Handle {
         let record = Arc::new(Recorder::default());
         let wire = self.0.wire(instance, Lane::Grant, BUDGET_PATIENCE, &record).await;
         let Ok(Some(wire)) = wire else {
-            return Err(unusable(
-                "The gateway's database is not available. Try again.",
-            ));
+            return Err(unusable("The gateway's database is not available. Try again."));
         };
-        connector
-            .probe(&Cx::new(wire.as_ref(), self.0.clock.now()))
-            .await
+        connector.probe(&Cx::new(wire.as_ref(), self.0.clock.now())).await
     }
 
     /// What the budgets of this process look like, for the admin.
@@ -131,20 +127,9 @@ impl Handle {
 
     /// Waits until a revision is settled, at most as long as the instance's policy lets an answer
     /// wait, and not at all if the driver cannot start in that time.
-    pub async fn settle(
-        &self,
-        instance: &Instance,
-        resource: i64,
-        rev: i64,
-        lane: Lane,
-    ) -> Settlement {
+    pub async fn settle(&self, instance: &Instance, resource: i64, rev: i64, lane: Lane) -> Settlement {
         let within = Duration::from_millis(u64::from(instance.policy.answer_within_ms));
-        let deadline = self
-            .0
-            .clock
-            .now()
-            .checked_add(within)
-            .unwrap_or(Timestamp::MAX);
+        let deadline = self.0.clock.now().checked_add(within).unwrap_or(Timestamp::MAX);
         let gauge = self.gauge(instance);
         let seat = self
             .predict(instance, lane)
@@ -161,13 +146,7 @@ impl Handle {
         gauge.count(lane);
         self.wake_for(instance);
         loop {
-            let poll = self
-                .0
-                .clock
-                .now()
-                .checked_add(POLL)
-                .unwrap_or(deadline)
-                .min(deadline);
+            let poll = self.0.clock.now().checked_add(POLL).unwrap_or(deadline).min(deadline);
             tokio::select! {
                 told = &mut answer => return told.unwrap_or(Settlement::Later),
                 () = self.0.clock.sleep_until(poll) => {}
@@ -214,16 +193,12 @@ impl Handle {
     /// When a change in that lane could start; `None` if nobody can say.
     fn predict(&self, instance: &Instance, lane: Lane) -> Option<Duration> {
         let connector = instance.connector.as_ref().ok()?;
-        let budget = self
-            .0
-            .budgets
-            .get(&instance.driver_key, &connector.traits().buckets);
+        let budget = self.0.budgets.get(&instance.driver_key, &connector.traits().buckets);
         if budget.snapshot().breaker.state != "closed" {
             return None;
         }
         if let Some(until) = budget.blocked_until() {
-            let wait = Duration::try_from(until.duration_since(self.0.clock.now()))
-                .unwrap_or(Duration::ZERO);
+            let wait = Duration::try_from(until.duration_since(self.0.clock.now())).unwrap_or(Duration::ZERO);
             if wait > Duration::from_millis(u64::from(instance.policy.answer_within_ms)) {
                 return None;
             }
@@ -254,9 +229,7 @@ impl Handle {
             match shared.store.write(Priority::Driver, take).await {
                 Ok(now) => {
                     if now.is_none() && held.is_some() {
-                        tracing::warn!(
-                            "the driver's lease is another replica's now; this one stops driving"
-                        );
+                        tracing::warn!("the driver's lease is another replica's now; this one stops driving");
                     }
                     held = now;
                 }
@@ -319,31 +292,24 @@ impl Shared {
     }
 
     fn gauge(&self, key: &DriverKey) -> Arc<pump::Gauge> {
-        self.pumps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key.clone())
-            .or_default()
-            .clone()
+        self.pumps.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone()
     }
 
     /// The budget of an instance; its long windows are read back from the store at first use.
-    pub(crate) async fn budget(
-        &self,
-        instance: &Instance,
-    ) -> Result<Option<Arc<Budget>>, StoreError> {
+    pub(crate) async fn budget(&self, instance: &Instance) -> Result<Option<Arc<Budget>>, StoreError> {
         let Ok(connector) = &instance.connector else {
             return Ok(None);
         };
-        let budget = self
-            .budgets
-            .get(&instance.driver_key, &connector.traits().buckets);
+        let budget = self.budgets.get(&instance.driver_key, &connector.traits().buckets);
         let gauge = self.gauge(&instance.driver_key);
         if gauge.needs_rows() {
             let rows = self
                 .store
                 .reader()
-                .all("SELECT name, used, window_ends_at, blocked_until FROM bucket WHERE driver_key = $1", vals![instance.driver_key.as_str()])
+                .all(
+                    "SELECT name, used, window_ends_at, blocked_until FROM bucket WHERE driver_key = $1",
+                    vals![instance.driver_key.as_str()],
+                )
                 .await?;
             let rows: Vec<BucketRow> = rows.iter().map(read_bucket).collect::<Result<_, _>>()?;
             budget.load(&rows);
@@ -356,16 +322,8 @@ impl Shared {
     fn resting(&self, key: &DriverKey) -> Option<Timestamp> {
         let view = self.budgets.view(key)?;
         let now = self.clock.now();
-        let probe = if view.breaker.state == "open" {
-            view.breaker.next_probe_at
-        } else {
-            None
-        };
-        view.blocked_until
-            .into_iter()
-            .chain(probe)
-            .filter(|at| *at > now)
-            .max()
+        let probe = if view.breaker.state == "open" { view.breaker.next_probe_at } else { None };
+        view.blocked_until.into_iter().chain(probe).filter(|at| *at > now).max()
     }
 
     /// A way to the target; `patience` is how long its calls may wait for their budget, all in all.
@@ -387,23 +345,11 @@ impl Shared {
         patience: Duration,
         record: &Arc<Recorder>,
     ) -> Result<Option<Wire>, StoreError> {
-        let (Ok(connector), Some(budget)) = (&instance.connector, self.budget(instance).await?)
-        else {
+        let (Ok(connector), Some(budget)) = (&instance.connector, self.budget(instance).await?) else {
             return Ok(None);
         };
-        let give_up = self
-            .clock
-            .now()
-            .checked_add(patience)
-            .unwrap_or(Timestamp::MAX);
-        Ok(Some(Wire::new(
-            self.http.clone(),
-            connector.clone(),
-            budget,
-            lane,
-            give_up,
-            record.clone(),
-        )))
+        let give_up = self.clock.now().checked_add(patience).unwrap_or(Timestamp::MAX);
+        Ok(Some(Wire::new(self.http.clone(), connector.clone(), budget, lane, give_up, record.clone())))
     }
 
     /// Keeps the fill of hour and day windows.
@@ -415,24 +361,12 @@ impl Shared {
         if rows.is_empty() {
             return Ok(());
         }
-        self.store
-            .write(
-                Priority::Driver,
-                KeepRows {
-                    key: instance.driver_key.clone(),
-                    rows,
-                },
-            )
-            .await
+        self.store.write(Priority::Driver, KeepRows { key: instance.driver_key.clone(), rows }).await
     }
 }
 
 fn read_bucket(row: &sea_orm::QueryResult) -> Result<BucketRow, StoreError> {
-    let time = |micros: i64| {
-        Timestamp::from_microsecond(micros)
-            .ok()
-            .filter(|_| micros > 0)
-    };
+    let time = |micros: i64| Timestamp::from_microsecond(micros).ok().filter(|_| micros > 0);
     Ok(BucketRow {
         name: row.col("name")?,
         used: row.col::<i64>("used")?.try_into().unwrap_or(u32::MAX),
@@ -483,11 +417,7 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTrac
             Ok(instances) => {
                 for instance in &instances {
                     if pumping.insert(instance.driver_key.clone()) {
-                        tasks.spawn(pump::pump(
-                            shared.clone(),
-                            instance.driver_key.clone(),
-                            stop.clone(),
-                        ));
+                        tasks.spawn(pump::pump(shared.clone(), instance.driver_key.clone(), stop.clone()));
                     }
                 }
                 if shared.clock.now() >= schedule_at {

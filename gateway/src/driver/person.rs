@@ -2,8 +2,8 @@
 //! steps out, and records what they brought about.
 
 use connector_sdk::{
-    Account, AccountChange, AccountRef, AccountStatus, Connector, Created, Cx, Ended, Evidence,
-    Fault, FaultKind, Followed, Found, InviteId, Kind, Need, Person, Removed, Updated,
+    Account, AccountChange, AccountRef, AccountStatus, Connector, Created, Cx, Ended, Evidence, Fault, FaultKind,
+    Followed, Found, InviteId, Kind, Need, Person, Removed, Updated,
 };
 use engine::mapping::map_person;
 use engine::person::{AccountView, Doubt, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
@@ -22,20 +22,13 @@ const QUOTA_WAIT: i64 = 3_600_000_000;
 #[derive(Clone, Debug)]
 pub(super) enum PersonCall {
     /// Read the linked account, or look for the person.
-    Look {
-        at: Option<AccountRef>,
-        who: Person,
-        doubt: bool,
-    },
+    Look { at: Option<AccountRef>, who: Person, doubt: bool },
     /// Look for an account to tie the person to.
     Match { who: Person },
     /// Create or invite.
     Create { who: Person },
     /// Change.
-    Update {
-        at: AccountRef,
-        change: AccountChange,
-    },
+    Update { at: AccountRef, change: AccountChange },
     /// Suspend or restore.
     SetActive { at: AccountRef, active: bool },
     /// Remove, or take an invitation back.
@@ -71,37 +64,21 @@ impl PersonCall {
     }
 
     fn reads(&self) -> bool {
-        matches!(
-            self,
-            Self::Look { .. } | Self::Match { .. } | Self::Follow { .. }
-        )
+        matches!(self, Self::Look { .. } | Self::Match { .. } | Self::Follow { .. })
     }
 
     /// Carries it out.
-    pub(super) async fn send(
-        &self,
-        connector: &dyn Connector,
-        cx: &Cx<'_>,
-    ) -> Result<PersonDone, Fault> {
-        let accounts = connector
-            .accounts()
-            .ok_or_else(|| Fault::new(FaultKind::Refused, "This target has no accounts."))?;
+    pub(super) async fn send(&self, connector: &dyn Connector, cx: &Cx<'_>) -> Result<PersonDone, Fault> {
+        let accounts =
+            connector.accounts().ok_or_else(|| Fault::new(FaultKind::Refused, "This target has no accounts."))?;
         Ok(match self {
             Self::Look { at: Some(at), .. } => PersonDone::Read(accounts.get(cx, at).await?),
-            Self::Look { at: None, who, .. } | Self::Match { who } => {
-                PersonDone::Found(accounts.find(cx, who).await?)
-            }
+            Self::Look { at: None, who, .. } | Self::Match { who } => PersonDone::Found(accounts.find(cx, who).await?),
             Self::Create { who } => PersonDone::Created(accounts.create(cx, who).await?),
-            Self::Update { at, change } => {
-                PersonDone::Updated(accounts.update(cx, at, change).await?)
-            }
-            Self::SetActive { at, active } => {
-                PersonDone::Updated(accounts.set_active(cx, at, *active).await?)
-            }
+            Self::Update { at, change } => PersonDone::Updated(accounts.update(cx, at, change).await?),
+            Self::SetActive { at, active } => PersonDone::Updated(accounts.set_active(cx, at, *active).await?),
             Self::Remove { at } => PersonDone::Removed(accounts.remove(cx, at).await?),
-            Self::Follow { invite, who } => {
-                PersonDone::Followed(accounts.follow(cx, invite, who).await?)
-            }
+            Self::Follow { invite, who } => PersonDone::Followed(accounts.follow(cx, invite, who).await?),
         })
     }
 }
@@ -123,17 +100,13 @@ pub(super) async fn plan(
     }
     let traits = connector.traits();
     let row = accounts::linked(tx, subject.seq).await?;
-    let who = map_person(
-        &subject.name,
-        &subject.doc,
-        traits,
-        instance.policy.allow_privileged,
-        Vec::new(),
-    )
-    .person;
+    let who = map_person(&subject.name, &subject.doc, traits, instance.policy.allow_privileged, Vec::new()).person;
     let doubt = tx
         .conn
-        .one("SELECT step FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'", vals![subject.seq])
+        .one(
+            "SELECT step FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
+            vals![subject.seq],
+        )
         .await?
         .map(|row| row.col::<String>("step"))
         .transpose()?
@@ -144,9 +117,7 @@ pub(super) async fn plan(
         wanted: if subject.managed && subject.active && !subject.deleted {
             Wanted::Access
         } else {
-            Wanted::NoAccess {
-                delete: subject.deleted,
-            }
+            Wanted::NoAccess { delete: subject.deleted }
         },
         person: &who,
         doubt,
@@ -154,42 +125,27 @@ pub(super) async fn plan(
         can_create: can_create(connector),
         followed_up: row.as_ref().is_some_and(AccountRow::is_missing),
         protected_by_policy: protects(Some(&subject.name))
-            || account.as_ref().is_some_and(|account| {
-                protects(account.login.as_deref()) || protects(account.email.as_deref())
-            }),
+            || account
+                .as_ref()
+                .is_some_and(|account| protects(account.login.as_deref()) || protects(account.email.as_deref())),
         invites_sent: accounts::invites_sent(tx, subject.seq).await?,
         now: Timestamp::from_microsecond(tx.now).unwrap_or(Timestamp::UNIX_EPOCH),
         account,
     };
-    let at = view
-        .account
-        .as_ref()
-        .map(|account| account.reference.clone());
+    let at = view.account.as_ref().map(|account| account.reference.clone());
     let call = match next_step(&view) {
         PersonStep::Settled => return Ok(Verdict::Settled),
         PersonStep::Need(need) => {
-            return Ok(Verdict::Need {
-                need,
-                refused: None,
-            });
+            return Ok(Verdict::Need { need, refused: None });
         }
-        PersonStep::Look => PersonCall::Look {
-            at,
-            who: who.clone(),
-            doubt: doubt.is_some(),
-        },
+        PersonStep::Look => PersonCall::Look { at, who: who.clone(), doubt: doubt.is_some() },
         PersonStep::Match => PersonCall::Match { who: who.clone() },
         PersonStep::Create => PersonCall::Create { who: who.clone() },
         PersonStep::Remove(at) => PersonCall::Remove { at },
-        PersonStep::Follow(invite) => PersonCall::Follow {
-            invite,
-            who: who.clone(),
-        },
+        PersonStep::Follow(invite) => PersonCall::Follow { invite, who: who.clone() },
         step @ (PersonStep::Update(_) | PersonStep::Suspend | PersonStep::Restore) => {
             let Some(at) = at else {
-                return Err(StoreError::damaged(
-                    "a step at an account that is not linked",
-                ));
+                return Err(StoreError::damaged("a step at an account that is not linked"));
             };
             match step {
                 PersonStep::Update(change) => PersonCall::Update { at, change },
@@ -200,20 +156,15 @@ pub(super) async fn plan(
     };
     let operation = tx
         .conn
-        .one("SELECT MAX(seq) AS seq FROM operation WHERE resource_seq = $1 AND state = 'open' AND rev <= $2", vals![subject.seq, subject.rev])
+        .one(
+            "SELECT MAX(seq) AS seq FROM operation WHERE resource_seq = $1 AND state = 'open' AND rev <= $2",
+            vals![subject.seq, subject.rev],
+        )
         .await?
         .map(|row| row.col::<Option<i64>>("seq"))
         .transpose()?
         .flatten();
-    let attempts = if call.reads() {
-        Vec::new()
-    } else {
-        vec![Attempted {
-            item: 0,
-            step: call.word(),
-            operation,
-        }]
-    };
+    let attempts = if call.reads() { Vec::new() } else { vec![Attempted { item: 0, step: call.word(), operation }] };
     Ok(Verdict::Call(Step::Person(Box::new(call)), attempts))
 }
 
@@ -231,9 +182,7 @@ fn view(row: &AccountRow) -> Option<AccountView> {
         email: row.text("email"),
         login: row.text("login"),
         protected: row.protected,
-        expires_at: row
-            .expires_at
-            .and_then(|at| Timestamp::from_microsecond(at).ok()),
+        expires_at: row.expires_at.and_then(|at| Timestamp::from_microsecond(at).ok()),
     })
 }
 
@@ -264,12 +213,7 @@ pub(super) async fn apply_fault(
     fault: &Fault,
 ) -> Result<Option<Verdict>, StoreError> {
     if fault.kind == FaultKind::NotFound
-        && matches!(
-            call,
-            PersonCall::Remove {
-                at: AccountRef::Invite { .. }
-            }
-        )
+        && matches!(call, PersonCall::Remove { at: AccountRef::Invite { .. } })
         && let Some(row) = accounts::linked(tx, subject.seq).await?
         && !row.is_missing()
     {
@@ -306,14 +250,11 @@ async fn apply_created(
         Created::Waiting { reason, until } => Ok(Some(Verdict::Wait {
             code: "quota",
             reason: reason.clone(),
-            until: until.unwrap_or_else(|| {
-                Timestamp::from_microsecond(tx.now + QUOTA_WAIT).unwrap_or(Timestamp::MAX)
-            }),
+            until: until.unwrap_or_else(|| Timestamp::from_microsecond(tx.now + QUOTA_WAIT).unwrap_or(Timestamp::MAX)),
         })),
-        Created::ActionRequired(need) => Ok(Some(Verdict::Need {
-            need: need.clone(),
-            refused: Some(FaultKind::Refused),
-        })),
+        Created::ActionRequired(need) => {
+            Ok(Some(Verdict::Need { need: need.clone(), refused: Some(FaultKind::Refused) }))
+        }
         _ => Ok(Some(unknown_answer())),
     }
 }
@@ -332,16 +273,16 @@ async fn tie(
             resolve_doubt(tx, subject).await?;
             Ok(None)
         }
-        Linked::No(need) => Ok(Some(Verdict::Need {
-            need,
-            refused: Some(FaultKind::NameTaken),
-        })),
+        Linked::No(need) => Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) })),
     }
 }
 
 async fn resolve_doubt(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreError> {
     tx.conn
-        .run("UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'", vals![subject.seq])
+        .run(
+            "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
+            vals![subject.seq],
+        )
         .await?;
     Ok(())
 }
@@ -353,10 +294,7 @@ async fn apply_found(
     call: &PersonCall,
     found: &[Found],
 ) -> Result<Option<Verdict>, StoreError> {
-    let active: Vec<&Found> = found
-        .iter()
-        .filter(|one| one.account.status != AccountStatus::Invited)
-        .collect();
+    let active: Vec<&Found> = found.iter().filter(|one| one.account.status != AccountStatus::Invited).collect();
     let chosen = match (active.as_slice(), found) {
         ([one], _) => Some(*one),
         ([], [one]) => Some(one),
@@ -370,10 +308,7 @@ async fn apply_found(
                     subject.name
                 ),
             );
-            return Ok(Some(Verdict::Need {
-                need,
-                refused: None,
-            }));
+            return Ok(Some(Verdict::Need { need, refused: None }));
         }
     };
     match (chosen, call) {
@@ -381,14 +316,8 @@ async fn apply_found(
             let in_doubt = matches!(call, PersonCall::Look { doubt: true, .. });
             // What is found after a creation in doubt as a pending invitation is the one we sent.
             let ours = in_doubt && found.account.status == AccountStatus::Invited;
-            let row = accounts::observe(
-                tx,
-                instance,
-                &found.account,
-                if ours { Some(true) } else { None },
-                None,
-            )
-            .await?;
+            let row =
+                accounts::observe(tx, instance, &found.account, if ours { Some(true) } else { None }, None).await?;
             if ours && row.invites == 0 {
                 let sent = accounts::invites_sent(tx, subject.seq).await?;
                 tx.conn
@@ -398,15 +327,7 @@ async fn apply_found(
                     )
                     .await?;
             }
-            tie(
-                tx,
-                instance,
-                subject,
-                &row,
-                found.evidence,
-                ours || row.ours,
-            )
-            .await
+            tie(tx, instance, subject, &row, found.evidence, ours || row.ours).await
         }
         (None, PersonCall::Look { .. }) => {
             if let Some(wait) = doubt::creation_under_way(tx, subject.seq).await? {
@@ -475,12 +396,7 @@ async fn apply_removed(
     let Some(row) = accounts::linked(tx, subject.seq).await? else {
         return Ok(None);
     };
-    let was_invite = matches!(
-        call,
-        PersonCall::Remove {
-            at: AccountRef::Invite { .. }
-        }
-    );
+    let was_invite = matches!(call, PersonCall::Remove { at: AccountRef::Invite { .. } });
     if was_invite && removed == Removed::AlreadyGone && !row.is_missing() {
         // Gone before we took it back: perhaps accepted. A leaver must not stay by that door.
         accounts::mark_missing(tx, &row, true).await?;
@@ -488,12 +404,7 @@ async fn apply_removed(
     }
     // Taking an invitation back is our doing: the count of invitations starts anew.
     if was_invite {
-        tx.conn
-            .run(
-                "UPDATE account SET invites = 0 WHERE seq = $1",
-                vals![row.seq],
-            )
-            .await?;
+        tx.conn.run("UPDATE account SET invites = 0 WHERE seq = $1", vals![row.seq]).await?;
     }
     accounts::gone(tx, subject.seq, row.seq).await?;
     Ok(None)
@@ -515,10 +426,7 @@ async fn apply_followed(
             accounts::mark_missing(tx, &row, false).await?;
             // Past its time by our clock, not by the target's: the next listing tells.
             tx.conn
-                .run(
-                    "UPDATE account SET expires_at = NULL WHERE seq = $1 AND expires_at <= $2",
-                    vals![row.seq, tx.now],
-                )
+                .run("UPDATE account SET expires_at = NULL WHERE seq = $1 AND expires_at <= $2", vals![row.seq, tx.now])
                 .await?;
             Ok(None)
         }
@@ -527,23 +435,18 @@ async fn apply_followed(
             let accepted = accounts::observe(tx, instance, account, Some(true), None).await?;
             if accepted.seq != row.seq {
                 tx.conn
-                    .run(
-                        "UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1",
-                        vals![row.seq, tx.now],
-                    )
+                    .run("UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1", vals![row.seq, tx.now])
                     .await?;
                 tx.conn
-                    .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE account_seq = $1 AND state = 'live'", vals![row.seq, tx.now])
+                    .run(
+                        "UPDATE link SET state = 'closed', closed_at = $2 WHERE account_seq = $1 AND state = 'live'",
+                        vals![row.seq, tx.now],
+                    )
                     .await?;
             } else {
                 accounts::mark_missing(tx, &accepted, false).await?;
             }
-            tx.conn
-                .run(
-                    "UPDATE account SET invites = 0 WHERE seq IN ($1, $2)",
-                    vals![row.seq, accepted.seq],
-                )
-                .await?;
+            tx.conn.run("UPDATE account SET invites = 0 WHERE seq IN ($1, $2)", vals![row.seq, accepted.seq]).await?;
             let verdict = tie(tx, instance, subject, &accepted, *evidence, true).await?;
             if accepted.seq == row.seq {
                 accounts::wake_memberships(tx, instance, subject.seq).await?;
@@ -555,7 +458,10 @@ async fn apply_followed(
             if *ended == Ended::Declined {
                 // Never again by itself (DECISIONS 21), also not at the next automatic look.
                 tx.conn
-                    .run("UPDATE account SET invites = $2 WHERE seq = $1", vals![row.seq, i16::try_from(MAX_INVITES).unwrap_or(i16::MAX)])
+                    .run(
+                        "UPDATE account SET invites = $2 WHERE seq = $1",
+                        vals![row.seq, i16::try_from(MAX_INVITES).unwrap_or(i16::MAX)],
+                    )
                     .await?;
             }
             if *ended == Ended::Declined && subject.active && !subject.deleted {
@@ -566,10 +472,7 @@ async fn apply_followed(
                         subject.name
                     ),
                 );
-                return Ok(Some(Verdict::Need {
-                    need,
-                    refused: None,
-                }));
+                return Ok(Some(Verdict::Need { need, refused: None }));
             }
             Ok(None)
         }
@@ -578,10 +481,7 @@ async fn apply_followed(
             accounts::gone(tx, subject.seq, row.seq).await?;
             Ok(None)
         }
-        Followed::Unclear(need) => Ok(Some(Verdict::Need {
-            need: need.clone(),
-            refused: None,
-        })),
+        Followed::Unclear(need) => Ok(Some(Verdict::Need { need: need.clone(), refused: None })),
         _ => Ok(Some(unknown_answer())),
     }
 }
@@ -606,10 +506,7 @@ fn relink(subject: &Subject) -> Verdict {
 /// The SDK's answers may grow; one that this build does not know is not guessed at.
 fn unknown_answer() -> Verdict {
     Verdict::Failed(Box::new(
-        Fault::new(
-            FaultKind::Malformed,
-            "The connector answered in a way this version of the gateway does not know.",
-        )
-        .context("unknown outcome variant"),
+        Fault::new(FaultKind::Malformed, "The connector answered in a way this version of the gateway does not know.")
+            .context("unknown outcome variant"),
     ))
 }

@@ -79,9 +79,7 @@ impl Gauge {
     fn uncount(&self, lane: Lane) {
         // A count may be missed (another replica's, a restart's), so it never falls below zero.
         let _ =
-            self.waiting[lane as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-                Some((n - 1).max(0))
-            });
+            self.waiting[lane as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some((n - 1).max(0)));
     }
 
     fn set(&self, counts: [i64; 5]) {
@@ -92,35 +90,21 @@ impl Gauge {
 
     /// How much work goes before a new one in that lane.
     pub(super) fn ahead(&self, lane: Lane) -> usize {
-        let sum: i64 = self
-            .waiting
-            .iter()
-            .take(lane as usize + 1)
-            .map(|count| count.load(Ordering::Relaxed))
-            .sum();
+        let sum: i64 = self.waiting.iter().take(lane as usize + 1).map(|count| count.load(Ordering::Relaxed)).sum();
         usize::try_from(sum).unwrap_or(0)
     }
 
     /// How long so much work takes, by what runs took lately.
     pub(super) fn queueing(&self, ahead: usize) -> Duration {
-        let micros = self
-            .run_micros
-            .load(Ordering::Relaxed)
-            .saturating_mul(ahead as u64);
+        let micros = self.run_micros.load(Ordering::Relaxed).saturating_mul(ahead as u64);
         Duration::from_micros(micros / SLOTS as u64)
     }
 
     fn took(&self, time: Duration) {
         let new = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let old = self.run_micros.load(Ordering::Relaxed);
-        self.run_micros.store(
-            if old == 0 {
-                new
-            } else {
-                old.saturating_mul(7).saturating_add(new) / 8
-            },
-            Ordering::Relaxed,
-        );
+        self.run_micros
+            .store(if old == 0 { new } else { old.saturating_mul(7).saturating_add(new) / 8 }, Ordering::Relaxed);
     }
 
     /// True once: the rows of long windows are still to be read.
@@ -140,16 +124,18 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
         // Marked as seen before the look, so that a ring during it is not lost.
         bell.mark_unchanged();
         let mut next_due = None;
-        let room = if ordinary < SLOTS { Room::Any } else if flying.len() < SLOTS + RESERVED { Room::Urgent } else { Room::None };
+        let room = if ordinary < SLOTS {
+            Room::Any
+        } else if flying.len() < SLOTS + RESERVED {
+            Room::Urgent
+        } else {
+            Room::None
+        };
         match due(&shared, &key, &flying, room).await {
             Ok(found) => {
                 for (resource, instance_seq, lane) in found.work {
                     let urgent = lane == Lane::Deprovision;
-                    let room = if urgent {
-                        flying.len() < SLOTS + RESERVED
-                    } else {
-                        ordinary < SLOTS
-                    };
+                    let room = if urgent { flying.len() < SLOTS + RESERVED } else { ordinary < SLOTS };
                     if !room {
                         continue;
                     }
@@ -180,11 +166,7 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
         let nap = shared
             .clock
             .now()
-            .checked_add(if flying.is_empty() {
-                Duration::from_secs(1)
-            } else {
-                POLL * 4
-            })
+            .checked_add(if flying.is_empty() { Duration::from_secs(1) } else { POLL * 4 })
             .unwrap_or(Timestamp::MAX);
         let nap = next_due.map_or(nap, |due| nap.min(due));
         tokio::select! {
@@ -244,11 +226,7 @@ async fn free_claims(shared: &Shared, key: &DriverKey) {
     let Some(held) = *shared.epoch.borrow() else {
         return;
     };
-    if let Err(error) = shared
-        .store
-        .write(Priority::Driver, Free(key.as_str().to_owned(), held.epoch))
-        .await
-    {
+    if let Err(error) = shared.store.write(Priority::Driver, Free(key.as_str().to_owned(), held.epoch)).await {
         tracing::error!(%error, "claims could not be freed");
     }
 }
@@ -271,10 +249,7 @@ struct Due {
 async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>, room: Room) -> Result<Due, StoreError> {
     let now = shared.clock.micros();
     if let Some(until) = shared.resting(key) {
-        return Ok(Due {
-            work: Vec::new(),
-            next_due: Some(until),
-        });
+        return Ok(Due { work: Vec::new(), next_due: Some(until) });
     }
     if room == Room::None {
         return Ok(Due { work: Vec::new(), next_due: None });
@@ -294,11 +269,7 @@ async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>, room: Room
     for row in &rows {
         let resource: i64 = row.col("resource_seq")?;
         if !flying.contains(&resource) {
-            work.push((
-                resource,
-                row.col("instance_seq")?,
-                Lane::from_number(row.col("lane")?),
-            ));
+            work.push((resource, row.col("instance_seq")?, Lane::from_number(row.col("lane")?)));
         }
     }
     let next_due = if rows.is_empty() {
@@ -308,8 +279,7 @@ async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>, room: Room
                 vals![key.as_str(), now],
             )
             .await?;
-        row.map_or(Ok(None), |row| row.col::<Option<i64>>("due"))?
-            .and_then(|due| Timestamp::from_microsecond(due).ok())
+        row.map_or(Ok(None), |row| row.col::<Option<i64>>("due"))?.and_then(|due| Timestamp::from_microsecond(due).ok())
     } else {
         None
     };
@@ -322,11 +292,7 @@ async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64, stop: &C
         return;
     };
     let started = shared.clock.now();
-    let begin = Begin {
-        instance: instance.clone(),
-        resource,
-        epoch: held.epoch,
-    };
+    let begin = Begin { instance: instance.clone(), resource, epoch: held.epoch };
     let mut after = shared.store.write(Priority::Driver, begin).await;
     let mut steps = 0;
     loop {
@@ -347,10 +313,7 @@ async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64, stop: &C
             }
             Ok(After::Over { rev, settlement }) => {
                 let gauge = shared.gauge(&instance.driver_key);
-                gauge.took(
-                    Duration::try_from(shared.clock.now().duration_since(started))
-                        .unwrap_or(Duration::ZERO),
-                );
+                gauge.took(Duration::try_from(shared.clock.now().duration_since(started)).unwrap_or(Duration::ZERO));
                 if settlement != Settlement::Done {
                     tracing::info!(instance = %instance.id, resource, rev, outcome = ?Outcome(&settlement), "work put down");
                 }
@@ -420,12 +383,7 @@ async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
         }
     }
 
-    while shared
-        .store
-        .write(Priority::Driver, Free(resource, epoch))
-        .await
-        .is_err()
-    {
+    while shared.store.write(Priority::Driver, Free(resource, epoch)).await.is_err() {
         // The store is away; the claim must not outlive its return. The lease ends this loop.
         if shared.epoch.borrow().is_none_or(|held| held.epoch != epoch) {
             return;
@@ -435,34 +393,20 @@ async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
 }
 
 /// Sends one step.
-async fn send(
-    shared: &Shared,
-    instance: &Instance,
-    job: &Job,
-    epoch: i64,
-) -> (Done, serde_json::Value) {
+async fn send(shared: &Shared, instance: &Instance, job: &Job, epoch: i64) -> (Done, serde_json::Value) {
     let record = Arc::new(Recorder::default());
     let lane = job.subject.lane;
     let wire = match shared.plain_wire(instance, lane, BUDGET_PATIENCE, &record).await {
         Ok(Some(wire)) if leased(shared, epoch) => wire.fenced(fence(shared, epoch)),
         _ => {
-            let fault = Fault::new(
-                FaultKind::NotSent,
-                "The gateway could not send this now; it tries again.",
-            )
-            .context("no wire or no lease");
+            let fault = Fault::new(FaultKind::NotSent, "The gateway could not send this now; it tries again.")
+                .context("no wire or no lease");
             return (undone(job, fault), serde_json::Value::Null);
         }
     };
     let Ok(connector) = &instance.connector else {
         return (
-            undone(
-                job,
-                Fault::new(
-                    FaultKind::NotSent,
-                    "The connector of this instance cannot be used.",
-                ),
-            ),
+            undone(job, Fault::new(FaultKind::NotSent, "The connector of this instance cannot be used.")),
             serde_json::Value::Null,
         );
     };
@@ -482,11 +426,7 @@ async fn send(
     {
         let until = match fault.retry {
             Retry::NotBefore(at) => at,
-            _ => shared
-                .clock
-                .now()
-                .checked_add(DEFAULT_REST)
-                .unwrap_or(Timestamp::MAX),
+            _ => shared.clock.now().checked_add(DEFAULT_REST).unwrap_or(Timestamp::MAX),
         };
         budget.push_back(until);
     }
@@ -494,27 +434,19 @@ async fn send(
         tracing::warn!(%error, "the fill of long windows could not be stored");
     }
     let (calls, left_out) = record.take();
-    (
-        done,
-        serde_json::json!({"calls": calls, "left_out": left_out}),
-    )
+    (done, serde_json::json!({"calls": calls, "left_out": left_out}))
 }
 
 /// The same as [`leased`], asked again before each call: a step may be of many, and wait for each.
 fn fence(shared: &Shared, epoch: i64) -> impl Fn() -> bool + Send + Sync + 'static {
     let (held, clock, shared) = (shared.epoch.subscribe(), shared.clock.clone(), shared.store.is_shared());
-    move || {
-        held.borrow().is_some_and(|held| {
-            held.epoch == epoch && (!shared || held.until - clock.micros() > MARGIN)
-        })
-    }
+    move || held.borrow().is_some_and(|held| held.epoch == epoch && (!shared || held.until - clock.micros() > MARGIN))
 }
 
 /// Whether the lease lasts longer than a call may take (DECISIONS 19).
 fn leased(shared: &Shared, epoch: i64) -> bool {
     shared.epoch.borrow().is_some_and(|held| {
-        held.epoch == epoch
-            && (!shared.store.is_shared() || held.until - shared.clock.micros() > MARGIN)
+        held.epoch == epoch && (!shared.store.is_shared() || held.until - shared.clock.micros() > MARGIN)
     })
 }
 
@@ -535,10 +467,7 @@ mod tests {
         let held_back = AT_ONCE * 2;
         let seats: Vec<Seat> = (0..100).filter_map(|_| gauge.seat(held_back)).collect();
         assert_eq!(seats.len(), PATIENT);
-        assert!(
-            gauge.seat(Duration::ZERO).is_some(),
-            "what starts at once may always be waited for"
-        );
+        assert!(gauge.seat(Duration::ZERO).is_some(), "what starts at once may always be waited for");
         drop(seats);
         assert!(gauge.seat(held_back).is_some(), "a seat that was left is free");
     }

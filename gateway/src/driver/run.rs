@@ -78,16 +78,9 @@ pub(super) enum Verdict {
     /// The target agrees.
     Settled,
     /// Wait for a time; not a failure.
-    Wait {
-        code: &'static str,
-        reason: String,
-        until: Timestamp,
-    },
+    Wait { code: &'static str, reason: String, until: Timestamp },
     /// A person has to act.
-    Need {
-        need: Need,
-        refused: Option<FaultKind>,
-    },
+    Need { need: Need, refused: Option<FaultKind> },
     /// A call failed.
     Failed(Box<Fault>),
 }
@@ -181,11 +174,7 @@ impl Unit for Settle {
         let Some(done) = &self.done else {
             return Ok(After::Lost);
         };
-        let Job {
-            subject,
-            step,
-            attempts,
-        } = &self.job;
+        let Job { subject, step, attempts } = &self.job;
         let first = match (step, done) {
             (Step::Person(call), Done::Person(result)) => {
                 end_attempts(
@@ -205,39 +194,17 @@ impl Unit for Settle {
                 }
             }
             (Step::Group(call), Done::Group(done)) => {
-                group::apply(
-                    tx,
-                    &self.instance,
-                    subject,
-                    call,
-                    done,
-                    attempts,
-                    &self.calls,
-                    self.epoch,
-                )
-                .await?
+                group::apply(tx, &self.instance, subject, call, done, attempts, &self.calls, self.epoch).await?
             }
             _ => return Err(StoreError::damaged("a run whose step and outcome differ")),
         };
-        (fresh.rev, fresh.lane, fresh.tries, fresh.since) =
-            (subject.rev, subject.lane, subject.tries, subject.since);
-        if let Some(row) = tx
-            .conn
-            .one(
-                "SELECT rev, lane FROM work WHERE resource_seq = $1",
-                vals![subject.seq],
-            )
-            .await?
+        (fresh.rev, fresh.lane, fresh.tries, fresh.since) = (subject.rev, subject.lane, subject.tries, subject.since);
+        if let Some(row) = tx.conn.one("SELECT rev, lane FROM work WHERE resource_seq = $1", vals![subject.seq]).await?
         {
             // What was asked meanwhile is planned for as well: this run brings it along.
             fresh.rev = row.col("rev")?;
             fresh.lane = Lane::from_number(row.col("lane")?);
-            tx.conn
-                .run(
-                    "UPDATE work SET claim_rev = rev WHERE resource_seq = $1",
-                    vals![subject.seq],
-                )
-                .await?;
+            tx.conn.run("UPDATE work SET claim_rev = rev WHERE resource_seq = $1", vals![subject.seq]).await?;
         }
         let verdict = match first {
             Some(verdict) => verdict,
@@ -248,9 +215,7 @@ impl Unit for Settle {
             },
             None => plan(tx, &self.instance, &fresh).await?,
         };
-        if matches!(verdict, Verdict::Call(..))
-            && (self.stopping || !is_current(tx, &self.instance).await?)
-        {
+        if matches!(verdict, Verdict::Call(..)) && (self.stopping || !is_current(tx, &self.instance).await?) {
             return put_down(tx, &fresh).await;
         }
         conclude(tx, &self.instance, fresh, verdict, self.epoch).await
@@ -311,10 +276,7 @@ async fn plan(tx: &Tx<'_>, instance: &Instance, subject: &Subject) -> Result<Ver
     let connector = match &instance.connector {
         Ok(connector) => connector,
         Err(why) => {
-            return Ok(Verdict::Need {
-                need: Need::new("connector", why.clone()),
-                refused: None,
-            });
+            return Ok(Verdict::Need { need: Need::new("connector", why.clone()), refused: None });
         }
     };
     match subject.kind.as_str() {
@@ -356,11 +318,7 @@ async fn conclude(
                     .await?;
                 attempts.push(seq);
             }
-            Ok(After::Next(Box::new(Job {
-                subject,
-                step,
-                attempts,
-            })))
+            Ok(After::Next(Box::new(Job { subject, step, attempts })))
         }
         Verdict::Settled => {
             settle_operations(tx, &subject).await?;
@@ -370,48 +328,17 @@ async fn conclude(
                     vals![subject.seq, epoch, rev],
                 )
                 .await?;
-            Ok(After::Over {
-                rev,
-                settlement: Settlement::Done,
-            })
+            Ok(After::Over { rev, settlement: Settlement::Done })
         }
-        Verdict::Wait {
-            code,
-            reason,
-            until,
-        } => {
-            rest(
-                tx,
-                &subject,
-                "waiting",
-                code,
-                &reason,
-                until.as_microsecond(),
-                subject.tries,
-            )
-            .await?;
-            Ok(After::Over {
-                rev,
-                settlement: Settlement::Later,
-            })
+        Verdict::Wait { code, reason, until } => {
+            rest(tx, &subject, "waiting", code, &reason, until.as_microsecond(), subject.tries).await?;
+            Ok(After::Over { rev, settlement: Settlement::Later })
         }
         Verdict::Need { need, refused } => {
             // Looked at again every hour by itself (DECISIONS 17).
-            rest(
-                tx,
-                &subject,
-                "needs",
-                &need.code,
-                &need.message,
-                tx.now + 3_600_000_000,
-                subject.tries,
-            )
-            .await?;
+            rest(tx, &subject, "needs", &need.code, &need.message, tx.now + 3_600_000_000, subject.tries).await?;
             let settlement = match refused {
-                Some(kind) => Settlement::Refused {
-                    kind,
-                    message: need.message,
-                },
+                Some(kind) => Settlement::Refused { kind, message: need.message },
                 None => Settlement::Later,
             };
             Ok(After::Over { rev, settlement })
@@ -443,43 +370,19 @@ async fn fail(tx: &Tx<'_>, subject: Subject, fault: Fault) -> Result<After, Stor
         .wrapping_add(u64::try_from(subject.tries).unwrap_or(0));
     let settlement = match after_fault(&fault, subject.lane, tries, now, seed) {
         Next::At(at) => {
-            rest(
-                tx,
-                &subject,
-                "waiting",
-                fault_word(&fault),
-                &fault.message,
-                at.as_microsecond(),
-                failing,
-            )
-            .await?;
+            rest(tx, &subject, "waiting", fault_word(&fault), &fault.message, at.as_microsecond(), failing).await?;
             Settlement::Later
         }
         Next::Need { code, look_at } => {
-            rest(
-                tx,
-                &subject,
-                "needs",
-                code,
-                &fault.message,
-                look_at.as_microsecond(),
-                failing,
-            )
-            .await?;
+            rest(tx, &subject, "needs", code, &fault.message, look_at.as_microsecond(), failing).await?;
             if fault.retry == connector_sdk::Retry::Never && fault.effect == Effect::None {
-                Settlement::Refused {
-                    kind: fault.kind,
-                    message: fault.message,
-                }
+                Settlement::Refused { kind: fault.kind, message: fault.message }
             } else {
                 Settlement::Later
             }
         }
     };
-    Ok(After::Over {
-        rev: subject.rev,
-        settlement,
-    })
+    Ok(After::Over { rev: subject.rev, settlement })
 }
 
 fn fault_word(fault: &Fault) -> &'static str {
@@ -529,30 +432,19 @@ async fn settle_operations(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreEr
         .await?;
     let mut open = Vec::with_capacity(rows.len());
     for row in &rows {
-        let changes: Value =
-            serde_json::from_str(&row.col::<String>("changes")?).unwrap_or_default();
+        let changes: Value = serde_json::from_str(&row.col::<String>("changes")?).unwrap_or_default();
         let paths = changes
             .as_array()
             .into_iter()
             .flatten()
             .filter_map(|change| change["path"].as_str().map(str::to_owned))
             .collect();
-        open.push(OpenOp {
-            seq: row.col("seq")?,
-            rev: row.col("rev")?,
-            paths,
-        });
+        open.push(OpenOp { seq: row.col("seq")?, rev: row.col("rev")?, paths });
     }
     for (operation, closed) in close_settled(&open, subject.rev) {
         let ends = match closed {
-            Closed::Applied => Ends {
-                applied: 1,
-                ..Ends::default()
-            },
-            Closed::Superseded => Ends {
-                superseded: 1,
-                ..Ends::default()
-            },
+            Closed::Applied => Ends { applied: 1, ..Ends::default() },
+            Closed::Superseded => Ends { superseded: 1, ..Ends::default() },
         };
         close_operation_items(tx, operation, ends, None).await?;
     }
@@ -581,11 +473,7 @@ pub(super) async fn end_attempts(
     let text = fault.map(|fault| serde_json::to_string(fault).unwrap_or_default());
     if attempts.is_empty() {
         // A read was not written ahead. In doubt it leaves no doubt of its own.
-        let state = if state == "unknown" {
-            "not_sent"
-        } else {
-            state
-        };
+        let state = if state == "unknown" { "not_sent" } else { state };
         tx.conn
             .run(
                 "INSERT INTO attempt (seq, instance_seq, resource_seq, item_seq, op_seq, step, marker, epoch, config_rev, state, fault, calls, started_at, ended_at) \
@@ -623,12 +511,7 @@ pub(super) fn attempt_state(fault: Option<&Fault>) -> &'static str {
     match fault {
         None => "done",
         Some(fault) if fault.effect == Effect::Unknown => "unknown",
-        Some(fault)
-            if matches!(
-                fault.kind,
-                FaultKind::NotSent | FaultKind::RateLimited | FaultKind::Unavailable
-            ) =>
-        {
+        Some(fault) if matches!(fault.kind, FaultKind::NotSent | FaultKind::RateLimited | FaultKind::Unavailable) => {
             "not_sent"
         }
         Some(_) => "refused",

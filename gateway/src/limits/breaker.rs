@@ -103,14 +103,8 @@ impl Breaker {
         let urgent_at = later(now, FIRST_WAIT);
         match &mut self.open {
             None => {
-                self.open = Some(Open {
-                    since: now,
-                    wait,
-                    probe_at: next,
-                    urgent_at,
-                    probing: false,
-                    probing_urgently: false,
-                });
+                self.open =
+                    Some(Open { since: now, wait, probe_at: next, urgent_at, probing: false, probing_urgently: false });
                 true
             }
             Some(open) => {
@@ -171,10 +165,7 @@ mod tests {
         for n in 1..=FAILURES_TO_OPEN {
             let pass = breaker.ask(at(0), Lane::Grant).unwrap();
             assert_eq!(pass, Pass::Through);
-            assert_eq!(
-                breaker.report(at(0), pass, false, 0.0),
-                n == FAILURES_TO_OPEN
-            );
+            assert_eq!(breaker.report(at(0), pass, false, 0.0), n == FAILURES_TO_OPEN);
         }
         breaker
     }
@@ -196,17 +187,11 @@ mod tests {
         let mut breaker = opened();
         let mut now = 0;
         for wait in [5, 10, 20, 40, 60, 60] {
-            assert_eq!(
-                breaker.ask(at(now + wait - 1), Lane::Grant),
-                Err(at(now + wait))
-            );
+            assert_eq!(breaker.ask(at(now + wait - 1), Lane::Grant), Err(at(now + wait)));
             now += wait;
             assert_eq!(breaker.ask(at(now), Lane::Grant), Ok(Pass::Probe));
             assert_eq!(breaker.view().state, "half_open");
-            assert!(
-                breaker.ask(at(now), Lane::Grant).is_err(),
-                "two probes at once"
-            );
+            assert!(breaker.ask(at(now), Lane::Grant).is_err(), "two probes at once");
             breaker.report(at(now), Pass::Probe, false, 0.0);
         }
         assert_eq!(breaker.view().since, Some(at(0)));
@@ -217,10 +202,7 @@ mod tests {
         let mut breaker = opened();
         assert_eq!(breaker.ask(at(5), Lane::Grant), Ok(Pass::Probe));
         breaker.report(at(5), Pass::Probe, false, 1.0);
-        assert_eq!(
-            breaker.view().next_probe_at,
-            Some(later(at(5), Duration::from_millis(12_500)))
-        );
+        assert_eq!(breaker.view().next_probe_at, Some(later(at(5), Duration::from_millis(12_500))));
     }
 
     #[test]
@@ -242,14 +224,8 @@ mod tests {
         }
         for now in [40, 45, 50] {
             assert_eq!(breaker.ask(at(now - 1), Lane::Deprovision), Err(at(now)));
-            assert_eq!(
-                breaker.ask(at(now), Lane::Deprovision),
-                Ok(Pass::UrgentProbe)
-            );
-            assert!(
-                breaker.ask(at(now), Lane::Deprovision).is_err(),
-                "two probes at once"
-            );
+            assert_eq!(breaker.ask(at(now), Lane::Deprovision), Ok(Pass::UrgentProbe));
+            assert!(breaker.ask(at(now), Lane::Deprovision).is_err(), "two probes at once");
             breaker.report(at(now), Pass::UrgentProbe, false, 0.0);
             assert_eq!(breaker.ask(at(now), Lane::Grant), Err(at(75)));
         }

@@ -118,9 +118,7 @@ impl Fill {
             self.ends = None;
             self.used = 0;
         }
-        self.ends = self
-            .ends
-            .map(|ends| ends.min(later(now, self.spec.per.max(FURTHEST_ROW))));
+        self.ends = self.ends.map(|ends| ends.min(later(now, self.spec.per.max(FURTHEST_ROW))));
         if self.told.as_ref().is_some_and(|told| told.until <= now) {
             self.told = None;
         }
@@ -145,21 +143,14 @@ impl Fill {
         if let Some(told) = &self.told {
             let reserve = told.limit.map_or(0, |limit| limit - share(limit, lane));
             // With all of the window left, even a call larger than the share may go.
-            let most = told
-                .limit
-                .map_or(u32::MAX, |limit| share(limit, lane))
-                .max(1);
+            let most = told.limit.map_or(u32::MAX, |limit| share(limit, lane)).max(1);
             let need = units.saturating_add(held).clamp(u32::from(units > 0), most);
             if told.left.saturating_sub(reserve) < need {
                 at = at.max(told.until);
             }
         }
         let full = self.spec.at_once > 0 && self.calls_under_way >= self.spec.at_once;
-        if full && at <= now {
-            Room::AfterACall
-        } else {
-            Room::At(at)
-        }
+        if full && at <= now { Room::AfterACall } else { Room::At(at) }
     }
 
     fn logged_room(&self, now: Timestamp, need: u32, share: u32) -> Timestamp {
@@ -218,9 +209,7 @@ impl Fill {
         if reading.resets_at <= now && reading.remaining > 0 {
             return;
         }
-        let until = reading
-            .resets_at
-            .clamp(later(now, Duration::from_secs(1)), later(now, furthest));
+        let until = reading.resets_at.clamp(later(now, Duration::from_secs(1)), later(now, furthest));
         let limit = reading.limit.filter(|limit| *limit > 0);
         let left = match &self.told {
             Some(told) if close(told.until, until) => told.left.min(reading.remaining),
@@ -244,23 +233,13 @@ impl Fill {
 
     /// How long until a call could start that has `ahead` calls like it before it; an estimate,
     /// from what is known now. `typical` is how long a call takes.
-    pub(super) fn predict(
-        &self,
-        now: Timestamp,
-        units: u32,
-        lane: Lane,
-        ahead: u32,
-        typical: Duration,
-    ) -> Duration {
+    pub(super) fn predict(&self, now: Timestamp, units: u32, lane: Lane, ahead: u32, typical: Duration) -> Duration {
         let need = units.saturating_mul(ahead.saturating_add(1));
         let mut wait = until(now, self.next) + self.spec.gap.saturating_mul(ahead);
         if let Some(limit) = self.units {
             let share = share(limit, lane).max(1);
             let (used, ends) = match self.spec.window {
-                Window::Memory => (
-                    self.logged,
-                    self.log.front().map(|(at, _)| later(*at, self.spec.per)),
-                ),
+                Window::Memory => (self.logged, self.log.front().map(|(at, _)| later(*at, self.spec.per))),
                 Window::Row => (self.used, self.ends),
             };
             let excess = need.saturating_sub(share.saturating_sub(used));
@@ -273,10 +252,7 @@ impl Fill {
             }
             if let Some(pacer) = &self.pacer {
                 let burst = need.min(pacer.burst.get());
-                let paced = self
-                    .spec
-                    .per
-                    .mul_f64(f64::from(need - burst) / f64::from(limit.max(1)));
+                let paced = self.spec.per.mul_f64(f64::from(need - burst) / f64::from(limit.max(1)));
                 wait = wait.max(until(now, pacer.earliest(now, burst)) + paced);
             }
         }
@@ -296,10 +272,7 @@ impl Fill {
 
     /// Until when the target said that nothing is left.
     pub(super) fn exhausted_until(&self) -> Option<Timestamp> {
-        self.told
-            .as_ref()
-            .filter(|told| told.left == 0)
-            .map(|told| told.until)
+        self.told.as_ref().filter(|told| told.left == 0).map(|told| told.until)
     }
 
     pub(super) fn view(&self) -> BucketView {
@@ -318,19 +291,14 @@ impl Fill {
             name: self.spec.name,
             title: self.spec.title,
             limit,
-            used: self.units.map_or_else(
-                || {
-                    limit
-                        .zip(remaining)
-                        .map(|(limit, left)| limit.saturating_sub(left))
-                },
-                |_| Some(used),
-            ),
+            used: self
+                .units
+                .map_or_else(|| limit.zip(remaining).map(|(limit, left)| limit.saturating_sub(left)), |_| Some(used)),
             remaining,
             window_ends_at: match self.spec.window {
-                Window::Memory => told
-                    .map(|told| told.until)
-                    .or_else(|| self.log.front().map(|(at, _)| later(*at, self.spec.per))),
+                Window::Memory => {
+                    told.map(|told| told.until).or_else(|| self.log.front().map(|(at, _)| later(*at, self.spec.per)))
+                }
                 Window::Row => self.ends.or_else(|| told.map(|told| told.until)),
             },
             blocked_until: self.exhausted_until(),
@@ -356,11 +324,7 @@ impl Fill {
             self.ends = self.ends.max(row.window_ends_at);
         }
         if let Some(until) = row.blocked_until.filter(|until| *until > now) {
-            self.told = Some(Told {
-                limit: None,
-                left: 0,
-                until,
-            });
+            self.told = Some(Told { limit: None, left: 0, until });
         }
         self.settle(now);
     }
@@ -369,11 +333,7 @@ impl Fill {
 /// What a lane may use of a window. A tenth (at least one unit) of every window of ten and more is
 /// kept for deprovisions.
 fn share(units: u32, lane: Lane) -> u32 {
-    if lane == Lane::Deprovision || units < 10 {
-        units
-    } else {
-        units - (units / 10).max(1)
-    }
+    if lane == Lane::Deprovision || units < 10 { units } else { units - (units / 10).max(1) }
 }
 
 pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
@@ -403,16 +363,8 @@ impl Pacer {
         let quota = Quota::with_period(per / units)?.allow_burst(burst);
         let start = clock.now();
         let arrival = Arrival::default();
-        let since = Since {
-            clock: clock.clone(),
-            start,
-        };
-        Some(Self {
-            governor: RateLimiter::new(quota, arrival.clone(), since),
-            arrival,
-            burst,
-            start,
-        })
+        let since = Since { clock: clock.clone(), start };
+        Some(Self { governor: RateLimiter::new(quota, arrival.clone(), since), arrival, burst, start })
     }
 
     /// When so many units may go. governor can only ask and take in one, and a call that another
@@ -459,17 +411,11 @@ struct Arrival(std::sync::Arc<Mutex<Option<Nanos>>>);
 
 impl Arrival {
     fn get(&self) -> Option<Nanos> {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn set(&self, at: Option<Nanos>) {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = at;
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = at;
     }
 }
 
@@ -480,10 +426,7 @@ impl StateStore for Arrival {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let mut at = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut at = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (answer, next) = f(*at)?;
         *at = Some(next);
         Ok(answer)

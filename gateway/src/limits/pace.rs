@@ -39,10 +39,7 @@ impl Pace {
     /// When the call with so many before it may start.
     pub(super) fn at(&self, now: Timestamp, before: u32) -> Timestamp {
         match self.gap {
-            Some(gap) => later(
-                self.next.unwrap_or(now).max(now),
-                gap.saturating_mul(before),
-            ),
+            Some(gap) => later(self.next.unwrap_or(now).max(now), gap.saturating_mul(before)),
             None => now,
         }
     }
@@ -54,11 +51,7 @@ impl Pace {
 
     /// A call starts.
     pub(super) fn start(&mut self, now: Timestamp) {
-        while self
-            .starts
-            .front()
-            .is_some_and(|at| until(*at, now) > MEASURE)
-        {
+        while self.starts.front().is_some_and(|at| until(*at, now) > MEASURE) {
             self.starts.pop_front();
         }
         self.starts.push_back(now);
@@ -73,26 +66,14 @@ impl Pace {
 
     /// The target refused a call.
     pub(super) fn refuse(&mut self, now: Timestamp) {
-        if self
-            .refused
-            .replace(now)
-            .is_some_and(|at| until(at, now) < SAME)
-        {
+        if self.refused.replace(now).is_some_and(|at| until(at, now) < SAME) {
             return;
         }
         let gap = match self.gap {
             Some(gap) => gap.mul_f64(LENGTHEN),
             None => {
-                let starts = self
-                    .starts
-                    .iter()
-                    .filter(|at| until(**at, now) <= MEASURE)
-                    .count()
-                    .max(1);
-                #[allow(
-                    clippy::cast_precision_loss,
-                    reason = "a count of calls within a second"
-                )]
+                let starts = self.starts.iter().filter(|at| until(**at, now) <= MEASURE).count().max(1);
+                #[allow(clippy::cast_precision_loss, reason = "a count of calls within a second")]
                 MEASURE.div_f64((starts as f64 * FIRST_SHARE).max(0.1))
             }
         };
@@ -116,8 +97,7 @@ mod tests {
         while now < end {
             let may = pace.at(now, 0).max(blocked);
             let next = may.max(later(now, Duration::from_millis(5)));
-            tokens = (tokens + until(now, next).as_secs_f64() * f64::from(per_second))
-                .min(f64::from(per_second));
+            tokens = (tokens + until(now, next).as_secs_f64() * f64::from(per_second)).min(f64::from(per_second));
             now = next;
             pace.start(now);
             if tokens >= 1.0 {
@@ -137,10 +117,7 @@ mod tests {
         for (per_second, seconds) in [(20, 60), (5, 120), (50, 60)] {
             let (passed, refused) = play(per_second, seconds);
             let most = per_second * u32::try_from(seconds).unwrap();
-            assert!(
-                refused * 50 < passed,
-                "{per_second}/s: {refused} refused of {passed}"
-            );
+            assert!(refused * 50 < passed, "{per_second}/s: {refused} refused of {passed}");
             assert!(passed * 2 > most, "{per_second}/s: only {passed} of {most}");
         }
     }

@@ -18,20 +18,8 @@ struct Op {
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let op = (
-        0..5_usize,
-        1..5_u32,
-        0..3000_u64,
-        0..4000_u64,
-        prop::bool::weighted(0.2),
-    )
-        .prop_map(|(lane, units, lasts, then, abort)| Op {
-            lane: Lane::ALL[lane],
-            units,
-            lasts,
-            then,
-            abort,
-        });
+    let op = (0..5_usize, 1..5_u32, 0..3000_u64, 0..4000_u64, prop::bool::weighted(0.2))
+        .prop_map(|(lane, units, lasts, then, abort)| Op { lane: Lane::ALL[lane], units, lasts, then, abort });
     prop::collection::vec(op, 1..40)
 }
 

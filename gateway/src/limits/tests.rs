@@ -16,10 +16,7 @@ pub(super) fn bucket(units: u32, per: u64) -> Bucket {
     Bucket::new("b", "A bucket", units, secs(per))
 }
 
-const ONE: [Charge; 1] = [Charge {
-    bucket: "b",
-    units: 1,
-}];
+const ONE: [Charge; 1] = [Charge { bucket: "b", units: 1 }];
 
 pub(super) struct World {
     pub(super) clock: Clock,
@@ -31,32 +28,15 @@ impl World {
     pub(super) fn new(buckets: &[Bucket]) -> Self {
         let clock = Clock::manual(at(0));
         let budget = Budgets::new(clock.clone()).get(&DriverKey::new("key"), buckets);
-        Self {
-            clock,
-            budget,
-            log: Arc::default(),
-        }
+        Self { clock, budget, log: Arc::default() }
     }
 
     /// Starts a call that logs its start and ends `lasts` milliseconds later.
-    fn call(
-        &self,
-        name: &'static str,
-        lane: Lane,
-        charges: &[Charge],
-        lasts: u64,
-    ) -> JoinHandle<()> {
-        let (clock, budget, log) = (
-            self.clock.clone(),
-            Arc::clone(&self.budget),
-            Arc::clone(&self.log),
-        );
+    fn call(&self, name: &'static str, lane: Lane, charges: &[Charge], lasts: u64) -> JoinHandle<()> {
+        let (clock, budget, log) = (self.clock.clone(), Arc::clone(&self.budget), Arc::clone(&self.log));
         let charges = charges.to_vec();
         tokio::spawn(async move {
-            let permit = budget
-                .acquire(&charges, lane, Timestamp::MAX)
-                .await
-                .unwrap();
+            let permit = budget.acquire(&charges, lane, Timestamp::MAX).await.unwrap();
             lock(&log).push((clock.now(), name));
             clock.sleep(Duration::from_millis(lasts)).await;
             drop(permit);
@@ -81,9 +61,7 @@ impl World {
 
     fn started(&self) -> Vec<(i64, &'static str)> {
         let log = lock(&self.log);
-        log.iter()
-            .map(|(when, name)| (when.as_millisecond() - START * 1000, *name))
-            .collect()
+        log.iter().map(|(when, name)| (when.as_millisecond() - START * 1000, *name)).collect()
     }
 
     async fn refused(&self, lane: Lane, give_up: i64) -> Option<(i64, &'static str)> {
@@ -129,22 +107,12 @@ async fn a_short_window_never_holds_more_than_its_units_and_is_used_up() {
     world.pass(30_000).await;
     let times: Vec<_> = world.started().into_iter().map(|(time, _)| time).collect();
     assert_eq!(times.len(), 24, "{times:?}");
-    assert_eq!(
-        times.iter().filter(|time| **time == 0).count(),
-        4,
-        "half may go at once"
-    );
+    assert_eq!(times.iter().filter(|time| **time == 0).count(), 4, "half may go at once");
     for first in &times {
-        let within = times
-            .iter()
-            .filter(|time| (*first..first + 10_000).contains(*time))
-            .count();
+        let within = times.iter().filter(|time| (*first..first + 10_000).contains(*time)).count();
         assert!(within <= 8, "{within} from {first}: {times:?}");
     }
-    assert!(
-        times[23] <= 25_000,
-        "the limit is not made use of: {times:?}"
-    );
+    assert!(times[23] <= 25_000, "the limit is not made use of: {times:?}");
 }
 
 #[tokio::test]
@@ -153,16 +121,10 @@ async fn the_last_tenth_is_kept_for_deprovisions() {
     for _ in 0..18 {
         assert_eq!(world.refused(Lane::Grant, 0).await, None);
     }
-    assert_eq!(
-        world.refused(Lane::Removal, 1000).await,
-        Some((3_600_000, "b"))
-    );
+    assert_eq!(world.refused(Lane::Removal, 1000).await, Some((3_600_000, "b")));
     assert_eq!(world.refused(Lane::Deprovision, 0).await, None);
     assert_eq!(world.refused(Lane::Deprovision, 0).await, None);
-    assert_eq!(
-        world.refused(Lane::Deprovision, 0).await,
-        Some((3_600_000, "b"))
-    );
+    assert_eq!(world.refused(Lane::Deprovision, 0).await, Some((3_600_000, "b")));
     world.clock.advance(secs(3600));
     assert_eq!(world.refused(Lane::Grant, 3_600_000).await, None);
 }
@@ -181,30 +143,16 @@ async fn calls_at_once_are_bounded_and_the_next_starts_when_one_ends() {
 
 #[tokio::test]
 async fn a_block_stops_everything_and_is_clamped() {
-    for (asked, kept) in [
-        (-5000, 1000),
-        (0, 1000),
-        (30_000, 30_000),
-        (10_i64.pow(9), 3_600_000),
-    ] {
+    for (asked, kept) in [(-5000, 1000), (0, 1000), (30_000, 30_000), (10_i64.pow(9), 3_600_000)] {
         let world = World::new(&[bucket(100, 60)]);
         world.budget.block(at(asked));
         assert_eq!(world.budget.blocked_until(), Some(at(kept)));
         world.budget.block(at(500));
-        assert_eq!(
-            world.budget.blocked_until(),
-            Some(at(kept)),
-            "a block was shortened"
-        );
-        assert_eq!(
-            world.refused(Lane::Deprovision, 900).await,
-            Some((kept, WHOLE_KEY))
-        );
+        assert_eq!(world.budget.blocked_until(), Some(at(kept)), "a block was shortened");
+        assert_eq!(world.refused(Lane::Deprovision, 900).await, Some((kept, WHOLE_KEY)));
         let free = world.budget.acquire(&[], Lane::Reconcile, at(900)).await;
         assert!(free.is_err(), "a call that costs nothing went");
-        world
-            .clock
-            .advance(Duration::from_millis(kept.unsigned_abs()));
+        world.clock.advance(Duration::from_millis(kept.unsigned_abs()));
         assert_eq!(world.budget.blocked_until(), None);
         assert_eq!(world.refused(Lane::Reconcile, kept).await, None);
     }
@@ -213,11 +161,7 @@ async fn a_block_stops_everything_and_is_clamped() {
 #[tokio::test]
 async fn a_block_that_comes_while_calls_wait_holds_them_in_order() {
     let world = World::new(&[bucket(100, 60).gap(secs(1))]);
-    for (name, lane) in [
-        ("0", Lane::Grant),
-        ("g", Lane::Grant),
-        ("d", Lane::Deprovision),
-    ] {
+    for (name, lane) in [("0", Lane::Grant), ("g", Lane::Grant), ("d", Lane::Deprovision)] {
         world.call(name, lane, &ONE, 0);
         world.rest().await;
     }
@@ -227,12 +171,7 @@ async fn a_block_that_comes_while_calls_wait_holds_them_in_order() {
 }
 
 fn reading(remaining: u32, resets: i64, limit: Option<u32>) -> [Reading; 1] {
-    [Reading {
-        bucket: "b",
-        limit,
-        remaining,
-        resets_at: at(resets),
-    }]
+    [Reading { bucket: "b", limit, remaining, resets_at: at(resets) }]
 }
 
 #[tokio::test]
@@ -249,19 +188,9 @@ async fn nothing_goes_before_the_reset_once_the_target_says_none_are_left() {
     ] {
         let world = World::new(&[declared]);
         world.budget.observe(&reading(0, resets, Some(100)));
-        assert_eq!(
-            world.refused(Lane::Deprovision, 10).await,
-            Some((from, "b")),
-            "{resets}"
-        );
-        world
-            .clock
-            .advance(Duration::from_millis(from.unsigned_abs()));
-        assert_eq!(
-            world.refused(Lane::Deprovision, from).await,
-            None,
-            "{resets}"
-        );
+        assert_eq!(world.refused(Lane::Deprovision, 10).await, Some((from, "b")), "{resets}");
+        world.clock.advance(Duration::from_millis(from.unsigned_abs()));
+        assert_eq!(world.refused(Lane::Deprovision, from).await, None, "{resets}");
     }
 }
 
@@ -284,11 +213,7 @@ async fn what_is_left_is_counted_down_between_readings_and_never_up_within_a_win
 #[tokio::test]
 async fn calls_under_way_are_taken_off_a_new_windows_reading() {
     let world = World::new(&[Bucket::unknown("b", "A bucket")]);
-    let permit = world
-        .budget
-        .acquire(&ONE, Lane::Grant, at(0))
-        .await
-        .unwrap();
+    let permit = world.budget.acquire(&ONE, Lane::Grant, at(0)).await.unwrap();
     world.budget.observe(&reading(1, 60_000, None));
     assert_eq!(world.refused(Lane::Grant, 0).await, Some((60_000, "b")));
     drop(permit);
@@ -299,14 +224,9 @@ async fn calls_under_way_are_taken_off_a_new_windows_reading() {
 async fn a_long_window_follows_the_targets_count_and_limit() {
     let world = World::new(&[bucket(5000, 3600)]);
     assert_eq!(world.refused(Lane::Grant, 0).await, None);
-    world
-        .budget
-        .observe(&reading(14_000, 1_200_000, Some(15_000)));
+    world.budget.observe(&reading(14_000, 1_200_000, Some(15_000)));
     let view = world.budget.snapshot().buckets.remove(0);
-    assert_eq!(
-        (view.limit, view.used, view.remaining),
-        (Some(15_000), Some(1000), Some(14_000))
-    );
+    assert_eq!((view.limit, view.used, view.remaining), (Some(15_000), Some(1000), Some(14_000)));
     assert_eq!(view.window_ends_at, Some(at(1_200_000)));
 }
 
@@ -324,18 +244,11 @@ async fn rows_carry_long_windows_and_blocks_over_a_restart() {
     assert_eq!(after.budget.rows(), rows);
     assert_eq!(after.budget.blocked_until(), Some(at(60_000)));
     after.clock.advance(secs(60));
-    assert_eq!(
-        after.refused(Lane::Grant, 60_000).await,
-        Some((86_400_000, "b"))
-    );
+    assert_eq!(after.refused(Lane::Grant, 60_000).await, Some((86_400_000, "b")));
     assert_eq!(after.refused(Lane::Deprovision, 60_000).await, None);
     after.clock.advance(secs(86_400));
     after.budget.load(&rows);
-    assert_eq!(
-        after.refused(Lane::Grant, 90_000_000).await,
-        None,
-        "an old row blocked"
-    );
+    assert_eq!(after.refused(Lane::Grant, 90_000_000).await, None, "an old row blocked");
 }
 
 #[tokio::test]
@@ -346,20 +259,13 @@ async fn a_short_windows_exhaustion_is_kept_as_a_row() {
     let rows = world.budget.rows();
     let after = World::new(&[Bucket::unknown("b", "A bucket")]);
     after.budget.load(&rows);
-    assert_eq!(
-        after.refused(Lane::Deprovision, 0).await,
-        Some((1_800_000, "b"))
-    );
+    assert_eq!(after.refused(Lane::Deprovision, 0).await, Some((1_800_000, "b")));
 }
 
 #[tokio::test]
 async fn a_dropped_waiter_costs_nothing_and_lets_the_next_go() {
     let world = World::new(&[bucket(100, 60).gap(secs(1)).at_once(1)]);
-    let held = world
-        .budget
-        .acquire(&ONE, Lane::Grant, at(0))
-        .await
-        .unwrap();
+    let held = world.budget.acquire(&ONE, Lane::Grant, at(0)).await.unwrap();
     let dropped = world.call("dropped", Lane::Deprovision, &ONE, 0);
     world.rest().await;
     world.call("next", Lane::Grant, &ONE, 0);
@@ -370,32 +276,21 @@ async fn a_dropped_waiter_costs_nothing_and_lets_the_next_go() {
     world.rest().await;
     assert_eq!(world.started(), [(1500, "next")]);
     let view = world.budget.snapshot();
-    assert_eq!(
-        (view.buckets[0].used, view.buckets[0].under_way),
-        (Some(2), 0)
-    );
+    assert_eq!((view.buckets[0].used, view.buckets[0].under_way), (Some(2), 0));
     assert_eq!(view.waiting, []);
 }
 
 #[tokio::test]
 async fn a_waiter_gives_up_in_time_and_says_when_to_come_back() {
     let world = World::new(&[Bucket::unknown("b", "A bucket").at_once(1)]);
-    let held = world
-        .budget
-        .acquire(&ONE, Lane::Grant, at(0))
-        .await
-        .unwrap();
+    let held = world.budget.acquire(&ONE, Lane::Grant, at(0)).await.unwrap();
     let budget = Arc::clone(&world.budget);
-    let waiter =
-        tokio::spawn(async move { budget.acquire(&ONE, Lane::Grant, at(1000)).await.err() });
+    let waiter = tokio::spawn(async move { budget.acquire(&ONE, Lane::Grant, at(1000)).await.err() });
     world.pass(950).await;
     assert!(!waiter.is_finished());
     world.pass(50).await;
     let not_before = waiter.await.unwrap().unwrap();
-    assert!(
-        not_before.at > at(1000) && not_before.bucket == "b",
-        "{not_before:?}"
-    );
+    assert!(not_before.at > at(1000) && not_before.bucket == "b", "{not_before:?}");
     drop(held);
     assert_eq!(world.refused(Lane::Grant, 1000).await, None);
 }
@@ -406,16 +301,7 @@ async fn a_call_waits_for_every_bucket_and_holds_up_no_call_of_another() {
         Bucket::unknown("slow", "x").gap(secs(10)),
         Bucket::unknown("fast", "x").gap(Duration::from_millis(100)),
     ]);
-    let both = [
-        Charge {
-            bucket: "slow",
-            units: 1,
-        },
-        Charge {
-            bucket: "fast",
-            units: 1,
-        },
-    ];
+    let both = [Charge { bucket: "slow", units: 1 }, Charge { bucket: "fast", units: 1 }];
     for name in ["s1", "s2"] {
         world.call(name, Lane::Deprovision, &both, 0);
         world.rest().await;
@@ -425,19 +311,13 @@ async fn a_call_waits_for_every_bucket_and_holds_up_no_call_of_another() {
         world.rest().await;
     }
     world.pass(10_500).await;
-    assert_eq!(
-        world.started(),
-        [(0, "s1"), (100, "f1"), (200, "f2"), (10_000, "s2")]
-    );
+    assert_eq!(world.started(), [(0, "s1"), (100, "f1"), (200, "f2"), (10_000, "s2")]);
 }
 
 #[tokio::test]
 async fn a_call_dearer_than_the_window_still_goes() {
     let world = World::new(&[bucket(5, 10)]);
-    let dear = [Charge {
-        bucket: "b",
-        units: 50,
-    }];
+    let dear = [Charge { bucket: "b", units: 50 }];
     world.call("a", Lane::Grant, &dear, 0);
     world.call("b", Lane::Grant, &dear, 0);
     world.pass(130_000).await;
@@ -466,11 +346,7 @@ async fn predictions() {
     assert!(day.budget.predict(&ONE, Lane::Grant, usize::MAX) > secs(86_400));
 
     let serial = World::new(&[Bucket::unknown("b", "x").at_once(1)]);
-    let held = serial
-        .budget
-        .acquire(&ONE, Lane::Grant, at(0))
-        .await
-        .unwrap();
+    let held = serial.budget.acquire(&ONE, Lane::Grant, at(0)).await.unwrap();
     assert!(serial.budget.predict(&ONE, Lane::Grant, 3) > Duration::from_millis(400));
     drop(held);
 }
@@ -499,10 +375,7 @@ async fn a_changed_declaration_keeps_what_was_charged() {
     assert!(Arc::ptr_eq(&budget, &again));
     let view = budgets.snapshot().remove(0).buckets.remove(0);
     assert_eq!((view.limit, view.used), (Some(60), Some(1)));
-    assert!(!Arc::ptr_eq(
-        &budget,
-        &budgets.get(&DriverKey::new("other"), &[])
-    ));
+    assert!(!Arc::ptr_eq(&budget, &budgets.get(&DriverKey::new("other"), &[])));
 }
 
 #[tokio::test]
@@ -514,9 +387,6 @@ async fn the_view_is_json() {
     let json = serde_json::to_value(world.budget.snapshot()).unwrap();
     assert_eq!(json["buckets"][0]["used"], 1);
     assert_eq!(json["buckets"][0]["under_way"], 1);
-    assert_eq!(
-        json["waiting"],
-        serde_json::json!([{"lane": "removal", "calls": 1}]).to_owned()
-    );
+    assert_eq!(json["waiting"], serde_json::json!([{"lane": "removal", "calls": 1}]).to_owned());
     assert_eq!(json["breaker"]["state"], "closed");
 }

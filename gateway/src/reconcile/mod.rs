@@ -22,8 +22,7 @@ use crate::service::types::{Instance, Mode};
 use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
 use crate::transport::Recorder;
 use sweep::{
-    Marked, SweepAccounts, SweepGroups, Vanished, clear_marks, marked_groups, present_members, rematch,
-    unseen,
+    Marked, SweepAccounts, SweepGroups, Vanished, clear_marks, marked_groups, present_members, rematch, unseen,
 };
 
 /// Pages of one listing at most; more is a listing that goes in circles.
@@ -104,11 +103,7 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn run(
-        &self,
-        instance: &Instance,
-        run_id: &str,
-    ) -> Result<Option<Value>, StoreError> {
+    pub async fn run(&self, instance: &Instance, run_id: &str) -> Result<Option<Value>, StoreError> {
         let row = self
             .store
             .reader()
@@ -158,7 +153,13 @@ impl Unit for Start {
             tx.conn
                 .run(
                     "INSERT INTO audit (seq, actor, act, target, detail, at) VALUES ($1,$2,$3,$4,'{}',$5)",
-                    vals![tx.seq()?, self.actor.as_str(), format!("{}.start", self.kind.as_str()), self.instance_id.as_str(), tx.now],
+                    vals![
+                        tx.seq()?,
+                        self.actor.as_str(),
+                        format!("{}.start", self.kind.as_str()),
+                        self.instance_id.as_str(),
+                        tx.now
+                    ],
                 )
                 .await?;
         }
@@ -167,16 +168,16 @@ impl Unit for Start {
 }
 
 /// Starts the runs that are due by schedule.
-pub(crate) async fn schedule(
-    shared: &Shared,
-    instances: &[Arc<Instance>],
-) -> Result<(), StoreError> {
+pub(crate) async fn schedule(shared: &Shared, instances: &[Arc<Instance>]) -> Result<(), StoreError> {
     for instance in instances {
         let hours = i64::from(instance.policy.reconcile_every_hours);
         let row = shared
             .store
             .reader()
-            .one("SELECT started_at, state FROM run WHERE instance_seq = $1 ORDER BY seq DESC LIMIT 1", vals![instance.seq])
+            .one(
+                "SELECT started_at, state FROM run WHERE instance_seq = $1 ORDER BY seq DESC LIMIT 1",
+                vals![instance.seq],
+            )
             .await?;
         let (last, failed) = match row {
             Some(row) => (row.col::<i64>("started_at")?, row.col::<String>("state")? == "failed"),
@@ -184,11 +185,7 @@ pub(crate) async fn schedule(
         };
         let rest = if failed { FAILED_AGAIN } else { hours * 3_600_000_000 };
         if shared.clock.micros() - last >= rest {
-            let kind = if last == 0 {
-                RunKind::Import
-            } else {
-                RunKind::Reconcile
-            };
+            let kind = if last == 0 { RunKind::Import } else { RunKind::Reconcile };
             let id = format!("rn_{}", Uuid::now_v7().simple());
             let start = Start {
                 instance_seq: instance.seq,
@@ -208,14 +205,9 @@ pub(crate) async fn open_runs(shared: &Shared) -> Result<Vec<(i64, i64)>, StoreE
     let rows = shared
         .store
         .reader()
-        .all(
-            "SELECT seq, instance_seq FROM run WHERE state = 'running' ORDER BY seq",
-            vals![],
-        )
+        .all("SELECT seq, instance_seq FROM run WHERE state = 'running' ORDER BY seq", vals![])
         .await?;
-    rows.iter()
-        .map(|row| Ok((row.col("seq")?, row.col("instance_seq")?)))
-        .collect()
+    rows.iter().map(|row| Ok((row.col("seq")?, row.col("instance_seq")?))).collect()
 }
 
 /// Carries one run out and records its end.
@@ -235,20 +227,10 @@ pub(crate) async fn carry_out(shared: &Arc<Shared>, run: i64, instance_seq: i64)
         Err(Stop::Words(words)) => ("failed", false, Some(words)),
         Err(Stop::Store(error)) => {
             tracing::warn!(run, %error, "a run ended early");
-            (
-                "failed",
-                false,
-                Some("The gateway's database failed meanwhile. Start the run again.".to_owned()),
-            )
+            ("failed", false, Some("The gateway's database failed meanwhile. Start the run again.".to_owned()))
         }
     };
-    let end = End {
-        run,
-        state,
-        complete,
-        counts,
-        error,
-    };
+    let end = End { run, state, complete, counts, error };
     if let Err(error) = shared.store.write(Priority::Background, end).await {
         tracing::warn!(run, %error, "the end of a run could not be stored");
     }
@@ -271,7 +253,14 @@ impl Unit for End {
         tx.conn
             .run(
                 "UPDATE run SET state = $2, complete = $3, counts = $4, error = $5, ended_at = $6 WHERE seq = $1",
-                vals![self.run, self.state, i16::from(self.complete), self.counts.to_json().to_string(), self.error.clone(), tx.now],
+                vals![
+                    self.run,
+                    self.state,
+                    i16::from(self.complete),
+                    self.counts.to_json().to_string(),
+                    self.error.clone(),
+                    tx.now
+                ],
             )
             .await?;
         Ok(())
@@ -297,31 +286,21 @@ impl From<StoreError> for Stop {
     }
 }
 
-async fn execute(
-    shared: &Arc<Shared>,
-    instance: &Arc<Instance>,
-    run: i64,
-    counts: &mut Counts,
-) -> Result<bool, Stop> {
+async fn execute(shared: &Arc<Shared>, instance: &Arc<Instance>, run: i64, counts: &mut Counts) -> Result<bool, Stop> {
     if instance.mode == Mode::Paused || instance.mode == Mode::Disabled {
         return Err(Stop::Words(
-            "The instance is paused or disabled: nothing is sent to the target. Enable it first."
-                .to_owned(),
+            "The instance is paused or disabled: nothing is sent to the target. Enable it first.".to_owned(),
         ));
     }
     let record = Arc::new(Recorder::default());
-    let (connector, wire) = match (
-        &instance.connector,
-        shared.wire(instance, Lane::Reconcile, RUN_PATIENCE, &record).await?,
-    ) {
-        (Ok(connector), Some(wire)) => (connector, wire),
-        (Err(why), _) => return Err(Stop::Words(why.clone())),
-        _ => {
-            return Err(Stop::Words(
-                "The connector of this instance cannot be used.".to_owned(),
-            ));
-        }
-    };
+    let (connector, wire) =
+        match (&instance.connector, shared.wire(instance, Lane::Reconcile, RUN_PATIENCE, &record).await?) {
+            (Ok(connector), Some(wire)) => (connector, wire),
+            (Err(why), _) => return Err(Stop::Words(why.clone())),
+            _ => {
+                return Err(Stop::Words("The connector of this instance cannot be used.".to_owned()));
+            }
+        };
     let cx = Cx::new(wire.as_ref(), shared.clock.now());
     let mut complete = true;
     if let Some(accounts) = connector.accounts() {
@@ -358,27 +337,15 @@ async fn invitations(
         let got = accounts.invitations(cx, page.as_ref()).await?;
         complete &= got.complete;
         counts.invitations += got.items.len() as u64;
-        listed.extend(
-            got.items
-                .iter()
-                .filter_map(|account| account.invite_id.as_ref().map(|id| id.as_str().to_owned())),
-        );
-        let sweep = SweepAccounts {
-            instance: instance.clone(),
-            run,
-            accounts: got.items,
-            started: before,
-        };
+        listed
+            .extend(got.items.iter().filter_map(|account| account.invite_id.as_ref().map(|id| id.as_str().to_owned())));
+        let sweep = SweepAccounts { instance: instance.clone(), run, accounts: got.items, started: before };
         counts.imported += shared.store.write(Priority::Background, sweep).await?;
         match got.next {
             Some(next) => page = Some(next),
             None => {
                 if complete {
-                    let missing = Missing {
-                        instance: instance.clone(),
-                        listed,
-                        before,
-                    };
+                    let missing = Missing { instance: instance.clone(), listed, before };
                     let found = shared.store.write(Priority::Driver, missing).await?;
                     counts.followed += found as u64;
                     if found > 0 {
@@ -395,21 +362,13 @@ async fn invitations(
 
 fn endless(what: &str) -> Stop {
     Stop::Fault(
-        Fault::new(
-            FaultKind::Malformed,
-            format!("The target's list of {what} has no end."),
-        )
-        .context("too many pages"),
+        Fault::new(FaultKind::Malformed, format!("The target's list of {what} has no end.")).context("too many pages"),
     )
 }
 
 /// Waits, not for ever, until the driver has followed what was marked.
 async fn wait_for_follows(shared: &Shared, instance: &Instance) -> Result<(), StoreError> {
-    let until = shared
-        .clock
-        .now()
-        .checked_add(FOLLOW_PATIENCE)
-        .unwrap_or(jiff::Timestamp::MAX);
+    let until = shared.clock.now().checked_add(FOLLOW_PATIENCE).unwrap_or(jiff::Timestamp::MAX);
     while shared.clock.now() < until {
         let open = shared
             .store
@@ -423,10 +382,7 @@ async fn wait_for_follows(shared: &Shared, instance: &Instance) -> Result<(), St
         if open.is_none() {
             return Ok(());
         }
-        shared
-            .clock
-            .sleep(std::time::Duration::from_millis(100))
-            .await;
+        shared.clock.sleep(std::time::Duration::from_millis(100)).await;
     }
     Ok(())
 }
@@ -447,12 +403,7 @@ async fn sweep_accounts(
         complete &= got.complete;
         counts.accounts += got.items.len() as u64;
         for chunk in got.items.chunks(100) {
-            let sweep = SweepAccounts {
-                instance: instance.clone(),
-                run,
-                accounts: chunk.to_vec(),
-                started,
-            };
+            let sweep = SweepAccounts { instance: instance.clone(), run, accounts: chunk.to_vec(), started };
             counts.imported += shared.store.write(Priority::Background, sweep).await?;
         }
         match got.next {
@@ -483,15 +434,7 @@ async fn confirm_vanished(
             continue;
         };
         if accounts.get(cx, &at).await?.is_none() {
-            shared
-                .store
-                .write(
-                    Priority::Background,
-                    Vanished {
-                        account: account.seq,
-                    },
-                )
-                .await?;
+            shared.store.write(Priority::Background, Vanished { account: account.seq }).await?;
             counts.vanished += 1;
         }
     }
@@ -513,11 +456,7 @@ async fn sweep_groups(
         complete &= got.complete;
         counts.groups += got.items.len() as u64;
         for chunk in got.items.chunks(100) {
-            let sweep = SweepGroups {
-                instance: instance.clone(),
-                run,
-                groups: chunk.to_vec(),
-            };
+            let sweep = SweepGroups { instance: instance.clone(), run, groups: chunk.to_vec() };
             counts.imported += shared.store.write(Priority::Background, sweep).await?;
         }
         match got.next {
@@ -545,17 +484,7 @@ async fn look_at_marked(
             Err(fault) => return Err(fault.into()),
         };
         counts.looked += 1;
-        shared
-            .store
-            .write(
-                Priority::Background,
-                Marked {
-                    instance: instance.clone(),
-                    resource,
-                    present,
-                },
-            )
-            .await?;
+        shared.store.write(Priority::Background, Marked { instance: instance.clone(), resource, present }).await?;
     }
     Ok(())
 }

@@ -39,10 +39,7 @@ impl Unit for SweepAccounts {
             let row = observe(tx, &self.instance, account, None, Some(self.run)).await?;
             let tied = tx
                 .conn
-                .one(
-                    "SELECT resource_seq FROM link WHERE account_seq = $1 AND state = 'live'",
-                    vals![row.seq],
-                )
+                .one("SELECT resource_seq FROM link WHERE account_seq = $1 AND state = 'live'", vals![row.seq])
                 .await?;
             if let Some(tied) = tied {
                 self.refresh(tx, tied.col("resource_seq")?, account).await?;
@@ -83,19 +80,8 @@ impl SweepAccounts {
     }
 
     /// A row that nobody manages follows the target; a managed one is never overwritten (DECISIONS 1).
-    async fn refresh(
-        &self,
-        tx: &Tx<'_>,
-        resource: i64,
-        account: &Account,
-    ) -> Result<(), StoreError> {
-        let row = tx
-            .conn
-            .one(
-                "SELECT managed, deleted_at, doc FROM resource WHERE seq = $1",
-                vals![resource],
-            )
-            .await?;
+    async fn refresh(&self, tx: &Tx<'_>, resource: i64, account: &Account) -> Result<(), StoreError> {
+        let row = tx.conn.one("SELECT managed, deleted_at, doc FROM resource WHERE seq = $1", vals![resource]).await?;
         let Some(row) = row else { return Ok(()) };
         if row.col::<i16>("managed")? == 1 || row.col::<Option<i64>>("deleted_at")?.is_some() {
             return Ok(());
@@ -118,18 +104,9 @@ impl SweepAccounts {
         Ok(())
     }
 
-    async fn import(
-        &self,
-        tx: &Tx<'_>,
-        account: &Account,
-        row: &AccountRow,
-    ) -> Result<bool, StoreError> {
+    async fn import(&self, tx: &Tx<'_>, account: &Account, row: &AccountRow) -> Result<bool, StoreError> {
         let document = document(account);
-        let Some(name) = document
-            .get("userName")
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-        else {
+        let Some(name) = document.get("userName").and_then(Value::as_str).map(str::to_owned) else {
             return Ok(false);
         };
         let name_key = fold_name(&name);
@@ -145,15 +122,7 @@ impl SweepAccounts {
             // this account is theirs, under the policy.
             let resource: i64 = managed.col("seq")?;
             if linked(tx, resource).await?.is_none() {
-                upsert_work(
-                    tx,
-                    &self.instance,
-                    resource,
-                    Lane::Reconcile,
-                    managed.col("rev")?,
-                    None,
-                )
-                .await?;
+                upsert_work(tx, &self.instance, resource, Lane::Reconcile, managed.col("rev")?, None).await?;
             }
             return Ok(false);
         }
@@ -201,15 +170,9 @@ fn document(account: &Account) -> Map<String, Value> {
         document.insert("displayName".to_owned(), json!(name));
     }
     if let Some(email) = &account.email {
-        document.insert(
-            "emails".to_owned(),
-            json!([{"value": email, "type": "work", "primary": true}]),
-        );
+        document.insert("emails".to_owned(), json!([{"value": email, "type": "work", "primary": true}]));
     }
-    document.insert(
-        "active".to_owned(),
-        json!(account.status != AccountStatus::Suspended),
-    );
+    document.insert("active".to_owned(), json!(account.status != AccountStatus::Suspended));
     document
 }
 
@@ -239,13 +202,15 @@ impl Unit for SweepGroups {
                 .await?;
             let account = match &known {
                 Some(row) => {
-                    let mut doc: Value =
-                        serde_json::from_str(&row.col::<String>("doc")?).unwrap_or_default();
+                    let mut doc: Value = serde_json::from_str(&row.col::<String>("doc")?).unwrap_or_default();
                     doc["name"] = json!(group.name);
                     doc["slug"] = json!(group.slug);
                     let account: i64 = row.col("seq")?;
                     tx.conn
-                        .run("UPDATE account SET doc = $2, seen_run = $3, seen_at = $4 WHERE seq = $1", vals![account, doc.to_string(), self.run, tx.now])
+                        .run(
+                            "UPDATE account SET doc = $2, seen_run = $3, seen_at = $4 WHERE seq = $1",
+                            vals![account, doc.to_string(), self.run, tx.now],
+                        )
                         .await?;
                     if row.col::<i64>("links")? > 0 {
                         continue;
@@ -281,12 +246,7 @@ impl Unit for SweepGroups {
 }
 
 impl SweepGroups {
-    async fn import(
-        &self,
-        tx: &Tx<'_>,
-        group: &RemoteGroup,
-        account: i64,
-    ) -> Result<bool, StoreError> {
+    async fn import(&self, tx: &Tx<'_>, group: &RemoteGroup, account: i64) -> Result<bool, StoreError> {
         let name_key = fold_name(&group.name);
         let taken = tx
             .conn
@@ -375,18 +335,9 @@ impl Unit for Vanished {
             Some(row) => {
                 let resource: i64 = row.col("seq")?;
                 gone(tx, resource, self.account).await?;
-                if row.col::<i16>("managed")? == 0
-                    && row.col::<Option<i64>>("deleted_at")?.is_none()
-                {
-                    tx.conn
-                        .run(
-                            "UPDATE resource SET deleted_at = $2 WHERE seq = $1",
-                            vals![resource, tx.now],
-                        )
-                        .await?;
-                    tx.conn
-                        .run("DELETE FROM attr WHERE resource_seq = $1", vals![resource])
-                        .await?;
+                if row.col::<i16>("managed")? == 0 && row.col::<Option<i64>>("deleted_at")?.is_none() {
+                    tx.conn.run("UPDATE resource SET deleted_at = $2 WHERE seq = $1", vals![resource, tx.now]).await?;
+                    tx.conn.run("DELETE FROM attr WHERE resource_seq = $1", vals![resource]).await?;
                     if row.col::<i16>("listed")? == 1 {
                         tally(tx, row.col("instance_seq")?, "User", resource, -1).await?;
                     }
@@ -394,10 +345,7 @@ impl Unit for Vanished {
             }
             None => {
                 tx.conn
-                    .run(
-                        "UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1",
-                        vals![self.account, tx.now],
-                    )
+                    .run("UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1", vals![self.account, tx.now])
                     .await?;
             }
         }
@@ -406,10 +354,7 @@ impl Unit for Vanished {
 }
 
 /// Linked groups that are marked for a look.
-pub(super) async fn marked_groups(
-    shared: &Shared,
-    instance: &Instance,
-) -> Result<Vec<(i64, String)>, StoreError> {
+pub(super) async fn marked_groups(shared: &Shared, instance: &Instance) -> Result<Vec<(i64, String)>, StoreError> {
     let rows = shared
         .store
         .reader()
@@ -419,9 +364,7 @@ pub(super) async fn marked_groups(
             vals![instance.seq],
         )
         .await?;
-    rows.iter()
-        .map(|row| Ok((row.col("seq")?, row.col("remote_id")?)))
-        .collect()
+    rows.iter().map(|row| Ok((row.col("seq")?, row.col("remote_id")?))).collect()
 }
 
 /// The ids of a group's members; none if the listing was not complete.
@@ -485,10 +428,7 @@ impl Unit for Marked {
         if found {
             let rev = tx
                 .conn
-                .one(
-                    "SELECT rev FROM resource WHERE seq = $1",
-                    vals![self.resource],
-                )
+                .one("SELECT rev FROM resource WHERE seq = $1", vals![self.resource])
                 .await?
                 .map_or(Ok(0), |row| row.col::<i64>("rev"))?;
             upsert_work(tx, &self.instance, self.resource, Lane::Grant, rev, None).await?;
@@ -499,10 +439,7 @@ impl Unit for Marked {
 
 /// People that are marked get work, so that the plan sees what the listing just showed; then the
 /// marks are taken off.
-pub(super) async fn clear_marks(
-    shared: &Shared,
-    instance: &Arc<Instance>,
-) -> Result<(), StoreError> {
+pub(super) async fn clear_marks(shared: &Shared, instance: &Arc<Instance>) -> Result<(), StoreError> {
     struct Clear(Arc<Instance>);
 
     #[async_trait]
@@ -519,25 +456,19 @@ pub(super) async fn clear_marks(
                 )
                 .await?;
             for row in &rows {
-                upsert_work(
-                    tx,
-                    &self.0,
-                    row.col("seq")?,
-                    Lane::Reconcile,
-                    row.col("rev")?,
-                    None,
+                upsert_work(tx, &self.0, row.col("seq")?, Lane::Reconcile, row.col("rev")?, None).await?;
+            }
+            tx.conn
+                .run(
+                    "UPDATE resource SET look_at = NULL WHERE instance_seq = $1 AND look_at IS NOT NULL",
+                    vals![self.0.seq],
                 )
                 .await?;
-            }
-            tx.conn.run("UPDATE resource SET look_at = NULL WHERE instance_seq = $1 AND look_at IS NOT NULL", vals![self.0.seq]).await?;
             Ok(())
         }
     }
 
-    shared
-        .store
-        .write(Priority::Background, Clear(instance.clone()))
-        .await
+    shared.store.write(Priority::Background, Clear(instance.clone())).await
 }
 
 /// Where people come to the target by other means, those without an account are looked for again.

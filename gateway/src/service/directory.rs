@@ -27,7 +27,8 @@ const SCAN_ROWS: usize = 50_000;
 const SCAN_TIME: Duration = Duration::from_millis(2_000);
 
 /// The columns of a [`Stored`].
-pub(crate) const COLUMNS: &str = "r.seq, r.id, r.kind, r.name, r.active, r.doc, r.managed, r.version, r.rev, r.created_at, r.modified_at";
+pub(crate) const COLUMNS: &str =
+    "r.seq, r.id, r.kind, r.name, r.active, r.doc, r.managed, r.version, r.rev, r.created_at, r.modified_at";
 
 /// What a query found.
 #[derive(Debug)]
@@ -45,12 +46,7 @@ pub struct Walks(Cache<(i64, String, u64), i64>);
 
 impl Default for Walks {
     fn default() -> Self {
-        Self(
-            Cache::builder()
-                .max_capacity(10_000)
-                .time_to_live(Duration::from_secs(600))
-                .build(),
-        )
+        Self(Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(600)).build())
     }
 }
 
@@ -79,12 +75,7 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn read(
-        &self,
-        instance: &Instance,
-        rt: &ResourceType,
-        id: &str,
-    ) -> Result<Option<Stored>, StoreError> {
+    pub async fn read(&self, instance: &Instance, rt: &ResourceType, id: &str) -> Result<Option<Stored>, StoreError> {
         let row = self
             .store
             .reader()
@@ -118,10 +109,7 @@ impl App {
     ///
     /// # Errors
     /// The store's.
-    pub async fn groups_of(
-        &self,
-        user_seqs: &[i64],
-    ) -> Result<HashMap<i64, Vec<MemberEntry>>, StoreError> {
+    pub async fn groups_of(&self, user_seqs: &[i64]) -> Result<HashMap<i64, Vec<MemberEntry>>, StoreError> {
         let mut groups: HashMap<i64, Vec<MemberEntry>> = HashMap::new();
         for chunk in user_seqs.chunks(500) {
             let places: Vec<String> = (1..=chunk.len()).map(|n| format!("${n}")).collect();
@@ -138,10 +126,7 @@ impl App {
                 )
                 .await?;
             for row in &rows {
-                groups
-                    .entry(row.col("user_seq")?)
-                    .or_default()
-                    .push(entry(row)?);
+                groups.entry(row.col("user_seq")?).or_default().push(entry(row)?);
             }
         }
         Ok(groups)
@@ -151,12 +136,7 @@ impl App {
     ///
     /// # Errors
     /// A filter that cannot be answered, or the store's.
-    pub async fn query(
-        &self,
-        instance: &Instance,
-        rt: &ResourceType,
-        request: &ListRequest,
-    ) -> Result<Found, Failure> {
+    pub async fn query(&self, instance: &Instance, rt: &ResourceType, request: &ListRequest) -> Result<Found, Failure> {
         let count = request.count.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE);
         if let Some(path) = &request.sort_by
             && rt.resolve(path).attribute().is_none()
@@ -174,46 +154,32 @@ impl App {
         }
         let mut items = self.matching(instance, rt, request.filter.as_ref()).await?;
         if let Some(path) = &request.sort_by {
-            let mut keyed: Vec<(Document, Stored)> =
-                items.into_iter().map(|item| (whole(&item), item)).collect();
+            let mut keyed: Vec<(Document, Stored)> = items.into_iter().map(|item| (whole(&item), item)).collect();
             keyed.sort_by(|(a, _), (b, _)| {
                 let order = scim::sort::compare(rt, path, a, b);
-                if request.sort_order == SortOrder::Descending {
-                    order.reverse()
-                } else {
-                    order
-                }
+                if request.sort_order == SortOrder::Descending { order.reverse() } else { order }
             });
             items = keyed.into_iter().map(|(_, item)| item).collect();
         }
         let total = items.len() as u64;
         let skip = usize::try_from(request.start_index.saturating_sub(1)).unwrap_or(usize::MAX);
         let take = usize::try_from(count).unwrap_or(usize::MAX);
-        Ok(Found {
-            total,
-            items: items.into_iter().skip(skip).take(take).collect(),
-        })
+        Ok(Found { total, items: items.into_iter().skip(skip).take(take).collect() })
     }
 
     /// One page of everything that lists show, by seek.
-    async fn page(
-        &self,
-        instance: &Instance,
-        rt: &ResourceType,
-        start: u64,
-        count: u64,
-    ) -> Result<Found, StoreError> {
+    async fn page(&self, instance: &Instance, rt: &ResourceType, start: u64, count: u64) -> Result<Found, StoreError> {
         let reader = self.store.reader();
         let total: i64 = reader
-            .one("SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) AS n FROM tally WHERE instance_seq = $1 AND kind = $2", vals![instance.seq, rt.name.as_str()])
+            .one(
+                "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) AS n FROM tally WHERE instance_seq = $1 AND kind = $2",
+                vals![instance.seq, rt.name.as_str()],
+            )
             .await?
             .map_or(Ok(0), |row| row.col("n"))?;
         let total = u64::try_from(total).unwrap_or(0);
         if count == 0 || start > total {
-            return Ok(Found {
-                total,
-                items: Vec::new(),
-            });
+            return Ok(Found { total, items: Vec::new() });
         }
         let known = self.walks.0.get(&(instance.seq, rt.name.clone(), start));
         let (after, skip) = match known {
@@ -232,10 +198,7 @@ impl App {
             .await?;
         let items: Vec<Stored> = rows.iter().map(stored).collect::<Result<_, _>>()?;
         if let Some(last) = items.last() {
-            self.walks.0.insert(
-                (instance.seq, rt.name.clone(), start + items.len() as u64),
-                last.seq,
-            );
+            self.walks.0.insert((instance.seq, rt.name.clone(), start + items.len() as u64), last.seq);
         }
         Ok(Found { total, items })
     }
@@ -247,26 +210,18 @@ impl App {
         rt: &ResourceType,
         filter: Option<&Filter>,
     ) -> Result<Vec<Stored>, Failure> {
-        let terms = filter
-            .map(|filter| filter.index_terms(rt))
-            .unwrap_or_default();
-        let decided = filter.is_none_or(|filter| {
-            filter.terms_are_whole(rt) && terms.len() == 1 && is_indexed(&terms[0])
-        });
+        let terms = filter.map(|filter| filter.index_terms(rt)).unwrap_or_default();
+        let decided =
+            filter.is_none_or(|filter| filter.terms_are_whole(rt) && terms.len() == 1 && is_indexed(&terms[0]));
         let source = Source::choose(instance, rt, &terms);
         let started = self.clock.now();
-        let (members, groups) = filter.map_or((false, false), |filter| {
-            (mentions(filter, "members"), mentions(filter, "groups"))
-        });
+        let (members, groups) =
+            filter.map_or((false, false), |filter| (mentions(filter, "members"), mentions(filter, "groups")));
         let mut items = Vec::new();
         let mut after = 0_i64;
         let mut looked = 0;
         loop {
-            let rows = self
-                .store
-                .reader()
-                .all(&source.text, source.values(after))
-                .await?;
+            let rows = self.store.reader().all(&source.text, source.values(after)).await?;
             let full = rows.len() == source.batch;
             looked += rows.len();
             for row in &rows {
@@ -283,16 +238,10 @@ impl App {
                     document.insert("members".to_owned(), list);
                 }
                 if groups && item.kind == "User" {
-                    let list = self
-                        .groups_of(&[item.seq])
-                        .await?
-                        .remove(&item.seq)
-                        .unwrap_or_default();
+                    let list = self.groups_of(&[item.seq]).await?.remove(&item.seq).unwrap_or_default();
                     document.insert(
                         "groups".to_owned(),
-                        list.iter()
-                            .map(|group| json!({"value": group.id, "display": group.display}))
-                            .collect(),
+                        list.iter().map(|group| json!({"value": group.id, "display": group.display})).collect(),
                     );
                 }
                 if filter.matches(rt, &document) {
@@ -302,8 +251,7 @@ impl App {
             if !full {
                 return Ok(items);
             }
-            let spent = Duration::try_from(self.clock.now().duration_since(started))
-                .unwrap_or(Duration::ZERO);
+            let spent = Duration::try_from(self.clock.now().duration_since(started)).unwrap_or(Duration::ZERO);
             if !source.indexed && (looked >= SCAN_ROWS || spent >= SCAN_TIME) {
                 return Err(ScimError::too_many(
                     "This filter would look at too many resources. Filter on userName, externalId, id, displayName, emails.value, \
@@ -316,27 +264,12 @@ impl App {
 
     /// The members a filter may look at: only those it names where it names them, so that "is X in
     /// this group" does not read the other members.
-    async fn member_values(
-        &self,
-        terms: &[IndexTerm],
-        group: &Stored,
-    ) -> Result<serde_json::Value, StoreError> {
-        let named: Vec<&String> = terms
-            .iter()
-            .filter_map(|term| {
-                if let IndexTerm::Member(id) = term {
-                    Some(id)
-                } else {
-                    None
-                }
-            })
-            .collect();
+    async fn member_values(&self, terms: &[IndexTerm], group: &Stored) -> Result<serde_json::Value, StoreError> {
+        let named: Vec<&String> =
+            terms.iter().filter_map(|term| if let IndexTerm::Member(id) = term { Some(id) } else { None }).collect();
         if named.is_empty() {
             let members = self.members_of(group.seq).await?;
-            return Ok(members
-                .iter()
-                .map(|member| json!({"value": member.id, "display": member.display}))
-                .collect());
+            return Ok(members.iter().map(|member| json!({"value": member.id, "display": member.display})).collect());
         }
         let mut list = Vec::new();
         for id in named {
@@ -363,37 +296,26 @@ impl App {
     /// The store's.
     pub async fn sync_of(&self, item: &Stored) -> Result<serde_json::Value, StoreError> {
         let reader = self.store.reader();
-        let work = reader
-            .one(
-                "SELECT state, need, reason, due_at FROM work WHERE resource_seq = $1",
-                vals![item.seq],
-            )
-            .await?;
+        let work =
+            reader.one("SELECT state, need, reason, due_at FROM work WHERE resource_seq = $1", vals![item.seq]).await?;
         let mut status = Map::new();
         match work {
             None => {
-                status.insert(
-                    "state".into(),
-                    json!(if item.managed { "settled" } else { "unmanaged" }),
-                );
+                status.insert("state".into(), json!(if item.managed { "settled" } else { "unmanaged" }));
             }
             Some(row) => {
                 status.insert("state".into(), json!(row.col::<String>("state")?));
-                if let Some(reason) = row
-                    .col::<Option<String>>("reason")?
-                    .or(row.col::<Option<String>>("need")?)
-                {
+                if let Some(reason) = row.col::<Option<String>>("reason")?.or(row.col::<Option<String>>("need")?) {
                     status.insert("reason".into(), json!(reason));
                 }
             }
         }
-        let column = if item.kind == "Group" {
-            "group_seq"
-        } else {
-            "user_seq"
-        };
+        let column = if item.kind == "Group" { "group_seq" } else { "user_seq" };
         let parked = reader
-            .one(&format!("SELECT COUNT(*) AS n FROM member WHERE {column} = $1 AND state = 'parked' AND want = 1"), vals![item.seq])
+            .one(
+                &format!("SELECT COUNT(*) AS n FROM member WHERE {column} = $1 AND state = 'parked' AND want = 1"),
+                vals![item.seq],
+            )
             .await?
             .map_or(Ok(0), |row| row.col::<i64>("n"))?;
         status.insert("parkedMemberships".into(), json!(parked));
@@ -402,10 +324,7 @@ impl App {
 }
 
 fn entry(row: &QueryResult) -> Result<MemberEntry, StoreError> {
-    Ok(MemberEntry {
-        id: row.col("id")?,
-        display: row.col("name")?,
-    })
+    Ok(MemberEntry { id: row.col("id")?, display: row.col("name")? })
 }
 
 /// The document with what the store keeps beside it, for filters and sorting.
@@ -428,23 +347,15 @@ pub fn time(micros: i64) -> String {
 fn is_indexed(term: &IndexTerm) -> bool {
     matches!(
         term,
-        IndexTerm::Id(_)
-            | IndexTerm::Name(_)
-            | IndexTerm::ExternalId(_)
-            | IndexTerm::Email(_)
-            | IndexTerm::Member(_)
+        IndexTerm::Id(_) | IndexTerm::Name(_) | IndexTerm::ExternalId(_) | IndexTerm::Email(_) | IndexTerm::Member(_)
     )
 }
 
 fn mentions(filter: &Filter, attribute: &str) -> bool {
     match filter {
-        Filter::And(parts) | Filter::Or(parts) => {
-            parts.iter().any(|part| mentions(part, attribute))
-        }
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().any(|part| mentions(part, attribute)),
         Filter::Not(inner) => mentions(inner, attribute),
-        Filter::Compare { path, .. } | Filter::Present(path) => {
-            path.attr.eq_ignore_ascii_case(attribute)
-        }
+        Filter::Compare { path, .. } | Filter::Present(path) => path.attr.eq_ignore_ascii_case(attribute),
         Filter::ValuePath { attr, .. } => attr.attr.eq_ignore_ascii_case(attribute),
     }
 }
@@ -460,11 +371,7 @@ struct Source {
 impl Source {
     /// The most selective index that the filter's necessary terms allow.
     fn choose(instance: &Instance, rt: &ResourceType, terms: &[IndexTerm]) -> Self {
-        let seen = if instance.adopts(&rt.name) {
-            ""
-        } else {
-            " AND r.managed = 1"
-        };
+        let seen = if instance.adopts(&rt.name) { "" } else { " AND r.managed = 1" };
         let rank = |term: &IndexTerm| match term {
             IndexTerm::Id(_) => 0,
             IndexTerm::Name(_) => 1,
@@ -477,29 +384,16 @@ impl Source {
         let base = vals![instance.seq, rt.name.as_str()];
         let best = terms.iter().min_by_key(|term| rank(term));
         let (from, condition, value, indexed) = match best {
-            Some(IndexTerm::Id(id)) => (
-                "resource r",
-                format!("r.id = $3{seen}"),
-                Some(Value::from(id.as_str())),
-                true,
-            ),
-            Some(IndexTerm::Name(name)) => (
-                "resource r",
-                format!("r.name_key = $3{seen}"),
-                Some(Value::from(fold_name(name))),
-                true,
-            ),
-            Some(IndexTerm::ExternalId(id)) => (
-                "resource r",
-                format!("r.external_id = $3{seen}"),
-                Some(Value::from(id.as_str())),
-                true,
-            ),
+            Some(IndexTerm::Id(id)) => ("resource r", format!("r.id = $3{seen}"), Some(Value::from(id.as_str())), true),
+            Some(IndexTerm::Name(name)) => {
+                ("resource r", format!("r.name_key = $3{seen}"), Some(Value::from(fold_name(name))), true)
+            }
+            Some(IndexTerm::ExternalId(id)) => {
+                ("resource r", format!("r.external_id = $3{seen}"), Some(Value::from(id.as_str())), true)
+            }
             Some(IndexTerm::Email(email)) => (
                 "attr a JOIN resource r ON r.seq = a.resource_seq",
-                format!(
-                    "a.instance_seq = $1 AND a.path = 'emails.value' AND a.value_key = $3{seen}"
-                ),
+                format!("a.instance_seq = $1 AND a.path = 'emails.value' AND a.value_key = $3{seen}"),
                 Some(Value::from(fold_text(email))),
                 true,
             ),
@@ -509,12 +403,9 @@ impl Source {
                 Some(Value::from(id.as_str())),
                 true,
             ),
-            Some(IndexTerm::ModifiedAfter { micros, .. }) => (
-                "resource r",
-                "r.modified_at >= $3 AND r.listed = 1".to_owned(),
-                Some(Value::from(*micros)),
-                false,
-            ),
+            Some(IndexTerm::ModifiedAfter { micros, .. }) => {
+                ("resource r", "r.modified_at >= $3 AND r.listed = 1".to_owned(), Some(Value::from(*micros)), false)
+            }
             Some(IndexTerm::Active(active)) => (
                 "resource r",
                 "r.active = $3 AND r.listed = 1".to_owned(),
@@ -531,12 +422,7 @@ impl Source {
             "SELECT {COLUMNS} FROM {from} WHERE r.instance_seq = $1 AND r.kind = $2 AND r.deleted_at IS NULL AND {condition} \
              AND r.seq > ${place} ORDER BY r.seq LIMIT {batch}"
         );
-        Self {
-            text,
-            fixed,
-            batch,
-            indexed,
-        }
+        Self { text, fixed, batch, indexed }
     }
 
     fn values(&self, after: i64) -> Vec<Value> {

@@ -72,11 +72,7 @@ impl App {
     /// # Errors
     /// Anything without which the gateway must not start.
     pub async fn build(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
-        let ring = Arc::new(KeyRing::load(
-            config.master_key.as_ref(),
-            &config.data_dir,
-            &config.database,
-        )?);
+        let ring = Arc::new(KeyRing::load(config.master_key.as_ref(), &config.data_dir, &config.database)?);
         let store = Store::open(&config.database, clock.clone()).await?;
         check_key(&store, &ring).await?;
         let http = Http::new(
@@ -90,12 +86,7 @@ impl App {
         let catalogue = Arc::new(connectors::builtin());
         let instances = instances::Instances::new(store.clone(), ring.clone(), catalogue.clone());
         let keys = keys::KeyCache::new(store.clone(), &ring);
-        let driver = driver::Handle::new(
-            store.clone(),
-            instances.clone(),
-            http,
-            config.invitation_look,
-        );
+        let driver = driver::Handle::new(store.clone(), instances.clone(), http, config.invitation_look);
         Ok(Arc::new(Self {
             store,
             clock,
@@ -138,24 +129,17 @@ async fn check_key(store: &Store, ring: &KeyRing) -> Result<(), StartError> {
 
         async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
             tx.conn
-                .run("INSERT INTO setting (name, value) VALUES ('key_check', $1) ON CONFLICT (name) DO NOTHING", vals![self.0.as_str()])
+                .run(
+                    "INSERT INTO setting (name, value) VALUES ('key_check', $1) ON CONFLICT (name) DO NOTHING",
+                    vals![self.0.as_str()],
+                )
                 .await?;
             Ok(())
         }
     }
 
-    store
-        .write(Priority::Request, Remember(ring.seal_check()))
-        .await?;
-    let row = store
-        .reader()
-        .one(
-            "SELECT value FROM setting WHERE name = 'key_check'",
-            vals![],
-        )
-        .await?;
-    let sealed: String = row
-        .ok_or_else(|| StoreError::damaged("setting key_check"))?
-        .col("value")?;
+    store.write(Priority::Request, Remember(ring.seal_check())).await?;
+    let row = store.reader().one("SELECT value FROM setting WHERE name = 'key_check'", vals![]).await?;
+    let sealed: String = row.ok_or_else(|| StoreError::damaged("setting key_check"))?.col("value")?;
     ring.open_check(&sealed).map_err(StartError::WrongKey)
 }

@@ -39,9 +39,7 @@ impl Mode {
 
     /// The mode of a word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Disabled, Self::Rehearse, Self::Enabled, Self::Paused]
-            .into_iter()
-            .find(|mode| mode.as_str() == word)
+        [Self::Disabled, Self::Rehearse, Self::Enabled, Self::Paused].into_iter().find(|mode| mode.as_str() == word)
     }
 }
 

@@ -30,12 +30,7 @@ type Twin = Arc<OnceCell<Result<Written, ScimError>>>;
 
 impl Twins {
     fn join(&self, key: &str) -> Twin {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key.to_owned())
-            .or_default()
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.to_owned()).or_default().clone()
     }
 
     fn part(&self, key: &str, twin: &Twin) {
@@ -77,18 +72,8 @@ impl App {
         quirks: &mut Quirks,
     ) -> Result<Written, Failure> {
         let parsed = scim::resource::create(rt, body, quirks)?;
-        let members: Vec<&str> = parsed
-            .relation
-            .iter()
-            .flatten()
-            .map(|member| member.value.as_str())
-            .collect();
-        let key = format!(
-            "{}\n{}\n{}\n{members:?}",
-            instance.seq,
-            rt.name,
-            Value::Object(parsed.document.clone())
-        );
+        let members: Vec<&str> = parsed.relation.iter().flatten().map(|member| member.value.as_str()).collect();
+        let key = format!("{}\n{}\n{}\n{members:?}", instance.seq, rt.name, Value::Object(parsed.document.clone()));
         let twin = Joined { twins: &self.twins, twin: self.twins.join(&key), key };
         let unit = Create {
             instance: instance.clone(),
@@ -112,19 +97,12 @@ impl App {
         Ok(answer??)
     }
 
-    async fn create_first(
-        &self,
-        instance: &Arc<Instance>,
-        unit: Create,
-    ) -> Result<Written, Failure> {
+    async fn create_first(&self, instance: &Arc<Instance>, unit: Create) -> Result<Written, Failure> {
         let accepted = self.accept(unit).await?;
         match self.settled(instance, &accepted).await {
             Settlement::Refused { kind, message } => {
-                let retract = Retract {
-                    instance: instance.clone(),
-                    stored: accepted.stored.clone(),
-                    reason: message.clone(),
-                };
+                let retract =
+                    Retract { instance: instance.clone(), stored: accepted.stored.clone(), reason: message.clone() };
                 if self.store.write(Priority::Request, retract).await? {
                     self.driver.wake_for(instance);
                     return Err(refusal(kind, message).into());
@@ -150,16 +128,7 @@ impl App {
         condition: Precondition,
         quirks: &mut Quirks,
     ) -> Result<Written, Failure> {
-        self.change(
-            instance,
-            caller,
-            rt,
-            id,
-            Body::Replace(body),
-            condition,
-            quirks,
-        )
-        .await
+        self.change(instance, caller, rt, id, Body::Replace(body), condition, quirks).await
     }
 
     /// PATCH.
@@ -178,16 +147,7 @@ impl App {
         quirks: &mut Quirks,
     ) -> Result<Written, Failure> {
         let request = PatchRequest::parse(body, quirks)?;
-        self.change(
-            instance,
-            caller,
-            rt,
-            id,
-            Body::Patch(request),
-            condition,
-            quirks,
-        )
-        .await
+        self.change(instance, caller, rt, id, Body::Patch(request), condition, quirks).await
     }
 
     #[allow(clippy::too_many_arguments, reason = "a request's parts")]
@@ -214,9 +174,7 @@ impl App {
         *quirks = std::mem::take(&mut accepted.quirks);
         match self.settled(instance, &accepted).await {
             // Somebody's leaving is never taken back: it stays wanted, visible and tried again.
-            Settlement::Refused { kind, .. }
-                if accepted.lane == Lane::Deprovision && kind != FaultKind::Protected =>
-            {
+            Settlement::Refused { kind, .. } if accepted.lane == Lane::Deprovision && kind != FaultKind::Protected => {
                 Ok(written(accepted, false))
             }
             Settlement::Refused { kind, message } => {
@@ -278,23 +236,12 @@ impl App {
             self.driver.wake_for(instance);
             return Settlement::Later;
         }
-        self.driver
-            .settle(
-                instance,
-                accepted.stored.seq,
-                accepted.stored.rev,
-                accepted.lane,
-            )
-            .await
+        self.driver.settle(instance, accepted.stored.seq, accepted.stored.rev, accepted.lane).await
     }
 }
 
 fn written(accepted: Accepted, settled: bool) -> Written {
-    Written {
-        changed: accepted.operation.is_some(),
-        settled,
-        stored: accepted.stored,
-    }
+    Written { changed: accepted.operation.is_some(), settled, stored: accepted.stored }
 }
 
 /// What the client is told that the target refused for good.

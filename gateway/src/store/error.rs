@@ -37,8 +37,7 @@ impl From<DbErr> for StoreError {
         let text = error.to_string();
         match &error {
             DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => return Self::Unavailable(text),
-            DbErr::Exec(RuntimeErr::SqlxError(inner))
-            | DbErr::Query(RuntimeErr::SqlxError(inner)) => {
+            DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner)) => {
                 return Self::from_sqlx(inner, text);
             }
             _ => {}
@@ -63,10 +62,7 @@ impl StoreError {
                     // PostgreSQL: serialization_failure, deadlock_detected, lock_not_available. SQLite: busy, locked, busy_snapshot.
                     "40001" | "40P01" | "55P03" | "5" | "6" | "517" => Self::Busy(text),
                     // PostgreSQL classes 08, 53, 57: connection, resources, operator. SQLite: full, io errors, cannot open.
-                    code if code.starts_with("08")
-                        || code.starts_with("53")
-                        || code.starts_with("57") =>
-                    {
+                    code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") => {
                         Self::Unavailable(text)
                     }
                     "13" | "10" | "14" | "778" | "1034" => Self::Unavailable(text),

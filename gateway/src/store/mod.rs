@@ -12,9 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector};
 use sea_orm_migration::MigratorTrait;
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgPoolOptions;
@@ -72,15 +70,9 @@ impl Store {
     }
 
     async fn open_sqlite(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        if let Some(folder) = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| {
-                StoreError::Config(format!(
-                    "the data folder {} cannot be made: {error}",
-                    folder.display()
-                ))
+                StoreError::Config(format!("the data folder {} cannot be made: {error}", folder.display()))
             })?;
         }
         let lock = lock_beside(path)?;
@@ -115,17 +107,11 @@ impl Store {
     }
 
     async fn open_postgres(url: &str, clock: Clock) -> Result<Self, StoreError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(POSTGRES_POOL)
-            .acquire_timeout(ACQUIRE)
-            .connect(url)
-            .await?;
+        let pool = PgPoolOptions::new().max_connections(POSTGRES_POOL).acquire_timeout(ACQUIRE).connect(url).await?;
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         // Replicas that start together migrate one after the other.
         let guard = sea_orm::TransactionTrait::begin(&connection).await?;
-        guard
-            .execute_unprepared("SELECT pg_advisory_xact_lock(7236540881)")
-            .await?;
+        guard.execute_unprepared("SELECT pg_advisory_xact_lock(7236540881)").await?;
         migrations::Migrator::up(&connection, None).await?;
         guard.commit().await?;
         Ok(Self::assemble(connection.clone(), connection, clock, None))
@@ -142,12 +128,7 @@ impl Store {
             DbBackend::Sqlite => Writer::grouping(writing, sequences, clock.clone()),
             _ => Writer::direct(writing, sequences, clock.clone()),
         };
-        Self(Arc::new(Inner {
-            reader,
-            writer,
-            clock,
-            _lock: lock,
-        }))
+        Self(Arc::new(Inner { reader, writer, clock, _lock: lock }))
     }
 
     /// The connection for reads.
@@ -209,9 +190,10 @@ impl Unit for Nothing {
 /// Makes the file of a SQLite database if there is none. It holds people's data, and SQLite gives its
 /// companion files the same mode.
 fn make_private(path: &Path) -> Result<(), StoreError> {
-    private().open(path).map(drop).map_err(|error| {
-        StoreError::Config(format!("the database file {} cannot be opened: {error}", path.display()))
-    })
+    private()
+        .open(path)
+        .map(drop)
+        .map_err(|error| StoreError::Config(format!("the database file {} cannot be opened: {error}", path.display())))
 }
 
 /// Opens for writing; what is made belongs to this user alone.
@@ -227,21 +209,15 @@ fn lock_beside(path: &Path) -> Result<std::fs::File, StoreError> {
     let name: PathBuf = path.with_extension("lock");
     let file = private()
         .open(&name)
-        .map_err(|error| {
-            StoreError::Config(format!(
-                "the lock file {} cannot be opened: {error}",
-                name.display()
-            ))
-        })?;
+        .map_err(|error| StoreError::Config(format!("the lock file {} cannot be opened: {error}", name.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Config(format!(
             "another scimgate uses {}: stop it first, or use PostgreSQL for several replicas",
             path.display()
         ))),
-        Err(std::fs::TryLockError::Error(error)) => Err(StoreError::Config(format!(
-            "{} cannot be locked: {error}",
-            name.display()
-        ))),
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(StoreError::Config(format!("{} cannot be locked: {error}", name.display())))
+        }
     }
 }

@@ -21,18 +21,12 @@ pub(super) struct Sequences(Mutex<Vec<(i64, i64)>>);
 
 impl Sequences {
     /// Makes sure that a unit finds enough numbers.
-    pub(super) async fn ensure<C: ConnectionTrait + Send>(
-        &self,
-        connection: &C,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn ensure<C: ConnectionTrait + Send>(&self, connection: &C) -> Result<(), StoreError> {
         if self.plenty() {
             return Ok(());
         }
         let row = connection
-            .one(
-                "UPDATE counter SET next = next + $1 WHERE name = 'seq' RETURNING next",
-                vals![BLOCK],
-            )
+            .one("UPDATE counter SET next = next + $1 WHERE name = 'seq' RETURNING next", vals![BLOCK])
             .await?
             .ok_or_else(|| StoreError::damaged("counter"))?;
         let end: i64 = row.col("next")?;
@@ -42,11 +36,7 @@ impl Sequences {
 
     /// Whether one more unit finds enough numbers.
     pub(super) fn plenty(&self) -> bool {
-        self.blocks()
-            .iter()
-            .map(|(next, end)| end - next)
-            .sum::<i64>()
-            >= RESERVE
+        self.blocks().iter().map(|(next, end)| end - next).sum::<i64>() >= RESERVE
     }
 
     /// The next number.
@@ -59,14 +49,10 @@ impl Sequences {
             }
             blocks.remove(0);
         }
-        Err(StoreError::Busy(
-            "a unit used more sequence numbers than were reserved".to_owned(),
-        ))
+        Err(StoreError::Busy("a unit used more sequence numbers than were reserved".to_owned()))
     }
 
     fn blocks(&self) -> std::sync::MutexGuard<'_, Vec<(i64, i64)>> {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -10,17 +10,10 @@ macro_rules! vals {
 }
 
 /// Running statements on a connection or transaction.
-#[allow(
-    async_fn_in_trait,
-    reason = "used with concrete types within the crate only"
-)]
+#[allow(async_fn_in_trait, reason = "used with concrete types within the crate only")]
 pub(crate) trait Sql: ConnectionTrait {
     /// Runs a statement; the number of rows it touched.
-    fn run(
-        &self,
-        text: &str,
-        values: Vec<Value>,
-    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    fn run(&self, text: &str, values: Vec<Value>) -> impl Future<Output = Result<u64, StoreError>> + Send;
     /// The first row.
     fn one(
         &self,
@@ -28,11 +21,7 @@ pub(crate) trait Sql: ConnectionTrait {
         values: Vec<Value>,
     ) -> impl Future<Output = Result<Option<QueryResult>, StoreError>> + Send;
     /// Every row.
-    fn all(
-        &self,
-        text: &str,
-        values: Vec<Value>,
-    ) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
+    fn all(&self, text: &str, values: Vec<Value>) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
     /// ` FOR UPDATE` where rows are locked (PostgreSQL), nothing where there is one writer.
     fn for_update(&self) -> &'static str;
 }

@@ -23,7 +23,10 @@ pub(crate) async fn places() -> Vec<Place> {
             server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
             let mut url = url::Url::parse(&url).unwrap();
             url.set_path(&name);
-            all.push(Place { database: Database::Postgres(url.to_string().into()), _folder: tempfile::tempdir().unwrap() });
+            all.push(Place {
+                database: Database::Postgres(url.to_string().into()),
+                _folder: tempfile::tempdir().unwrap(),
+            });
         }
         Err(_) => eprintln!("skipped: PostgreSQL (SCIMGATE_TEST_POSTGRES is not set)"),
     }
@@ -44,10 +47,7 @@ impl Unit for Put {
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<i64, StoreError> {
         tx.conn
-            .run(
-                "INSERT INTO setting (name, value) VALUES ($1, $2)",
-                vals![self.name.as_str(), self.value.as_str()],
-            )
+            .run("INSERT INTO setting (name, value) VALUES ($1, $2)", vals![self.name.as_str(), self.value.as_str()])
             .await?;
         if self.fail {
             return Err(StoreError::Other("told to fail".to_owned()));

@@ -4,10 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{FromStore, StoreError};
@@ -63,78 +60,34 @@ const QUEUE: usize = 4096;
 const REPEATS: u32 = 10;
 
 pub(super) enum Writer {
-    Grouping {
-        queues: [mpsc::Sender<Box<dyn Job>>; 3],
-    },
-    Direct {
-        connection: DatabaseConnection,
-        sequences: Arc<Sequences>,
-        clock: Clock,
-    },
+    Grouping { queues: [mpsc::Sender<Box<dyn Job>>; 3] },
+    Direct { connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock },
 }
 
 impl Writer {
     /// One writer task that commits in groups; it ends when the store is dropped.
-    pub(super) fn grouping(
-        connection: DatabaseConnection,
-        sequences: Arc<Sequences>,
-        clock: Clock,
-    ) -> Self {
+    pub(super) fn grouping(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock) -> Self {
         let (request, requests) = mpsc::channel(QUEUE);
         let (driver, drivers) = mpsc::channel(QUEUE);
         let (background, backgrounds) = mpsc::channel(QUEUE);
-        tokio::spawn(write_in_groups(
-            connection,
-            sequences,
-            clock,
-            Queues {
-                requests,
-                drivers,
-                backgrounds,
-            },
-        ));
-        Self::Grouping {
-            queues: [request, driver, background],
-        }
+        tokio::spawn(write_in_groups(connection, sequences, clock, Queues { requests, drivers, backgrounds }));
+        Self::Grouping { queues: [request, driver, background] }
     }
 
     /// Each unit in a transaction of its own.
-    pub(super) fn direct(
-        connection: DatabaseConnection,
-        sequences: Arc<Sequences>,
-        clock: Clock,
-    ) -> Self {
-        Self::Direct {
-            connection,
-            sequences,
-            clock,
-        }
+    pub(super) fn direct(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock) -> Self {
+        Self::Direct { connection, sequences, clock }
     }
 
-    pub(super) async fn write<U: Unit>(
-        &self,
-        priority: Priority,
-        mut unit: U,
-    ) -> Result<U::Out, U::Err> {
+    pub(super) async fn write<U: Unit>(&self, priority: Priority, mut unit: U) -> Result<U::Out, U::Err> {
         match self {
             Self::Grouping { queues } => {
                 let (reply, answer) = oneshot::channel();
-                let job = Box::new(TypedJob {
-                    unit,
-                    out: None,
-                    reply,
-                });
-                queues[priority as usize]
-                    .send(job)
-                    .await
-                    .map_err(|_| closed())?;
+                let job = Box::new(TypedJob { unit, out: None, reply });
+                queues[priority as usize].send(job).await.map_err(|_| closed())?;
                 answer.await.map_err(|_| closed())?
             }
-            Self::Direct {
-                connection,
-                sequences,
-                clock,
-            } => {
+            Self::Direct { connection, sequences, clock } => {
                 for repeat in 0..REPEATS {
                     if repeat > 0 {
                         // Those who got in each other's way come back at different times.
@@ -146,10 +99,7 @@ impl Writer {
                         done => return done,
                     }
                 }
-                Err(
-                    StoreError::Busy("the database asked for a repetition too often".to_owned())
-                        .into(),
-                )
+                Err(StoreError::Busy("the database asked for a repetition too often".to_owned()).into())
             }
         }
     }
@@ -167,11 +117,7 @@ async fn once<U: Unit>(
 ) -> Result<U::Out, U::Err> {
     sequences.ensure(connection).await?;
     let open = connection.begin().await.map_err(StoreError::from)?;
-    let tx = Tx {
-        conn: &open,
-        now: clock.micros(),
-        sequences,
-    };
+    let tx = Tx { conn: &open, now: clock.micros(), sequences };
     match unit.run(&tx).await {
         Ok(out) => {
             commit(open, 1).await?;
@@ -223,23 +169,10 @@ impl Queues {
     }
 }
 
-async fn write_in_groups(
-    connection: DatabaseConnection,
-    sequences: Arc<Sequences>,
-    clock: Clock,
-    mut queues: Queues,
-) {
+async fn write_in_groups(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock, mut queues: Queues) {
     while let Some(first) = queues.next().await {
         let mut done: Vec<Box<dyn Job>> = Vec::new();
-        let outcome = group(
-            &connection,
-            &sequences,
-            &clock,
-            &mut queues,
-            first,
-            &mut done,
-        )
-        .await;
+        let outcome = group(&connection, &sequences, &clock, &mut queues, first, &mut done).await;
         for job in done {
             job.finish(&outcome);
         }
@@ -274,11 +207,7 @@ async fn group(
                 return Err(closed());
             };
             let savepoint = outer.begin().await?;
-            let tx = Tx {
-                conn: &savepoint,
-                now: clock.micros(),
-                sequences,
-            };
+            let tx = Tx { conn: &savepoint, now: clock.micros(), sequences };
             if job.run(&tx).await {
                 savepoint.commit().await?;
             } else {

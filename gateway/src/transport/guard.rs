@@ -68,11 +68,7 @@ pub fn check_url(url: &Url, allow_private: bool) -> Result<(), Refusal> {
             name != "localhost" && !name.ends_with(".localhost")
         }
     };
-    if public || allow_private {
-        Ok(())
-    } else {
-        Err(Refusal::Private)
-    }
+    if public || allow_private { Ok(()) } else { Err(Refusal::Private) }
 }
 
 /// Whether an address is one of the public internet.
@@ -111,17 +107,12 @@ fn public_v6(address: Ipv6Addr) -> bool {
 }
 
 /// Looks a name up.
-pub(super) type Lookup = Arc<
-    dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>
-        + Send
-        + Sync,
->;
+pub(super) type Lookup =
+    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> + Send + Sync>;
 
 /// The system's resolver.
 pub(super) fn system_lookup() -> Lookup {
-    Arc::new(|name| {
-        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
-    })
+    Arc::new(|name| Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }))
 }
 
 /// The resolver of the client's connections.
@@ -144,15 +135,8 @@ impl Resolve for GuardedResolver {
 /// The addresses that may be used; refused if there are addresses, but none that may be.
 fn allowed(found: Vec<SocketAddr>, allow_private: bool) -> Result<Vec<SocketAddr>, Refusal> {
     let none_found = found.is_empty();
-    let allowed: Vec<_> = found
-        .into_iter()
-        .filter(|address| allow_private || public(address.ip()))
-        .collect();
-    if allowed.is_empty() && !none_found {
-        Err(Refusal::Private)
-    } else {
-        Ok(allowed)
-    }
+    let allowed: Vec<_> = found.into_iter().filter(|address| allow_private || public(address.ip())).collect();
+    if allowed.is_empty() && !none_found { Err(Refusal::Private) } else { Ok(allowed) }
 }
 
 #[cfg(test)]

@@ -34,14 +34,7 @@ impl Connector for Reads {
     fn read_limits(&self, reply: &Reply) -> Vec<Reading> {
         let left = reply.header("left").and_then(|left| left.parse().ok());
         let resets_at = reply.at + Duration::from_secs(60);
-        left.map(|remaining| Reading {
-            bucket: "b",
-            limit: None,
-            remaining,
-            resets_at,
-        })
-        .into_iter()
-        .collect()
+        left.map(|remaining| Reading { bucket: "b", limit: None, remaining, resets_at }).into_iter().collect()
     }
 }
 
@@ -109,13 +102,9 @@ async fn play(mut stream: TcpStream, does: Does, seen: &AtomicUsize) -> std::io:
             stream.write_all(&vec![b'x'; length]).await
         }
         Does::Floods => {
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-                .await?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
             loop {
-                stream
-                    .write_all(format!("1000\r\n{}\r\n", "x".repeat(0x1000)).as_bytes())
-                    .await?;
+                stream.write_all(format!("1000\r\n{}\r\n", "x".repeat(0x1000)).as_bytes()).await?;
             }
         }
         Does::Drops => Ok(()),
@@ -142,21 +131,11 @@ impl Setup {
 
     fn with_timeout(allow_private: bool, lookup: Lookup, call_timeout: Duration) -> Self {
         let clock = Clock::system();
-        let options = HttpOptions {
-            allow_private,
-            call_timeout,
-            max_answer_bytes: 50_000,
-            ..HttpOptions::default()
-        };
+        let options = HttpOptions { allow_private, call_timeout, max_answer_bytes: 50_000, ..HttpOptions::default() };
         let http = Http::with_lookup(options, clock.clone(), lookup).unwrap();
         let budgets = Budgets::new(clock.clone());
         let budget = budgets.get(&DriverKey::new("t"), &[Bucket::unknown("b", "A bucket")]);
-        Self {
-            http,
-            budget,
-            clock,
-            record: Arc::default(),
-        }
+        Self { http, budget, clock, record: Arc::default() }
     }
 
     fn local() -> Self {
@@ -198,15 +177,8 @@ async fn what_was_lost_on_the_way_is_told_by_kind_and_effect() {
         for (method, effect) in [(Method::GET, Effect::None), (Method::POST, Effect::Unknown)] {
             let target = Target::start(does).await;
             let fault = hasty(does).send(target.call(method)).await.unwrap_err();
-            assert_eq!(
-                (fault.kind, fault.effect),
-                (kind, effect),
-                "{does:?}: {fault:?}"
-            );
-            assert!(
-                fault.message.contains("127.0.0.1") && fault.context.contains("look"),
-                "{fault:?}"
-            );
+            assert_eq!((fault.kind, fault.effect), (kind, effect), "{does:?}: {fault:?}");
+            assert!(fault.message.contains("127.0.0.1") && fault.context.contains("look"), "{fault:?}");
             assert_eq!(target.requests(), 1, "{does:?} was repeated");
         }
     }
@@ -218,24 +190,14 @@ async fn a_target_that_refuses_the_connection_has_no_effect() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let url = Url::parse(&format!("http://{address}/")).unwrap();
-    let fault = Setup::local()
-        .send(Call::new("x", Method::POST, url))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (fault.kind, fault.effect),
-        (FaultKind::Unavailable, Effect::None),
-        "{fault:?}"
-    );
+    let fault = Setup::local().send(Call::new("x", Method::POST, url)).await.unwrap_err();
+    assert_eq!((fault.kind, fault.effect), (FaultKind::Unavailable, Effect::None), "{fault:?}");
 }
 
 #[tokio::test]
 async fn any_status_is_a_reply_and_redirects_are_not_followed() {
     let other = Target::start(Does::Drops).await;
-    let location = format!(
-        "HTTP/1.1 302 Found\r\nlocation: http://{}/\r\ncontent-length: 0\r\n\r\n",
-        other.address
-    );
+    let location = format!("HTTP/1.1 302 Found\r\nlocation: http://{}/\r\ncontent-length: 0\r\n\r\n", other.address);
     let answers: [(&'static str, u16); 4] = [
         ("HTTP/1.1 204 No Content\r\n\r\n", 204),
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}", 404),
@@ -260,79 +222,35 @@ async fn an_answer_up_to_the_cap_is_whole() {
 #[tokio::test]
 async fn private_addresses_are_refused_and_cost_nothing() {
     let setup = Setup::new(false, system_lookup());
-    for url in [
-        "https://127.0.0.1/",
-        "https://0x7f.1/",
-        "https://localhost/",
-        "http://example.com/",
-    ] {
+    for url in ["https://127.0.0.1/", "https://0x7f.1/", "https://localhost/", "http://example.com/"] {
         let call = Call::new("x", Method::POST, Url::parse(url).unwrap()).charge("b", 1);
         let fault = setup.send(call).await.unwrap_err();
-        assert_eq!(
-            (fault.kind, fault.retry, fault.effect),
-            (FaultKind::NotSent, Retry::AfterOperator, Effect::None)
-        );
-        assert!(
-            fault.message.contains("SCIMGATE_ALLOW_PRIVATE_TARGETS"),
-            "{fault:?}"
-        );
+        assert_eq!((fault.kind, fault.retry, fault.effect), (FaultKind::NotSent, Retry::AfterOperator, Effect::None));
+        assert!(fault.message.contains("SCIMGATE_ALLOW_PRIVATE_TARGETS"), "{fault:?}");
     }
     let (records, _) = setup.record.take();
-    assert!(
-        records.len() == 4
-            && records
-                .iter()
-                .all(|record| record.fault == Some(FaultKind::NotSent))
-    );
+    assert!(records.len() == 4 && records.iter().all(|record| record.fault == Some(FaultKind::NotSent)));
 }
 
 #[tokio::test]
 async fn a_name_that_resolves_to_a_private_address_is_refused() {
     let target = Target::start(Does::Drops).await;
-    for found in [
-        "127.0.0.1",
-        "10.1.2.3",
-        "169.254.169.254",
-        "::1",
-        "::ffff:127.0.0.1",
-    ] {
+    for found in ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "::ffff:127.0.0.1"] {
         let address = SocketAddr::new(found.parse().unwrap(), target.address.port());
-        let setup = Setup::new(
-            false,
-            Arc::new(move |_| Box::pin(async move { Ok(vec![address]) })),
-        );
-        let url = Url::parse(&format!(
-            "https://target.example:{}/",
-            target.address.port()
-        ))
-        .unwrap();
-        let fault = setup
-            .send(Call::new("x", Method::POST, url))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            (fault.kind, fault.effect),
-            (FaultKind::NotSent, Effect::None),
-            "{found}: {fault:?}"
-        );
+        let setup = Setup::new(false, Arc::new(move |_| Box::pin(async move { Ok(vec![address]) })));
+        let url = Url::parse(&format!("https://target.example:{}/", target.address.port())).unwrap();
+        let fault = setup.send(Call::new("x", Method::POST, url)).await.unwrap_err();
+        assert_eq!((fault.kind, fault.effect), (FaultKind::NotSent, Effect::None), "{found}: {fault:?}");
     }
     assert_eq!(target.requests(), 0);
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_an_outage() {
-    let lookup: Lookup =
-        Arc::new(|_| Box::pin(async { Err(std::io::Error::other("no such name")) }));
+    let lookup: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::Error::other("no such name")) }));
     let url = Url::parse("https://target.example/").unwrap();
-    let fault = Setup::new(false, lookup)
-        .send(Call::new("x", Method::POST, url))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (fault.kind, fault.effect),
-        (FaultKind::Unavailable, Effect::None),
-        "{fault:?}"
-    );
+    let fault = Setup::new(false, lookup).send(Call::new("x", Method::POST, url)).await.unwrap_err();
+    assert_eq!((fault.kind, fault.effect), (FaultKind::Unavailable, Effect::None), "{fault:?}");
     assert!(fault.message.contains("no such name"), "{fault:?}");
 }
 
@@ -345,10 +263,7 @@ async fn five_outages_open_the_breaker_and_the_next_call_is_not_sent() {
             let _ = setup.send(target.call(Method::GET)).await;
         }
         let fault = setup.send(target.call(Method::POST)).await.unwrap_err();
-        assert_eq!(
-            (fault.kind, fault.effect),
-            (FaultKind::NotSent, Effect::None)
-        );
+        assert_eq!((fault.kind, fault.effect), (FaultKind::NotSent, Effect::None));
         assert!(matches!(fault.retry, Retry::NotBefore(at) if at > setup.clock.now()));
         assert_eq!(target.requests(), 5);
         assert_eq!(setup.budget.snapshot().breaker.state, "open");
@@ -357,23 +272,11 @@ async fn five_outages_open_the_breaker_and_the_next_call_is_not_sent() {
 
 #[tokio::test]
 async fn headers_correct_the_budget_and_a_full_one_keeps_calls_back() {
-    let target = Target::start(Does::Answers(
-        "HTTP/1.1 200 OK\r\nleft: 0\r\ncontent-length: 0\r\n\r\n",
-    ))
-    .await;
+    let target = Target::start(Does::Answers("HTTP/1.1 200 OK\r\nleft: 0\r\ncontent-length: 0\r\n\r\n")).await;
     let setup = Setup::local();
-    setup
-        .send(target.call(Method::GET).charge("b", 1))
-        .await
-        .unwrap();
-    let fault = setup
-        .send(target.call(Method::GET).charge("b", 1))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (fault.kind, fault.effect),
-        (FaultKind::NotSent, Effect::None)
-    );
+    setup.send(target.call(Method::GET).charge("b", 1)).await.unwrap();
+    let fault = setup.send(target.call(Method::GET).charge("b", 1)).await.unwrap_err();
+    assert_eq!((fault.kind, fault.effect), (FaultKind::NotSent, Effect::None));
     assert!(matches!(fault.retry, Retry::NotBefore(at) if at > setup.clock.now()));
     assert!(fault.context.contains("(b)"), "{fault:?}");
     assert_eq!(target.requests(), 1);
@@ -382,14 +285,9 @@ async fn headers_correct_the_budget_and_a_full_one_keeps_calls_back() {
 
 #[tokio::test]
 async fn a_block_keeps_every_call_back() {
-    let target = Target::start(Does::Answers(
-        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
-    ))
-    .await;
+    let target = Target::start(Does::Answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
     let setup = Setup::local();
-    setup
-        .budget
-        .block(setup.clock.now() + Duration::from_secs(30));
+    setup.budget.block(setup.clock.now() + Duration::from_secs(30));
     assert!(setup.send(target.call(Method::GET)).await.is_err());
     assert_eq!(target.requests(), 0);
 }
@@ -407,30 +305,18 @@ async fn a_call_that_nobody_waits_for_gives_its_permit_and_probe_back() {
 
 #[tokio::test]
 async fn records_and_faults_hold_no_secret() {
-    for does in [
-        Does::Answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
-        Does::Drops,
-        Does::Hangs,
-    ] {
+    for does in [Does::Answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), Does::Drops, Does::Hangs] {
         let target = Target::start(does).await;
         let setup = hasty(does);
-        let call = target
-            .call(Method::POST)
-            .authorization("Bearer h3ader")
-            .json(&serde_json::json!({"password": "b0dy"}));
+        let call =
+            target.call(Method::POST).authorization("Bearer h3ader").json(&serde_json::json!({"password": "b0dy"}));
         let result = setup.send(call).await;
         let (records, left_out) = setup.record.take();
         assert_eq!((records.len(), left_out), (1, 0));
         assert_eq!(records[0].path, "/people/1");
         assert_eq!(records[0].host, target.address.to_string());
-        assert_eq!(
-            records[0].fault,
-            result.as_ref().err().map(|fault| fault.kind)
-        );
-        assert_eq!(
-            records[0].status,
-            result.as_ref().ok().map(|reply| reply.status.as_u16())
-        );
+        assert_eq!(records[0].fault, result.as_ref().err().map(|fault| fault.kind));
+        assert_eq!(records[0].status, result.as_ref().ok().map(|reply| reply.status.as_u16()));
         let text = format!("{:?} {records:?}", result.err());
         for secret in ["h3ader", "b0dy", "qu3ry"] {
             assert!(!text.contains(secret), "{text}");

@@ -32,9 +32,14 @@ async fn an_imported_account_is_found_not_listed_and_adopted_by_the_first_write(
         let ids = found(&rig, "User", r#"userName eq "LOAD0001@example.com""#).await;
         assert_eq!(ids.len(), 1, "{target}: an exact look-up finds it");
         let refused = rig.post("User", json!({"userName": "load0001@example.com"})).await;
-        assert!(matches!(refused, Err(Failure::Scim(error)) if error.scim_type == Some(ScimType::Uniqueness)), "{target}: a create is told that it exists");
+        assert!(
+            matches!(refused, Err(Failure::Scim(error)) if error.scim_type == Some(ScimType::Uniqueness)),
+            "{target}: a create is told that it exists"
+        );
 
-        rig.patch("User", &ids[0], json!([{"op": "replace", "path": "displayName", "value": "Load One"}])).await.unwrap();
+        rig.patch("User", &ids[0], json!([{"op": "replace", "path": "displayName", "value": "Load One"}]))
+            .await
+            .unwrap();
         rig.quiet().await;
         assert_eq!(found(&rig, "User", "").await, ids, "{target}: adopted, so it is listed");
         assert_eq!(rig.writes().await, before, "{target}: adoption writes nothing at the target");
@@ -74,10 +79,17 @@ async fn an_account_made_behind_our_back_is_taken_up_and_not_doubled() {
         let rig = rig(&db, target, json!({})).await;
         rig.control("POST", "/_sim/load", json!({"accounts": 1, "groups": 0})).await;
         // Not imported yet: the create finds out at the target.
-        let written = rig.post("User", json!({"userName": "load0000@example.com", "emails": [{"value": "load0000@example.com"}]})).await.unwrap();
+        let written = rig
+            .post("User", json!({"userName": "load0000@example.com", "emails": [{"value": "load0000@example.com"}]}))
+            .await
+            .unwrap();
         assert!(written.settled, "{target}");
         let state = rig.state().await;
-        assert_eq!((state["accounts"].as_array().unwrap().len(), state["invitations"].as_array().unwrap().len()), (1, 0), "{target}");
+        assert_eq!(
+            (state["accounts"].as_array().unwrap().len(), state["invitations"].as_array().unwrap().len()),
+            (1, 0),
+            "{target}"
+        );
         rig.delete("User", &written.stored.id).await;
         rig.wait("its removal", async || rig.state().await["accounts"].as_array().unwrap().is_empty()).await;
     }
@@ -89,7 +101,10 @@ async fn a_pushed_group_does_not_inherit_a_team_of_that_name() {
         let rig = with_accounts(&db, target, json!({})).await;
         let name = rig.state().await["groups"][0]["name"].as_str().unwrap().to_owned();
         let refused = rig.post("Group", json!({"displayName": name})).await;
-        assert!(matches!(&refused, Err(Failure::Scim(error)) if error.status == 409 && error.detail.contains(&name)), "{target}: {refused:?}");
+        assert!(
+            matches!(&refused, Err(Failure::Scim(error)) if error.status == 409 && error.detail.contains(&name)),
+            "{target}: {refused:?}"
+        );
         assert_eq!(rig.state().await["groups"].as_array().unwrap().len(), 1);
     }
     for (db, target) in everywhere() {
@@ -100,7 +115,11 @@ async fn a_pushed_group_does_not_inherit_a_team_of_that_name() {
         rig.patch("Group", &ids[0], json!([{"op": "replace", "path": "externalId", "value": "x"}])).await.unwrap();
         rig.delete("Group", &ids[0]).await;
         rig.quiet().await;
-        assert_eq!(rig.state().await["groups"].as_array().unwrap().len(), 1, "{target}: an adopted group is let go of, not deleted");
+        assert_eq!(
+            rig.state().await["groups"].as_array().unwrap().len(),
+            1,
+            "{target}: an adopted group is let go of, not deleted"
+        );
     }
 }
 
@@ -111,7 +130,10 @@ async fn a_protected_person_keeps_access_and_the_client_is_told() {
         let id = found(&rig, "User", r#"userName eq "load0001@example.com""#).await.remove(0);
         rig.patch("User", &id, json!([{"op": "replace", "path": "title", "value": "x"}])).await.unwrap();
         let refused = rig.patch("User", &id, json!([{"op": "replace", "path": "active", "value": false}])).await;
-        assert!(matches!(&refused, Err(Failure::Scim(error)) if error.scim_type == Some(ScimType::Mutability)), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Failure::Scim(error)) if error.scim_type == Some(ScimType::Mutability)),
+            "{refused:?}"
+        );
         assert_eq!(rig.state().await["accounts"].as_array().unwrap().len(), 3);
     }
 }

@@ -140,22 +140,33 @@ async fn teams_alone_follow_people_who_are_there_by_other_means() {
         let group = rig.post("Group", json!({"displayName": "Eng"})).await.unwrap().stored;
         // Nobody of that name is at GitHub: the user operations succeed all the same.
         let ada = rig.user("ada@example.com").await;
-        rig.patch("Group", &group.id, json!([{"op": "add", "path": "members", "value": [{"value": ada}]}])).await.unwrap();
+        rig.patch("Group", &group.id, json!([{"op": "add", "path": "members", "value": [{"value": ada}]}]))
+            .await
+            .unwrap();
         rig.quiet().await;
         assert_eq!(emails(&rig.state().await, "invitations"), Vec::<String>::new());
 
         rig.control("POST", "/_sim/set", json!({"members": [{"login": "countess", "email": "ada@example.com"}]})).await;
         rig.reconcile().await;
-        rig.wait("her team membership", async || rig.state().await["groups"][0]["members"].as_array().unwrap().len() == 1).await;
+        rig.wait("her team membership", async || {
+            rig.state().await["groups"][0]["members"].as_array().unwrap().len() == 1
+        })
+        .await;
 
         rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": false}])).await.unwrap();
-        rig.wait("the end of it", async || rig.state().await["groups"][0]["members"].as_array().unwrap().is_empty()).await;
-        assert_eq!(rig.state().await["accounts"].as_array().unwrap().len(), 1, "the organisation's members are not ours");
+        rig.wait("the end of it", async || rig.state().await["groups"][0]["members"].as_array().unwrap().is_empty())
+            .await;
+        assert_eq!(
+            rig.state().await["accounts"].as_array().unwrap().len(),
+            1,
+            "the organisation's members are not ours"
+        );
         rig.quiet().await;
         rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": true}])).await.unwrap();
         rig.wait("her return", async || rig.state().await["groups"][0]["members"].as_array().unwrap().len() == 1).await;
         rig.delete("User", &ada).await;
-        rig.wait("her leaving", async || rig.state().await["groups"][0]["members"].as_array().unwrap().is_empty()).await;
+        rig.wait("her leaving", async || rig.state().await["groups"][0]["members"].as_array().unwrap().is_empty())
+            .await;
         rig.quiet().await;
     }
 }
@@ -164,7 +175,12 @@ async fn teams_alone_follow_people_who_are_there_by_other_means() {
 async fn a_target_that_is_down_costs_the_client_nothing_and_gets_everything_later() {
     for (db, target) in everywhere() {
         let rig = rig(&db, target, json!({"answer_within_ms": 300})).await;
-        rig.control("POST", "/_sim/faults", json!([{"match": {"path": ".*"}, "times": 1_000_000, "do": {"status": 503}}])).await;
+        rig.control(
+            "POST",
+            "/_sim/faults",
+            json!([{"match": {"path": ".*"}, "times": 1_000_000, "do": {"status": 503}}]),
+        )
+        .await;
         let ada = rig.user("ada@example.com").await;
         let group = rig.post("Group", json!({"displayName": "Eng", "members": [{"value": ada}]})).await.unwrap();
         assert!(!group.settled);

@@ -104,7 +104,8 @@ async fn leavers_kept_their_accounts_because_a_joiner_had_the_same_external_id()
         for id in &ids {
             rig.delete("User", id).await;
         }
-        let dave = json!({"userName": "dave@example.com", "externalId": "staff", "emails": [{"value": "dave@example.com"}]});
+        let dave =
+            json!({"userName": "dave@example.com", "externalId": "staff", "emails": [{"value": "dave@example.com"}]});
         rig.post("User", dave).await.unwrap();
         rig.set_mode(Mode::Enabled).await;
         rig.quiet().await;
@@ -174,7 +175,11 @@ async fn a_refused_create_left_its_group_at_the_target() {
     for db in databases() {
         let rig = rig(&db, "github", json!({"on_group_delete": "delete"})).await;
         // The team is made; that the credential's own account leaves it again is refused.
-        faults(&rig, json!([{"match": {"method": "DELETE"}, "times": 1, "do": {"status": 422, "body": {"message": "no"}}}])).await;
+        faults(
+            &rig,
+            json!([{"match": {"method": "DELETE"}, "times": 1, "do": {"status": 422, "body": {"message": "no"}}}]),
+        )
+        .await;
         let refused = rig.post("Group", json!({"displayName": "Eng"})).await;
         assert!(matches!(&refused, Err(Failure::Scim(_))), "{refused:?} {}", rig.calls().await);
         rig.quiet().await;
@@ -209,10 +214,16 @@ async fn who_declined_was_invited_again_by_itself_and_not_by_the_admin() {
         rig.user("ada@example.com").await;
         let id: u64 = rig.state().await["invitations"][0]["id"].as_str().unwrap().parse().unwrap();
         let failed = json!([{"id": id, "login": null, "email": "ada@example.com", "role": "direct_member", "failed_reason": "Invitee declined."}]);
-        faults(&rig, json!([{"match": {"path": "failed_invitations"}, "times": 1, "do": {"status": 200, "body": failed}}])).await;
+        faults(
+            &rig,
+            json!([{"match": {"path": "failed_invitations"}, "times": 1, "do": {"status": 200, "body": failed}}]),
+        )
+        .await;
         rig.control("POST", "/_sim/set", json!({"decline": "ada@example.com"})).await;
         rig.reconcile().await;
-        let needs = async |rig: &Rig| rig.open_work().await.iter().any(|(state, need)| state == "needs" && need == "invitation");
+        let needs = async |rig: &Rig| {
+            rig.open_work().await.iter().any(|(state, need)| state == "needs" && need == "invitation")
+        };
         rig.wait("the need", async || needs(&rig).await).await;
         // A look by itself: a change of the instance brings one at once, as the hour does.
         rig.set_mode(Mode::Paused).await;
@@ -230,7 +241,11 @@ async fn a_refused_membership_was_not_tried_again_when_asked_for_again() {
         let rig = rig(&db, "github", json!({})).await;
         let ada = people(&rig, &["ada@example.com"]).await.remove(0);
         let id = group(&rig, "Eng", &[]).await;
-        faults(&rig, json!([{"match": {"method": "PUT"}, "times": 1, "do": {"status": 422, "body": {"message": "no"}}}])).await;
+        faults(
+            &rig,
+            json!([{"match": {"method": "PUT"}, "times": 1, "do": {"status": 422, "body": {"message": "no"}}}]),
+        )
+        .await;
         rig.patch("Group", &id, add(&[&ada])).await.unwrap();
         rig.quiet().await;
         assert_eq!(at_target(&rig).await, 0);
@@ -256,7 +271,8 @@ async fn a_membership_whose_answer_was_lost_survived_its_removal() {
         )
         .await;
         rig.patch("Group", &id, add(&[&ada])).await.unwrap();
-        rig.wait("the refusal of the repetition", async || rig.writes().await.iter().any(|call| call.ends_with("429"))).await;
+        rig.wait("the refusal of the repetition", async || rig.writes().await.iter().any(|call| call.ends_with("429")))
+            .await;
         rig.wait("its record", async || rig.open_work().await.iter().all(|(state, _)| state != "running")).await;
         rig.patch("Group", &id, remove(&ada)).await.unwrap();
         rig.quiet().await;
@@ -274,7 +290,8 @@ async fn memberships_of_an_imported_twin_were_lost_with_it() {
         let request = ListRequest::from_query(&filter, &mut scim::Quirks::lenient()).unwrap();
         let registry = rig.instance.registry.clone();
         let twin = rig.app.query(&rig.instance, registry.user().unwrap(), &request).await.unwrap().items.remove(0);
-        let eng = rig.post("Group", json!({"displayName": "Eng", "members": [{"value": twin.id}]})).await.unwrap().stored;
+        let eng =
+            rig.post("Group", json!({"displayName": "Eng", "members": [{"value": twin.id}]})).await.unwrap().stored;
         rig.quiet().await;
         assert_eq!(at_target(&rig).await, 1, "{target}");
         let body = json!({"userName": "countess", "emails": [{"value": "load0000@example.com", "primary": true}]});
@@ -310,7 +327,11 @@ async fn a_leaver_whose_removal_was_refused_was_made_active_again() {
     for db in databases() {
         let rig = rig(&db, "github", json!({})).await;
         let eve = people(&rig, &["eve@example.com"]).await.remove(0);
-        faults(&rig, json!([{"match": {"method": "DELETE"}, "times": 1, "do": {"status": 422, "body": {"message": "no"}}}])).await;
+        faults(
+            &rig,
+            json!([{"match": {"method": "DELETE"}, "times": 1, "do": {"status": 422, "body": {"message": "no"}}}]),
+        )
+        .await;
         let left = rig.patch("User", &eve, json!([{"op": "replace", "path": "active", "value": false}])).await.unwrap();
         assert!(!left.settled && !left.stored.active);
         assert_eq!(rig.open_work().await.len(), 1, "it stays visible");
@@ -347,7 +368,8 @@ async fn a_lost_answer_gave_a_pushed_group_the_rights_of_a_team_that_was_there()
         rig.control("POST", "/_sim/load", json!({"accounts": 0, "groups": 1})).await;
         rig.reconcile().await;
         let name = rig.state().await["groups"][0]["name"].as_str().unwrap().to_owned();
-        faults(&rig, json!([{"match": {"method": "POST", "path": "teams$"}, "times": 1, "do": {"drop": "before"}}])).await;
+        faults(&rig, json!([{"match": {"method": "POST", "path": "teams$"}, "times": 1, "do": {"drop": "before"}}]))
+            .await;
         let id = rig.post("Group", json!({"displayName": name})).await.unwrap().stored.id;
         rig.wait("the need", async || rig.open_work().await.iter().any(|(_, need)| need == "name_taken")).await;
         rig.delete("Group", &id).await;

@@ -21,7 +21,9 @@ async fn what_is_taken_back_before_it_is_sent_costs_no_call() {
         let eve = rig.user("eve@example.com").await;
         rig.delete("User", &eve).await;
         rig.patch("Group", &group, json!([{"op": "add", "path": "members", "value": [{"value": ada}]}])).await.unwrap();
-        rig.patch("Group", &group, json!([{"op": "remove", "path": "members", "value": [{"value": ada}]}])).await.unwrap();
+        rig.patch("Group", &group, json!([{"op": "remove", "path": "members", "value": [{"value": ada}]}]))
+            .await
+            .unwrap();
         rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": false}])).await.unwrap();
         rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": true}])).await.unwrap();
         assert_eq!(rig.writes().await, before, "{target}: paused means that nothing is sent");
@@ -70,7 +72,8 @@ async fn another_address_takes_the_invitation_back_and_invites_again() {
     for (db, target) in everywhere() {
         let rig = rig(&db, target, json!({})).await;
         let ada = rig.user("ada@example.com").await;
-        let change = json!([{"op": "replace", "path": "emails", "value": [{"value": "lovelace@example.com", "primary": true}]}]);
+        let change =
+            json!([{"op": "replace", "path": "emails", "value": [{"value": "lovelace@example.com", "primary": true}]}]);
         rig.patch("User", &ada, change).await.unwrap();
         rig.quiet().await;
         assert_eq!(emails(&rig.state().await, "invitations"), ["lovelace@example.com"], "{target}");
@@ -84,7 +87,9 @@ async fn ten_equal_creates_at_once_are_one_account_and_one_answer() {
         let mut tasks = Vec::new();
         for _ in 0..10 {
             let rig = rig.clone();
-            tasks.push(tokio::spawn(async move { rig.post("User", json!({"userName": "ada@example.com", "emails": [{"value": "ada@example.com"}]})).await }));
+            tasks.push(tokio::spawn(async move {
+                rig.post("User", json!({"userName": "ada@example.com", "emails": [{"value": "ada@example.com"}]})).await
+            }));
         }
         let mut ids = Vec::new();
         for task in tasks {
@@ -116,14 +121,19 @@ async fn fifty_parallel_patches_of_one_group_lose_nobody() {
         for person in people {
             let (rig, group) = (rig.clone(), group.id.clone());
             tasks.push(tokio::spawn(async move {
-                rig.patch("Group", &group, json!([{"op": "Add", "path": "members", "value": [{"value": person}]}])).await.unwrap();
+                rig.patch("Group", &group, json!([{"op": "Add", "path": "members", "value": [{"value": person}]}]))
+                    .await
+                    .unwrap();
             }));
         }
         for task in tasks {
             task.await.unwrap();
         }
         assert_eq!(rig.app.members_of(group.seq).await.unwrap().len(), 50);
-        rig.wait("fifty team members", async || rig.state().await["groups"][0]["members"].as_array().unwrap().len() == 50).await;
+        rig.wait("fifty team members", async || {
+            rig.state().await["groups"][0]["members"].as_array().unwrap().len() == 50
+        })
+        .await;
     }
 }
 
@@ -159,7 +169,11 @@ async fn a_dead_credential_is_not_the_clients_trouble_and_work_goes_on_when_it_l
         rig.control("POST", "/_sim/set", json!({"token": "valid"})).await;
         // An admin's act (a new credential, a retry) or the next automatic look takes it up.
         let operations = rig.app.list_operations(&rig.instance, &Default::default(), i64::MAX, 1).await.unwrap();
-        rig.app.retry_operation("admin", operations.items[0]["id"].as_str().unwrap()).await.map_err(|error| format!("{error:?}")).unwrap();
+        rig.app
+            .retry_operation("admin", operations.items[0]["id"].as_str().unwrap())
+            .await
+            .map_err(|error| format!("{error:?}"))
+            .unwrap();
         rig.wait("the removal", async || rig.state().await["invitations"] == Value::Array(Vec::new())).await;
     }
 }
@@ -192,7 +206,8 @@ async fn a_leaver_is_not_invited_again_by_a_team_grant_that_was_late() {
         rig.reconcile().await;
         let group = rig.post("Group", json!({"displayName": "Eng"})).await.unwrap().stored.id;
         rig.quiet().await;
-        let fault = json!([{"match": {"method": "PUT", "path": "team/.*memberships"}, "times": 1, "do": {"delay_ms": 700}}]);
+        let fault =
+            json!([{"match": {"method": "PUT", "path": "team/.*memberships"}, "times": 1, "do": {"delay_ms": 700}}]);
         rig.control("POST", "/_sim/faults", fault).await;
         rig.patch("Group", &group, json!([{"op": "add", "path": "members", "value": [{"value": eve}]}])).await.unwrap();
         rig.wait("the grant under way", async || rig.calls().await.to_string().contains("\"method\":\"PUT\"")).await;

@@ -217,25 +217,38 @@ pub(crate) fn emails(state: &Value, list: &str) -> Vec<String> {
     found
 }
 
-
 impl Rig {
     /// Changes the instance's mode; the rig then holds the instance as it is now.
     pub(crate) async fn set_mode(&mut self, mode: Mode) {
         let change = gateway::service::instances::InstanceChange { mode: Some(mode), ..Default::default() };
-        self.instance = self.app.update_instance("admin", &self.instance, change).await.map_err(|error| format!("{error:?}")).unwrap();
+        self.instance = self
+            .app
+            .update_instance("admin", &self.instance, change)
+            .await
+            .map_err(|error| format!("{error:?}"))
+            .unwrap();
         self.app.driver.wake();
     }
 
     /// The rows of work that are not settled: (state, need).
     pub(crate) async fn open_work(&self) -> Vec<(String, String)> {
         let page = self.app.list_work(&self.instance, None, 0, 1000).await.unwrap();
-        page.items.into_iter().map(|row| (row["state"].as_str().unwrap_or_default().to_owned(), row["need"].as_str().unwrap_or_default().to_owned())).collect()
+        page.items
+            .into_iter()
+            .map(|row| {
+                (
+                    row["state"].as_str().unwrap_or_default().to_owned(),
+                    row["need"].as_str().unwrap_or_default().to_owned(),
+                )
+            })
+            .collect()
     }
 
     /// Waits until nothing is left to do by itself.
     pub(crate) async fn quiet(&self) {
         self.wait("the work to settle", async || self.open_work().await.is_empty()).await;
-        let filter = gateway::service::records::OperationFilter { state: Some("open".to_owned()), ..Default::default() };
+        let filter =
+            gateway::service::records::OperationFilter { state: Some("open".to_owned()), ..Default::default() };
         let open = self.app.list_operations(&self.instance, &filter, i64::MAX, 10).await.unwrap();
         assert!(open.items.is_empty(), "operations without work stay open: {:?}", open.items);
     }

@@ -77,10 +77,9 @@ fn check(call: &str, request: Value, status: u16, reply: Value, fault: Option<&s
     });
     match fault {
         None => assert_eq!(faults, [] as [String; 0]),
-        Some(part) => assert!(
-            faults.iter().any(|fault| fault.contains(part)),
-            "wanted a fault with {part:?}, got {faults:?}"
-        ),
+        Some(part) => {
+            assert!(faults.iter().any(|fault| fault.contains(part)), "wanted a fault with {part:?}, got {faults:?}")
+        }
     }
 }
 
@@ -88,27 +87,9 @@ fn check(call: &str, request: Value, status: u16, reply: Value, fault: Option<&s
 fn paths_and_methods_are_described() {
     let team = json!({"id": 1, "parent": null});
     check("GET /orgs/a/teams/b", Value::Null, 200, team.clone(), None);
-    check(
-        "GET /organizations/1/team/2",
-        Value::Null,
-        200,
-        team.clone(),
-        None,
-    );
-    check(
-        "GET /orgs/a/teams/default",
-        Value::Null,
-        204,
-        Value::Null,
-        None,
-    );
-    check(
-        "GET /organizations/1/team/2/members",
-        Value::Null,
-        204,
-        Value::Null,
-        None,
-    );
+    check("GET /organizations/1/team/2", Value::Null, 200, team.clone(), None);
+    check("GET /orgs/a/teams/default", Value::Null, 204, Value::Null, None);
+    check("GET /organizations/1/team/2/members", Value::Null, 204, Value::Null, None);
     for call in [
         "GET /organizations/1/team/2/repos",
         "PUT /orgs/a/teams/b",
@@ -125,126 +106,39 @@ fn paths_and_methods_are_described() {
 #[test]
 fn queries_are_described() {
     let none = || json!([]);
-    check(
-        "GET /orgs/a/invitations?for=x&role=all&page=2",
-        Value::Null,
-        200,
-        none(),
-        None,
-    );
-    check(
-        "GET /orgs/a/invitations?role=all",
-        Value::Null,
-        200,
-        none(),
-        Some("query for: is required"),
-    );
-    check(
-        "GET /orgs/a/invitations?for=x&role=owner",
-        Value::Null,
-        200,
-        none(),
-        Some("query role"),
-    );
-    check(
-        "GET /orgs/a/invitations?for=x&page=two",
-        Value::Null,
-        200,
-        none(),
-        Some("query page"),
-    );
-    check(
-        "GET /orgs/a/invitations?for=x&count=2",
-        Value::Null,
-        200,
-        none(),
-        Some("query count: is not described"),
-    );
+    check("GET /orgs/a/invitations?for=x&role=all&page=2", Value::Null, 200, none(), None);
+    check("GET /orgs/a/invitations?role=all", Value::Null, 200, none(), Some("query for: is required"));
+    check("GET /orgs/a/invitations?for=x&role=owner", Value::Null, 200, none(), Some("query role"));
+    check("GET /orgs/a/invitations?for=x&page=two", Value::Null, 200, none(), Some("query page"));
+    check("GET /orgs/a/invitations?for=x&count=2", Value::Null, 200, none(), Some("query count: is not described"));
 }
 
 #[test]
 fn requests_are_valid_and_name_nothing_unknown() {
     let call = "POST /orgs/a/invitations";
     let made = || json!({"id": 1, "parent": null});
-    check(
-        call,
-        json!({"email": "a", "role": "admin", "team_ids": [1]}),
-        201,
-        made(),
-        None,
-    );
+    check(call, json!({"email": "a", "role": "admin", "team_ids": [1]}), 201, made(), None);
     check(call, json!({"role": "admin"}), 201, made(), Some("email"));
-    check(
-        call,
-        json!({"email": "a", "role": "owner"}),
-        201,
-        made(),
-        Some("request/role"),
-    );
-    check(
-        call,
-        json!({"email": "a", "team_ids": ["1"]}),
-        201,
-        made(),
-        Some("request/team_ids/0"),
-    );
-    check(
-        call,
-        json!({"email": "a", "teams": [1]}),
-        201,
-        made(),
-        Some("request.teams"),
-    );
+    check(call, json!({"email": "a", "role": "owner"}), 201, made(), Some("request/role"));
+    check(call, json!({"email": "a", "team_ids": ["1"]}), 201, made(), Some("request/team_ids/0"));
+    check(call, json!({"email": "a", "teams": [1]}), 201, made(), Some("request.teams"));
     check(call, Value::Null, 201, made(), Some("a body is required"));
-    check(
-        "GET /orgs/a/teams/b",
-        json!({}),
-        200,
-        made(),
-        Some("takes no body"),
-    );
+    check("GET /orgs/a/teams/b", json!({}), 200, made(), Some("takes no body"));
 }
 
 #[test]
 fn replies_are_described_and_valid() {
     let call = "GET /orgs/a/teams/b";
     let get = |reply: Value, fault| check(call, Value::Null, 200, reply, fault);
-    get(
-        json!({"id": 1, "parent": {"id": 2, "parent": null}, "name": null, "privacy": null, "more": 1}),
-        None,
-    );
+    get(json!({"id": 1, "parent": {"id": 2, "parent": null}, "name": null, "privacy": null, "more": 1}), None);
     get(json!({"id": "1", "parent": null}), Some("reply 200/id"));
     get(json!({"parent": null}), Some("id"));
-    get(
-        json!({"id": 1, "parent": {"id": 2}}),
-        Some("reply 200/parent"),
-    );
-    get(
-        json!({"id": 1, "parent": null, "privacy": "open"}),
-        Some("reply 200/privacy"),
-    );
+    get(json!({"id": 1, "parent": {"id": 2}}), Some("reply 200/parent"));
+    get(json!({"id": 1, "parent": null, "privacy": "open"}), Some("reply 200/privacy"));
     get(Value::Null, Some("reply 200"));
-    check(
-        "DELETE /orgs/a/teams/b",
-        Value::Null,
-        204,
-        json!({}),
-        Some("has no body"),
-    );
-    check(
-        "DELETE /orgs/a/teams/b",
-        Value::Null,
-        200,
-        Value::Null,
-        Some("is not described"),
-    );
-    check(
-        "GET /orgs/a/invitations?for=x",
-        Value::Null,
-        200,
-        json!(["yesterday"]),
-        Some("date-time"),
-    );
+    check("DELETE /orgs/a/teams/b", Value::Null, 204, json!({}), Some("has no body"));
+    check("DELETE /orgs/a/teams/b", Value::Null, 200, Value::Null, Some("is not described"));
+    check("GET /orgs/a/invitations?for=x", Value::Null, 200, json!(["yesterday"]), Some("date-time"));
 }
 
 #[test]
@@ -253,27 +147,9 @@ fn errors_have_a_message_wherever_they_come() {
     let no = || json!({"message": "no"});
     check(call, Value::Null, 401, no(), None);
     check(call, Value::Null, 429, no(), None);
-    check(
-        call,
-        Value::Null,
-        403,
-        json!({"error": "no"}),
-        Some("has a message"),
-    );
-    check(
-        call,
-        Value::Null,
-        403,
-        json!({"message": "no", "status": 403}),
-        Some("status"),
-    );
+    check(call, Value::Null, 403, json!({"error": "no"}), Some("has a message"));
+    check(call, Value::Null, 403, json!({"message": "no", "status": 403}), Some("status"));
     check(call, Value::Null, 409, no(), Some("is not described"));
     check(call, Value::Null, 502, no(), Some("is not described"));
-    check(
-        "POST /orgs/a/invitations",
-        json!({"email": "a"}),
-        422,
-        no(),
-        None,
-    );
+    check("POST /orgs/a/invitations", json!({"email": "a"}), 422, no(), None);
 }

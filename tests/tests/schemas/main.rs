@@ -49,11 +49,7 @@ async fn record(name: &str, limits: Limits, settings: Value, set: Value) -> Vec<
     let (connector, bases) = connector(&offer, &settings);
     let bases: Vec<_> = bases.iter().map(String::as_str).collect();
     let wire = Recorder::new(target.clone(), &bases);
-    let story = Story {
-        connector: connector.as_ref(),
-        wire: &wire,
-        target: &target,
-    };
+    let story = Story { connector: connector.as_ref(), wire: &wire, target: &target };
     story.play().await;
     wire.exchanges()
 }
@@ -93,14 +89,9 @@ fn faults(exchanges: &[Exchange], rest: Option<&OpenApi>, graphql: &Graphql) -> 
 fn met(exchanges: &[Exchange], wanted: &[(&str, &str)]) {
     for (method, part) in wanted {
         assert!(
-            exchanges
-                .iter()
-                .any(|one| one.method == *method && one.path.contains(part) && one.status < 300),
+            exchanges.iter().any(|one| one.method == *method && one.path.contains(part) && one.status < 300),
             "no successful {method} with {part} among {:?}",
-            exchanges
-                .iter()
-                .map(|one| format!("{} {} {}", one.method, one.path, one.status))
-                .collect::<BTreeSet<_>>()
+            exchanges.iter().map(|one| format!("{} {} {}", one.method, one.path, one.status)).collect::<BTreeSet<_>>()
         );
     }
 }
@@ -114,11 +105,7 @@ async fn github_organisation_calls_and_answers_are_githubs() {
     for identity in ["saml", "verified_domain", "handle", "manual"] {
         let settings = json!({"identity": identity});
         let exchanges = record("github", Limits::None, settings, Value::Null).await;
-        assert_eq!(
-            faults(&exchanges, Some(&rest), &graphql),
-            [] as [String; 0],
-            "identity {identity}"
-        );
+        assert_eq!(faults(&exchanges, Some(&rest), &graphql), [] as [String; 0], "identity {identity}");
         met(
             &exchanges,
             &[
@@ -130,18 +117,8 @@ async fn github_organisation_calls_and_answers_are_githubs() {
             ],
         );
         if identity == "saml" {
-            assert!(
-                exchanges.iter().any(is_graphql),
-                "no identity was looked up"
-            );
-            met(
-                &exchanges,
-                &[
-                    ("POST", "/invitations"),
-                    ("PUT", "/memberships/"),
-                    ("DELETE", "/memberships/"),
-                ],
-            );
+            assert!(exchanges.iter().any(is_graphql), "no identity was looked up");
+            met(&exchanges, &[("POST", "/invitations"), ("PUT", "/memberships/"), ("DELETE", "/memberships/")]);
         }
     }
 }
@@ -155,18 +132,9 @@ async fn github_teams_only_calls_and_answers_are_githubs() {
     let exchanges = record("github", Limits::None, settings, Value::Null).await;
     let found = faults(&exchanges, Some(&github_rest(&facts)), &github_graphql());
     assert_eq!(found, [] as [String; 0]);
-    met(
-        &exchanges,
-        &[
-            ("POST", "/teams"),
-            ("PATCH", "/team"),
-            ("PUT", "/memberships/"),
-        ],
-    );
+    met(&exchanges, &[("POST", "/teams"), ("PATCH", "/team"), ("PUT", "/memberships/")]);
     assert!(
-        !exchanges
-            .iter()
-            .any(|one| one.method == "POST" && one.path.ends_with("/invitations")),
+        !exchanges.iter().any(|one| one.method == "POST" && one.path.ends_with("/invitations")),
         "somebody was invited"
     );
 }
@@ -184,13 +152,7 @@ async fn github_refusals_under_its_real_limits_are_githubs() {
     clean(&record("github", Limits::Real, json!({}), Value::Null).await);
 
     // So many invitations a day, then none.
-    let quota = crowd(
-        Limits::Real,
-        SignedDuration::from_secs(30),
-        Value::Null,
-        600,
-    )
-    .await;
+    let quota = crowd(Limits::Real, SignedDuration::from_secs(30), Value::Null, 600).await;
     clean(&quota);
     refused(&quota, 422, "Over invitation rate limit");
     // No time passes: writes come faster than the vendor's secondary limit allows.
@@ -222,9 +184,7 @@ async fn crowd(limits: Limits, step: SignedDuration, set: Value, people: usize) 
     for n in 0..people {
         let mut person = Person::named(format!("crowd{n}"));
         person.email = Some(format!("crowd{n}@example.com"));
-        let made = accounts
-            .create(&Cx::new(&wire, target.clock.now()), &person)
-            .await;
+        let made = accounts.create(&Cx::new(&wire, target.clock.now()), &person).await;
         if !matches!(made, Ok(Created::Invited(_))) {
             break;
         }
@@ -234,13 +194,9 @@ async fn crowd(limits: Limits, step: SignedDuration, set: Value, people: usize) 
 
 #[track_caller]
 fn refused(exchanges: &[Exchange], status: u16, message: &str) {
-    let last = exchanges
-        .last()
-        .map(|one| (one.status, one.reply.to_string()));
+    let last = exchanges.last().map(|one| (one.status, one.reply.to_string()));
     assert!(
-        exchanges
-            .iter()
-            .any(|one| one.status == status && one.reply.to_string().contains(message)),
+        exchanges.iter().any(|one| one.status == status && one.reply.to_string().contains(message)),
         "no {status} with {message:?} among {} calls; the last: {last:?}",
         exchanges.len()
     );
@@ -256,10 +212,7 @@ async fn buildkite_graphql_calls_and_answers_are_buildkites() {
         let exchanges = record("buildkite", limits, json!({}), Value::Null).await;
         assert_eq!(faults(&exchanges, None, &graphql), [] as [String; 0]);
         assert!(exchanges.iter().any(is_graphql), "no GraphQL call was made");
-        met(
-            &exchanges,
-            &[("POST", "/invitations"), ("DELETE", "/members/")],
-        );
+        met(&exchanges, &[("POST", "/invitations"), ("DELETE", "/members/")]);
     }
 }
 
@@ -279,32 +232,17 @@ async fn a_lie_in_a_recorded_exchange_is_found() {
             .clone()
     };
     let lies = |mut exchange: Exchange, lie: &dyn Fn(&mut Exchange)| {
-        assert_eq!(
-            faults(&[exchange.clone()], Some(&rest), &graphql),
-            [] as [String; 0]
-        );
+        assert_eq!(faults(&[exchange.clone()], Some(&rest), &graphql), [] as [String; 0]);
         lie(&mut exchange);
         let found = faults(std::slice::from_ref(&exchange), Some(&rest), &graphql);
         assert_ne!(found, [] as [String; 0], "{exchange:?}");
     };
-    lies(of("POST", "/invitations"), &|one| {
-        one.request["role"] = json!("owner")
-    });
-    lies(of("POST", "/invitations"), &|one| {
-        one.reply["id"] = json!("77")
-    });
+    lies(of("POST", "/invitations"), &|one| one.request["role"] = json!("owner"));
+    lies(of("POST", "/invitations"), &|one| one.reply["id"] = json!("77"));
     lies(of("POST", "/invitations"), &|one| one.status = 200);
-    lies(of("POST", "/teams"), &|one| {
-        one.request["colour"] = json!("red")
-    });
-    lies(of("GET", "/members?"), &|one| {
-        one.path.push_str("&email=ada")
-    });
-    let query = exchanges
-        .iter()
-        .find(|one| is_graphql(one))
-        .expect("the story looks identities up")
-        .clone();
+    lies(of("POST", "/teams"), &|one| one.request["colour"] = json!("red"));
+    lies(of("GET", "/members?"), &|one| one.path.push_str("&email=ada"));
+    let query = exchanges.iter().find(|one| is_graphql(one)).expect("the story looks identities up").clone();
     lies(query.clone(), &|one| one.reply["data"]["extra"] = json!(1));
     lies(query, &|one| {
         let text = one.request["query"].as_str().unwrap_or_default();

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_sdk::{
-    Account, AccountChange, AccountRef, Accounts, Call, Connector, Created, Cx, Effect, Fault,
-    FaultKind, GroupChange, GroupCreated, GroupWant, Groups, PageToken, Person, RemoteId, Reply,
-    Secrets, Transport,
+    Account, AccountChange, AccountRef, Accounts, Call, Connector, Created, Cx, Effect, Fault, FaultKind, GroupChange,
+    GroupCreated, GroupWant, Groups, PageToken, Person, RemoteId, Reply, Secrets, Transport,
 };
 use http::{Method, Request};
 use jiff::{SignedDuration, Timestamp};
@@ -33,21 +32,12 @@ impl Target {
     pub(crate) fn new(name: &str, limits: Limits) -> Self {
         let start: Timestamp = "2026-01-05T08:00:00Z".parse().expect("it is a time");
         let clock = Clock::manual(start);
-        let target = simulators::target(name, limits)
-            .unwrap_or_else(|| panic!("there is no simulated {name}"));
-        Self {
-            sim: Simulator::new(target, limits, clock.clone()),
-            clock,
-            step: SignedDuration::from_secs(2),
-        }
+        let target = simulators::target(name, limits).unwrap_or_else(|| panic!("there is no simulated {name}"));
+        Self { sim: Simulator::new(target, limits, clock.clone()), clock, step: SignedDuration::from_secs(2) }
     }
 
     async fn call(&self, request: Request<Bytes>) -> (u16, Value) {
-        let answer = self
-            .sim
-            .handle(request)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
+        let answer = self.sim.handle(request).await.unwrap_or_else(|error| panic!("{error}"));
         let body = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
         (answer.status().as_u16(), body)
     }
@@ -69,9 +59,7 @@ impl Target {
 impl Transport for Target {
     async fn send(&self, call: Call) -> Result<Reply, Fault> {
         self.clock.advance(self.step);
-        let mut request = Request::builder()
-            .method(call.method)
-            .uri(call.url.as_str());
+        let mut request = Request::builder().method(call.method).uri(call.url.as_str());
         for (name, value) in &call.headers {
             request = request.header(name, value);
         }
@@ -80,25 +68,15 @@ impl Transport for Target {
             .header("host", authority)
             .header("user-agent", "scimgate-tests")
             .body(call.body)
-            .map_err(|error| {
-                Fault::new(FaultKind::NotSent, "No request.").context(error.to_string())
-            })?;
+            .map_err(|error| Fault::new(FaultKind::NotSent, "No request.").context(error.to_string()))?;
         match self.sim.handle(request).await {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
-                Ok(Reply::new(
-                    parts.status,
-                    parts.headers,
-                    body,
-                    self.clock.now(),
-                ))
+                Ok(Reply::new(parts.status, parts.headers, body, self.clock.now()))
             }
-            Err(dropped) => Err(Fault::new(
-                FaultKind::Unavailable,
-                "The target closed the connection.",
-            )
-            .effect(Effect::Unknown)
-            .context(dropped.to_string())),
+            Err(dropped) => Err(Fault::new(FaultKind::Unavailable, "The target closed the connection.")
+                .effect(Effect::Unknown)
+                .context(dropped.to_string())),
         }
     }
 }
@@ -159,9 +137,7 @@ impl Story<'_> {
         if let Some(groups) = self.connector.groups() {
             self.groups(groups, &people).await;
         }
-        self.target
-            .control("load", json!({"accounts": 130, "groups": 110}))
-            .await;
+        self.target.control("load", json!({"accounts": 130, "groups": 110})).await;
         if let Some(accounts) = self.connector.accounts() {
             self.list_all(accounts).await;
             self.remove(accounts, &people).await;
@@ -230,9 +206,7 @@ impl Story<'_> {
 
     /// Where nobody is invited, people who are there already.
     async fn meet(&self, accounts: &dyn Accounts) -> Vec<(Person, AccountRef)> {
-        self.target
-            .control("load", json!({"accounts": 2, "groups": 0}))
-            .await;
+        self.target.control("load", json!({"accounts": 2, "groups": 0})).await;
         let mut people = Vec::new();
         for name in ["load0000", "load0001"] {
             let mut person = Person::named(name);
@@ -288,8 +262,7 @@ impl Story<'_> {
             let want = GroupWant::named(name);
             let made = self.sane(groups.create(&self.cx(), &want).await);
             self.sane(groups.create(&self.cx(), &want).await);
-            let (Some(GroupCreated::Done(group)) | Some(GroupCreated::AlreadyThere(group))) = made
-            else {
+            let (Some(GroupCreated::Done(group)) | Some(GroupCreated::AlreadyThere(group))) = made else {
                 panic!("{name} was not created: {made:?}")
             };
             self.sane(groups.tidy(&self.cx(), &group.id).await);
@@ -327,10 +300,7 @@ impl Story<'_> {
         self.sane(groups.get(&self.cx(), &ids[0]).await);
         self.members(groups, &ids[0]).await;
         for at in &refs {
-            for one in groups
-                .change_members(&self.cx(), &ids[0], std::slice::from_ref(at), &[])
-                .await
-            {
+            for one in groups.change_members(&self.cx(), &ids[0], std::slice::from_ref(at), &[]).await {
                 self.sane(one);
             }
         }

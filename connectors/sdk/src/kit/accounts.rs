@@ -37,9 +37,7 @@ async fn a_created_person_is_found(stage: &Stage) -> Outcome {
     let at = reference(&account)?;
     let found = stage.find(&ada).await?;
     match found.as_slice() {
-        [one]
-            if one.account.reference().map(|r| id_of(&r).to_owned())
-                == Some(id_of(&at).to_owned()) => {}
+        [one] if one.account.reference().map(|r| id_of(&r).to_owned()) == Some(id_of(&at).to_owned()) => {}
         other => return against("a created person is found once, by the same id", other),
     }
     match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
@@ -84,10 +82,7 @@ async fn creating_a_member_answers_already_there(stage: &Stage) -> Outcome {
     match stage.create(&ada).await {
         Ok(Created::AlreadyThere(found)) if found.account.status == AccountStatus::Active => {}
         other => {
-            return against(
-                "creating a member answers AlreadyThere with the account",
-                other,
-            );
+            return against("creating a member answers AlreadyThere with the account", other);
         }
     }
     if stage.state().await? != before {
@@ -99,19 +94,12 @@ async fn creating_a_member_answers_already_there(stage: &Stage) -> Outcome {
 async fn changing_a_role_twice_is_once(stage: &Stage) -> Outcome {
     let account = stage.people(1).await?.remove(0);
     let at = reference(&account)?;
-    let Some(role) = stage
-        .traits()
-        .roles
-        .iter()
-        .map(|role| role.value)
-        .find(|role| account.role.as_deref() != Some(role))
+    let Some(role) =
+        stage.traits().roles.iter().map(|role| role.value).find(|role| account.role.as_deref() != Some(role))
     else {
         return Ok(Verdict::Skipped("the account has its only role".to_owned()));
     };
-    let change = AccountChange {
-        role: Some(role.to_owned()),
-        ..AccountChange::default()
-    };
+    let change = AccountChange { role: Some(role.to_owned()), ..AccountChange::default() };
     let mut states = Vec::new();
     for _ in 0..2 {
         match stage.hear(stage.accounts()?.update(&stage.cx(), &at, &change).await) {

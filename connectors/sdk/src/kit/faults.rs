@@ -4,34 +4,20 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::fault::{Effect, Fault, FaultKind, Retry};
-use crate::kit::stage::{
-    Act, Stage, Which, against, always, creates_accounts, reference, serves_groups,
-};
+use crate::kit::stage::{Act, Stage, Which, against, always, creates_accounts, reference, serves_groups};
 use crate::kit::{Case, Outcome, Verdict, case};
 use crate::transport::Reply;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(always, a_5xx_on_a_read_is_unavailable),
-        case!(
-            creates_accounts,
-            a_5xx_on_a_write_is_unavailable_and_unknown
-        ),
-        case!(
-            serves_groups,
-            a_5xx_on_a_group_write_is_unavailable_and_unknown
-        ),
+        case!(creates_accounts, a_5xx_on_a_write_is_unavailable_and_unknown),
+        case!(serves_groups, a_5xx_on_a_group_write_is_unavailable_and_unknown),
         case!(always, a_living_credential_probes_well),
         case!(always, a_dead_credential_waits_for_the_operator),
         case!(always, a_page_of_a_proxy_is_malformed),
-        case!(
-            creates_accounts,
-            a_page_of_a_proxy_does_not_pass_for_a_removal
-        ),
-        case!(
-            serves_groups,
-            a_page_of_a_proxy_does_not_pass_for_a_group_write
-        ),
+        case!(creates_accounts, a_page_of_a_proxy_does_not_pass_for_a_removal),
+        case!(serves_groups, a_page_of_a_proxy_does_not_pass_for_a_group_write),
         case!(always, odd_answers_never_panic),
         case!(always, odd_limit_headers_never_panic),
         case!(always, an_echoed_secret_is_not_passed_on),
@@ -45,11 +31,7 @@ const PAGE: &str = "<html><body>Not Found. This resource no longer exists.</body
 async fn read(stage: &Stage) -> Vec<Result<(), Fault>> {
     let mut answers = Vec::new();
     if let Some(accounts) = stage.subject().connector.accounts() {
-        answers.push(
-            stage
-                .hear(accounts.list(&stage.cx(), None).await)
-                .map(|_| ()),
-        );
+        answers.push(stage.hear(accounts.list(&stage.cx(), None).await).map(|_| ()));
     }
     if let Some(groups) = stage.subject().connector.groups() {
         answers.push(stage.hear(groups.list(&stage.cx(), None).await).map(|_| ()));
@@ -74,13 +56,8 @@ async fn a_5xx_on_a_read_is_unavailable(stage: &Stage) -> Outcome {
 /// That a write's fault says that nobody knows.
 fn unknown<T: std::fmt::Debug>(what: &str, answer: Result<T, Fault>) -> Result<(), String> {
     match answer {
-        Err(fault) if fault.kind == FaultKind::Unavailable && fault.effect == Effect::Unknown => {
-            Ok(())
-        }
-        other => against(
-            &format!("{what}: a 5xx is Unavailable, effect unknown"),
-            other,
-        ),
+        Err(fault) if fault.kind == FaultKind::Unavailable && fault.effect == Effect::Unknown => Ok(()),
+        other => against(&format!("{what}: a 5xx is Unavailable, effect unknown"), other),
     }
 }
 

@@ -16,10 +16,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(serves_groups, renaming_an_absent_group_says_so),
         case!(serves_groups, a_lost_group_creation_makes_no_duplicate),
         case!(serves_groups, a_group_creation_that_was_not_sent_made_none),
-        case!(
-            serves_groups,
-            a_lost_group_removal_is_unknown_and_repeatable
-        ),
+        case!(serves_groups, a_lost_group_removal_is_unknown_and_repeatable),
     ]
 }
 
@@ -57,10 +54,7 @@ async fn creating_a_group_twice_answers_already_there(stage: &Stage) -> Outcome 
     match stage.create_group(NAME).await {
         Ok(GroupCreated::AlreadyThere(there)) if there.id == group.id => {}
         other => {
-            return against(
-                "the second creation answers AlreadyThere with the id",
-                other,
-            );
+            return against("the second creation answers AlreadyThere with the id", other);
         }
     }
     // Another case of the name: the same group or a clash, but never a second one.
@@ -77,19 +71,11 @@ async fn creating_a_group_twice_answers_already_there(stage: &Stage) -> Outcome 
 
 async fn renaming_keeps_the_id_and_twice_is_once(stage: &Stage) -> Outcome {
     let group = stage.group(NAME).await?;
-    let change = GroupChange {
-        name: Some("Kit Renamed".to_owned()),
-    };
+    let change = GroupChange { name: Some("Kit Renamed".to_owned()) };
     let mut states = Vec::new();
     for _ in 0..2 {
-        match stage.hear(
-            stage
-                .groups()?
-                .update(&stage.cx(), &group.id, &change)
-                .await,
-        ) {
-            Ok(GroupUpdated::Done(shown))
-                if shown.id == group.id && shown.name == "Kit Renamed" => {}
+        match stage.hear(stage.groups()?.update(&stage.cx(), &group.id, &change).await) {
+            Ok(GroupUpdated::Done(shown)) if shown.id == group.id && shown.name == "Kit Renamed" => {}
             other => return against("a renamed group keeps its id", other),
         }
         states.push(stage.state().await?);
@@ -97,10 +83,7 @@ async fn renaming_keeps_the_id_and_twice_is_once(stage: &Stage) -> Outcome {
     if states.first() != states.last() {
         return against("the second renaming changes nothing", states);
     }
-    let (new, old) = (
-        stage.groups_at_target("Kit Renamed").await?,
-        stage.groups_at_target(NAME).await?,
-    );
+    let (new, old) = (stage.groups_at_target("Kit Renamed").await?, stage.groups_at_target(NAME).await?);
     if new.len() != 1 || !old.is_empty() {
         return against("the group is at the target under its new name", (new, old));
     }
@@ -114,9 +97,7 @@ async fn a_taken_name_is_refused(stage: &Stage) -> Outcome {
     let one = stage.group(NAME).await?;
     stage.group("Kit Other").await?;
     let before = stage.state().await?;
-    let change = GroupChange {
-        name: Some("Kit Other".to_owned()),
-    };
+    let change = GroupChange { name: Some("Kit Other".to_owned()) };
     match stage.hear(stage.groups()?.update(&stage.cx(), &one.id, &change).await) {
         Err(fault) if fault.kind == FaultKind::NameTaken => {}
         other => return against("renaming to a taken name is NameTaken", other),
@@ -151,15 +132,8 @@ async fn renaming_an_absent_group_says_so(stage: &Stage) -> Outcome {
     stage
         .hear(stage.groups()?.remove(&stage.cx(), &group.id).await)
         .or_else(|fault| against("a group is removed", fault))?;
-    let change = GroupChange {
-        name: Some("Kit Renamed".to_owned()),
-    };
-    match stage.hear(
-        stage
-            .groups()?
-            .update(&stage.cx(), &group.id, &change)
-            .await,
-    ) {
+    let change = GroupChange { name: Some("Kit Renamed".to_owned()) };
+    match stage.hear(stage.groups()?.update(&stage.cx(), &group.id, &change).await) {
         Ok(GroupUpdated::AlreadyGone) => Ok(Verdict::Passed),
         other => against("renaming an absent group answers AlreadyGone", other),
     }
@@ -174,9 +148,8 @@ async fn a_lost_group_creation_makes_no_duplicate(stage: &Stage) -> Outcome {
     if stage.calm() {
         return Err("the creation wrote nothing".to_owned());
     }
-    let found = stage
-        .hear(stage.groups()?.find(&stage.cx(), NAME).await)
-        .or_else(|fault| against("find answers", fault))?;
+    let found =
+        stage.hear(stage.groups()?.find(&stage.cx(), NAME).await).or_else(|fault| against("find answers", fault))?;
     let [found] = found.as_slice() else {
         return against("find sees what the lost creation did, once", found);
     };

@@ -96,12 +96,7 @@ async fn an_accepted_invitation_is_followed_to_its_account(stage: &Stage) -> Out
     if accepted.remote_id.as_ref().map(|id| id.as_str()) != Some(wanted.as_str()) {
         return against(&format!("the account is {wanted}"), accepted);
     }
-    match stage.hear(
-        stage
-            .accounts()?
-            .get(&stage.cx(), &reference(&accepted)?)
-            .await,
-    ) {
+    match stage.hear(stage.accounts()?.get(&stage.cx(), &reference(&accepted)?).await) {
         Ok(Some(_)) => Ok(Verdict::Passed),
         other => against("the account can be read", other),
     }
@@ -109,15 +104,8 @@ async fn an_accepted_invitation_is_followed_to_its_account(stage: &Stage) -> Out
 
 async fn another_accounts_acceptance_is_never_mistaken(stage: &Stage) -> Outcome {
     let (who, account) = invited(stage, "ada").await?;
-    if !stage
-        .subject()
-        .world
-        .accept(&who, Some("somebodyelse"))
-        .await?
-    {
-        return Ok(Verdict::Skipped(
-            "only the invited account can accept this target's invitations".to_owned(),
-        ));
+    if !stage.subject().world.accept(&who, Some("somebodyelse")).await? {
+        return Ok(Verdict::Skipped("only the invited account can accept this target's invitations".to_owned()));
     }
     let wanted = joined(stage).await?;
     match follow(stage, &who, &account).await? {
@@ -128,24 +116,13 @@ async fn another_accounts_acceptance_is_never_mistaken(stage: &Stage) -> Outcome
         }
         // A target without a link between the two can only say so.
         Followed::Unclear(_) => Ok(Verdict::Passed),
-        other => against(
-            &format!("the accepting account is {wanted}, or it is said to be unclear"),
-            other,
-        ),
+        other => against(&format!("the accepting account is {wanted}, or it is said to be unclear"), other),
     }
 }
 
 async fn an_expired_invitation_ends(stage: &Stage) -> Outcome {
     let (who, account) = invited(stage, "ada").await?;
-    stage
-        .subject()
-        .world
-        .control(
-            "POST",
-            "/_sim/clock",
-            json!({ "advance_seconds": FORTY_DAYS }),
-        )
-        .await?;
+    stage.subject().world.control("POST", "/_sim/clock", json!({ "advance_seconds": FORTY_DAYS })).await?;
     match follow(stage, &who, &account).await? {
         Followed::Ended(_) => {}
         other => return against("an expired invitation has ended", other),
@@ -180,10 +157,9 @@ async fn an_accepted_invitation_is_not_removed_by_pretence(stage: &Stage) -> Out
     let answer = stage.hear(stage.accounts()?.remove(&stage.cx(), &at).await);
     let there = stage.at_target(&who).await?;
     match answer {
-        Ok(Removed::Done | Removed::AlreadyGone) if !there.is_empty() => against(
-            "a person who accepted is not reported as removed",
-            (answer, there),
-        ),
+        Ok(Removed::Done | Removed::AlreadyGone) if !there.is_empty() => {
+            against("a person who accepted is not reported as removed", (answer, there))
+        }
         _ => Ok(Verdict::Passed),
     }
 }

@@ -32,14 +32,9 @@ fn heard<T: std::fmt::Debug>(
         other => return against(&format!("{} is RateLimited", form.name), other),
     };
     if fault.effect != Effect::None {
-        return against(
-            &format!("{}: a call that was refused had no effect", form.name),
-            fault,
-        );
+        return against(&format!("{}: a call that was refused had no effect", form.name), fault);
     }
-    let least = at
-        .checked_add(SignedDuration::from_secs(form.seconds))
-        .map_err(|error| error.to_string())?;
+    let least = at.checked_add(SignedDuration::from_secs(form.seconds)).map_err(|error| error.to_string())?;
     match fault.retry {
         Retry::NotBefore(time) if time >= least => {}
         other => {

@@ -17,10 +17,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(serves_groups, removing_an_absent_member_is_absent),
         case!(serves_groups, a_missing_group_is_not_found),
         case!(serves_groups, a_lost_addition_makes_no_duplicate),
-        case!(
-            serves_groups,
-            a_lost_member_removal_is_unknown_and_repeatable
-        ),
+        case!(serves_groups, a_lost_member_removal_is_unknown_and_repeatable),
     ]
 }
 
@@ -28,10 +25,7 @@ const NAME: &str = "Kit Members";
 
 async fn cast(stage: &Stage, count: usize) -> Result<(RemoteGroup, Vec<AccountRef>), String> {
     let people = stage.people(count).await?;
-    let refs = people
-        .iter()
-        .map(reference)
-        .collect::<Result<Vec<_>, _>>()?;
+    let refs = people.iter().map(reference).collect::<Result<Vec<_>, _>>()?;
     Ok((stage.group(NAME).await?, refs))
 }
 
@@ -62,12 +56,7 @@ fn sorted(refs: &[AccountRef]) -> Vec<String> {
 
 /// That the connector's listing and the target's state both show exactly these members.
 async fn are(stage: &Stage, group: &RemoteGroup, wanted: &[AccountRef]) -> Result<(), String> {
-    let listed: Vec<AccountRef> = stage
-        .members(&group.id)
-        .await?
-        .into_iter()
-        .map(|member| member.account)
-        .collect();
+    let listed: Vec<AccountRef> = stage.members(&group.id).await?.into_iter().map(|member| member.account).collect();
     if sorted(&listed) != sorted(wanted) {
         return against("the listing shows the members and nobody else", listed);
     }
@@ -78,11 +67,7 @@ async fn are(stage: &Stage, group: &RemoteGroup, wanted: &[AccountRef]) -> Resul
     Ok(())
 }
 
-fn each(
-    answers: &[Result<Membership, Fault>],
-    wanted: &Membership,
-    promise: &str,
-) -> Result<(), String> {
+fn each(answers: &[Result<Membership, Fault>], wanted: &Membership, promise: &str) -> Result<(), String> {
     if answers.is_empty() || answers.iter().any(|answer| answer.as_ref() != Ok(wanted)) {
         return against(promise, answers);
     }
@@ -104,18 +89,10 @@ async fn a_new_group_has_no_members(stage: &Stage) -> Outcome {
 async fn members_are_added_listed_and_removed(stage: &Stage) -> Outcome {
     let (group, people) = cast(stage, 3).await?;
     let answers = stage.change(&group.id, &people, &[]).await?;
-    each(
-        &answers,
-        &Membership::Present,
-        "those who were added are Present",
-    )?;
+    each(&answers, &Membership::Present, "those who were added are Present")?;
     are(stage, &group, &people).await?;
     let answers = stage.change(&group.id, &[], &people[..1]).await?;
-    each(
-        &answers,
-        &Membership::Absent,
-        "one who was removed is Absent",
-    )?;
+    each(&answers, &Membership::Absent, "one who was removed is Absent")?;
     are(stage, &group, &people[1..]).await?;
     Ok(Verdict::Passed)
 }
@@ -134,18 +111,10 @@ async fn removing_an_absent_member_is_absent(stage: &Stage) -> Outcome {
     let (group, people) = cast(stage, 2).await?;
     stage.change(&group.id, &people[..1], &[]).await?;
     let answers = stage.change(&group.id, &[], &people[1..]).await?;
-    each(
-        &answers,
-        &Membership::Absent,
-        "one who was no member is Absent",
-    )?;
+    each(&answers, &Membership::Absent, "one who was no member is Absent")?;
     for _ in 0..2 {
         let answers = stage.change(&group.id, &[], &people[..1]).await?;
-        each(
-            &answers,
-            &Membership::Absent,
-            "one who was removed is Absent",
-        )?;
+        each(&answers, &Membership::Absent, "one who was removed is Absent")?;
     }
     are(stage, &group, &[]).await?;
     Ok(Verdict::Passed)

@@ -63,9 +63,7 @@ pub trait World: Send + Sync {
         if let Some(login) = login {
             body["login"] = Value::from(login);
         }
-        self.control("POST", "/_sim/accept", body)
-            .await
-            .map(|_| true)
+        self.control("POST", "/_sim/accept", body).await.map(|_| true)
     }
 
     /// Whether an entry of the state's accounts or invitations is that person's.
@@ -81,9 +79,7 @@ pub trait World: Send + Sync {
 
     /// Kills the credential.
     async fn revoke_credential(&self) -> Result<(), String> {
-        self.control("POST", "/_sim/set", json!({ "token": "revoked" }))
-            .await
-            .map(|_| ())
+        self.control("POST", "/_sim/set", json!({ "token": "revoked" })).await.map(|_| ())
     }
 
     /// How the target says "too many calls"; [`RateLimit::retry_after`] is always tried too.
@@ -165,11 +161,7 @@ impl fmt::Debug for Case {
 /// A case of an async function that takes the stage.
 macro_rules! case {
     ($applies:expr, $play:path) => {
-        $crate::kit::Case {
-            name: stringify!($play),
-            applies: $applies,
-            play: |stage| Box::pin($play(stage)),
-        }
+        $crate::kit::Case { name: stringify!($play), applies: $applies, play: |stage| Box::pin($play(stage)) }
     };
 }
 use case;
@@ -210,13 +202,7 @@ impl fmt::Display for Report {
         for (name, why) in &self.failed {
             writeln!(f, "FAILED   {name}: {why}")?;
         }
-        write!(
-            f,
-            "{} passed, {} failed, {} skipped",
-            self.passed.len(),
-            self.failed.len(),
-            self.skipped.len()
-        )
+        write!(f, "{} passed, {} failed, {} skipped", self.passed.len(), self.failed.len(), self.skipped.len())
     }
 }
 
@@ -251,16 +237,12 @@ where
     report
 }
 
-async fn guarded(
-    mut play: Pin<Box<dyn Future<Output = Outcome> + Send + '_>>,
-) -> Result<Outcome, Box<dyn Any + Send>> {
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| play.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        },
-    )
+async fn guarded(mut play: Pin<Box<dyn Future<Output = Outcome> + Send + '_>>) -> Result<Outcome, Box<dyn Any + Send>> {
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| play.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
     .await
 }
 

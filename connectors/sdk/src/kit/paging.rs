@@ -70,10 +70,7 @@ async fn an_insertion_loses_no_account(stage: &Stage) -> Outcome {
         stage.load(ACCOUNTS + 1 + number, 0).await?;
     }
     let seen = tally(&listed, |account| format!("{:?}", account.remote_id));
-    let lost: Vec<_> = old
-        .iter()
-        .filter(|account| !seen.contains_key(&format!("{:?}", account.remote_id)))
-        .collect();
+    let lost: Vec<_> = old.iter().filter(|account| !seen.contains_key(&format!("{:?}", account.remote_id))).collect();
     if !lost.is_empty() {
         return against("an account that was there throughout is listed", lost);
     }
@@ -117,10 +114,7 @@ async fn an_insertion_loses_no_group(stage: &Stage) -> Outcome {
         // Sorted by name, it comes before all others; by age, after them.
         stage.group(&format!("A Kit Insertion {number}")).await?;
     }
-    let lost: Vec<_> = old
-        .iter()
-        .filter(|group| listed.iter().all(|one| one.id != group.id))
-        .collect();
+    let lost: Vec<_> = old.iter().filter(|group| listed.iter().all(|one| one.id != group.id)).collect();
     if !lost.is_empty() {
         return against("a group that was there throughout is listed", lost);
     }
@@ -129,10 +123,7 @@ async fn an_insertion_loses_no_group(stage: &Stage) -> Outcome {
 
 async fn all_members_are_listed_once(stage: &Stage) -> Outcome {
     let people = stage.people(MANY).await?;
-    let refs: Vec<AccountRef> = people
-        .iter()
-        .map(reference)
-        .collect::<Result<Vec<_>, _>>()?;
+    let refs: Vec<AccountRef> = people.iter().map(reference).collect::<Result<Vec<_>, _>>()?;
     let group = stage.group("Kit Crowd").await?;
     for answer in stage.change(&group.id, &refs, &[]).await? {
         answer.or_else(|fault| against("a member is added", fault))?;

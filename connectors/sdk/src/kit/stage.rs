@@ -37,30 +37,18 @@ pub(super) enum Act {
     /// The work is done, and the answer is lost.
     DropAfter,
     /// Nothing is sent, and this comes back.
-    Answer {
-        status: u16,
-        headers: Vec<(&'static str, String)>,
-        body: String,
-    },
+    Answer { status: u16, headers: Vec<(&'static str, String)>, body: String },
     /// The work is done; the answer keeps its status and headers, but has this body.
     Garble(String),
 }
 
 impl Act {
     pub(super) fn status(status: u16, body: &str) -> Self {
-        Self::Answer {
-            status,
-            headers: Vec::new(),
-            body: body.to_owned(),
-        }
+        Self::Answer { status, headers: Vec::new(), body: body.to_owned() }
     }
 
     pub(super) fn limit(limit: &RateLimit) -> Self {
-        Self::Answer {
-            status: limit.status,
-            headers: limit.headers.clone(),
-            body: limit.body.clone(),
-        }
+        Self::Answer { status: limit.status, headers: limit.headers.clone(), body: limit.body.clone() }
     }
 }
 
@@ -117,30 +105,16 @@ impl Transport for Recorder {
         let write = call.repeat != Repeat::Read;
         held(&self.said).push(format!("{call:?}"));
         let act = self.strike(write);
-        held(&self.sent).push(Sent {
-            name: call.name,
-            write,
-            struck: act.is_some(),
-        });
+        held(&self.sent).push(Sent { name: call.name, write, struck: act.is_some() });
         let reply = match act {
             None => self.subject.transport.send(call).await,
-            Some(Act::DropBefore) => Err(Fault::new(
-                FaultKind::Unavailable,
-                "The target could not be reached.",
-            )),
+            Some(Act::DropBefore) => Err(Fault::new(FaultKind::Unavailable, "The target could not be reached.")),
             Some(Act::DropAfter) => {
                 self.subject.transport.send(call).await?;
-                Err(Fault::new(
-                    FaultKind::Unavailable,
-                    "The connection was lost before the answer came.",
-                )
-                .effect(Effect::Unknown))
+                Err(Fault::new(FaultKind::Unavailable, "The connection was lost before the answer came.")
+                    .effect(Effect::Unknown))
             }
-            Some(Act::Answer {
-                status,
-                headers,
-                body,
-            }) => Ok(self.reply(status, &headers, body)),
+            Some(Act::Answer { status, headers, body }) => Ok(self.reply(status, &headers, body)),
             Some(Act::Garble(body)) => {
                 let mut reply = self.subject.transport.send(call).await?;
                 reply.body = Bytes::from(body);
@@ -208,17 +182,11 @@ impl Stage {
     }
 
     pub(super) fn accounts(&self) -> Result<&dyn Accounts, String> {
-        self.subject()
-            .connector
-            .accounts()
-            .ok_or_else(|| "the connector serves accounts and has none".to_owned())
+        self.subject().connector.accounts().ok_or_else(|| "the connector serves accounts and has none".to_owned())
     }
 
     pub(super) fn groups(&self) -> Result<&dyn Groups, String> {
-        self.subject()
-            .connector
-            .groups()
-            .ok_or_else(|| "the connector serves groups and has none".to_owned())
+        self.subject().connector.groups().ok_or_else(|| "the connector serves groups and has none".to_owned())
     }
 
     /// Makes trouble for the next `times` calls of a kind.
@@ -274,19 +242,12 @@ impl Stage {
     }
 
     pub(super) async fn state(&self) -> Result<Value, String> {
-        self.subject()
-            .world
-            .control("GET", "/_sim/state", Value::Null)
-            .await
+        self.subject().world.control("GET", "/_sim/state", Value::Null).await
     }
 
     pub(super) async fn load(&self, accounts: usize, groups: usize) -> Result<(), String> {
         let body = json!({ "accounts": accounts, "groups": groups });
-        self.subject()
-            .world
-            .control("POST", "/_sim/load", body)
-            .await
-            .map(|_| ())
+        self.subject().world.control("POST", "/_sim/load", body).await.map(|_| ())
     }
 
     pub(super) async fn person(&self, name: &str) -> Result<Person, String> {
@@ -296,14 +257,8 @@ impl Stage {
     /// The accounts and invitations of that person at the target.
     pub(super) async fn at_target(&self, who: &Person) -> Result<Vec<Value>, String> {
         let state = self.state().await?;
-        let entries = ["accounts", "invitations"]
-            .into_iter()
-            .filter_map(|list| state[list].as_array())
-            .flatten();
-        Ok(entries
-            .filter(|entry| self.subject().world.is(who, entry))
-            .cloned()
-            .collect())
+        let entries = ["accounts", "invitations"].into_iter().filter_map(|list| state[list].as_array()).flatten();
+        Ok(entries.filter(|entry| self.subject().world.is(who, entry)).cloned().collect())
     }
 
     /// The groups of that name at the target, without case.
@@ -311,11 +266,7 @@ impl Stage {
         let state = self.state().await?;
         let groups = state["groups"].as_array().into_iter().flatten();
         Ok(groups
-            .filter(|group| {
-                group["name"]
-                    .as_str()
-                    .is_some_and(|known| known.eq_ignore_ascii_case(name))
-            })
+            .filter(|group| group["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)))
             .cloned()
             .collect())
     }
@@ -336,8 +287,7 @@ impl Stage {
     }
 
     pub(super) async fn find(&self, who: &Person) -> Result<Vec<Found>, String> {
-        self.hear(self.accounts()?.find(&self.cx(), who).await)
-            .or_else(|fault| against("find answers", fault))
+        self.hear(self.accounts()?.find(&self.cx(), who).await).or_else(|fault| against("find answers", fault))
     }
 
     /// Every account, page by page, as often as it is listed.
@@ -362,11 +312,7 @@ impl Stage {
         let mut page: Option<PageToken> = None;
         for _ in 0..MOST_PAGES {
             let listed = self
-                .hear(
-                    self.accounts()?
-                        .invitations(&self.cx(), page.as_ref())
-                        .await,
-                )
+                .hear(self.accounts()?.invitations(&self.cx(), page.as_ref()).await)
                 .or_else(|fault| against("the invitations are listed", fault))?;
             all.extend(listed.items);
             page = listed.next;
@@ -413,11 +359,7 @@ impl Stage {
     pub(super) async fn people(&self, count: usize) -> Result<Vec<Account>, String> {
         self.load(count, 0).await?;
         let all = self.everyone().await?;
-        let free: Vec<Account> = all
-            .into_iter()
-            .filter(|account| !account.protected)
-            .take(count)
-            .collect();
+        let free: Vec<Account> = all.into_iter().filter(|account| !account.protected).take(count).collect();
         if free.len() < count {
             return against("loaded accounts are listed", free.len());
         }
@@ -453,15 +395,10 @@ impl Stage {
     ) -> Result<Vec<Result<Membership, Fault>>, String> {
         let portion = self.traits().members_per_call.max(1);
         let mut answers = Vec::new();
-        for (add, remove) in add
-            .chunks(portion)
-            .map(|some| (some, &[][..]))
-            .chain(remove.chunks(portion).map(|some| (&[][..], some)))
+        for (add, remove) in
+            add.chunks(portion).map(|some| (some, &[][..])).chain(remove.chunks(portion).map(|some| (&[][..], some)))
         {
-            let some = self
-                .groups()?
-                .change_members(&self.cx(), id, add, remove)
-                .await;
+            let some = self.groups()?.change_members(&self.cx(), id, add, remove).await;
             if some.len() != add.len() + remove.len() {
                 return against("one answer per change of members", some);
             }
@@ -475,9 +412,7 @@ impl Stage {
 
 /// How an account is named, or a failure.
 pub(super) fn reference(account: &Account) -> Result<AccountRef, String> {
-    account
-        .reference()
-        .ok_or_else(|| format!("the account has neither id: {account:?}"))
+    account.reference().ok_or_else(|| format!("the account has neither id: {account:?}"))
 }
 
 /// The id of an account reference.
@@ -490,10 +425,7 @@ pub(super) fn id_of(at: &AccountRef) -> &str {
 
 /// The id of an invitation, or a failure.
 pub(super) fn invite_id(account: &Account) -> Result<InviteId, String> {
-    account
-        .invite_id
-        .clone()
-        .ok_or_else(|| format!("the invitation has no id: {account:?}"))
+    account.invite_id.clone().ok_or_else(|| format!("the invitation has no id: {account:?}"))
 }
 
 pub(super) fn creates_accounts(traits: &Traits) -> Result<(), &'static str> {
@@ -505,11 +437,7 @@ pub(super) fn creates_accounts(traits: &Traits) -> Result<(), &'static str> {
 
 pub(super) fn invites(traits: &Traits) -> Result<(), &'static str> {
     creates_accounts(traits)?;
-    if traits.invites {
-        Ok(())
-    } else {
-        Err("it does not invite")
-    }
+    if traits.invites { Ok(()) } else { Err("it does not invite") }
 }
 
 pub(super) fn serves_groups(traits: &Traits) -> Result<(), &'static str> {

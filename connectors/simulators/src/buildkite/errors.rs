@@ -14,10 +14,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-        }
+        Self { status, message: message.into() }
     }
 
     /// 400: the request cannot be read.
@@ -27,10 +24,7 @@ impl Refusal {
 
     /// 401: no token, or one that is not valid.
     pub(super) fn unauthorized() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "Authentication required. Please supply a valid API Access Token",
-        )
+        Self::new(StatusCode::UNAUTHORIZED, "Authentication required. Please supply a valid API Access Token")
     }
 
     /// 403: the token or its person may not do this.
@@ -60,10 +54,7 @@ impl Refusal {
 
     /// The reply of the GraphQL API where nothing was executed.
     pub(super) fn graphql(&self) -> Response<Bytes> {
-        reply(
-            self.status,
-            &json!({ "errors": [{ "message": self.message }] }),
-        )
+        reply(self.status, &json!({ "errors": [{ "message": self.message }] }))
     }
 }
 
@@ -71,10 +62,9 @@ impl Refusal {
 pub(super) fn reply(status: StatusCode, body: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body.to_string()));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json; charset=utf-8"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json; charset=utf-8"));
     response
 }
 

@@ -22,18 +22,12 @@ pub(super) fn parse_global(id: &str) -> Option<(String, Uuid)> {
 
 /// The UUID of a GraphQL id that names an object of type `kind`.
 pub(super) fn of_kind(id: &str, kind: &str) -> Option<Uuid> {
-    parse_global(id)
-        .filter(|(found, _)| found == kind)
-        .map(|(_, uuid)| uuid)
+    parse_global(id).filter(|(found, _)| found == kind).map(|(_, uuid)| uuid)
 }
 
 /// A UUID in its hyphenated form, which is the only one the vendor's paths use.
 pub(super) fn parse_uuid(text: &str) -> Option<Uuid> {
-    if text.len() == 36 {
-        Uuid::try_parse(text).ok()
-    } else {
-        None
-    }
+    if text.len() == 36 { Uuid::try_parse(text).ok() } else { None }
 }
 
 /// UTC with milliseconds, as in the vendor's documented samples.

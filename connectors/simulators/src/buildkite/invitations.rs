@@ -33,9 +33,7 @@ impl World {
             (Some(mode), _) => mode,
             (None, false) => SsoMode::Required,
             (None, true) => {
-                return Err(Refusal::invalid(
-                    "SSO mode is required when SSO is enabled for the organization",
-                ));
+                return Err(Refusal::invalid("SSO mode is required when SSO is enabled for the organization"));
             }
         };
         let teams = self.assignments(&batch.teams)?;
@@ -49,20 +47,13 @@ impl World {
         }
         let mut resent: HashMap<&str, u64> = HashMap::new();
         for (key, email) in &wanted {
-            let member = self
-                .users_by_email
-                .get(key)
-                .is_some_and(|user| self.member_of_user.contains_key(user));
+            let member = self.users_by_email.get(key).is_some_and(|user| self.member_of_user.contains_key(user));
             if member {
-                return Err(Refusal::invalid(format!(
-                    "{email} is already a member of this organization"
-                )));
+                return Err(Refusal::invalid(format!("{email} is already a member of this organization")));
             }
             if let Some(seq) = self.pending_by_email.get(key) {
                 if !self.rules.resend_pending {
-                    return Err(Refusal::invalid(format!(
-                        "{email} has already been invited to this organization"
-                    )));
+                    return Err(Refusal::invalid(format!("{email} has already been invited to this organization")));
                 }
                 resent.insert(key, *seq);
             }
@@ -75,9 +66,7 @@ impl World {
         }
         let seats = u64::try_from(self.members.len() + after).unwrap_or(u64::MAX);
         if self.rules.users_limit.is_some_and(|limit| seats > limit) {
-            return Err(Refusal::invalid(
-                "This organization has reached its user limit",
-            ));
+            return Err(Refusal::invalid("This organization has reached its user limit"));
         }
         let mut out = Vec::with_capacity(wanted.len());
         for (key, email) in &wanted {
@@ -96,20 +85,14 @@ impl World {
     /// Reads the team assignments of a batch: known teams, each once.
     fn assignments(&self, teams: &[(Uuid, TeamRole)]) -> Result<Vec<(u64, TeamRole)>, Refusal> {
         if !teams.is_empty() {
-            self.teams_usable()
-                .map_err(|refusal| Refusal::invalid(refusal.message))?;
+            self.teams_usable().map_err(|refusal| Refusal::invalid(refusal.message))?;
         }
         let mut out: Vec<(u64, TeamRole)> = Vec::new();
         let mut seen = HashSet::new();
         for (uuid, role) in teams {
-            let seq = self
-                .team_ids
-                .get(uuid)
-                .ok_or_else(|| Refusal::invalid(format!("Team {uuid} does not exist")))?;
+            let seq = self.team_ids.get(uuid).ok_or_else(|| Refusal::invalid(format!("Team {uuid} does not exist")))?;
             if !seen.insert(*seq) {
-                return Err(Refusal::invalid(format!(
-                    "Team {uuid} is assigned more than once"
-                )));
+                return Err(Refusal::invalid(format!("Team {uuid} is assigned more than once")));
             }
             out.push((*seq, *role));
         }
@@ -141,11 +124,7 @@ impl World {
                 sso,
                 teams: teams
                     .iter()
-                    .map(|(team, role)| Assignment {
-                        id: Uuid::new_v4(),
-                        team: *team,
-                        role: *role,
-                    })
+                    .map(|(team, role)| Assignment { id: Uuid::new_v4(), team: *team, role: *role })
                     .collect(),
                 created_at: now,
                 created_by: self.owner,
@@ -159,10 +138,7 @@ impl World {
 
     /// The invitation with this UUID, in any state.
     pub(super) fn invitation(&self, uuid: Uuid) -> Result<u64, Refusal> {
-        self.invitation_ids
-            .get(&uuid)
-            .copied()
-            .ok_or_else(|| Refusal::not_found("organization invitation"))
+        self.invitation_ids.get(&uuid).copied().ok_or_else(|| Refusal::not_found("organization invitation"))
     }
 
     /// Withdraws a pending invitation.
@@ -205,35 +181,21 @@ impl World {
             invitation.state = state;
             invitation.closed_at = Some(at);
             invitation.closed_by = by;
-            self.pending_by_email
-                .remove(&invitation.email.to_lowercase());
+            self.pending_by_email.remove(&invitation.email.to_lowercase());
         }
     }
 
     /// The invited person accepts, with the account named by `login` or with
     /// one of the invited e-mail. Answers the user's UUID.
-    pub(super) fn accept_invitation(
-        &mut self,
-        seq: u64,
-        login: Option<&str>,
-        now: Timestamp,
-    ) -> Option<Uuid> {
+    pub(super) fn accept_invitation(&mut self, seq: u64, login: Option<&str>, now: Timestamp) -> Option<Uuid> {
         let invitation = self.invitations.get(&seq)?.clone();
         let local = local_part(&invitation.email);
         let user = match login {
-            Some(login) if login != local => {
-                self.user(&format!("{login}@other.example"), login, false, now)
-            }
+            Some(login) if login != local => self.user(&format!("{login}@other.example"), login, false, now),
             _ => self.user(&invitation.email, local, false, now),
         };
         self.close(seq, InviteState::Accepted, Some(user), now);
-        self.join(
-            user,
-            invitation.role,
-            invitation.sso,
-            Some(invitation.created_by),
-            now,
-        );
+        self.join(user, invitation.role, invitation.sso, Some(invitation.created_by), now);
         for assignment in &invitation.teams {
             self.put_in_team(assignment.team, user, Some(assignment.role), now);
         }
@@ -253,9 +215,7 @@ fn is_email(text: &str) -> bool {
     };
     let clean = |part: &str| {
         !part.is_empty()
-            && !part
-                .chars()
-                .any(|c| c == '@' || c.is_whitespace() || c.is_control() || "<>,;\"()".contains(c))
+            && !part.chars().any(|c| c == '@' || c.is_whitespace() || c.is_control() || "<>,;\"()".contains(c))
     };
     text.len() <= 254
         && clean(local)

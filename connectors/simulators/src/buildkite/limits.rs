@@ -30,13 +30,7 @@ pub(super) struct Window {
 
 impl Window {
     fn new(scope: &'static str, limit: u64, seconds: i64) -> Self {
-        Self {
-            scope,
-            limit,
-            seconds,
-            used: 0,
-            opened: None,
-        }
+        Self { scope, limit, seconds, used: 0, opened: None }
     }
 
     /// Starts a new window where the last one is over.
@@ -61,9 +55,7 @@ impl Window {
         };
         let millis = now.duration_since(opened).as_millis();
         let left = i128::from(self.seconds) * 1000 - millis;
-        i64::try_from((left + 999) / 1000)
-            .unwrap_or(self.seconds)
-            .clamp(1, self.seconds)
+        i64::try_from((left + 999) / 1000).unwrap_or(self.seconds).clamp(1, self.seconds)
     }
 
     fn remaining(&self) -> u64 {
@@ -130,20 +122,13 @@ impl Meter {
             return;
         }
         for (prefix, window) in [("", &self.rest), ("user-", &self.rest_user)] {
-            set(
-                response,
-                &format!("ratelimit-{prefix}scope"),
-                window.scope.to_owned(),
-            );
+            set(response, &format!("ratelimit-{prefix}scope"), window.scope.to_owned());
             window_headers(response, prefix, window, now);
             if window.remaining() == 0 {
                 set(
                     response,
                     &format!("ratelimit-{prefix}warning"),
-                    format!(
-                        "The {} limit of {} requests is used up",
-                        window.scope, window.limit
-                    ),
+                    format!("The {} limit of {} requests is used up", window.scope, window.limit),
                 );
             }
         }
@@ -172,10 +157,7 @@ impl Meter {
         } else {
             return None;
         };
-        Some(reply(
-            StatusCode::TOO_MANY_REQUESTS,
-            &json!({ "errors": [{ "message": message }] }),
-        ))
+        Some(reply(StatusCode::TOO_MANY_REQUESTS, &json!({ "errors": [{ "message": message }] })))
     }
 
     /// Debits the points of a query that ran.
@@ -199,11 +181,7 @@ impl Meter {
         window_headers(response, "", &self.graphql, now);
         window_headers(response, "user-", &self.graphql_user, now);
         if let Some((requested, actual)) = complexity {
-            set(
-                response,
-                "ratelimit-complexity-requested",
-                requested.to_string(),
-            );
+            set(response, "ratelimit-complexity-requested", requested.to_string());
             set(response, "ratelimit-complexity-actual", actual.to_string());
         }
     }

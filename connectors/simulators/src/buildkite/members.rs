@@ -24,23 +24,8 @@ impl World {
         let uuid = Uuid::new_v4();
         self.member_of_user.insert(user, seq);
         self.member_ids.insert(uuid, seq);
-        self.members.insert(
-            seq,
-            Member {
-                uuid,
-                user,
-                role,
-                sso,
-                created_at: now,
-                created_by,
-            },
-        );
-        let defaults: Vec<u64> = self
-            .teams
-            .iter()
-            .filter(|(_, team)| team.is_default)
-            .map(|(seq, _)| *seq)
-            .collect();
+        self.members.insert(seq, Member { uuid, user, role, sso, created_at: now, created_by });
+        let defaults: Vec<u64> = self.teams.iter().filter(|(_, team)| team.is_default).map(|(seq, _)| *seq).collect();
         for team in defaults {
             self.put_in_team(team, user, None, now);
         }
@@ -49,10 +34,7 @@ impl World {
 
     /// The membership of a user, by the user's UUID.
     pub(super) fn member(&self, user: Uuid) -> Result<u64, Refusal> {
-        self.member_of_user
-            .get(&user)
-            .copied()
-            .ok_or_else(|| Refusal::not_found("organization member"))
+        self.member_of_user.get(&user).copied().ok_or_else(|| Refusal::not_found("organization member"))
     }
 
     /// Changes a membership; never the credential's own.
@@ -64,9 +46,7 @@ impl World {
     ) -> Result<(), Refusal> {
         let user = self.other_member(seq, "You cannot update your own membership")?;
         if role.is_none() && sso.is_none() {
-            return Err(Refusal::invalid(
-                "At least one of role or sso_mode is required",
-            ));
+            return Err(Refusal::invalid("At least one of role or sso_mode is required"));
         }
         if role == Some(OrgRole::Member) {
             self.keep_an_admin(user)?;
@@ -94,10 +74,7 @@ impl World {
     }
 
     fn other_member(&self, seq: u64, own: &str) -> Result<Uuid, Refusal> {
-        let member = self
-            .members
-            .get(&seq)
-            .ok_or_else(|| Refusal::not_found("organization member"))?;
+        let member = self.members.get(&seq).ok_or_else(|| Refusal::not_found("organization member"))?;
         if member.user == self.owner {
             return Err(Refusal::forbidden(own));
         }
@@ -117,9 +94,7 @@ impl World {
                 && (self.rules.machine_admin_counts || member.user != self.owner)
         });
         if is_admin && !another {
-            return Err(Refusal::unprocessable(
-                "The organization must have at least one administrator",
-            ));
+            return Err(Refusal::unprocessable("The organization must have at least one administrator"));
         }
         Ok(())
     }

@@ -118,14 +118,8 @@ impl Buildkite {
         let mut response = match self.meter.take_rest(now) {
             Some(response) => response,
             None => {
-                let mut api = rest::Api {
-                    world: &mut self.world,
-                    meter: &mut self.meter,
-                    token: &self.token,
-                    now,
-                };
-                api.route(request, path)
-                    .unwrap_or_else(|refusal| refusal.rest())
+                let mut api = rest::Api { world: &mut self.world, meter: &mut self.meter, token: &self.token, now };
+                api.route(request, path).unwrap_or_else(|refusal| refusal.rest())
             }
         };
         self.meter.rest_headers(&mut response, now);
@@ -137,16 +131,14 @@ impl Buildkite {
             return refusal.graphql();
         }
         if !self.token.scopes.contains(GRAPHQL_SCOPE) {
-            return Refusal::forbidden("This API access token doesn't have GraphQL API access")
-                .graphql();
+            return Refusal::forbidden("This API access token doesn't have GraphQL API access").graphql();
         }
         let (mut response, complexity) = match self.meter.check_graphql(now) {
             Some(response) => (response, None),
             None => {
                 let cap = self.meter.enforced().then_some(limits::QUERY_COMPLEXITY);
                 let answer = graphql::answer(&mut self.world, request, cap, now);
-                self.meter
-                    .spend_graphql(answer.complexity.map_or(0, |(_, actual)| actual));
+                self.meter.spend_graphql(answer.complexity.map_or(0, |(_, actual)| actual));
                 (answer.response, answer.complexity)
             }
         };
@@ -186,11 +178,7 @@ impl Target for Buildkite {
 
     fn state(&self) -> Value {
         let world = &self.world;
-        let people = |user: &Uuid| {
-            (*user != world.owner)
-                .then(|| world.users.get(user))
-                .flatten()
-        };
+        let people = |user: &Uuid| (*user != world.owner).then(|| world.users.get(user)).flatten();
         let accounts: Vec<Value> = world
             .members
             .values()
@@ -209,9 +197,7 @@ impl Target for Buildkite {
             .pending
             .iter()
             .filter_map(|seq| world.invitations.get(seq))
-            .map(|invitation| {
-                json!({ "id": invitation.uuid, "email": invitation.email, "login": null })
-            })
+            .map(|invitation| json!({ "id": invitation.uuid, "email": invitation.email, "login": null }))
             .collect();
         let groups: Vec<Value> = world
             .teams
@@ -221,9 +207,7 @@ impl Target for Buildkite {
                     .members
                     .values()
                     .filter_map(|member| people(&member.user))
-                    .map(
-                        |user| json!({ "id": user.uuid, "login": user.login, "email": user.email }),
-                    )
+                    .map(|user| json!({ "id": user.uuid, "login": user.login, "email": user.email }))
                     .collect();
                 json!({ "id": team.uuid, "name": team.name, "members": members })
             })
@@ -235,19 +219,13 @@ impl Target for Buildkite {
         self.world.expire(now);
         let world = &mut self.world;
         let chosen: Vec<u64> = match &which.email {
-            Some(email) => world
-                .pending_by_email
-                .get(&email.to_lowercase())
-                .copied()
-                .into_iter()
-                .collect(),
+            Some(email) => world.pending_by_email.get(&email.to_lowercase()).copied().into_iter().collect(),
             None => world.pending.iter().copied().collect(),
         };
         let mut accepted = Vec::with_capacity(chosen.len());
         for seq in chosen {
-            let user = world
-                .accept_invitation(seq, which.login.as_deref(), now)
-                .and_then(|user| world.users.get(&user));
+            let user =
+                world.accept_invitation(seq, which.login.as_deref(), now).and_then(|user| world.users.get(&user));
             let invitation = world.invitations.get(&seq);
             if let (Some(user), Some(invitation)) = (user, invitation) {
                 accepted.push(json!({
@@ -270,10 +248,7 @@ impl Target for Buildkite {
         }
         let quotas = std::mem::replace(&mut world.rules.quotas, false);
         for n in 0..groups {
-            let want = TeamWant {
-                name: Some(format!("Load group {n:04}")),
-                ..TeamWant::default()
-            };
+            let want = TeamWant { name: Some(format!("Load group {n:04}")), ..TeamWant::default() };
             // A team of that name is there already: nothing to add.
             let _ = world.create_team(want, [true, true, true, false, false], now);
         }
@@ -281,9 +256,7 @@ impl Target for Buildkite {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what
-            .as_object()
-            .ok_or_else(|| "an object of knobs is expected".to_owned())?;
+        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
         let change = Change::read(knobs, &self.world.rules)?;
         if let Some(valid) = change.token_valid {
             self.token.valid = valid;
@@ -294,9 +267,7 @@ impl Target for Buildkite {
         self.world.rules = change.rules;
         self.world.next_expiry = None;
         if change.everyone {
-            self.world
-                .make_everyone(self.world.created_at)
-                .map_err(|refusal| refusal.message)?;
+            self.world.make_everyone(self.world.created_at).map_err(|refusal| refusal.message)?;
         }
         Ok(())
     }
@@ -320,12 +291,7 @@ struct Change {
 
 impl Change {
     fn read(knobs: &Map<String, Value>, rules: &Rules) -> Result<Self, String> {
-        let mut change = Self {
-            token_valid: None,
-            scopes: None,
-            rules: rules.clone(),
-            everyone: false,
-        };
+        let mut change = Self { token_valid: None, scopes: None, rules: rules.clone(), everyone: false };
         for (name, value) in knobs {
             change.knob(name, value)?;
         }
@@ -347,13 +313,9 @@ impl Change {
         match name {
             "token" => self.token_valid = Some(choice("revoked", "valid")?),
             "scopes" => {
-                let names = value
-                    .as_array()
-                    .ok_or_else(|| wrong("an array of scopes"))?;
-                let scopes: Option<BTreeSet<String>> = names
-                    .iter()
-                    .map(|scope| scope.as_str().map(str::to_owned))
-                    .collect();
+                let names = value.as_array().ok_or_else(|| wrong("an array of scopes"))?;
+                let scopes: Option<BTreeSet<String>> =
+                    names.iter().map(|scope| scope.as_str().map(str::to_owned)).collect();
                 self.scopes = Some(scopes.ok_or_else(|| wrong("an array of scopes"))?);
             }
             "sso" => self.rules.sso = flag()?,
@@ -367,11 +329,7 @@ impl Change {
             "users_limit" => {
                 self.rules.users_limit = match value {
                     Value::Null => None,
-                    other => Some(
-                        other
-                            .as_u64()
-                            .ok_or_else(|| wrong("a whole number or null"))?,
-                    ),
+                    other => Some(other.as_u64().ok_or_else(|| wrong("a whole number or null"))?),
                 };
             }
             "teams_enabled" => self.rules.teams_enabled = flag()?,

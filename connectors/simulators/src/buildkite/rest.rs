@@ -42,9 +42,7 @@ impl Api<'_> {
                 self.scope("read_organizations")?;
                 Ok(ok(&json!([self.organization(request)])))
             }
-            ["organizations", slug, rest @ ..] if *slug == ORG_SLUG => {
-                self.organization_route(request, rest)
-            }
+            ["organizations", slug, rest @ ..] if *slug == ORG_SLUG => self.organization_route(request, rest),
             ["organizations", ..] => Err(Refusal::not_found("organization")),
             _ => Err(Refusal::not_found("such resource")),
         }
@@ -126,9 +124,7 @@ impl Api<'_> {
         if self.token.scopes.contains(scope) {
             Ok(())
         } else {
-            Err(Refusal::forbidden(format!(
-                "Your API access token doesn't have the {scope} scope"
-            )))
+            Err(Refusal::forbidden(format!("Your API access token doesn't have the {scope} scope")))
         }
     }
 
@@ -293,19 +289,13 @@ impl Api<'_> {
                 (shown, older.next().is_some())
             }
         };
-        let base = format!(
-            "{}/v2/organizations/{ORG_SLUG}/invitations?per_page={per_page}",
-            origin(request)
-        );
+        let base = format!("{}/v2/organizations/{ORG_SLUG}/invitations?per_page={per_page}", origin(request));
         let here = match (asked.get("after"), asked.get("before")) {
             (Some(after), _) => format!("{base}&after={}", escape(after)),
             (None, Some(before)) => format!("{base}&before={}", escape(before)),
             (None, None) => base.clone(),
         };
-        let next = shown
-            .last()
-            .filter(|_| more)
-            .map(|seq| format!("{base}&after={}", escape(&cursor("", *seq))));
+        let next = shown.last().filter(|_| more).map(|seq| format!("{base}&after={}", escape(&cursor("", *seq))));
         let items: Vec<Value> = shown
             .iter()
             .filter_map(|seq| self.world.invitations.get(seq))
@@ -328,11 +318,7 @@ fn batch(body: &Map<String, Value>) -> Result<Batch, Refusal> {
     let emails = body
         .get("emails")
         .and_then(Value::as_array)
-        .and_then(|list| {
-            list.iter()
-                .map(|email| email.as_str().map(str::to_owned))
-                .collect::<Option<Vec<String>>>()
-        })
+        .and_then(|list| list.iter().map(|email| email.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>())
         .ok_or_else(|| Refusal::invalid("Emails must be an array of strings"))?;
     let teams = match body.get("teams") {
         None | Some(Value::Null) => Vec::new(),
@@ -340,12 +326,8 @@ fn batch(body: &Map<String, Value>) -> Result<Batch, Refusal> {
             .iter()
             .map(|entry| {
                 let id = entry.get("id").and_then(Value::as_str).and_then(parse_uuid);
-                let role = entry
-                    .get("role")
-                    .and_then(Value::as_str)
-                    .and_then(|text| TeamRole::read(text, false));
-                id.zip(role)
-                    .ok_or_else(|| Refusal::invalid("Teams must each have a valid id and role"))
+                let role = entry.get("role").and_then(Value::as_str).and_then(|text| TeamRole::read(text, false));
+                id.zip(role).ok_or_else(|| Refusal::invalid("Teams must each have a valid id and role"))
             })
             .collect::<Result<_, _>>()?,
         Some(_) => return Err(Refusal::invalid("Teams must be an array")),
@@ -381,9 +363,7 @@ pub(super) fn body(request: &Request<Bytes>) -> Result<Map<String, Value>, Refus
     }
     match serde_json::from_slice(request.body()) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(Refusal::bad_request(
-            "The request body must be a JSON object",
-        )),
+        Ok(_) => Err(Refusal::bad_request("The request body must be a JSON object")),
         Err(_) => Err(Refusal::bad_request("The request body is not valid JSON")),
     }
 }
@@ -399,12 +379,7 @@ fn origin(request: &Request<Bytes>) -> String {
         .uri()
         .authority()
         .map(http::uri::Authority::as_str)
-        .or_else(|| {
-            request
-                .headers()
-                .get(header::HOST)
-                .and_then(|host| host.to_str().ok())
-        });
+        .or_else(|| request.headers().get(header::HOST).and_then(|host| host.to_str().ok()));
     match host {
         Some(host) => format!("{}://{host}", request.uri().scheme_str().unwrap_or("http")),
         None => "https://api.buildkite.com".to_owned(),
@@ -417,19 +392,11 @@ pub(super) struct Query(Vec<(String, String)>);
 impl Query {
     pub(super) fn read(request: &Request<Bytes>) -> Self {
         let text = request.uri().query().unwrap_or_default();
-        Self(
-            url::form_urlencoded::parse(text.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        Self(url::form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -445,11 +412,7 @@ pub(super) fn page<'a, T: 'a>(
 ) -> Outcome {
     let asked = Query::read(request);
     let number = |name: &str, default: usize| {
-        asked
-            .get(name)
-            .and_then(|text| text.parse::<usize>().ok())
-            .filter(|n| *n > 0)
-            .unwrap_or(default)
+        asked.get(name).and_then(|text| text.parse::<usize>().ok()).filter(|n| *n > 0).unwrap_or(default)
     };
     let at = number("page", 1);
     let per_page = number("per_page", PER_PAGE).min(PER_PAGE_MAX);
@@ -457,29 +420,16 @@ pub(super) fn page<'a, T: 'a>(
     let last = all.len().div_ceil(per_page).max(1);
     let start = (at - 1).saturating_mul(per_page).min(all.len());
     let end = start.saturating_add(per_page).min(all.len());
-    let shown: Vec<Value> = all
-        .get(start..end)
-        .unwrap_or_default()
-        .iter()
-        .map(|i| show(i))
-        .collect();
-    let others: Vec<(String, String)> = asked
-        .0
-        .iter()
-        .filter(|(key, _)| key != "page" && key != "per_page")
-        .cloned()
-        .collect();
+    let shown: Vec<Value> = all.get(start..end).unwrap_or_default().iter().map(|i| show(i)).collect();
+    let others: Vec<(String, String)> =
+        asked.0.iter().filter(|(key, _)| key != "page" && key != "per_page").cloned().collect();
     let link = |n: usize, rel: &str| {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(&others)
             .append_pair("page", &n.to_string())
             .append_pair("per_page", &per_page.to_string())
             .finish();
-        format!(
-            "<{}{}?{query}>; rel=\"{rel}\"",
-            origin(request),
-            request.uri().path()
-        )
+        format!("<{}{}?{query}>; rel=\"{rel}\"", origin(request), request.uri().path())
     };
     let mut links = Vec::new();
     if at > 1 {

@@ -68,10 +68,8 @@ impl Api<'_> {
             None => page(request, world.teams.values(), show),
             Some(user) => {
                 let user = parse_uuid(user);
-                let teams = world
-                    .teams
-                    .values()
-                    .filter(|team| user.is_some_and(|user| team.by_user.contains_key(&user)));
+                let teams =
+                    world.teams.values().filter(|team| user.is_some_and(|user| team.by_user.contains_key(&user)));
                 page(request, teams, show)
             }
         }
@@ -80,18 +78,11 @@ impl Api<'_> {
     /// The reply of a create or update: the documented sample repeats the
     /// request and has no id.
     fn written(&self, seq: u64, asked: Map<String, Value>) -> Value {
-        if self.world.rules.create_team_returns_id {
-            self.team_json(seq)
-        } else {
-            Value::Object(asked)
-        }
+        if self.world.rules.create_team_returns_id { self.team_json(seq) } else { Value::Object(asked) }
     }
 
     fn team_json(&self, seq: u64) -> Value {
-        self.world
-            .teams
-            .get(&seq)
-            .map_or(Value::Null, |team| self.show_team(team))
+        self.world.teams.get(&seq).map_or(Value::Null, |team| self.show_team(team))
     }
 
     fn show_team(&self, team: &Team) -> Value {
@@ -114,9 +105,7 @@ impl Api<'_> {
                 self.scope("read_teams")?;
                 let seq = self.team(team)?;
                 let members = self.world.teams.get(&seq).map(|team| team.members.values());
-                page(request, members.into_iter().flatten(), |member| {
-                    self.show_member(member)
-                })
+                page(request, members.into_iter().flatten(), |member| self.show_member(member))
             }
             "POST" => {
                 self.scope("write_teams")?;
@@ -128,9 +117,7 @@ impl Api<'_> {
                     .and_then(parse_uuid)
                     .ok_or_else(|| Refusal::invalid("User must exist"))?;
                 let role = role(&asked)?;
-                let seq = self
-                    .world
-                    .add_team_member(team, user, Some(role), self.now)?;
+                let seq = self.world.add_team_member(team, user, Some(role), self.now)?;
                 Ok(reply(StatusCode::CREATED, &self.member_of(team, seq)))
             }
             _ => Err(Refusal::not_found("such resource")),
@@ -139,11 +126,7 @@ impl Api<'_> {
 
     fn team_member(&mut self, request: &Request<Bytes>, team: &str, user: &str) -> Outcome {
         let method = request.method().as_str();
-        self.scope(if method == "GET" {
-            "read_teams"
-        } else {
-            "write_teams"
-        })?;
+        self.scope(if method == "GET" { "read_teams" } else { "write_teams" })?;
         let team = self.team(team)?;
         let user = parse_uuid(user).ok_or_else(|| Refusal::not_found("team member"))?;
         let seq = self.world.team_member(team, user)?;
@@ -182,8 +165,7 @@ impl Api<'_> {
 
 /// The role of a team member, which the vendor lists as required.
 fn role(asked: &Map<String, Value>) -> Result<TeamRole, Refusal> {
-    word(asked, "role", |t| TeamRole::read(t, false))?
-        .ok_or_else(|| Refusal::invalid("Role can't be blank"))
+    word(asked, "role", |t| TeamRole::read(t, false))?.ok_or_else(|| Refusal::invalid("Role can't be blank"))
 }
 
 /// Reads a team from a body. A create needs all the fields that the vendor
@@ -201,19 +183,9 @@ fn want(asked: &Map<String, Value>, whole: bool) -> Result<TeamWant, Refusal> {
         Some(_) => Err(Refusal::invalid(format!("{name} must be true or false"))),
     };
     if whole {
-        let required = [
-            "name",
-            "description",
-            "privacy",
-            "is_default_team",
-            "default_member_role",
-        ];
+        let required = ["name", "description", "privacy", "is_default_team", "default_member_role"];
         let capabilities = CAPABILITIES.iter().map(|(rest, _, _)| *rest);
-        if let Some(missing) = required
-            .into_iter()
-            .chain(capabilities)
-            .find(|name| !asked.contains_key(*name))
-        {
+        if let Some(missing) = required.into_iter().chain(capabilities).find(|name| !asked.contains_key(*name)) {
             return Err(Refusal::invalid(format!("{missing} is missing")));
         }
     }

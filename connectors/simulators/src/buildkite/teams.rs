@@ -27,19 +27,12 @@ pub(super) struct TeamWant {
 
 impl World {
     /// Makes a team.
-    pub(super) fn create_team(
-        &mut self,
-        want: TeamWant,
-        can: Capabilities,
-        now: Timestamp,
-    ) -> Result<u64, Refusal> {
+    pub(super) fn create_team(&mut self, want: TeamWant, can: Capabilities, now: Timestamp) -> Result<u64, Refusal> {
         self.teams_usable()?;
         let name = want.name.unwrap_or_default();
         let team_slug = self.free_slug(&name, None)?;
         if self.rules.quotas && self.teams.len() >= TEAM_QUOTA {
-            return Err(Refusal::invalid(format!(
-                "This organization can have at most {TEAM_QUOTA} teams"
-            )));
+            return Err(Refusal::invalid(format!("This organization can have at most {TEAM_QUOTA} teams")));
         }
         let mut capabilities = can;
         for (slot, wanted) in capabilities.iter_mut().zip(want.can) {
@@ -76,10 +69,7 @@ impl World {
             Some(name) => Some((name.clone(), self.free_slug(name, Some(seq))?)),
             None => None,
         };
-        let team = self
-            .teams
-            .get_mut(&seq)
-            .ok_or_else(|| Refusal::not_found("team"))?;
+        let team = self.teams.get_mut(&seq).ok_or_else(|| Refusal::not_found("team"))?;
         if let Some((name, new)) = renamed {
             self.team_slugs.remove(&team.slug);
             self.team_slugs.insert(new.clone(), seq);
@@ -103,9 +93,7 @@ impl World {
             return Err(Refusal::invalid("Name can't be blank"));
         }
         if name.chars().count() > NAME_LENGTH {
-            return Err(Refusal::invalid(format!(
-                "Name is too long (maximum is {NAME_LENGTH} characters)"
-            )));
+            return Err(Refusal::invalid(format!("Name is too long (maximum is {NAME_LENGTH} characters)")));
         }
         let wanted = slug(name);
         if wanted.is_empty() {
@@ -120,10 +108,7 @@ impl World {
     /// Removes a team; invitations lose their assignments to it.
     pub(super) fn delete_team(&mut self, seq: u64) -> Result<(), Refusal> {
         self.teams_usable()?;
-        let team = self
-            .teams
-            .remove(&seq)
-            .ok_or_else(|| Refusal::not_found("team"))?;
+        let team = self.teams.remove(&seq).ok_or_else(|| Refusal::not_found("team"))?;
         self.team_ids.remove(&team.uuid);
         self.team_slugs.remove(&team.slug);
         for member in team.members.values() {
@@ -138,10 +123,7 @@ impl World {
     /// The team with this UUID.
     pub(super) fn team(&self, uuid: Uuid) -> Result<u64, Refusal> {
         self.teams_usable()?;
-        self.team_ids
-            .get(&uuid)
-            .copied()
-            .ok_or_else(|| Refusal::not_found("team"))
+        self.team_ids.get(&uuid).copied().ok_or_else(|| Refusal::not_found("team"))
     }
 
     /// Switches teams on; the first time that makes the team `Everyone` with
@@ -162,11 +144,7 @@ impl World {
         if self.team_slugs.contains_key("everyone") {
             return Ok(());
         }
-        let want = TeamWant {
-            name: Some("Everyone".to_owned()),
-            is_default: Some(true),
-            ..TeamWant::default()
-        };
+        let want = TeamWant { name: Some("Everyone".to_owned()), is_default: Some(true), ..TeamWant::default() };
         // The vendor makes this team by itself, whatever the quota says.
         let quotas = std::mem::replace(&mut self.rules.quotas, false);
         let team = self.create_team(want, [true, true, true, false, false], now);
@@ -192,31 +170,16 @@ impl World {
             return Err(Refusal::invalid("User must exist"));
         }
         if !self.member_of_user.contains_key(&user) {
-            return Err(Refusal::invalid(
-                "User must be a member of the organization",
-            ));
+            return Err(Refusal::invalid("User must be a member of the organization"));
         }
-        if self
-            .teams
-            .get(&team)
-            .is_some_and(|t| t.by_user.contains_key(&user))
-        {
-            return Err(Refusal::invalid(
-                "This user has already been added to this team",
-            ));
+        if self.teams.get(&team).is_some_and(|t| t.by_user.contains_key(&user)) {
+            return Err(Refusal::invalid("This user has already been added to this team"));
         }
-        self.put_in_team(team, user, role, now)
-            .ok_or_else(|| Refusal::not_found("team"))
+        self.put_in_team(team, user, role, now).ok_or_else(|| Refusal::not_found("team"))
     }
 
     /// Puts somebody in a team; who is there already takes the named role.
-    pub(super) fn put_in_team(
-        &mut self,
-        team: u64,
-        user: Uuid,
-        role: Option<TeamRole>,
-        now: Timestamp,
-    ) -> Option<u64> {
+    pub(super) fn put_in_team(&mut self, team: u64, user: Uuid, role: Option<TeamRole>, now: Timestamp) -> Option<u64> {
         let seq = self.seq();
         let team_seq = team;
         let team = self.teams.get_mut(&team)?;
@@ -228,15 +191,7 @@ impl World {
         }
         let uuid = Uuid::new_v4();
         team.by_user.insert(user, seq);
-        team.members.insert(
-            seq,
-            TeamMember {
-                uuid,
-                user,
-                role: role.unwrap_or(team.default_role),
-                created_at: now,
-            },
-        );
+        team.members.insert(seq, TeamMember { uuid, user, role: role.unwrap_or(team.default_role), created_at: now });
         self.team_member_ids.insert(uuid, (team_seq, seq));
         Some(seq)
     }

@@ -49,10 +49,7 @@ impl Auth {
     /// Whether a token is an installation's, still alive; and whether it may write.
     pub(super) fn installation(&mut self, token: &str, now: Timestamp) -> Option<bool> {
         self.tokens.retain(|_, (end, _)| now < *end);
-        self.tokens
-            .get(token)
-            .filter(|_| !self.suspended)
-            .map(|(_, writes)| *writes)
+        self.tokens.get(token).filter(|_| !self.suspended).map(|(_, writes)| *writes)
     }
 
     /// Checks the app's JWT: RS256 by its key, `iss`, `iat`, `exp`.
@@ -64,18 +61,11 @@ impl Auth {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let Claims { iat, exp, iss } = jsonwebtoken::decode::<Claims>(jwt, &key, &validation)
-            .map_err(|_| undecodable())?
-            .claims;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "seconds since 1970 are far below 2^52"
-        )]
+        let Claims { iat, exp, iss } =
+            jsonwebtoken::decode::<Claims>(jwt, &key, &validation).map_err(|_| undecodable())?.claims;
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
         let now = now.as_second() as f64;
-        let exp = exp
-            .as_ref()
-            .and_then(Value::as_f64)
-            .filter(|exp| *exp > now);
+        let exp = exp.as_ref().and_then(Value::as_f64).filter(|exp| *exp > now);
         let exp = exp.ok_or_else(|| {
             Reply::unauthorized(
                 "'Expiration time' claim ('exp') must be a numeric value representing the future \
@@ -83,9 +73,7 @@ impl Auth {
             )
         })?;
         if exp > now + MAX_AHEAD {
-            return Err(Reply::unauthorized(
-                "'Expiration time' claim ('exp') is too far in the future",
-            ));
+            return Err(Reply::unauthorized("'Expiration time' claim ('exp') is too far in the future"));
         }
         let issued = iat.as_ref().and_then(Value::as_f64);
         if issued.is_none_or(|iat| iat > now + SKEW) {
@@ -99,11 +87,7 @@ impl Auth {
             Some(Value::Number(number)) => number.as_u64() == Some(APP_ID),
             _ => false,
         };
-        if known {
-            Ok(())
-        } else {
-            Err(Reply::error(StatusCode::NOT_FOUND, "Integration not found"))
-        }
+        if known { Ok(()) } else { Err(Reply::error(StatusCode::NOT_FOUND, "Integration not found")) }
     }
 
     pub(super) fn describe(&self, cx: &Cx<'_>) -> Reply {
@@ -119,11 +103,7 @@ impl Auth {
     }
 
     pub(super) fn installation_get(&self, cx: &Cx<'_>, id: &str) -> Answer {
-        if id.parse() == Ok(INSTALLATION) {
-            Ok(Reply::ok(self.shown(cx)))
-        } else {
-            Err(Reply::not_found())
-        }
+        if id.parse() == Ok(INSTALLATION) { Ok(Reply::ok(self.shown(cx))) } else { Err(Reply::not_found()) }
     }
 
     pub(super) fn token_create(&mut self, cx: &Cx<'_>, id: &str) -> Answer {
@@ -169,14 +149,7 @@ fn narrowed(wanted: &Value) -> Result<Value, Reply> {
     };
     let wanted = wanted.as_object().ok_or_else(refused)?;
     let within = wanted.iter().all(|(name, level)| {
-        matches!(
-            (name.as_str(), level.as_str()),
-            ("members", Some("read" | "write")) | ("metadata", Some("read"))
-        )
+        matches!((name.as_str(), level.as_str()), ("members", Some("read" | "write")) | ("metadata", Some("read")))
     });
-    if within {
-        Ok(Value::Object(wanted.clone()))
-    } else {
-        Err(refused())
-    }
+    if within { Ok(Value::Object(wanted.clone())) } else { Err(refused()) }
 }

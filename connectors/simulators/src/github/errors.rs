@@ -20,11 +20,7 @@ pub(super) type Answer = Result<Reply, Reply>;
 
 impl Reply {
     pub(super) fn json(status: StatusCode, body: Value) -> Self {
-        Self {
-            status,
-            body: Some(body),
-            headers: Vec::new(),
-        }
+        Self { status, body: Some(body), headers: Vec::new() }
     }
 
     pub(super) fn ok(body: Value) -> Self {
@@ -36,11 +32,7 @@ impl Reply {
     }
 
     pub(super) fn empty(status: StatusCode) -> Self {
-        Self {
-            status,
-            body: None,
-            headers: Vec::new(),
-        }
+        Self { status, body: None, headers: Vec::new() }
     }
 
     pub(super) fn no_content() -> Self {
@@ -54,10 +46,7 @@ impl Reply {
 
     /// A `basic-error`.
     pub(super) fn error(status: StatusCode, message: &str) -> Self {
-        Self::json(
-            status,
-            json!({ "message": message, "documentation_url": DOCS, "status": status.as_str() }),
-        )
+        Self::json(status, json!({ "message": message, "documentation_url": DOCS, "status": status.as_str() }))
     }
 
     pub(super) fn not_found() -> Self {
@@ -78,13 +67,7 @@ impl Reply {
     }
 
     /// A `validation-error` with one entry and a title of its own.
-    pub(super) fn refused(
-        title: &str,
-        resource: &str,
-        code: &str,
-        field: &str,
-        message: &str,
-    ) -> Self {
+    pub(super) fn refused(title: &str, resource: &str, code: &str, field: &str, message: &str) -> Self {
         let mut entry = json!({ "resource": resource, "code": code, "field": field });
         if !message.is_empty() {
             entry["message"] = message.into();
@@ -107,10 +90,7 @@ impl Reply {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         if json {
-            headers.insert(
-                http::header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json; charset=utf-8"),
-            );
+            headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         }
         for (name, value) in self.headers {
             // All values are made here of visible ASCII, but a login in a Location came from the

@@ -73,9 +73,7 @@ impl GitHub {
         let cx = Cx {
             method: request.method(),
             path,
-            query: url::form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
+            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             body: request.body(),
             base: base(request),
             now: Timestamp::from_second(now.as_second()).unwrap_or(now),
@@ -106,9 +104,7 @@ impl GitHub {
             .to_str()
             .ok()
             .and_then(|text| text.split_once(' '))
-            .filter(|(scheme, _)| {
-                scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token")
-            })
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token"))
             .map(|(_, credential)| credential.trim())
             .ok_or_else(|| Reply::unauthorized("Bad credentials"))?;
         if credential == super::TOKEN {
@@ -154,11 +150,7 @@ impl GitHub {
         if self.knobs.has_scope("admin:org") && self.standing(cx.caller) == Some(Role::Admin) {
             return Ok(());
         }
-        Err(if hide {
-            Reply::not_found()
-        } else {
-            Reply::forbidden("You must be an organization owner to do this.")
-        })
+        Err(if hide { Reply::not_found() } else { Reply::forbidden("You must be an organization owner to do this.") })
     }
 
     /// The caller must be an owner, or an app that may see members; else it is "Not Found".
@@ -171,41 +163,23 @@ impl GitHub {
 
     /// The caller must be in the organisation and may read it.
     pub(super) fn member_reads(&self, cx: &Cx<'_>) -> Result<(), Reply> {
-        if cx.caller == Caller::Account
-            && !self.knobs.has_scope("read:org")
-            && !self.knobs.has_scope("admin:org")
-        {
-            return Err(Reply::forbidden(
-                "You must have the read:org scope to see this organization.",
-            ));
+        if cx.caller == Caller::Account && !self.knobs.has_scope("read:org") && !self.knobs.has_scope("admin:org") {
+            return Err(Reply::forbidden("You must have the read:org scope to see this organization."));
         }
         match self.standing(cx.caller) {
             Some(_) => Ok(()),
-            None => Err(Reply::forbidden(
-                "You must be a member of the organization to see this.",
-            )),
+            None => Err(Reply::forbidden("You must be a member of the organization to see this.")),
         }
     }
 
     /// The headers that every answer has.
-    fn stamp(
-        &self,
-        request: &HeaderMap,
-        response: &mut Response<Bytes>,
-        resource: Resource,
-        now: Timestamp,
-    ) {
+    fn stamp(&self, request: &HeaderMap, response: &mut Response<Bytes>, resource: Resource, now: Timestamp) {
         let mut put = |name: &'static str, value: String| {
             if let Ok(value) = HeaderValue::try_from(value) {
-                response
-                    .headers_mut()
-                    .insert(HeaderName::from_static(name), value);
+                response.headers_mut().insert(HeaderName::from_static(name), value);
             }
         };
-        put(
-            "x-github-request-id",
-            format!("51AB:{:04X}:{:08X}", self.calls >> 16 & 0xffff, self.calls),
-        );
+        put("x-github-request-id", format!("51AB:{:04X}:{:08X}", self.calls >> 16 & 0xffff, self.calls));
         let selected = request
             .get("x-github-api-version")
             .and_then(|v| v.to_str().ok())
@@ -213,15 +187,10 @@ impl GitHub {
             .unwrap_or(VERSIONS[0]);
         put("x-github-api-version-selected", selected.to_owned());
         put("x-github-media-type", "github.v3; format=json".to_owned());
-        let classic = request
-            .get(AUTHORIZATION)
-            .is_some_and(|v| v.as_bytes().ends_with(super::TOKEN.as_bytes()));
+        let classic = request.get(AUTHORIZATION).is_some_and(|v| v.as_bytes().ends_with(super::TOKEN.as_bytes()));
         if classic && !self.knobs.revoked {
             put("x-oauth-scopes", self.knobs.scopes.join(", "));
-            put(
-                "x-accepted-oauth-scopes",
-                "admin:org, read:org, repo, user, write:org".to_owned(),
-            );
+            put("x-accepted-oauth-scopes", "admin:org, read:org, repo, user, write:org".to_owned());
         }
         if self.limits == Limits::Real && resource != Resource::Free {
             for (name, value) in self.meter.headers(resource, now) {

@@ -49,9 +49,7 @@ impl InviteRole {
     pub(super) fn of_member(self) -> Role {
         match self {
             InviteRole::Admin => Role::Admin,
-            InviteRole::DirectMember | InviteRole::BillingManager | InviteRole::Reinstate => {
-                Role::Member
-            }
+            InviteRole::DirectMember | InviteRole::BillingManager | InviteRole::Reinstate => Role::Member,
         }
     }
 }
@@ -81,12 +79,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn user(id: u64, role: InviteRole) -> Self {
-        Self {
-            email: None,
-            user: Some(id),
-            role,
-            teams: BTreeMap::new(),
-        }
+        Self { email: None, user: Some(id), role, teams: BTreeMap::new() }
     }
 }
 
@@ -157,18 +150,12 @@ impl Invitations {
     /// Lets those fail that nobody accepted in time. They were made in the order of their ids.
     pub(super) fn expire(&mut self, now: Timestamp) {
         while let Some((&id, oldest)) = self.pending.first_key_value() {
-            let end = oldest
-                .created_at
-                .saturating_add(LIFE)
-                .unwrap_or(Timestamp::MAX);
+            let end = oldest.created_at.saturating_add(LIFE).unwrap_or(Timestamp::MAX);
             if end > now {
                 break;
             }
             if let Some(mut invitation) = self.cancel(id) {
-                invitation.failed = Some((
-                    end,
-                    "Invitation expired. User did not accept this invite for 7 days.",
-                ));
+                invitation.failed = Some((end, "Invitation expired. User did not accept this invite for 7 days."));
                 self.failed.insert(id, invitation);
             }
         }
@@ -203,9 +190,7 @@ impl GitHub {
     pub(super) fn failed_invitations(&self, cx: &Cx<'_>) -> Answer {
         self.owner_reads(cx)?;
         let failed = self.invitations.failed.values().collect();
-        self.list(cx, failed, |i: &&Invitation| {
-            Some(self.invitation(&cx.base, i))
-        })
+        self.list(cx, failed, |i: &&Invitation| Some(self.invitation(&cx.base, i)))
     }
 
     pub(super) fn invitation_teams(&self, cx: &Cx<'_>, id: &str) -> Answer {
@@ -213,17 +198,14 @@ impl GitHub {
         let invitation = id.parse().ok().and_then(|id| self.invitations.get(id));
         let invitation = invitation.ok_or_else(Reply::not_found)?;
         let teams = invitation.teams.keys().copied().collect();
-        self.list(cx, teams, |id| {
-            Some(self.team(&cx.base, self.teams.get(*id)?))
-        })
+        self.list(cx, teams, |id| Some(self.team(&cx.base, self.teams.get(*id)?)))
     }
 
     pub(super) fn invitation_delete(&mut self, cx: &Cx<'_>, id: &str) -> Answer {
         self.owner_writes(cx, true)?;
         let id = id.parse().map_err(|_| Reply::not_found())?;
         let gone = self.invitations.cancel(id);
-        gone.map(|_| Reply::no_content())
-            .ok_or_else(Reply::not_found)
+        gone.map(|_| Reply::no_content()).ok_or_else(Reply::not_found)
     }
 
     pub(super) fn invitation_create(&mut self, cx: &Cx<'_>) -> Answer {
@@ -263,17 +245,10 @@ impl GitHub {
                 (None, Some(id))
             }
             _ => {
-                return Err(refused(
-                    "Exactly one of `email` and `invitee_id` must be given",
-                ));
+                return Err(refused("Exactly one of `email` and `invitee_id` must be given"));
             }
         };
-        Ok(Wanted {
-            email,
-            user,
-            role,
-            teams,
-        })
+        Ok(Wanted { email, user, role, teams })
     }
 
     fn wanted_teams(&self, ids: Option<&Value>) -> Result<BTreeMap<u64, TeamRole>, Reply> {
@@ -294,9 +269,7 @@ impl GitHub {
     /// Makes an invitation, if quota, seats and the invitee's standing allow.
     pub(super) fn invite(&mut self, cx: &Cx<'_>, wanted: Wanted) -> Result<u64, Reply> {
         let of_email = |email: &String| self.people.with_email(email);
-        let account = wanted
-            .user
-            .or_else(|| wanted.email.as_ref().and_then(of_email));
+        let account = wanted.user.or_else(|| wanted.email.as_ref().and_then(of_email));
         if account.is_some_and(|id| self.members.contains_key(&id)) {
             return Err(refused("Invitee is already a part of this organization"));
         }
@@ -306,12 +279,8 @@ impl GitHub {
         {
             return Err(refused("Invitee was already invited to this organization"));
         }
-        if wanted.role == InviteRole::Reinstate
-            && !account.is_some_and(|id| self.former.contains_key(&id))
-        {
-            return Err(refused(
-                "Invitee was never a member of this organization and cannot be reinstated",
-            ));
+        if wanted.role == InviteRole::Reinstate && !account.is_some_and(|id| self.former.contains_key(&id)) {
+            return Err(refused("Invitee was never a member of this organization and cannot be reinstated"));
         }
         if self.limits == Limits::Real && self.invitations.sent_lately(cx.now) >= QUOTA {
             return Err(refused("Over invitation rate limit"));
@@ -336,17 +305,8 @@ impl GitHub {
         let named = which.login.as_deref().and_then(|l| self.people.known(l));
         let chosen: Vec<u64> = match (&which.email, &which.login) {
             (None, None) => self.invitations.pending.keys().copied().collect(),
-            (Some(email), _) => self
-                .invitations
-                .of_email(email)
-                .map(|i| i.id)
-                .into_iter()
-                .collect(),
-            (None, Some(_)) => named
-                .and_then(|id| self.invitations.of_user(id))
-                .map(|i| i.id)
-                .into_iter()
-                .collect(),
+            (Some(email), _) => self.invitations.of_email(email).map(|i| i.id).into_iter().collect(),
+            (None, Some(_)) => named.and_then(|id| self.invitations.of_user(id)).map(|i| i.id).into_iter().collect(),
         };
         let mut accepted = Vec::new();
         let mut refused = Vec::new();
@@ -359,12 +319,7 @@ impl GitHub {
         json!({ "accepted": accepted, "refused": refused })
     }
 
-    fn accept_one(
-        &mut self,
-        id: u64,
-        login: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Value, &'static str> {
+    fn accept_one(&mut self, id: u64, login: Option<&str>, now: Timestamp) -> Result<Value, &'static str> {
         let invitation = self.invitations.get(id).ok_or("it is gone")?.clone();
         let person = match (invitation.user, &invitation.email) {
             (Some(user), _) => user,
@@ -395,12 +350,7 @@ impl GitHub {
 
     /// The account that accepts an e-mail invitation: the one asked for, else the one that has the
     /// address, else one named after it.
-    fn accepting(
-        &mut self,
-        email: &str,
-        login: Option<&str>,
-        now: Timestamp,
-    ) -> Result<u64, &'static str> {
+    fn accepting(&mut self, email: &str, login: Option<&str>, now: Timestamp) -> Result<u64, &'static str> {
         if let Some(login) = login {
             if !super::people::is_login(login) {
                 return Err("that is no valid login");
@@ -425,9 +375,7 @@ impl GitHub {
     fn join(&mut self, person: u64, invitation: &Invitation) {
         let former = self.former.remove(&person);
         let reinstated = former.filter(|_| invitation.role == InviteRole::Reinstate);
-        let role = reinstated
-            .as_ref()
-            .map_or(invitation.role.of_member(), |former| former.role);
+        let role = reinstated.as_ref().map_or(invitation.role.of_member(), |former| former.role);
         let before = reinstated.map(|former| former.teams).unwrap_or_default();
         for (&team, &role) in before.iter().chain(&invitation.teams) {
             if let Some(team) = self.teams.get_mut(team) {
@@ -437,10 +385,7 @@ impl GitHub {
         self.become_member(person, role);
         // To sign in, the account goes through the identity provider.
         let found = self.people.get(person);
-        let name_id = invitation
-            .email
-            .clone()
-            .or_else(|| found.and_then(|p| p.emails.first().cloned()));
+        let name_id = invitation.email.clone().or_else(|| found.and_then(|p| p.emails.first().cloned()));
         if let Some(name_id) = name_id {
             self.sign_in(person, &name_id);
         }

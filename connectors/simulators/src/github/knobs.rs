@@ -206,10 +206,7 @@ impl GitHub {
             return Err("`rate_status` is 403 or 429".to_owned());
         }
         if let Some(login) = &set.leave {
-            let member = self
-                .people
-                .known(login)
-                .filter(|id| self.members.contains_key(id));
+            let member = self.people.known(login).filter(|id| self.members.contains_key(id));
             if member.is_none() {
                 return Err("`leave` is no member's login".to_owned());
             }
@@ -223,15 +220,8 @@ impl GitHub {
     }
 
     fn invitation_of(&self, who: &str) -> Option<u64> {
-        let by_login = || {
-            self.people
-                .known(who)
-                .and_then(|id| self.invitations.of_user(id))
-        };
-        self.invitations
-            .of_email(who)
-            .or_else(by_login)
-            .map(|i| i.id)
+        let by_login = || self.people.known(who).and_then(|id| self.invitations.of_user(id));
+        self.invitations.of_email(who).or_else(by_login).map(|i| i.id)
     }
 
     fn turn_settings(&mut self, set: &Set) {
@@ -262,11 +252,7 @@ impl GitHub {
             knobs.offers_app = *auth == AuthSet::App;
         }
         if let Some(status) = set.rate_status {
-            knobs.rate.status = if status == 429 {
-                StatusCode::TOO_MANY_REQUESTS
-            } else {
-                StatusCode::FORBIDDEN
-            };
+            knobs.rate.status = if status == 429 { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::FORBIDDEN };
         }
         if let Some(on) = set.secondary {
             knobs.rate.secondary = on;
@@ -317,12 +303,7 @@ impl GitHub {
                 RoleSet::Member => (Role::Member, TeamRole::Member),
             };
             self.become_member(id, role);
-            for team in foreign
-                .teams
-                .iter()
-                .filter_map(|slug| self.teams.with_slug(slug))
-                .collect::<Vec<_>>()
-            {
+            for team in foreign.teams.iter().filter_map(|slug| self.teams.with_slug(slug)).collect::<Vec<_>>() {
                 self.put_in_team(team, id, in_team);
             }
         }

@@ -34,11 +34,7 @@ pub(super) struct RateStyle {
 
 impl Default for RateStyle {
     fn default() -> Self {
-        Self {
-            status: StatusCode::FORBIDDEN,
-            secondary: true,
-            retry_after: true,
-        }
+        Self { status: StatusCode::FORBIDDEN, secondary: true, retry_after: true }
     }
 }
 
@@ -86,9 +82,7 @@ impl Hour {
     }
 
     fn reset(&self, now: Timestamp) -> Timestamp {
-        self.reset
-            .filter(|reset| now < *reset)
-            .unwrap_or_else(|| later(now, HOUR))
+        self.reset.filter(|reset| now < *reset).unwrap_or_else(|| later(now, HOUR))
     }
 
     fn add(&mut self, now: Timestamp) {
@@ -168,13 +162,9 @@ impl Meter {
             Resource::Free => return Ok(()),
         };
         if hour.used(now) >= PRIMARY {
-            return Err(Reply::error(
-                style.status,
-                "API rate limit exceeded for user ID 9001.",
-            ));
+            return Err(Reply::error(style.status, "API rate limit exceeded for user ID 9001."));
         }
-        let creates = resource == Resource::Core
-            && [Method::POST, Method::PUT, Method::PATCH].contains(method);
+        let creates = resource == Resource::Core && [Method::POST, Method::PUT, Method::PATCH].contains(method);
         if style.secondary
             && let Some(wait) = self.secondary_wait(resource, method, creates, now)
         {
@@ -210,11 +200,7 @@ impl Meter {
             Resource::GraphQl => self.graphql_points.wait(1, GRAPHQL_POINTS, now),
             Resource::Free => None,
         };
-        while self
-            .created
-            .front()
-            .is_some_and(|at| later(*at, HOUR) <= now)
-        {
+        while self.created.front().is_some_and(|at| later(*at, HOUR) <= now) {
             self.created.pop_front();
         }
         let mut by_content = None;
@@ -241,11 +227,7 @@ impl Meter {
     }
 
     /// The `x-ratelimit-…` headers.
-    pub(super) fn headers(
-        &self,
-        resource: Resource,
-        now: Timestamp,
-    ) -> [(&'static str, String); 5] {
+    pub(super) fn headers(&self, resource: Resource, now: Timestamp) -> [(&'static str, String); 5] {
         let hour = match resource {
             Resource::Core | Resource::Free => &self.core,
             Resource::GraphQl => &self.graphql,
@@ -253,15 +235,9 @@ impl Meter {
         let used = hour.used(now);
         [
             ("x-ratelimit-limit", PRIMARY.to_string()),
-            (
-                "x-ratelimit-remaining",
-                PRIMARY.saturating_sub(used).to_string(),
-            ),
+            ("x-ratelimit-remaining", PRIMARY.saturating_sub(used).to_string()),
             ("x-ratelimit-used", used.to_string()),
-            (
-                "x-ratelimit-reset",
-                reset_seconds(hour.reset(now)).to_string(),
-            ),
+            ("x-ratelimit-reset", reset_seconds(hour.reset(now)).to_string()),
             ("x-ratelimit-resource", resource.name().to_owned()),
         ]
     }
@@ -298,11 +274,7 @@ pub(super) fn secondary(status: StatusCode, wait: Option<Duration>) -> Reply {
 }
 
 fn points(method: &Method) -> u32 {
-    if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) {
-        1
-    } else {
-        5
-    }
+    if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) { 1 } else { 5 }
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {

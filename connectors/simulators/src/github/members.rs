@@ -80,18 +80,9 @@ impl GitHub {
         }
         self.member_reads(cx)?;
         let chosen = |&(_, r): &(&u64, &Role)| role.is_none_or(|role| *r == role);
-        let mut ids: Vec<u64> = self
-            .members
-            .iter()
-            .filter(chosen)
-            .map(|(id, _)| *id)
-            .collect();
+        let mut ids: Vec<u64> = self.members.iter().filter(chosen).map(|(id, _)| *id).collect();
         if !self.leaving.is_empty() && role != Some(Role::Admin) {
-            ids.extend(
-                self.leaving
-                    .keys()
-                    .filter(|id| !self.members.contains_key(id)),
-            );
+            ids.extend(self.leaving.keys().filter(|id| !self.members.contains_key(id)));
             ids.sort_unstable();
         }
         self.list(cx, ids, |id| {
@@ -102,10 +93,7 @@ impl GitHub {
 
     pub(super) fn member_check(&self, cx: &Cx<'_>, login: &str) -> Answer {
         if self.standing(cx.caller).is_none() {
-            return Ok(redirect(format!(
-                "{}/orgs/{ORG}/public_members/{login}",
-                cx.base
-            )));
+            return Ok(redirect(format!("{}/orgs/{ORG}/public_members/{login}", cx.base)));
         }
         self.member_reads(cx)?;
         match self.people.known(login) {
@@ -153,22 +141,9 @@ impl GitHub {
     pub(super) fn membership_put(&mut self, cx: &Cx<'_>, login: &str) -> Answer {
         self.owner_writes(cx, false)?;
         let body = cx.object()?;
-        let role = one_of(
-            body.get("role"),
-            "member",
-            &["admin", "member"],
-            "OrganizationMembership",
-            "role",
-        )?;
-        let role = if role == "admin" {
-            Role::Admin
-        } else {
-            Role::Member
-        };
-        let id = self
-            .people
-            .exists(login, cx.now)
-            .ok_or_else(Reply::not_found)?;
+        let role = one_of(body.get("role"), "member", &["admin", "member"], "OrganizationMembership", "role")?;
+        let role = if role == "admin" { Role::Admin } else { Role::Member };
+        let id = self.people.exists(login, cx.now).ok_or_else(Reply::not_found)?;
         if self.members.contains_key(&id) {
             if role == Role::Member {
                 self.keep_an_owner(id)?;
@@ -198,10 +173,7 @@ impl GitHub {
     /// Refuses what would leave the organisation without an owner.
     fn keep_an_owner(&self, id: u64) -> Result<(), Reply> {
         let owner = |id| self.members.get(id) == Some(&Role::Admin);
-        let others = self
-            .members
-            .keys()
-            .any(|other| *other != id && owner(other));
+        let others = self.members.keys().any(|other| *other != id && owner(other));
         if owner(&id) && !others {
             return Err(Reply::error(
                 StatusCode::FORBIDDEN,

@@ -116,14 +116,8 @@ impl Cx<'_> {
         }
         match serde_json::from_slice(self.body) {
             Ok(Value::Object(map)) => Ok(map),
-            Ok(_) => Err(Reply::error(
-                StatusCode::BAD_REQUEST,
-                "Body should be a JSON object",
-            )),
-            Err(_) => Err(Reply::error(
-                StatusCode::BAD_REQUEST,
-                "Problems parsing JSON",
-            )),
+            Ok(_) => Err(Reply::error(StatusCode::BAD_REQUEST, "Body should be a JSON object")),
+            Err(_) => Err(Reply::error(StatusCode::BAD_REQUEST, "Problems parsing JSON")),
         }
     }
 }
@@ -176,11 +170,7 @@ impl GitHub {
     pub fn offer_app(&self, base_url: &str) -> Offer {
         let mut settings = self.settings(base_url);
         settings["app_id"] = app_auth::APP_ID.to_string().into();
-        Offer {
-            connector: "github",
-            settings,
-            secrets: json!({ "private_key": app_auth::PRIVATE_KEY }),
-        }
+        Offer { connector: "github", settings, secrets: json!({ "private_key": app_auth::PRIVATE_KEY }) }
     }
 
     fn settings(&self, base_url: &str) -> Value {
@@ -203,11 +193,7 @@ impl Target for GitHub {
         if self.knobs.offers_app {
             return self.offer_app(base_url);
         }
-        Offer {
-            connector: "github",
-            settings: self.settings(base_url),
-            secrets: json!({ "token": TOKEN }),
-        }
+        Offer { connector: "github", settings: self.settings(base_url), secrets: json!({ "token": TOKEN }) }
     }
 
     fn handle(&mut self, request: &Request<Bytes>, now: Timestamp) -> Response<Bytes> {

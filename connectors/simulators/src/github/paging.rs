@@ -9,11 +9,7 @@ const MOST: usize = 100;
 
 /// The items of the page that was asked for, and its `Link` header if there are other pages.
 pub(super) fn page<'a, T>(cx: &Cx<'_>, items: &'a [T]) -> (&'a [T], Option<String>) {
-    let number = |key| {
-        cx.param(key)
-            .and_then(|v| v.parse::<usize>().ok())
-            .filter(|&n| n > 0)
-    };
+    let number = |key| cx.param(key).and_then(|v| v.parse::<usize>().ok()).filter(|&n| n > 0);
     let size = number("per_page").unwrap_or(DEFAULT).min(MOST);
     let page = number("page").unwrap_or(1);
     let last = items.len().div_ceil(size).max(1);

@@ -58,9 +58,7 @@ impl People {
     /// The account that has this login, where any well-formed login may exist.
     pub(super) fn exists(&mut self, login: &str, now: Timestamp) -> Option<u64> {
         self.known(login).or_else(|| {
-            let free = self.any_login
-                && is_login(login)
-                && !self.freed.contains(&login.to_ascii_lowercase());
+            let free = self.any_login && is_login(login) && !self.freed.contains(&login.to_ascii_lowercase());
             free.then(|| self.add(login, now))
         })
     }
@@ -75,12 +73,7 @@ impl People {
         self.next_id += 1;
         self.freed.remove(&key);
         self.by_login.insert(key, id);
-        let person = Person {
-            id,
-            login: login.to_owned(),
-            emails: Vec::new(),
-            created_at: now,
-        };
+        let person = Person { id, login: login.to_owned(), emails: Vec::new(), created_at: now };
         self.by_id.insert(id, person);
         id
     }
@@ -89,10 +82,7 @@ impl People {
     pub(super) fn verify(&mut self, id: u64, email: &str) {
         let key = email.to_lowercase();
         let before = self.by_email.insert(key.clone(), id);
-        if let Some(other) = before
-            .filter(|&b| b != id)
-            .and_then(|b| self.by_id.get_mut(&b))
-        {
+        if let Some(other) = before.filter(|&b| b != id).and_then(|b| self.by_id.get_mut(&b)) {
             other.emails.retain(|e| e.to_lowercase() != key);
         }
         if let Some(person) = self.by_id.get_mut(&id)
@@ -108,11 +98,7 @@ impl People {
             return Err("`rename.to` is not a valid login".to_owned());
         }
         let (old, new) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
-        let id = self
-            .by_login
-            .get(&old)
-            .copied()
-            .ok_or_else(|| "`rename.from` is nobody's login".to_owned())?;
+        let id = self.by_login.get(&old).copied().ok_or_else(|| "`rename.from` is nobody's login".to_owned())?;
         if self.by_login.get(&new).is_some_and(|&other| other != id) {
             return Err("`rename.to` is taken".to_owned());
         }
@@ -134,10 +120,7 @@ impl People {
         }
         let stem: String = wanted.chars().take(MAX_LOGIN - 12).collect();
         let stem = stem.trim_end_matches('-');
-        (2u64..)
-            .map(|n| format!("{stem}-{n}"))
-            .find(|login| self.known(login).is_none())
-            .unwrap_or(wanted)
+        (2u64..).map(|n| format!("{stem}-{n}")).find(|login| self.known(login).is_none()).unwrap_or(wanted)
     }
 }
 
@@ -165,11 +148,7 @@ pub(super) fn login_of(email: &str) -> String {
         }
     }
     let login = login.trim_end_matches('-');
-    if login.is_empty() {
-        "someone".to_owned()
-    } else {
-        login.to_owned()
-    }
+    if login.is_empty() { "someone".to_owned() } else { login.to_owned() }
 }
 
 /// Whether GitHub would take it for an e-mail address.

@@ -87,10 +87,7 @@ pub(super) fn private_user(base: &str, person: &Person) -> Value {
 
 /// `{"role","inherited"}` on top of a `simple-user`.
 pub(super) fn team_member(base: &str, person: &Person, role: TeamRole, inherited: bool) -> Value {
-    extend(
-        simple_user(base, person),
-        json!({ "role": role.name(), "inherited": inherited }),
-    )
+    extend(simple_user(base, person), json!({ "role": role.name(), "inherited": inherited }))
 }
 
 /// An `organization-simple`.
@@ -176,13 +173,7 @@ pub(super) fn app(base: &str, app_id: u64, client_id: &str, permissions: &Value)
 }
 
 /// An `installation` of the app in the organisation.
-pub(super) fn installation(
-    base: &str,
-    id: u64,
-    app_id: u64,
-    permissions: &Value,
-    suspended: bool,
-) -> Value {
+pub(super) fn installation(base: &str, id: u64, app_id: u64, permissions: &Value, suspended: bool) -> Value {
     json!({
         "id": id,
         "account": owner(base),
@@ -206,25 +197,15 @@ pub(super) fn installation(
 
 /// The organisation as a `simple-user`, as the owner of an app is shown.
 fn owner(base: &str) -> Value {
-    let person = Person {
-        id: ORG_ID,
-        login: ORG.to_owned(),
-        emails: Vec::new(),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-    };
-    extend(
-        simple_user(base, &person),
-        json!({ "type": "Organization", "node_id": node_id("O", ORG_ID) }),
-    )
+    let person =
+        Person { id: ORG_ID, login: ORG.to_owned(), emails: Vec::new(), created_at: jiff::Timestamp::UNIX_EPOCH };
+    extend(simple_user(base, &person), json!({ "type": "Organization", "node_id": node_id("O", ORG_ID) }))
 }
 
 impl GitHub {
     /// A `team`.
     pub(super) fn team(&self, base: &str, team: &Team) -> Value {
-        extend(
-            team_simple(base, team),
-            json!({ "parent": self.parent(base, team) }),
-        )
+        extend(team_simple(base, team), json!({ "parent": self.parent(base, team) }))
     }
 
     /// A `team-full`.
@@ -242,17 +223,12 @@ impl GitHub {
     }
 
     fn parent(&self, base: &str, team: &Team) -> Value {
-        team.parent
-            .and_then(|id| self.teams.get(id))
-            .map_or(Value::Null, |parent| team_simple(base, parent))
+        team.parent.and_then(|id| self.teams.get(id)).map_or(Value::Null, |parent| team_simple(base, parent))
     }
 
     /// An `organization-invitation`.
     pub(super) fn invitation(&self, base: &str, invitation: &Invitation) -> Value {
-        let login = invitation
-            .user
-            .and_then(|id| self.people.get(id))
-            .map(|person| &person.login);
+        let login = invitation.user.and_then(|id| self.people.get(id)).map(|person| &person.login);
         json!({
             "id": invitation.id,
             "node_id": node_id("OI", invitation.id),

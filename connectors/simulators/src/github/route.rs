@@ -10,13 +10,8 @@ use super::{Caller, Cx, GitHub, ORG, ORG_ID, Sso, render};
 
 impl GitHub {
     pub(super) fn route(&mut self, cx: &Cx<'_>) -> Answer {
-        let decoded: Vec<String> = cx
-            .path
-            .trim_matches('/')
-            .split('/')
-            .map(decode)
-            .collect::<Option<_>>()
-            .ok_or_else(Reply::not_found)?;
+        let decoded: Vec<String> =
+            cx.path.trim_matches('/').split('/').map(decode).collect::<Option<_>>().ok_or_else(Reply::not_found)?;
         let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
         if cx.caller == Caller::App {
             return self.route_app(cx, &segments);
@@ -26,9 +21,7 @@ impl GitHub {
             (&Method::GET, ["versions"]) => Ok(Reply::ok(json!(VERSIONS))),
             (&Method::GET, ["rate_limit"]) => Ok(Reply::ok(self.meter.overview(cx.now))),
             (&Method::GET, ["user"]) => self.user_self(cx),
-            (&Method::GET, ["user", "memberships", "orgs", org]) if is_org(org) => {
-                self.membership_self(cx)
-            }
+            (&Method::GET, ["user", "memberships", "orgs", org]) if is_org(org) => self.membership_self(cx),
             (&Method::GET, ["user", id]) => self.user_by_id(cx, id),
             (&Method::GET, ["users", login]) => self.user_by_login(cx, login),
             (_, ["orgs", org, rest @ ..]) if is_org(org) => self.route_org(cx, rest),
@@ -64,9 +57,7 @@ impl GitHub {
             (&Method::GET, ["teams"]) => self.teams_list(cx),
             (&Method::POST, ["teams"]) => self.team_create(cx),
             // An app's business, with its JWT.
-            (&Method::GET, ["installation"]) => {
-                Err(Reply::unauthorized("A JSON web token could not be decoded"))
-            }
+            (&Method::GET, ["installation"]) => Err(Reply::unauthorized("A JSON web token could not be decoded")),
             (_, ["teams", slug, rest @ ..]) => {
                 let team = self.teams.with_slug(slug).ok_or_else(Reply::not_found)?;
                 self.route_team(cx, team, rest)
@@ -86,9 +77,7 @@ impl GitHub {
             (&Method::GET, ["invitations"]) => self.team_invitations(cx, team),
             (&Method::GET, ["memberships", login]) => self.team_membership_get(cx, team, login),
             (&Method::PUT, ["memberships", login]) => self.team_membership_put(cx, team, login),
-            (&Method::DELETE, ["memberships", login]) => {
-                self.team_membership_delete(cx, team, login)
-            }
+            (&Method::DELETE, ["memberships", login]) => self.team_membership_delete(cx, team, login),
             _ => Err(Reply::not_found()),
         }
     }
@@ -98,27 +87,18 @@ impl GitHub {
             (&Method::GET, ["app"]) => Ok(self.auth.describe(cx)),
             (&Method::GET, ["app", "installations"]) => self.auth.installations(cx),
             (&Method::GET, ["app", "installations", id]) => self.auth.installation_get(cx, id),
-            (&Method::POST, ["app", "installations", id, "access_tokens"]) => {
-                self.auth.token_create(cx, id)
+            (&Method::POST, ["app", "installations", id, "access_tokens"]) => self.auth.token_create(cx, id),
+            (&Method::GET, ["orgs", org, "installation"]) if is_org(org) => {
+                self.auth.installation_get(cx, &super::app_auth::INSTALLATION.to_string())
             }
-            (&Method::GET, ["orgs", org, "installation"]) if is_org(org) => self
-                .auth
-                .installation_get(cx, &super::app_auth::INSTALLATION.to_string()),
             (&Method::GET, ["orgs", _, "installation"]) => Err(Reply::not_found()),
-            _ => Err(Reply::unauthorized(
-                "A JSON web token is not accepted here: use an installation access token",
-            )),
+            _ => Err(Reply::unauthorized("A JSON web token is not accepted here: use an installation access token")),
         }
     }
 
     /// A listing: one page of `items`, rendered; half of them if the token is authorised for only
     /// some organisations.
-    pub(super) fn list<T>(
-        &self,
-        cx: &Cx<'_>,
-        mut items: Vec<T>,
-        render: impl Fn(&T) -> Option<Value>,
-    ) -> Answer {
+    pub(super) fn list<T>(&self, cx: &Cx<'_>, mut items: Vec<T>, render: impl Fn(&T) -> Option<Value>) -> Answer {
         let partial = self.knobs.sso == Sso::Partial && cx.caller == Caller::Account;
         if partial {
             let mut seen = 0;
@@ -133,10 +113,7 @@ impl GitHub {
             reply = reply.with("link", links);
         }
         if partial {
-            reply = reply.with(
-                "x-github-sso",
-                format!("partial-results; organizations={ORG_ID}"),
-            );
+            reply = reply.with("x-github-sso", format!("partial-results; organizations={ORG_ID}"));
         }
         Ok(reply)
     }
@@ -198,12 +175,9 @@ pub(super) fn one_of<'v>(
     match value {
         None | Some(Value::Null) => Ok(default),
         Some(Value::String(text)) if allowed.contains(&text.as_str()) => Ok(text),
-        Some(_) => Err(Reply::invalid(
-            resource,
-            "invalid",
-            field,
-            &format!("{field} is not one of {}", allowed.join(", ")),
-        )),
+        Some(_) => {
+            Err(Reply::invalid(resource, "invalid", field, &format!("{field} is not one of {}", allowed.join(", "))))
+        }
     }
 }
 

@@ -65,17 +65,11 @@ impl GitHub {
             let family = self.teams.family(id);
             family
                 .iter()
-                .any(|t| {
-                    self.teams
-                        .get(*t)
-                        .is_some_and(|t| t.members.contains_key(&person))
-                })
+                .any(|t| self.teams.get(*t).is_some_and(|t| t.members.contains_key(&person)))
                 .then_some(TeamRole::Member)
         });
         let (role, state) = match (active, pending) {
-            (Some(_), _) if self.members.get(&person) == Some(&Role::Admin) => {
-                (TeamRole::Maintainer, "active")
-            }
+            (Some(_), _) if self.members.get(&person) == Some(&Role::Admin) => (TeamRole::Maintainer, "active"),
             (Some(role), _) => (role, "active"),
             (None, Some(role)) => (role, "pending"),
             (None, None) => return Err(Reply::not_found()),
@@ -95,22 +89,9 @@ impl GitHub {
     pub(super) fn team_membership_put(&mut self, cx: &Cx<'_>, id: u64, login: &str) -> Answer {
         self.owner_writes(cx, false)?;
         let body = cx.object()?;
-        let role = one_of(
-            body.get("role"),
-            "member",
-            &["member", "maintainer"],
-            "TeamMember",
-            "role",
-        )?;
-        let role = if role == "maintainer" {
-            TeamRole::Maintainer
-        } else {
-            TeamRole::Member
-        };
-        let person = self
-            .people
-            .exists(login, cx.now)
-            .ok_or_else(Reply::not_found)?;
+        let role = one_of(body.get("role"), "member", &["member", "maintainer"], "TeamMember", "role")?;
+        let role = if role == "maintainer" { TeamRole::Maintainer } else { TeamRole::Member };
+        let person = self.people.exists(login, cx.now).ok_or_else(Reply::not_found)?;
         match self.members.get(&person) {
             Some(standing) => {
                 // Owners maintain every team they are in, whatever was asked for.
@@ -143,10 +124,6 @@ impl GitHub {
         // The invitation to the organisation itself stays.
         let invitation = self.invitations.of_user_mut(person);
         let pending = invitation.is_some_and(|i| i.teams.remove(&id).is_some());
-        if direct || pending {
-            Ok(Reply::no_content())
-        } else {
-            Err(Reply::not_found())
-        }
+        if direct || pending { Ok(Reply::no_content()) } else { Err(Reply::not_found()) }
     }
 }

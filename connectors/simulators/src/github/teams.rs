@@ -41,11 +41,7 @@ pub(super) struct Teams {
 
 impl Default for Teams {
     fn default() -> Self {
-        Self {
-            by_id: BTreeMap::new(),
-            by_slug: HashMap::new(),
-            next_id: 12,
-        }
+        Self { by_id: BTreeMap::new(), by_slug: HashMap::new(), next_id: 12 }
     }
 }
 
@@ -81,9 +77,7 @@ impl Teams {
     /// Someone left the organisation: the teams they were in.
     pub(super) fn drop_person(&mut self, person: u64) -> BTreeMap<u64, TeamRole> {
         let teams = self.by_id.values_mut();
-        teams
-            .filter_map(|team| team.members.remove(&person).map(|role| (team.id, role)))
-            .collect()
+        teams.filter_map(|team| team.members.remove(&person).map(|role| (team.id, role))).collect()
     }
 
     /// Someone became an owner: they maintain the teams they are in.
@@ -146,11 +140,7 @@ fn slug(name: &str, id: u64) -> String {
         }
     }
     let slug = slug.trim_end_matches('-');
-    if slug.is_empty() {
-        format!("team-{id}")
-    } else {
-        slug.to_owned()
-    }
+    if slug.is_empty() { format!("team-{id}") } else { slug.to_owned() }
 }
 
 fn invalid(code: &str, field: &str, message: &str) -> Reply {
@@ -165,16 +155,11 @@ enum Parent {
 
 impl GitHub {
     pub(super) fn team_by_id(&self, id: &str) -> Result<u64, Reply> {
-        id.parse()
-            .ok()
-            .filter(|id| self.teams.get(*id).is_some())
-            .ok_or_else(Reply::not_found)
+        id.parse().ok().filter(|id| self.teams.get(*id).is_some()).ok_or_else(Reply::not_found)
     }
 
     fn sees(&self, cx: &Cx<'_>, team: &Team) -> bool {
-        team.privacy != "secret"
-            || self.standing(cx.caller) == Some(Role::Admin)
-            || team.members.contains_key(&self.me)
+        team.privacy != "secret" || self.standing(cx.caller) == Some(Role::Admin) || team.members.contains_key(&self.me)
     }
 
     pub(super) fn teams_list(&self, cx: &Cx<'_>) -> Answer {
@@ -209,11 +194,7 @@ impl GitHub {
         let default = if parent.is_some() { "closed" } else { "secret" };
         let privacy = privacy(&body)?.unwrap_or(default);
         if parent.is_some() && privacy == "secret" {
-            return Err(invalid(
-                "invalid",
-                "privacy",
-                "A child team cannot be secret",
-            ));
+            return Err(invalid("invalid", "privacy", "A child team cannot be secret"));
         }
         let maintainers = self.maintainers(body.get("maintainers"))?;
         let description = description(&body)?.flatten();
@@ -251,11 +232,7 @@ impl GitHub {
         if let Parent::Is(Some(parent)) = parent
             && self.teams.family(id).contains(&parent)
         {
-            return Err(invalid(
-                "invalid",
-                "parent_team_id",
-                "A team cannot be below itself",
-            ));
+            return Err(invalid("invalid", "parent_team_id", "A team cannot be below itself"));
         }
         let (privacy, description) = (privacy(&body)?, description(&body)?);
         let nested = match parent {
@@ -263,11 +240,7 @@ impl GitHub {
             Parent::Unsaid => self.teams.get(id).is_some_and(|t| t.parent.is_some()),
         } || self.teams.family(id).len() > 1;
         if privacy == Some("secret") && nested {
-            return Err(invalid(
-                "invalid",
-                "privacy",
-                "A parent or child team cannot be secret",
-            ));
+            return Err(invalid("invalid", "privacy", "A parent or child team cannot be secret"));
         }
         let (notification, permission) = (notification(&body)?, permission(&body)?);
         if let Some(name) = name {
@@ -316,16 +289,9 @@ impl GitHub {
             return Err(invalid("invalid", "name", "name is too long"));
         }
         let other = self.teams.with_slug(&slug(name, own.unwrap_or(0)));
-        let same = self
-            .teams
-            .all()
-            .any(|t| Some(t.id) != own && t.name.to_lowercase() == name.to_lowercase());
+        let same = self.teams.all().any(|t| Some(t.id) != own && t.name.to_lowercase() == name.to_lowercase());
         if same || other.is_some_and(|other| Some(other) != own) {
-            return Err(invalid(
-                "already_exists",
-                "name",
-                "Name must be unique for this org",
-            ));
+            return Err(invalid("already_exists", "name", "Name must be unique for this org"));
         }
         Ok(name.to_owned())
     }
@@ -334,10 +300,7 @@ impl GitHub {
         let missing = |field| invalid("invalid", field, "The parent team could not be found");
         let parent = match (body.get("parent_team_id"), body.get("parent_team_slug")) {
             (Some(Value::Null), _) | (None, Some(Value::Null)) => return Ok(Parent::Is(None)),
-            (Some(id), _) => id
-                .as_u64()
-                .and_then(|id| self.teams.get(id))
-                .ok_or_else(|| missing("parent_team_id"))?,
+            (Some(id), _) => id.as_u64().and_then(|id| self.teams.get(id)).ok_or_else(|| missing("parent_team_id"))?,
             (None, Some(slug)) => slug
                 .as_str()
                 .and_then(|slug| self.teams.with_slug(slug))
@@ -346,23 +309,13 @@ impl GitHub {
             (None, None) => return Ok(Parent::Unsaid),
         };
         if parent.privacy == "secret" {
-            return Err(invalid(
-                "invalid",
-                "parent_team_id",
-                "A secret team cannot be a parent",
-            ));
+            return Err(invalid("invalid", "parent_team_id", "A secret team cannot be a parent"));
         }
         Ok(Parent::Is(Some(parent.id)))
     }
 
     fn maintainers(&self, logins: Option<&Value>) -> Result<Vec<u64>, Reply> {
-        let bad = || {
-            invalid(
-                "unprocessable",
-                "maintainers",
-                "maintainers must be members of the organization",
-            )
-        };
+        let bad = || invalid("unprocessable", "maintainers", "maintainers must be members of the organization");
         let logins = match logins {
             None | Some(Value::Null) => return Ok(Vec::new()),
             Some(Value::Array(logins)) => logins,
@@ -382,21 +335,13 @@ impl GitHub {
 }
 
 /// One of a few words, if it is said.
-fn word(
-    body: &Map<String, Value>,
-    field: &str,
-    words: &[&'static str],
-) -> Result<Option<&'static str>, Reply> {
+fn word(body: &Map<String, Value>, field: &str, words: &[&'static str]) -> Result<Option<&'static str>, Reply> {
     match body.get(field) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => words
-            .iter()
-            .find(|word| value == **word)
-            .map(|word| Some(*word))
-            .ok_or_else(|| {
-                let message = format!("{field} must be one of {}", words.join(", "));
-                invalid("invalid", field, &message)
-            }),
+        Some(value) => words.iter().find(|word| value == **word).map(|word| Some(*word)).ok_or_else(|| {
+            let message = format!("{field} must be one of {}", words.join(", "));
+            invalid("invalid", field, &message)
+        }),
     }
 }
 
@@ -405,11 +350,7 @@ fn privacy(body: &Map<String, Value>) -> Result<Option<&'static str>, Reply> {
 }
 
 fn notification(body: &Map<String, Value>) -> Result<Option<&'static str>, Reply> {
-    word(
-        body,
-        "notification_setting",
-        &["notifications_enabled", "notifications_disabled"],
-    )
+    word(body, "notification_setting", &["notifications_enabled", "notifications_disabled"])
 }
 
 fn permission(body: &Map<String, Value>) -> Result<Option<&'static str>, Reply> {
@@ -422,10 +363,6 @@ fn description(body: &Map<String, Value>) -> Result<Option<Option<String>>, Repl
         None => Ok(None),
         Some(Value::Null) => Ok(Some(None)),
         Some(Value::String(text)) => Ok(Some(Some(text.clone()))),
-        Some(_) => Err(invalid(
-            "invalid",
-            "description",
-            "description must be a text",
-        )),
+        Some(_) => Err(invalid("invalid", "description", "description must be a text")),
     }
 }

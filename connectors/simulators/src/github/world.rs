@@ -17,9 +17,7 @@ impl GitHub {
     /// The body of `GET /_sim/state`.
     pub(super) fn snapshot(&self) -> Value {
         let others = self.members.iter().filter(|(id, _)| **id != self.me);
-        let accounts: Vec<Value> = others
-            .filter_map(|(id, role)| self.account_state(*id, *role))
-            .collect();
+        let accounts: Vec<Value> = others.filter_map(|(id, role)| self.account_state(*id, *role)).collect();
         let invitations: Vec<Value> = self
             .invitations
             .pending()

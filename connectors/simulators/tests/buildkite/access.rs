@@ -4,11 +4,7 @@ use super::*;
 
 #[test]
 fn the_offer_is_ready_to_use() {
-    for (limits, pace) in [
-        (Limits::None, "headers"),
-        (Limits::Real, "documented"),
-        (Limits::PerSecond(5), "headers"),
-    ] {
+    for (limits, pace) in [(Limits::None, "headers"), (Limits::Real, "documented"), (Limits::PerSecond(5), "headers")] {
         let target = Buildkite::new(limits);
         let offer = target.offer("http://127.0.0.1:9/");
         assert_eq!(offer.connector, "buildkite");
@@ -16,12 +12,7 @@ fn the_offer_is_ready_to_use() {
             offer.settings,
             json!({"org": "acme", "api_url": "http://127.0.0.1:9/v2", "graphql_url": "http://127.0.0.1:9/graphql", "pace": pace})
         );
-        assert!(
-            offer.secrets["token"]
-                .as_str()
-                .unwrap()
-                .starts_with("bkua_sim")
-        );
+        assert!(offer.secrets["token"].as_str().unwrap().starts_with("bkua_sim"));
     }
 }
 
@@ -38,10 +29,7 @@ fn only_the_bearer_token_opens_the_api() {
         (Some(token.clone()), 401),
     ];
     for (given, status) in cases {
-        let headers: Vec<(&str, &str)> = given
-            .iter()
-            .map(|g| ("authorization", g.as_str()))
-            .collect();
+        let headers: Vec<(&str, &str)> = given.iter().map(|g| ("authorization", g.as_str())).collect();
         let reply = sim.send("GET /v2/user", &headers, Vec::new());
         assert_eq!(reply.status, status, "{given:?}");
         assert_eq!(reply.body.get("message").is_some(), status == 401);
@@ -49,20 +37,9 @@ fn only_the_bearer_token_opens_the_api() {
         assert_eq!(sim.send("POST /graphql", &headers, query).status, status);
     }
     sim.set(json!({"token": "revoked"}));
-    check(
-        &mut sim,
-        &[(
-            "GET /v2/user",
-            json!(null),
-            401,
-            json!({"message": "~Authentication required"}),
-        )],
-    );
+    check(&mut sim, &[("GET /v2/user", json!(null), 401, json!({"message": "~Authentication required"}))]);
     sim.set(json!({"token": "valid"}));
-    check(
-        &mut sim,
-        &[("GET /v2/user", json!(null), 200, json!({"name": "gateway"}))],
-    );
+    check(&mut sim, &[("GET /v2/user", json!(null), 200, json!({"name": "gateway"}))]);
 }
 
 #[test]
@@ -73,34 +50,16 @@ fn each_call_needs_its_scope() {
         ("GET /v2/organizations/acme/rate_limit", "read_accounts"),
         ("GET /v2/organizations/acme", "read_organizations"),
         ("GET /v2/organizations/acme/members", "read_organizations"),
-        (
-            "PATCH /v2/organizations/acme/members/ID",
-            "write_organizations",
-        ),
-        (
-            "DELETE /v2/organizations/acme/members/ID",
-            "write_organizations",
-        ),
-        (
-            "GET /v2/organizations/acme/invitations",
-            "read_organization_invitations",
-        ),
-        (
-            "POST /v2/organizations/acme/invitations",
-            "write_organization_invitations",
-        ),
-        (
-            "DELETE /v2/organizations/acme/invitations/ID",
-            "write_organization_invitations",
-        ),
+        ("PATCH /v2/organizations/acme/members/ID", "write_organizations"),
+        ("DELETE /v2/organizations/acme/members/ID", "write_organizations"),
+        ("GET /v2/organizations/acme/invitations", "read_organization_invitations"),
+        ("POST /v2/organizations/acme/invitations", "write_organization_invitations"),
+        ("DELETE /v2/organizations/acme/invitations/ID", "write_organization_invitations"),
         ("GET /v2/organizations/acme/teams", "read_teams"),
         ("GET /v2/organizations/acme/teams/ID/members", "read_teams"),
         ("POST /v2/organizations/acme/teams", "write_teams"),
         ("PATCH /v2/organizations/acme/teams/ID", "write_teams"),
-        (
-            "DELETE /v2/organizations/acme/teams/ID/members/ID",
-            "write_teams",
-        ),
+        ("DELETE /v2/organizations/acme/teams/ID/members/ID", "write_teams"),
         ("POST /graphql", "graphql"),
     ];
     for (call, scope) in cases {
@@ -110,14 +69,6 @@ fn each_call_needs_its_scope() {
         assert_eq!(sim.call(&call, &json!({})).status, 403, "{call}");
         sim.set(json!({"scopes": [scope]}));
         assert_ne!(sim.call(&call, &json!({})).status, 403, "{call}");
-        check(
-            &mut sim,
-            &[(
-                "GET /v2/access-token",
-                json!(null),
-                200,
-                json!({"uuid": "@u", "scopes": [scope]}),
-            )],
-        );
+        check(&mut sim, &[("GET /v2/access-token", json!(null), 200, json!({"uuid": "@u", "scopes": [scope]}))]);
     }
 }

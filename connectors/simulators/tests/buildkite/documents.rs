@@ -25,37 +25,17 @@ fn documents_are_validated_against_the_schema() {
                 json!(null),
                 error("Field 'organization' doesn't accept argument 'size'"),
             ),
-            (
-                "{team{id}}",
-                json!(null),
-                error("Field 'team' is missing required arguments: slug"),
-            ),
+            ("{team{id}}", json!(null), error("Field 'team' is missing required arguments: slug")),
             (
                 "{organization(slug:\"acme\"){teams(first:\"x\"){count}}}",
                 json!(null),
                 error("Argument 'first' on Field 'teams' has an invalid value"),
             ),
-            (
-                "{organization(slug:\"acme\"){members(role:[BOSS]){count}}}",
-                json!(null),
-                error("Argument 'role'"),
-            ),
-            (
-                "{organization(slug:\"acme\"){members(role:\"ADMIN\"){count}}}",
-                json!(null),
-                error("Argument 'role'"),
-            ),
+            ("{organization(slug:\"acme\"){members(role:[BOSS]){count}}}", json!(null), error("Argument 'role'")),
+            ("{organization(slug:\"acme\"){members(role:\"ADMIN\"){count}}}", json!(null), error("Argument 'role'")),
             ("{viewer}", json!(null), error("Field must have selections")),
-            (
-                "{viewer{id{x}}}",
-                json!(null),
-                error("Selections can't be made on scalars"),
-            ),
-            (
-                "{viewer{id id:user{id}}}",
-                json!(null),
-                error("field conflict"),
-            ),
+            ("{viewer{id{x}}}", json!(null), error("Selections can't be made on scalars")),
+            ("{viewer{id id:user{id}}}", json!(null), error("field conflict")),
             (
                 "{organization(slug:\"acme\"){id} organization(slug:\"other\"){id}}",
                 json!(null),
@@ -66,21 +46,13 @@ fn documents_are_validated_against_the_schema() {
                 json!(null),
                 error("Variable $x is declared by anonymous query but not used"),
             ),
-            (
-                "query Q{team(slug:$x){id}}",
-                json!(null),
-                error("Variable $x is used by Q but not declared"),
-            ),
+            ("query Q{team(slug:$x){id}}", json!(null), error("Variable $x is used by Q but not declared")),
             (
                 "query($x:String){team(slug:$x){id}}",
                 json!({"x": "a"}),
                 error("Type mismatch on variable $x (String / ID!)"),
             ),
-            (
-                "query($x:ID){team(slug:$x){id}}",
-                json!({"x": "a"}),
-                error("Type mismatch"),
-            ),
+            ("query($x:ID){team(slug:$x){id}}", json!({"x": "a"}), error("Type mismatch")),
             (
                 "query($x:Team){team(slug:$x){id}}",
                 json!({"x": "a"}),
@@ -116,57 +88,21 @@ fn documents_are_validated_against_the_schema() {
                 json!(null),
                 error("InputObject 'TeamDeleteInput' is missing required arguments: id"),
             ),
-            (
-                "{...F}",
-                json!(null),
-                error("Fragment F was used, but not defined"),
-            ),
-            (
-                "{viewer{id}} fragment F on User{id}",
-                json!(null),
-                error("Fragment F was defined, but not used"),
-            ),
+            ("{...F}", json!(null), error("Fragment F was used, but not defined")),
+            ("{viewer{id}} fragment F on User{id}", json!(null), error("Fragment F was defined, but not used")),
             (
                 "{viewer{...F}} fragment F on User{id}",
                 json!(null),
                 error("Fragment on User can't be spread inside Viewer"),
             ),
-            (
-                "{viewer{...on Nothing{id}}}",
-                json!(null),
-                error("No such type Nothing"),
-            ),
-            (
-                "{viewer{...F}} fragment F on Viewer{...F}",
-                json!(null),
-                error("infinite loop"),
-            ),
-            (
-                "{viewer{id @wild}}",
-                json!(null),
-                error("Directive @wild is not defined"),
-            ),
-            (
-                "{viewer{id @skip}}",
-                json!(null),
-                error("Directive 'skip' is missing required arguments: if"),
-            ),
-            (
-                "subscription{viewer{id}}",
-                json!(null),
-                error("not configured for subscriptions"),
-            ),
-            (
-                "query A{viewer{id}} query B{viewer{id}}",
-                json!(null),
-                error("An operation name is required"),
-            ),
+            ("{viewer{...on Nothing{id}}}", json!(null), error("No such type Nothing")),
+            ("{viewer{...F}} fragment F on Viewer{...F}", json!(null), error("infinite loop")),
+            ("{viewer{id @wild}}", json!(null), error("Directive @wild is not defined")),
+            ("{viewer{id @skip}}", json!(null), error("Directive 'skip' is missing required arguments: if")),
+            ("subscription{viewer{id}}", json!(null), error("not configured for subscriptions")),
+            ("query A{viewer{id}} query B{viewer{id}}", json!(null), error("An operation name is required")),
             (deep, json!(null), error("exceeds max depth of 15")),
-            (
-                "{__schema{types{name}}}",
-                json!(null),
-                error("Field '__schema' doesn't exist"),
-            ),
+            ("{__schema{types{name}}}", json!(null), error("Field '__schema' doesn't exist")),
             (
                 "{",
                 json!(null),
@@ -181,24 +117,13 @@ fn documents_are_validated_against_the_schema() {
             200,
             "No operation named",
         ),
-        (
-            json!({"query": "{viewer{id}}", "variables": []}),
-            200,
-            "Variables must be an object",
-        ),
+        (json!({"query": "{viewer{id}}", "variables": []}), 200, "Variables must be an object"),
         (json!({"variables": {}}), 200, "No query string"),
         (json!([]), 400, "JSON object"),
     ] {
         let reply = sim.call("POST /graphql", &body);
         assert_eq!(reply.status, status);
-        assert!(
-            reply.body["errors"][0]["message"]
-                .as_str()
-                .unwrap()
-                .contains(message),
-            "{}",
-            reply.body
-        );
+        assert!(reply.body["errors"][0]["message"].as_str().unwrap().contains(message), "{}", reply.body);
     }
 }
 
@@ -227,27 +152,12 @@ fn aliases_directives_fragments_and_defaults_work_together() {
                 json!(null),
                 json!({"data": {"__typename": "Query", "organization": {"slug": "Organization", "members": {"__typename": "OrganizationMemberConnection", "pageInfo": {"__typename": "PageInfo"}}}}}),
             ),
-            (
-                "mutation{__typename}",
-                json!(null),
-                json!({"data": {"__typename": "Mutation"}}),
-            ),
-            (
-                "{team(slug:\"\\u0061cme/\\\"x\\\"\"){id}}",
-                json!(null),
-                json!({"data": {"team": null}}),
-            ),
-            (
-                "{team(slug:\"\"\"acme/x\"\"\"){id}}",
-                json!(null),
-                json!({"data": {"team": null}}),
-            ),
+            ("mutation{__typename}", json!(null), json!({"data": {"__typename": "Mutation"}})),
+            ("{team(slug:\"\\u0061cme/\\\"x\\\"\"){id}}", json!(null), json!({"data": {"team": null}})),
+            ("{team(slug:\"\"\"acme/x\"\"\"){id}}", json!(null), json!({"data": {"team": null}})),
         ],
     );
-    let skipped = sim.graphql(
-        "query($y:Boolean!){viewer{id user @skip(if:$y){name}}}",
-        &json!({"y": true}),
-    );
+    let skipped = sim.graphql("query($y:Boolean!){viewer{id user @skip(if:$y){name}}}", &json!({"y": true}));
     assert!(skipped["data"]["viewer"].get("user").is_none());
 }
 
@@ -255,15 +165,8 @@ fn aliases_directives_fragments_and_defaults_work_together() {
 fn two_mutations_of_one_document_run_in_order() {
     let mut sim = Sim::new(Limits::None);
     let org = sim.graphql("{organization(slug:\"acme\"){id}}", &json!(null));
-    sim.saved.insert(
-        "org".into(),
-        org["data"]["organization"]["id"]
-            .as_str()
-            .unwrap()
-            .to_owned(),
-    );
-    let input =
-        "organizationID:\"<org>\",privacy:VISIBLE,isDefaultTeam:false,defaultMemberRole:MEMBER";
+    sim.saved.insert("org".into(), org["data"]["organization"]["id"].as_str().unwrap().to_owned());
+    let input = "organizationID:\"<org>\",privacy:VISIBLE,isDefaultTeam:false,defaultMemberRole:MEMBER";
     let query = format!(
         "mutation{{a:teamCreate(input:{{name:\"A\",{input}}}){{teamEdge{{node{{slug}}}}}} b:teamCreate(input:{{name:\"a\",{input}}}){{teamEdge{{node{{slug}}}}}} c:teamCreate(input:{{name:\"C\",{input}}}){{teamEdge{{node{{slug}}}}}}}}"
     );
@@ -285,32 +188,17 @@ fn complexity_is_the_documented_sum() {
     for (query, requested, actual) in [
         ("{viewer{id}}".to_owned(), 1, 1),
         ("{viewer{user{id avatar{url}}}}".to_owned(), 3, 3),
-        (
-            "{node(id:\"x\"){id ...on Team{organization{slug}}}}".to_owned(),
-            2,
-            0,
-        ),
+        ("{node(id:\"x\"){id ...on Team{organization{slug}}}}".to_owned(), 2, 0),
         // The sample of the vendor's page: 503 requested, 13 for ten that are there.
         (org("members(first:500){edges{node{uuid}}}"), 503, 13),
         (org("members{edges{node{uuid}}}"), 503, 13),
-        (
-            org("members(first:2){edges{node{uuid user{id}}} pageInfo{hasNextPage}}"),
-            8,
-            8,
-        ),
+        (org("members(first:2){edges{node{uuid user{id}}} pageInfo{hasNextPage}}"), 8, 8),
         (org("members(first:1){count}"), 2, 2),
         (org("members(last:3){edges{node{sso{mode}}}}"), 9, 9),
-        (
-            org("teams(first:10){edges{node{members(first:10){edges{node{id}}}}}}"),
-            133,
-            3,
-        ),
+        (org("teams(first:10){edges{node{members(first:10){edges{node{id}}}}}}"), 133, 3),
     ] {
         let bearer = format!("Bearer {}", sim.token);
-        let headers = [
-            ("authorization", bearer.as_str()),
-            ("buildkite-include-query-stats", "true"),
-        ];
+        let headers = [("authorization", bearer.as_str()), ("buildkite-include-query-stats", "true")];
         let body = json!({"query": query}).to_string().into_bytes();
         let reply = sim.send("POST /graphql", &headers, body);
         assert_eq!(
@@ -319,9 +207,5 @@ fn complexity_is_the_documented_sum() {
             "{query}"
         );
     }
-    assert!(
-        sim.graphql("{viewer{id}}", &json!(null))
-            .get("stats")
-            .is_none()
-    );
+    assert!(sim.graphql("{viewer{id}}", &json!(null)).get("stats").is_none());
 }

@@ -12,16 +12,9 @@ pub(crate) fn check_graphql(sim: &mut Sim, steps: &[(&str, Value, Value)]) {
         let mut saved = std::mem::take(&mut sim.saved);
         let fits = matches(&found, &wanted, &mut saved);
         sim.saved = saved;
-        assert!(
-            fits,
-            "step {n}: {query} {variables}\nfound {found}\nwanted {wanted}"
-        );
+        assert!(fits, "step {n}: {query} {variables}\nfound {found}\nwanted {wanted}");
         // A reply has errors or is whole.
-        assert_eq!(
-            found.get("errors").is_some(),
-            wanted.get("errors").is_some(),
-            "step {n}: {found}"
-        );
+        assert_eq!(found.get("errors").is_some(), wanted.get("errors").is_some(), "step {n}: {found}");
     }
 }
 
@@ -58,11 +51,7 @@ fn the_organisation_and_its_people_are_read() {
                 json!(null),
                 json!({"data": {"organization": {"slug": "acme"}}}),
             ),
-            (
-                "{organization(slug:\"other\"){slug}}",
-                json!(null),
-                json!({"data": {"organization": null}}),
-            ),
+            ("{organization(slug:\"other\"){slug}}", json!(null), json!({"data": {"organization": null}})),
             (
                 "{organization{slug}}",
                 json!(null),
@@ -118,16 +107,8 @@ fn the_organisation_and_its_people_are_read() {
                 json!(null),
                 json!({"data": {"node": {"email": "ada@corp.example"}}}),
             ),
-            (
-                "{node(id:\"nonsense\"){id}}",
-                json!(null),
-                json!({"data": {"node": null}}),
-            ),
-            (
-                "{team(slug:\"acme/nothing\"){id}}",
-                json!(null),
-                json!({"data": {"team": null}}),
-            ),
+            ("{node(id:\"nonsense\"){id}}", json!(null), json!({"data": {"node": null}})),
+            ("{team(slug:\"acme/nothing\"){id}}", json!(null), json!({"data": {"team": null}})),
         ],
     );
 }
@@ -203,10 +184,7 @@ fn invitations_live_through_graphql() {
         "organizationInvitationCreate",
         "clientMutationId organization{id} invitationEdges{cursor node{id uuid email state role sso{mode} teams(first:5){count edges{node{id role team{slug}}}}}}",
     );
-    let resend = mutation(
-        "organizationInvitationResend",
-        "organizationInvitation{state}",
-    );
+    let resend = mutation("organizationInvitationResend", "organizationInvitation{state}");
     let revoke = mutation(
         "organizationInvitationRevoke",
         "organization{slug} organizationInvitation{state revokedBy{name}} organizationInvitationEdge{node{id}}",
@@ -294,14 +272,8 @@ fn invitations_live_through_graphql() {
 fn members_change_by_the_id_of_the_membership() {
     let mut sim = Sim::new(Limits::None);
     sim.person("ada@corp.example");
-    let update = mutation(
-        "organizationMemberUpdate",
-        "organizationMember{role sso{mode}}",
-    );
-    let delete = mutation(
-        "organizationMemberDelete",
-        "deletedOrganizationMemberID organization{slug} user{name}",
-    );
+    let update = mutation("organizationMemberUpdate", "organizationMember{role sso{mode}}");
+    let delete = mutation("organizationMemberDelete", "deletedOrganizationMemberID organization{slug} user{name}");
     check_graphql(
         &mut sim,
         &[
@@ -345,16 +317,8 @@ fn members_change_by_the_id_of_the_membership() {
                 json!({"input": {"id": "<ada>"}}),
                 json!({"data": {"organizationMemberDelete": null}, "errors": [{"message": "No organization member found"}]}),
             ),
-            (
-                "{node(id:\"<ada>\"){id}}",
-                json!(null),
-                json!({"data": {"node": null}}),
-            ),
-            (
-                "{node(id:\"<user>\"){id}}",
-                json!(null),
-                json!({"data": {"node": {"id": "<user>"}}}),
-            ),
+            ("{node(id:\"<ada>\"){id}}", json!(null), json!({"data": {"node": null}})),
+            ("{node(id:\"<user>\"){id}}", json!(null), json!({"data": {"node": {"id": "<user>"}}})),
         ],
     );
 }
@@ -367,20 +331,14 @@ fn teams_live_through_graphql() {
         "teamCreate",
         "organization{id} teamEdge{node{id uuid slug name privacy isDefaultTeam defaultMemberRole membersCanCreatePipelines membersCanDestroyPackages}}",
     );
-    let update = mutation(
-        "teamUpdate",
-        "team{name slug description defaultMemberRole isDefaultTeam}",
-    );
+    let update = mutation("teamUpdate", "team{name slug description defaultMemberRole isDefaultTeam}");
     let delete = mutation("teamDelete", "deletedTeamID organization{slug}");
     let add = mutation(
         "teamMemberCreate",
         "team{slug} teamMemberEdge{node{id uuid role user{id email} organizationMember{role} team{slug}}}",
     );
     let change = mutation("teamMemberUpdate", "teamMember{role}");
-    let remove = mutation(
-        "teamMemberDelete",
-        "deletedTeamMemberID team{members(first:1){count}}",
-    );
+    let remove = mutation("teamMemberDelete", "deletedTeamMemberID team{members(first:1){count}}");
     let input = |name: &str| json!({"input": {"organizationID": "<org>", "name": name, "privacy": "VISIBLE", "isDefaultTeam": false, "defaultMemberRole": "MAINTAINER"}});
     check_graphql(
         &mut sim,
@@ -435,11 +393,7 @@ fn teams_live_through_graphql() {
                 json!(null),
                 json!({"data": {"team": {"id": "<team>", "members": {"count": 1, "edges": [{"node": {"id": "<tm>"}}]}}}}),
             ),
-            (
-                "{team(slug:\"acme/Core Team\"){id}}",
-                json!(null),
-                json!({"data": {"team": null}}),
-            ),
+            ("{team(slug:\"acme/Core Team\"){id}}", json!(null), json!({"data": {"team": null}})),
             (
                 "{organization(slug:\"acme\"){members(first:5,team:\"core-team\"){count} others:members(first:5,team:\"!core-team\"){count} teams(first:5,user:\"<useruuid>\",search:\"CORE\",privacy:[VISIBLE]){count}}}",
                 json!(null),
@@ -450,11 +404,7 @@ fn teams_live_through_graphql() {
                 json!(null),
                 json!({"data": {"node": {"teams": {"edges": [{"node": {"id": "<tm>"}}]}}}}),
             ),
-            (
-                &update,
-                json!({"input": {"id": "<team>", "name": "Kernel"}}),
-                error("defaultMemberRole"),
-            ),
+            (&update, json!({"input": {"id": "<team>", "name": "Kernel"}}), error("defaultMemberRole")),
             (
                 &update,
                 json!({"input": {"id": "<team>", "name": "Kernel", "description": "k", "isDefaultTeam": true, "defaultMemberRole": "MEMBER"}}),

@@ -3,18 +3,11 @@
 use super::*;
 
 fn header(reply: &Reply, name: &str) -> String {
-    reply
-        .headers
-        .get(name)
-        .map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+    reply.headers.get(name).map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
 }
 
 fn rate_headers(reply: &Reply) -> usize {
-    reply
-        .headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("ratelimit"))
-        .count()
+    reply.headers.keys().filter(|name| name.as_str().starts_with("ratelimit")).count()
 }
 
 #[test]
@@ -57,10 +50,7 @@ fn the_rest_window_of_the_user_closes_first() {
         ] {
             assert_eq!(header(&reply, name), value, "{name} of call {n}");
         }
-        assert_eq!(
-            reply.headers.contains_key("ratelimit-user-warning"),
-            n == 50
-        );
+        assert_eq!(reply.headers.contains_key("ratelimit-user-warning"), n == 50);
         assert!(!reply.headers.contains_key("ratelimit-warning"));
     }
     sim.wait(18);
@@ -100,8 +90,7 @@ fn the_rest_window_of_the_organisation_counts_refused_calls() {
 fn graphql_points_are_spent_by_what_comes_back() {
     let mut sim = Sim::new(Limits::Real);
     sim.target.load(499, 0, sim.now);
-    let query =
-        json!({"query": "{organization(slug:\"acme\"){members(first:500){edges{node{uuid}}}}}"});
+    let query = json!({"query": "{organization(slug:\"acme\"){members(first:500){edges{node{uuid}}}}}"});
     let mut left: i64 = 5000;
     while left > 0 {
         let reply = sim.call("POST /v1", &query);
@@ -109,10 +98,7 @@ fn graphql_points_are_spent_by_what_comes_back() {
         assert_eq!(header(&reply, "ratelimit-complexity-requested"), "503");
         assert_eq!(header(&reply, "ratelimit-complexity-actual"), "503");
         left -= 503;
-        assert_eq!(
-            header(&reply, "ratelimit-user-remaining"),
-            left.max(0).to_string()
-        );
+        assert_eq!(header(&reply, "ratelimit-user-remaining"), left.max(0).to_string());
         assert_eq!(header(&reply, "ratelimit-user-limit"), "5000");
         assert_eq!(header(&reply, "ratelimit-limit"), "20000");
     }
@@ -152,19 +138,9 @@ fn quotas_hold_with_real_limits() {
     check(
         &mut sim,
         &[
-            (
-                post,
-                invite(0, 21),
-                422,
-                json!({"message": "~20 pending invitations"}),
-            ),
+            (post, invite(0, 21), 422, json!({"message": "~20 pending invitations"})),
             (post, invite(0, 20), 201, json!(vec![json!({}); 20])),
-            (
-                post,
-                invite(20, 21),
-                422,
-                json!({"message": "~20 pending invitations"}),
-            ),
+            (post, invite(20, 21), 422, json!({"message": "~20 pending invitations"})),
         ],
     );
     sim.accept(Some("p0@corp.example"), None);
@@ -173,18 +149,8 @@ fn quotas_hold_with_real_limits() {
     check(
         &mut sim,
         &[
-            (
-                "POST /v2/organizations/acme/teams",
-                team_body("The 250th"),
-                201,
-                json!({}),
-            ),
-            (
-                "POST /v2/organizations/acme/teams",
-                team_body("The 251st"),
-                422,
-                json!({"message": "~250 teams"}),
-            ),
+            ("POST /v2/organizations/acme/teams", team_body("The 250th"), 201, json!({})),
+            ("POST /v2/organizations/acme/teams", team_body("The 251st"), 422, json!({"message": "~250 teams"})),
         ],
     );
     sim.set(json!({"everyone": true}));
@@ -199,9 +165,7 @@ fn quotas_hold_with_real_limits() {
 fn a_configured_rate_is_refused_in_the_vendors_form() {
     let sim = Sim::new(Limits::PerSecond(5));
     for (wait, reset) in [(1, "1"), (1000, "1"), (1001, "2")] {
-        let response = sim
-            .target
-            .too_many(std::time::Duration::from_millis(wait), sim.now);
+        let response = sim.target.too_many(std::time::Duration::from_millis(wait), sim.now);
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["ratelimit-reset"], reset);
         assert_eq!(response.headers()["ratelimit-remaining"], "0");

@@ -7,10 +7,7 @@ struct Lcg(u64);
 
 impl Lcg {
     fn below(&mut self, n: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % n.max(1)
     }
 }
@@ -29,9 +26,8 @@ fn mutated_documents_get_an_answer() {
     sim.target.load(3, 3, sim.now);
     let mut random = Lcg(7);
     let pieces = [
-        "{", "}", "(", ")", "[", "]", "!", "$", ":", "=", "@", "...", "|", "&", "\"", "\"\"\"",
-        "\\u", "\\", "#", "\n", "-", "9e999", "1.", "on", "fragment", "é", "\u{feff}", "\0",
-        "null", "first", "$n",
+        "{", "}", "(", ")", "[", "]", "!", "$", ":", "=", "@", "...", "|", "&", "\"", "\"\"\"", "\\u", "\\", "#", "\n",
+        "-", "9e999", "1.", "on", "fragment", "é", "\u{feff}", "\0", "null", "first", "$n",
     ];
     let (mut fine, mut refused) = (0, 0);
     for round in 0..1500 {
@@ -56,10 +52,7 @@ fn mutated_documents_get_an_answer() {
         let query: String = text.into_iter().collect();
         let reply = sim.graphql(&query, &json!({"n": 2, "e": ["x"]}));
         let errors = reply.get("errors").and_then(Value::as_array);
-        assert!(
-            reply.get("data").is_some() || errors.is_some_and(|e| !e.is_empty()),
-            "{query:?}: {reply}"
-        );
+        assert!(reply.get("data").is_some() || errors.is_some_and(|e| !e.is_empty()), "{query:?}: {reply}");
         if errors.is_some() {
             refused += 1;
         } else {
@@ -72,19 +65,9 @@ fn mutated_documents_get_an_answer() {
 #[test]
 fn a_lone_low_surrogate_is_refused() {
     let mut sim = Sim::new(Limits::None);
-    for escape in [
-        "\\ud83d\\u0000",
-        "\\ud83d\\ud83d",
-        "\\ud83d",
-        "\\ude00",
-        "\\uzzzz",
-        "\\u00",
-    ] {
+    for escape in ["\\ud83d\\u0000", "\\ud83d\\ud83d", "\\ud83d", "\\ude00", "\\uzzzz", "\\u00"] {
         let reply = sim.graphql(&format!("{{team(slug:\"{escape}\"){{id}}}}"), &json!(null));
-        assert_eq!(
-            reply["errors"][0]["message"], "Bad unicode escape",
-            "{escape}"
-        );
+        assert_eq!(reply["errors"][0]["message"], "Bad unicode escape", "{escape}");
     }
 }
 
@@ -99,10 +82,7 @@ fn mutated_bodies_get_an_answer() {
             json!({"emails": ["a@b.c"], "role": "member", "teams": [{"id": "0190aaaa-0000-4000-8000-000000000003", "role": "member"}]}),
         ),
         ("POST /v2/organizations/acme/teams", team_body("T")),
-        (
-            "POST /graphql",
-            json!({"query": "{viewer{id}}", "variables": {"a": [1]}}),
-        ),
+        ("POST /graphql", json!({"query": "{viewer{id}}", "variables": {"a": [1]}})),
     ];
     for round in 0..600 {
         let (call, body) = &seeds[round % seeds.len()];
@@ -112,12 +92,7 @@ fn mutated_bodies_get_an_answer() {
             bytes[at] = random.below(256) as u8;
         }
         let reply = sim.send(call, &[("authorization", &bearer)], bytes);
-        assert!(
-            matches!(reply.status, 200 | 201 | 400 | 422),
-            "{} {}",
-            reply.status,
-            reply.body
-        );
+        assert!(matches!(reply.status, 200 | 201 | 400 | 422), "{} {}", reply.status, reply.body);
     }
 }
 
@@ -125,43 +100,19 @@ fn mutated_bodies_get_an_answer() {
 fn nesting_and_expansion_are_bounded() {
     let mut sim = Sim::new(Limits::None);
     sim.target.load(499, 0, sim.now);
-    let chain: String = (0..1000)
-        .map(|n| format!("fragment F{n} on Viewer{{...F{}}}", n + 1))
-        .collect();
-    let fan: String = (0..40)
-        .map(|n| format!("fragment F{n} on Viewer{{...F{0} ...F{0}}}", n + 1))
-        .collect();
-    let aliases: String = (0..600)
-        .map(|n| format!("a{n}:members{{edges{{node{{id uuid role}}}}}}"))
-        .collect();
+    let chain: String = (0..1000).map(|n| format!("fragment F{n} on Viewer{{...F{}}}", n + 1)).collect();
+    let fan: String = (0..40).map(|n| format!("fragment F{n} on Viewer{{...F{0} ...F{0}}}", n + 1)).collect();
+    let aliases: String = (0..600).map(|n| format!("a{n}:members{{edges{{node{{id uuid role}}}}}}")).collect();
     let wide = "a:viewer{id} ".repeat(30_000);
     for (query, message) in [
         ("{a".repeat(5_000), "nested too deeply"),
-        (
-            format!("{{team(slug:{}", "[".repeat(5_000)),
-            "nested too deeply",
-        ),
-        (
-            format!("query($x:{}", "[".repeat(5_000)),
-            "nested too deeply",
-        ),
-        (
-            format!("{{viewer{{...F0}}}}{fan}fragment F40 on Viewer{{id}}"),
-            "Query is too large",
-        ),
-        (
-            format!("{{viewer{{...F0}}}}{chain}fragment F1000 on Viewer{{id}}"),
-            "Fragments are nested too deeply",
-        ),
-        (
-            format!("{{organization(slug:\"acme\"){{{aliases}}}}}"),
-            "Query is too large",
-        ),
+        (format!("{{team(slug:{}", "[".repeat(5_000)), "nested too deeply"),
+        (format!("query($x:{}", "[".repeat(5_000)), "nested too deeply"),
+        (format!("{{viewer{{...F0}}}}{fan}fragment F40 on Viewer{{id}}"), "Query is too large"),
+        (format!("{{viewer{{...F0}}}}{chain}fragment F1000 on Viewer{{id}}"), "Fragments are nested too deeply"),
+        (format!("{{organization(slug:\"acme\"){{{aliases}}}}}"), "Query is too large"),
         (format!("{{{wide}}}"), "too many tokens"),
-        (
-            format!("{{team(slug:\"{}", "x".repeat(300_000)),
-            "Unterminated string",
-        ),
+        (format!("{{team(slug:\"{}", "x".repeat(300_000)), "Unterminated string"),
     ] {
         let reply = sim.graphql(&query, &json!(null));
         let found = reply["errors"][0]["message"].as_str().unwrap();

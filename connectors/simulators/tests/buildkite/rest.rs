@@ -15,30 +15,10 @@ fn members_are_read_changed_and_removed() {
     check(
         &mut sim,
         &[
-            (
-                "GET /v2/user",
-                none(),
-                200,
-                json!({"id": "@me", "graphql_id": "~VXNlci0tL"}),
-            ),
-            (
-                "GET /v2/organizations",
-                none(),
-                200,
-                json!([{"slug": "acme"}]),
-            ),
-            (
-                "GET /v2/organizations/acme",
-                none(),
-                200,
-                json!({"id": "@org", "slug": "acme"}),
-            ),
-            (
-                "GET /v2/organizations/other",
-                none(),
-                404,
-                json!({"message": "No organization found"}),
-            ),
+            ("GET /v2/user", none(), 200, json!({"id": "@me", "graphql_id": "~VXNlci0tL"})),
+            ("GET /v2/organizations", none(), 200, json!([{"slug": "acme"}])),
+            ("GET /v2/organizations/acme", none(), 200, json!({"id": "@org", "slug": "acme"})),
+            ("GET /v2/organizations/other", none(), 404, json!({"message": "No organization found"})),
             (
                 "GET /v2/organizations/acme/members",
                 none(),
@@ -49,24 +29,14 @@ fn members_are_read_changed_and_removed() {
                     {"id": "<bob>"},
                 ]),
             ),
-            (
-                "GET /v2/organizations/acme/members/<ada>",
-                none(),
-                200,
-                json!({"id": "<ada>"}),
-            ),
+            ("GET /v2/organizations/acme/members/<ada>", none(), 200, json!({"id": "<ada>"})),
             (
                 "GET /v2/organizations/acme/members/nobody",
                 none(),
                 404,
                 json!({"message": "No organization member found"}),
             ),
-            (
-                "GET /v2/organizations/acme/members/<org>",
-                none(),
-                404,
-                json!({}),
-            ),
+            ("GET /v2/organizations/acme/members/<org>", none(), 404, json!({})),
             (
                 "PATCH /v2/organizations/acme/members/<ada>",
                 json!({"role": "admin", "sso_mode": "optional"}),
@@ -79,48 +49,23 @@ fn members_are_read_changed_and_removed() {
                 200,
                 json!({"role": "member", "sso_mode": "optional"}),
             ),
-            (
-                "PATCH /v2/organizations/acme/members/<ada>",
-                json!({}),
-                422,
-                json!({"message": "~At least one"}),
-            ),
-            (
-                "PATCH /v2/organizations/acme/members/<ada>",
-                json!({"role": "owner"}),
-                422,
-                json!({"message": "~role"}),
-            ),
+            ("PATCH /v2/organizations/acme/members/<ada>", json!({}), 422, json!({"message": "~At least one"})),
+            ("PATCH /v2/organizations/acme/members/<ada>", json!({"role": "owner"}), 422, json!({"message": "~role"})),
             (
                 "PATCH /v2/organizations/acme/members/<ada>",
                 json!({"sso_mode": 1}),
                 422,
                 json!({"message": "~sso_mode"}),
             ),
-            (
-                "PATCH /v2/organizations/acme/members/<ada>",
-                json!([1]),
-                400,
-                json!({"message": "~JSON object"}),
-            ),
+            ("PATCH /v2/organizations/acme/members/<ada>", json!([1]), 400, json!({"message": "~JSON object"})),
             (
                 "PATCH /v2/organizations/acme/members/<me>",
                 json!({"role": "member"}),
                 403,
                 json!({"message": "~your own"}),
             ),
-            (
-                "DELETE /v2/organizations/acme/members/<me>",
-                none(),
-                403,
-                json!({"message": "~yourself"}),
-            ),
-            (
-                "DELETE /v2/organizations/acme/members/<bob>",
-                none(),
-                204,
-                none(),
-            ),
+            ("DELETE /v2/organizations/acme/members/<me>", none(), 403, json!({"message": "~yourself"})),
+            ("DELETE /v2/organizations/acme/members/<bob>", none(), 204, none()),
             (
                 "DELETE /v2/organizations/acme/members/<bob>",
                 none(),
@@ -129,10 +74,7 @@ fn members_are_read_changed_and_removed() {
             ),
         ],
     );
-    assert_eq!(
-        outline(&sim)["accounts"],
-        json!(["ada ada@corp.example member"])
-    );
+    assert_eq!(outline(&sim)["accounts"], json!(["ada ada@corp.example member"]));
 }
 
 #[test]
@@ -146,30 +88,12 @@ fn one_administrator_remains() {
         &mut sim,
         &[
             (member, json!({"role": "admin"}), 200, json!({})),
-            (
-                member,
-                json!({"role": "member"}),
-                422,
-                json!({"message": "~administrator"}),
-            ),
-            (
-                "DELETE /v2/organizations/acme/members/<ada>",
-                json!(null),
-                422,
-                json!({"message": "~administrator"}),
-            ),
+            (member, json!({"role": "member"}), 422, json!({"message": "~administrator"})),
+            ("DELETE /v2/organizations/acme/members/<ada>", json!(null), 422, json!({"message": "~administrator"})),
         ],
     );
     sim.set(json!({"machine_admin_counts": true}));
-    check(
-        &mut sim,
-        &[(
-            "DELETE /v2/organizations/acme/members/<ada>",
-            json!(null),
-            204,
-            json!(null),
-        )],
-    );
+    check(&mut sim, &[("DELETE /v2/organizations/acme/members/<ada>", json!(null), 204, json!(null))]);
 }
 
 #[test]
@@ -178,23 +102,12 @@ fn a_returning_person_is_the_same_user() {
     let first = sim.person("ada@corp.example");
     let team = sim.team("Core");
     let add = format!("POST {ORG}/teams/{team}/members/");
-    assert_eq!(
-        sim.call(&add, &json!({"user_id": first, "role": "member"}))
-            .status,
-        201
-    );
+    assert_eq!(sim.call(&add, &json!({"user_id": first, "role": "member"})).status, 201);
     assert_eq!(outline(&sim)["groups"], json!(["Core: ada"]));
     let member = format!("DELETE {ORG}/members/{first}");
     assert_eq!(sim.call(&member, &json!(null)).status, 204);
-    assert_eq!(
-        outline(&sim),
-        json!({"accounts": [], "invitations": [], "groups": ["Core: "]})
-    );
-    assert_eq!(
-        sim.call(&add, &json!({"user_id": first, "role": "member"}))
-            .status,
-        422
-    );
+    assert_eq!(outline(&sim), json!({"accounts": [], "invitations": [], "groups": ["Core: "]}));
+    assert_eq!(sim.call(&add, &json!({"user_id": first, "role": "member"})).status, 422);
     assert_eq!(sim.person("ADA@corp.example"), first);
     assert_eq!(outline(&sim)["groups"], json!(["Core: "]));
 }
@@ -219,40 +132,16 @@ fn invitations_are_all_or_nothing() {
             bad(json!([]), json!({}), "blank"),
             bad(json!("x@y.z"), json!({}), "array"),
             bad(json!([1]), json!({}), "array"),
-            bad(
-                json!(["new@corp.example", "nonsense"]),
-                json!({}),
-                "invalid",
-            ),
+            bad(json!(["new@corp.example", "nonsense"]), json!({}), "invalid"),
             bad(json!(["new@corp.example", "a@b@c"]), json!({}), "invalid"),
             bad(json!(["new@corp.example", "@b"]), json!({}), "invalid"),
             bad(json!(["new@corp.example", "a b@c.d"]), json!({}), "invalid"),
-            bad(
-                json!(["new@corp.example", "Ada@Corp.example"]),
-                json!({}),
-                "already a member",
-            ),
-            bad(
-                json!(["new@corp.example"]),
-                json!({"role": "owner"}),
-                "role",
-            ),
-            bad(
-                json!(["new@corp.example"]),
-                json!({"sso_mode": "maybe"}),
-                "sso_mode",
-            ),
+            bad(json!(["new@corp.example", "Ada@Corp.example"]), json!({}), "already a member"),
+            bad(json!(["new@corp.example"]), json!({"role": "owner"}), "role"),
+            bad(json!(["new@corp.example"]), json!({"sso_mode": "maybe"}), "sso_mode"),
             bad(json!(["new@corp.example"]), json!({"teams": {}}), "Teams"),
-            bad(
-                json!(["new@corp.example"]),
-                json!({"teams": [{"id": "x", "role": "member"}]}),
-                "Teams",
-            ),
-            bad(
-                json!(["new@corp.example"]),
-                json!({"teams": [{"id": "<team>"}]}),
-                "Teams",
-            ),
+            bad(json!(["new@corp.example"]), json!({"teams": [{"id": "x", "role": "member"}]}), "Teams"),
+            bad(json!(["new@corp.example"]), json!({"teams": [{"id": "<team>"}]}), "Teams"),
             bad(
                 json!(["new@corp.example"]),
                 json!({"teams": [{"id": "0190aaaa-0000-4000-8000-000000000003", "role": "member"}]}),
@@ -285,15 +174,7 @@ fn invitations_are_all_or_nothing() {
         )],
     );
     let one = "GET /v2/organizations/acme/invitations/<bob>";
-    check(
-        &mut sim,
-        &[(
-            one,
-            json!(null),
-            200,
-            json!({"id": "<bob>", "state": "pending"}),
-        )],
-    );
+    check(&mut sim, &[(one, json!(null), 200, json!({"id": "<bob>", "state": "pending"}))]);
     sim.wait(60);
     sim.accept(Some("bob@corp.example"), None);
     check(
@@ -338,12 +219,7 @@ fn a_pending_address_is_refused_or_mailed_again() {
         &mut sim,
         &[
             (post, ada(), 201, json!([{"id": "@first"}])),
-            (
-                post,
-                ada(),
-                422,
-                json!({"message": "~already been invited"}),
-            ),
+            (post, ada(), 422, json!({"message": "~already been invited"})),
         ],
     );
     sim.set(json!({"pending_duplicate": "resend"}));
@@ -359,18 +235,8 @@ fn single_sign_on_wants_its_mode_named() {
     check(
         &mut sim,
         &[
-            (
-                post,
-                json!({"emails": ["a@b.c"]}),
-                422,
-                json!({"message": "~SSO mode"}),
-            ),
-            (
-                post,
-                json!({"emails": ["a@b.c"], "sso_mode": "optional"}),
-                201,
-                json!([{"sso_mode": "optional"}]),
-            ),
+            (post, json!({"emails": ["a@b.c"]}), 422, json!({"message": "~SSO mode"})),
+            (post, json!({"emails": ["a@b.c"], "sso_mode": "optional"}), 201, json!([{"sso_mode": "optional"}])),
         ],
     );
 }
@@ -382,24 +248,9 @@ fn invitations_end_by_revocation_and_by_time() {
     check(
         &mut sim,
         &[
-            (
-                post,
-                json!({"emails": ["a@b.c"]}),
-                201,
-                json!([{"id": "@a"}]),
-            ),
-            (
-                post,
-                json!({"emails": ["b@b.c"]}),
-                201,
-                json!([{"id": "@b"}]),
-            ),
-            (
-                "DELETE /v2/organizations/acme/invitations/<a>",
-                json!(null),
-                204,
-                json!(null),
-            ),
+            (post, json!({"emails": ["a@b.c"]}), 201, json!([{"id": "@a"}])),
+            (post, json!({"emails": ["b@b.c"]}), 201, json!([{"id": "@b"}])),
+            ("DELETE /v2/organizations/acme/invitations/<a>", json!(null), 204, json!(null)),
             (
                 "DELETE /v2/organizations/acme/invitations/<a>",
                 json!(null),
@@ -415,15 +266,7 @@ fn invitations_end_by_revocation_and_by_time() {
         ],
     );
     sim.wait(14 * 86_400 - 1);
-    check(
-        &mut sim,
-        &[(
-            "GET /v2/organizations/acme/invitations/<b>",
-            json!(null),
-            200,
-            json!({"state": "pending"}),
-        )],
-    );
+    check(&mut sim, &[("GET /v2/organizations/acme/invitations/<b>", json!(null), 200, json!({"state": "pending"}))]);
     sim.wait(1);
     check(
         &mut sim,
@@ -440,32 +283,14 @@ fn invitations_end_by_revocation_and_by_time() {
                 422,
                 json!({"message": "~already been expired"}),
             ),
-            (
-                "GET /v2/organizations/acme/invitations",
-                json!(null),
-                200,
-                json!({"items": []}),
-            ),
-            (
-                post,
-                json!({"emails": ["b@b.c"]}),
-                201,
-                json!([{"id": "@c"}]),
-            ),
+            ("GET /v2/organizations/acme/invitations", json!(null), 200, json!({"items": []})),
+            (post, json!({"emails": ["b@b.c"]}), 201, json!([{"id": "@c"}])),
         ],
     );
     assert_eq!(sim.accept(Some("a@b.c"), None), json!({"accepted": []}));
     sim.set(json!({"invitation_days": 1}));
     sim.wait(86_400);
-    check(
-        &mut sim,
-        &[(
-            "GET /v2/organizations/acme/invitations/<c>",
-            json!(null),
-            200,
-            json!({"state": "expired"}),
-        )],
-    );
+    check(&mut sim, &[("GET /v2/organizations/acme/invitations/<c>", json!(null), 200, json!({"state": "expired"}))]);
 }
 
 #[test]
@@ -474,12 +299,7 @@ fn acceptance_may_come_from_another_account() {
     let post = "POST /v2/organizations/acme/invitations";
     check(
         &mut sim,
-        &[(
-            post,
-            json!({"emails": ["ada@corp.example", "bob@corp.example"]}),
-            201,
-            json!([{"id": "@ada"}, {}]),
-        )],
+        &[(post, json!({"emails": ["ada@corp.example", "bob@corp.example"]}), 201, json!([{"id": "@ada"}, {}]))],
     );
     sim.accept(Some("Ada@corp.example"), Some("lovelace"));
     check(
@@ -491,12 +311,7 @@ fn acceptance_may_come_from_another_account() {
                 200,
                 json!({"email": "ada@corp.example", "accepted_by": {"id": "@user", "email": "lovelace@other.example"}}),
             ),
-            (
-                "GET /v2/organizations/acme/members/<user>",
-                json!(null),
-                200,
-                json!({"email": "lovelace@other.example"}),
-            ),
+            ("GET /v2/organizations/acme/members/<user>", json!(null), 200, json!({"email": "lovelace@other.example"})),
         ],
     );
     sim.accept(None, None);
@@ -514,29 +329,11 @@ fn the_user_limit_counts_invitations() {
     check(
         &mut sim,
         &[
-            (
-                post,
-                json!({"emails": ["a@b.c", "b@b.c", "c@b.c"]}),
-                422,
-                json!({"message": "~user limit"}),
-            ),
-            (
-                post,
-                json!({"emails": ["a@b.c", "b@b.c"]}),
-                201,
-                json!([{}, {}]),
-            ),
-            (
-                post,
-                json!({"emails": ["c@b.c"]}),
-                422,
-                json!({"message": "~user limit"}),
-            ),
+            (post, json!({"emails": ["a@b.c", "b@b.c", "c@b.c"]}), 422, json!({"message": "~user limit"})),
+            (post, json!({"emails": ["a@b.c", "b@b.c"]}), 201, json!([{}, {}])),
+            (post, json!({"emails": ["c@b.c"]}), 422, json!({"message": "~user limit"})),
         ],
     );
     sim.set(json!({"users_limit": null}));
-    check(
-        &mut sim,
-        &[(post, json!({"emails": ["c@b.c"]}), 201, json!([{}]))],
-    );
+    check(&mut sim, &[(post, json!({"emails": ["c@b.c"]}), 201, json!([{}]))]);
 }

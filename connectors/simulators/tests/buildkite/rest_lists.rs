@@ -9,10 +9,7 @@ fn invitations_page_by_cursor_newest_first() {
     let mut sim = Sim::new(Limits::None);
     for n in 0..7 {
         let body = json!({"emails": [format!("p{n}@corp.example")]});
-        assert_eq!(
-            sim.call(&format!("POST {ORG}/invitations"), &body).status,
-            201
-        );
+        assert_eq!(sim.call(&format!("POST {ORG}/invitations"), &body).status, 201);
     }
     let mut url = format!("{ORG}/invitations?per_page=3");
     let mut seen = Vec::new();
@@ -26,10 +23,7 @@ fn invitations_page_by_cursor_newest_first() {
         // What comes meanwhile is newer and moves no page.
         if seen.len() == 3 {
             let body = json!({"emails": ["late@corp.example"]});
-            assert_eq!(
-                sim.call(&format!("POST {ORG}/invitations"), &body).status,
-                201
-            );
+            assert_eq!(sim.call(&format!("POST {ORG}/invitations"), &body).status, 201);
         }
         let link = reply.headers["link"].to_str().unwrap().to_owned();
         let Some(next) = reply.body["links"]["next"].as_str() else {
@@ -41,25 +35,12 @@ fn invitations_page_by_cursor_newest_first() {
         cursors.push(url.split_once("after=").unwrap().1.to_owned());
     }
     assert_eq!(seen, ["p6", "p5", "p4", "p3", "p2", "p1", "p0"]);
-    let back = sim.call(
-        &format!("GET {ORG}/invitations?per_page=2&before={}", cursors[0]),
-        &json!(null),
-    );
-    let emails: Vec<&str> = back.body["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|i| i["email"].as_str().unwrap())
-        .collect();
+    let back = sim.call(&format!("GET {ORG}/invitations?per_page=2&before={}", cursors[0]), &json!(null));
+    let emails: Vec<&str> =
+        back.body["items"].as_array().unwrap().iter().map(|i| i["email"].as_str().unwrap()).collect();
     assert_eq!(emails, ["p6@corp.example", "p5@corp.example"]);
     let both = format!("after={0}&before={0}", cursors[0]);
-    for query in [
-        both.as_str(),
-        "after=%21",
-        "per_page=0",
-        "per_page=101",
-        "per_page=x",
-    ] {
+    for query in [both.as_str(), "after=%21", "per_page=0", "per_page=101", "per_page=x"] {
         let reply = sim.call(&format!("GET {ORG}/invitations?{query}"), &json!(null));
         assert_eq!(reply.status, 400, "{query}");
     }
@@ -69,17 +50,12 @@ fn invitations_page_by_cursor_newest_first() {
 fn lists_page_by_number_with_links() {
     let mut sim = Sim::new(Limits::None);
     sim.target.load(64, 35, sim.now);
-    let members = sim.call(
-        &format!("GET {ORG}/members?page=2&per_page=30"),
-        &json!(null),
-    );
+    let members = sim.call(&format!("GET {ORG}/members?page=2&per_page=30"), &json!(null));
     assert_eq!(members.body.as_array().unwrap().len(), 30);
     let link = members.headers["link"].to_str().unwrap();
     for (rel, page) in [("first", 1), ("prev", 1), ("next", 3), ("last", 3)] {
         assert!(
-            link.contains(&format!(
-                "<http://127.0.0.1:9{ORG}/members?page={page}&per_page=30>; rel=\"{rel}\""
-            )),
+            link.contains(&format!("<http://127.0.0.1:9{ORG}/members?page={page}&per_page=30>; rel=\"{rel}\"")),
             "{link}"
         );
     }
@@ -130,10 +106,7 @@ fn a_malformed_knob_changes_nothing() {
         assert!(sim.target.set(&knobs).is_err(), "{knobs}");
     }
     sim.person("ada@corp.example");
-    let without_mode = sim.call(
-        &format!("POST {ORG}/invitations"),
-        &json!({"emails": ["b@b.c"]}),
-    );
+    let without_mode = sim.call(&format!("POST {ORG}/invitations"), &json!({"emails": ["b@b.c"]}));
     assert_eq!(without_mode.status, 201);
 }
 

@@ -44,12 +44,7 @@ fn an_installation_token_lives_an_hour() {
         ("GET /app/installations", NONE, 200, json!([{ "id": 555 }])),
         ("GET /orgs/acme/members", NONE, 401, NONE),
         ("POST /app/installations/1/access_tokens", NONE, 404, NONE),
-        (
-            "POST /app/installations/555/access_tokens",
-            json!({ "permissions": { "contents": "write" } }),
-            422,
-            NONE,
-        ),
+        ("POST /app/installations/555/access_tokens", json!({ "permissions": { "contents": "write" } }), 422, NONE),
     ]);
     let made = hub.send("POST /app/installations/555/access_tokens", &NONE);
     assert_eq!(made.status, 201);
@@ -61,12 +56,7 @@ fn an_installation_token_lives_an_hour() {
         ("GET /orgs/acme/members", NONE, 200, NONE),
         ("GET /user", NONE, 403, NONE),
         // No account makes this team, so nobody maintains it.
-        (
-            "POST /orgs/acme/teams",
-            json!({ "name": "Eng" }),
-            201,
-            json!({ "members_count": 0 }),
-        ),
+        ("POST /orgs/acme/teams", json!({ "name": "Eng" }), 201, json!({ "members_count": 0 })),
         ("GET /orgs/acme/installation", NONE, 401, NONE),
     ]);
     assert_eq!(hub.get("/orgs/acme/members").header("x-oauth-scopes"), None);
@@ -85,12 +75,7 @@ fn a_narrowed_token_only_reads() {
     hub.check(&[
         ("GET /orgs/acme/members", NONE, 200, NONE),
         ("GET /orgs/acme/invitations", NONE, 200, NONE),
-        (
-            "PUT /orgs/acme/memberships/ada",
-            NONE,
-            403,
-            json!({ "message": "Resource not accessible by integration" }),
-        ),
+        ("PUT /orgs/acme/memberships/ada", NONE, 403, json!({ "message": "Resource not accessible by integration" })),
     ]);
 }
 
@@ -125,18 +110,8 @@ fn a_jwt_that_does_not_hold() {
     let (other, _) = other.rsplit_once('.').unwrap();
     let secret = EncodingKey::from_secret(b"secret");
     let symmetric = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &good, &secret).unwrap();
-    for token in [
-        format!("{other}.{signature}"),
-        format!("{content}."),
-        "a.b.c".to_owned(),
-        symmetric,
-    ] {
+    for token in [format!("{other}.{signature}"), format!("{content}."), "a.b.c".to_owned(), symmetric] {
         hub.token = token;
-        hub.check(&[(
-            "GET /app",
-            NONE,
-            401,
-            json!({ "message": "A JSON web token could not be decoded" }),
-        )]);
+        hub.check(&[("GET /app", NONE, 401, json!({ "message": "A JSON web token could not be decoded" }))]);
     }
 }

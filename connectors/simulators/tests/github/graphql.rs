@@ -45,17 +45,10 @@ fn an_address_leads_to_an_account() {
                           "emails": [{ "value": "ada@corp.example" }] },
         "scimIdentity": null,
     });
-    let body = ask(
-        &hub,
-        IDENTITIES,
-        json!({ "org": "acme", "name": "ADA@corp.example" }),
-    );
+    let body = ask(&hub, IDENTITIES, json!({ "org": "acme", "name": "ADA@corp.example" }));
     let found = &body["data"]["organization"]["samlIdentityProvider"]["externalIdentities"];
     assert_eq!(found["edges"], json!([{ "node": identity }]));
-    assert_eq!(
-        (&found["totalCount"], &found["pageInfo"]["hasNextPage"]),
-        (&json!(1), &json!(false))
-    );
+    assert_eq!((&found["totalCount"], &found["pageInfo"]["hasNextPage"]), (&json!(1), &json!(false)));
 }
 
 #[test]
@@ -86,24 +79,10 @@ fn identities_come_in_pages_and_stay_when_a_member_leaves() {
 fn who_accepts_signs_in_by_the_invited_address() {
     let hub = Hub::new(Limits::None);
     hub.check(&[
-        (
-            "POST /orgs/acme/invitations",
-            json!({ "email": "ada@corp.example" }),
-            201,
-            Value::Null,
-        ),
-        (
-            "POST /_sim/accept",
-            json!({ "email": "ada@corp.example", "login": "countess" }),
-            200,
-            Value::Null,
-        ),
+        ("POST /orgs/acme/invitations", json!({ "email": "ada@corp.example" }), 201, Value::Null),
+        ("POST /_sim/accept", json!({ "email": "ada@corp.example", "login": "countess" }), 200, Value::Null),
     ]);
-    let body = ask(
-        &hub,
-        IDENTITIES,
-        json!({ "org": "acme", "name": "ada@corp.example" }),
-    );
+    let body = ask(&hub, IDENTITIES, json!({ "org": "acme", "name": "ada@corp.example" }));
     let found = &body["data"]["organization"]["samlIdentityProvider"]["externalIdentities"];
     assert_eq!(found["edges"][0]["node"]["user"]["login"], "countess");
 }
@@ -167,76 +146,30 @@ fn what_is_selected_and_nothing_else() {
 #[test]
 fn errors_in_the_form_of_graphql() {
     let hub = hub();
-    let members = |arguments: &str| {
-        format!("{{organization(login:\"acme\"){{membersWithRole{arguments}{{totalCount}}}}}}")
-    };
+    let members =
+        |arguments: &str| format!("{{organization(login:\"acme\"){{membersWithRole{arguments}{{totalCount}}}}}}");
     for (query, says) in [
-        (
-            "{bogus}".to_owned(),
-            "Field 'bogus' doesn't exist on type 'Query'",
-        ),
-        (
-            "{viewer{bogus}}".to_owned(),
-            "Field 'bogus' doesn't exist on type 'User'",
-        ),
+        ("{bogus}".to_owned(), "Field 'bogus' doesn't exist on type 'Query'"),
+        ("{viewer{bogus}}".to_owned(), "Field 'bogus' doesn't exist on type 'User'"),
         ("{viewer}".to_owned(), "Field must have selections"),
-        (
-            "{viewer{login{x}}}".to_owned(),
-            "Selections can't be made on scalars",
-        ),
-        (
-            "{viewer{login(a:1)}}".to_owned(),
-            "Field 'login' doesn't accept argument 'a'",
-        ),
-        (
-            "{user{login}}".to_owned(),
-            "Field 'user' is missing required arguments: login",
-        ),
-        (
-            "{user(login:$x){login}}".to_owned(),
-            "Variable $x is used but not declared",
-        ),
-        (
-            "query($x:String!){user(login:$x){login}}".to_owned(),
-            "Variable $x of type String!",
-        ),
-        (
-            "{user(login:\"nobody\"){login}}".to_owned(),
-            "Could not resolve to a User",
-        ),
-        (
-            "{organization(login:\"x\"){login}}".to_owned(),
-            "Could not resolve to an Organization",
-        ),
-        (
-            "{user(login:7){login}}".to_owned(),
-            "Argument 'login' on Field 'user' has an invalid",
-        ),
+        ("{viewer{login{x}}}".to_owned(), "Selections can't be made on scalars"),
+        ("{viewer{login(a:1)}}".to_owned(), "Field 'login' doesn't accept argument 'a'"),
+        ("{user{login}}".to_owned(), "Field 'user' is missing required arguments: login"),
+        ("{user(login:$x){login}}".to_owned(), "Variable $x is used but not declared"),
+        ("query($x:String!){user(login:$x){login}}".to_owned(), "Variable $x of type String!"),
+        ("{user(login:\"nobody\"){login}}".to_owned(), "Could not resolve to a User"),
+        ("{organization(login:\"x\"){login}}".to_owned(), "Could not resolve to an Organization"),
+        ("{user(login:7){login}}".to_owned(), "Argument 'login' on Field 'user' has an invalid"),
         (members(""), "You must provide a `first` or `last`"),
         (members("(first:101)"), "Requesting 101 records"),
-        (
-            members("(first:1,after:\"x\")"),
-            "`x` does not appear to be a valid cursor",
-        ),
-        (
-            "{...F} fragment F on Query {...F}".to_owned(),
-            "Query is too complex",
-        ),
-        (
-            "{...F} fragment F on User {login}".to_owned(),
-            "Fragment on User can't be spread",
-        ),
+        (members("(first:1,after:\"x\")"), "`x` does not appear to be a valid cursor"),
+        ("{...F} fragment F on Query {...F}".to_owned(), "Query is too complex"),
+        ("{...F} fragment F on User {login}".to_owned(), "Fragment on User can't be spread"),
         ("{...G}".to_owned(), "Fragment G was used, but not defined"),
         ("{viewer{login @odd}}".to_owned(), "Directive @odd"),
-        (
-            "{a:viewer{login} a:user(login:\"ada\"){login}}".to_owned(),
-            "Field 'a' has a conflict",
-        ),
+        ("{a:viewer{login} a:user(login:\"ada\"){login}}".to_owned(), "Field 'a' has a conflict"),
         ("mutation{x}".to_owned(), "Only queries are simulated"),
-        (
-            "query A{viewer{login}} query B{viewer{login}}".to_owned(),
-            "An operation name",
-        ),
+        ("query A{viewer{login}} query B{viewer{login}}".to_owned(), "An operation name"),
         ("{viewer{login}".to_owned(), "Unexpected end of document"),
         ("{viewer{}}".to_owned(), "Parse error on \"}\""),
         ("{viewer{login(a:\"x)}}".to_owned(), "A string is malformed"),
@@ -246,36 +179,18 @@ fn errors_in_the_form_of_graphql() {
     ] {
         let body = ask(&hub, &query, Value::Null);
         let said = body["errors"][0]["message"].as_str().unwrap_or_default();
-        assert!(
-            said.starts_with(says),
-            "{}: {body}",
-            query.get(..60).unwrap_or(&query)
-        );
+        assert!(said.starts_with(says), "{}: {body}", query.get(..60).unwrap_or(&query));
     }
     let body = ask(&hub, "{viewer{bogus}}", Value::Null);
     assert_eq!(body["errors"][0]["extensions"]["code"], "undefinedField");
-    assert_eq!(
-        body["errors"][0]["locations"],
-        json!([{ "line": 1, "column": 9 }])
-    );
+    assert_eq!(body["errors"][0]["locations"], json!([{ "line": 1, "column": 9 }]));
     assert_eq!(body.get("data"), None);
-    let body = ask(
-        &hub,
-        "{user(login:\"nobody\"){login} viewer{login}}",
-        Value::Null,
-    );
+    let body = ask(&hub, "{user(login:\"nobody\"){login} viewer{login}}", Value::Null);
     assert_eq!(body["errors"][0]["type"], "NOT_FOUND");
     assert_eq!(body["errors"][0]["path"], json!(["user"]));
-    assert_eq!(
-        body["data"],
-        json!({ "user": null, "viewer": { "login": "acme-scim-bot" } })
-    );
+    assert_eq!(body["data"], json!({ "user": null, "viewer": { "login": "acme-scim-bot" } }));
     hub.set(&json!({ "caller": "member" }));
-    let body = ask(
-        &hub,
-        "{organization(login:\"acme\"){samlIdentityProvider{id}}}",
-        Value::Null,
-    );
+    let body = ask(&hub, "{organization(login:\"acme\"){samlIdentityProvider{id}}}", Value::Null);
     assert_eq!(body["errors"][0]["type"], "FORBIDDEN");
 }
 

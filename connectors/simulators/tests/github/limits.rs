@@ -11,10 +11,7 @@ fn secondary(hub: &Hub, call: &str, body: &Value, status: u16, wait: Option<&str
     let answer = hub.send(call, body);
     assert_eq!(answer.status, status, "{answer:?}");
     let said = answer.body["message"].as_str().unwrap();
-    assert!(
-        said.starts_with("You have exceeded a secondary rate limit"),
-        "{said}"
-    );
+    assert!(said.starts_with("You have exceeded a secondary rate limit"), "{said}");
     assert_eq!(answer.header("retry-after"), wait);
 }
 
@@ -45,12 +42,7 @@ fn the_primary_limit_is_by_the_hour() {
     }
     // GraphQL has its own, and asking is free.
     hub.check(&[
-        (
-            "POST /graphql",
-            json!({ "query": "{viewer{login}}" }),
-            200,
-            NONE,
-        ),
+        ("POST /graphql", json!({ "query": "{viewer{login}}" }), 200, NONE),
         (
             "GET /rate_limit",
             NONE,
@@ -70,11 +62,7 @@ fn content_is_created_eighty_times_a_minute() {
     let hub = Hub::new(Limits::Real);
     for n in 0..80 {
         let body = json!({ "email": format!("p{n}@corp.example") });
-        assert_eq!(
-            hub.send("POST /orgs/acme/invitations", &body).status,
-            201,
-            "{n}"
-        );
+        assert_eq!(hub.send("POST /orgs/acme/invitations", &body).status, 201, "{n}");
         if n == 39 {
             hub.advance(20);
         }
@@ -96,13 +84,7 @@ fn content_is_created_five_hundred_times_an_hour() {
         assert_eq!(hub.send(&call, &NONE).status, 200, "{n}");
         hub.advance(1);
     }
-    secondary(
-        &hub,
-        "PUT /orgs/acme/memberships/more",
-        &NONE,
-        403,
-        Some("3100"),
-    );
+    secondary(&hub, "PUT /orgs/acme/memberships/more", &NONE, 403, Some("3100"));
 }
 
 #[test]
@@ -115,11 +97,7 @@ fn points_by_the_minute() {
     hub.advance(60);
     // A write is worth five.
     for n in 0..180 {
-        assert_eq!(
-            hub.send(&format!("DELETE /orgs/acme/invitations/{n}"), &NONE)
-                .status,
-            404
-        );
+        assert_eq!(hub.send(&format!("DELETE /orgs/acme/invitations/{n}"), &NONE).status, 404);
     }
     secondary(&hub, "GET /user", &NONE, 403, Some("60"));
 }
@@ -130,28 +108,15 @@ fn invitations_have_a_daily_quota() {
     hub.set(&json!({ "secondary": false }));
     for n in 0..500 {
         let body = json!({ "email": format!("p{n}@corp.example") });
-        assert_eq!(
-            hub.send("POST /orgs/acme/invitations", &body).status,
-            201,
-            "{n}"
-        );
+        assert_eq!(hub.send("POST /orgs/acme/invitations", &body).status, 201, "{n}");
     }
     let over = json!({ "errors": [{ "message": "Over invitation rate limit" }] });
     let more = json!({ "email": "more@corp.example" });
     hub.check(&[
-        (
-            "POST /orgs/acme/invitations",
-            more.clone(),
-            422,
-            over.clone(),
-        ),
+        ("POST /orgs/acme/invitations", more.clone(), 422, over.clone()),
         ("PUT /orgs/acme/memberships/more", NONE, 422, over),
     ]);
-    assert_eq!(
-        hub.send("POST /orgs/acme/invitations", &more)
-            .header("retry-after"),
-        None
-    );
+    assert_eq!(hub.send("POST /orgs/acme/invitations", &more).header("retry-after"), None);
     hub.advance(24 * 3600);
     hub.check(&[("POST /orgs/acme/invitations", more, 201, NONE)]);
 }
@@ -173,11 +138,7 @@ fn calls_a_second() {
 
 #[test]
 fn what_is_offered_follows_the_limits() {
-    for (limits, pace) in [
-        (Limits::None, "headers"),
-        (Limits::Real, "documented"),
-        (Limits::PerSecond(5), "headers"),
-    ] {
+    for (limits, pace) in [(Limits::None, "headers"), (Limits::Real, "documented"), (Limits::PerSecond(5), "headers")] {
         let offer = Hub::new(limits).simulator.offer("http://localhost:1");
         assert_eq!(offer["settings"]["pace"], pace);
         assert_eq!(offer["settings"]["api_url"], "http://localhost:1");

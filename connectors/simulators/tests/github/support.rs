@@ -35,11 +35,7 @@ impl Hub {
         let simulator = Simulator::new(target, limits, clock.clone());
         let offer = simulator.offer("http://localhost");
         let token = offer["secrets"]["token"].as_str().unwrap().to_owned();
-        Self {
-            simulator,
-            clock,
-            token,
-        }
+        Self { simulator, clock, token }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -57,15 +53,9 @@ impl Hub {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let body = if body.is_null() {
-            Bytes::new()
-        } else {
-            Bytes::from(body.to_string())
-        };
+        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
         let request = request.body(body).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let response = runtime.block_on(self.simulator.handle(request)).unwrap();
         let (parts, body) = response.into_parts();
         Answer {
@@ -78,11 +68,7 @@ impl Hub {
 
     pub(crate) fn send(&self, call: &str, body: &Value) -> Answer {
         let bearer = format!("Bearer {}", self.token);
-        let headers = [
-            ("user-agent", "test"),
-            ("authorization", bearer.as_str()),
-            ("host", "hub.test"),
-        ];
+        let headers = [("user-agent", "test"), ("authorization", bearer.as_str()), ("host", "hub.test")];
         self.raw(call, &headers, body)
     }
 
@@ -105,11 +91,7 @@ impl Hub {
         for (index, (call, body, status, expected)) in script.iter().enumerate() {
             let answer = self.send(call, body);
             assert_eq!(answer.status, *status, "step {index} {call}: {answer:#?}");
-            assert!(
-                holds(&answer.body, expected),
-                "step {index} {call}: expected {expected:#} in {:#}",
-                answer.body
-            );
+            assert!(holds(&answer.body, expected), "step {index} {call}: expected {expected:#} in {:#}", answer.body);
         }
     }
 
@@ -144,9 +126,9 @@ pub(crate) fn holds(actual: &Value, expected: &Value) -> bool {
 
 fn same(actual: &Value, expected: &Value) -> bool {
     match (actual, expected) {
-        (Value::Object(actual), Value::Object(expected)) => expected
-            .iter()
-            .all(|(key, value)| actual.get(key).is_some_and(|a| same(a, value))),
+        (Value::Object(actual), Value::Object(expected)) => {
+            expected.iter().all(|(key, value)| actual.get(key).is_some_and(|a| same(a, value)))
+        }
         (Value::Array(actual), Value::Array(expected)) => {
             actual.len() == expected.len() && actual.iter().zip(expected).all(|(a, e)| same(a, e))
         }

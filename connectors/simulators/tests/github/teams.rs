@@ -29,24 +29,9 @@ fn the_account_that_makes_a_team_maintains_it() {
             200,
             json!([{ "login": "acme-scim-bot", "role": "maintainer", "inherited": false }]),
         ),
-        (
-            "DELETE /orgs/acme/teams/platform-eng/memberships/acme-scim-bot",
-            NONE,
-            204,
-            NONE,
-        ),
-        (
-            "GET /orgs/acme/teams/platform-eng/members",
-            NONE,
-            200,
-            json!([]),
-        ),
-        (
-            "DELETE /orgs/acme/teams/platform-eng/memberships/acme-scim-bot",
-            NONE,
-            404,
-            NONE,
-        ),
+        ("DELETE /orgs/acme/teams/platform-eng/memberships/acme-scim-bot", NONE, 204, NONE),
+        ("GET /orgs/acme/teams/platform-eng/members", NONE, 200, json!([])),
+        ("DELETE /orgs/acme/teams/platform-eng/memberships/acme-scim-bot", NONE, 404, NONE),
     ]);
 }
 
@@ -59,31 +44,11 @@ fn a_slug_follows_the_name() {
                      "message": "Name must be unique for this org" }],
     });
     hub.check(&[
-        (
-            "POST /orgs/acme/teams",
-            json!({ "name": "PLATFORM ENG" }),
-            422,
-            taken.clone(),
-        ),
+        ("POST /orgs/acme/teams", json!({ "name": "PLATFORM ENG" }), 422, taken.clone()),
         // Another name, the same slug.
-        (
-            "POST /orgs/acme/teams",
-            json!({ "name": "platform.eng" }),
-            422,
-            taken.clone(),
-        ),
-        (
-            "POST /orgs/acme/teams",
-            json!({ "name": "Ops" }),
-            201,
-            json!({ "privacy": "secret" }),
-        ),
-        (
-            "PATCH /orgs/acme/teams/ops",
-            json!({ "name": "Platform  Eng!" }),
-            422,
-            taken,
-        ),
+        ("POST /orgs/acme/teams", json!({ "name": "platform.eng" }), 422, taken.clone()),
+        ("POST /orgs/acme/teams", json!({ "name": "Ops" }), 201, json!({ "privacy": "secret" })),
+        ("PATCH /orgs/acme/teams/ops", json!({ "name": "Platform  Eng!" }), 422, taken),
         (
             "PATCH /orgs/acme/teams/platform-eng",
             json!({ "name": "Core" }),
@@ -91,12 +56,7 @@ fn a_slug_follows_the_name() {
             json!({ "id": 12, "slug": "core", "description": "managed" }),
         ),
         ("GET /orgs/acme/teams/platform-eng", NONE, 404, NONE),
-        (
-            "GET /organizations/4242/team/12",
-            NONE,
-            200,
-            json!({ "name": "Core" }),
-        ),
+        ("GET /organizations/4242/team/12", NONE, 200, json!({ "name": "Core" })),
         ("GET /teams/12", NONE, 200, json!({ "name": "Core" })),
         (
             "PATCH /organizations/4242/team/12",
@@ -104,33 +64,13 @@ fn a_slug_follows_the_name() {
             200,
             json!({ "name": "Core", "description": null }),
         ),
-        (
-            "POST /orgs/acme/teams",
-            json!({ "name": "日本" }),
-            201,
-            json!({ "slug": "team-14" }),
-        ),
-        (
-            "POST /orgs/acme/teams",
-            json!({}),
-            422,
-            json!({ "errors": [{ "code": "missing_field" }] }),
-        ),
-        (
-            "POST /orgs/acme/teams",
-            json!({ "name": "x", "privacy": "open" }),
-            422,
-            NONE,
-        ),
+        ("POST /orgs/acme/teams", json!({ "name": "日本" }), 201, json!({ "slug": "team-14" })),
+        ("POST /orgs/acme/teams", json!({}), 422, json!({ "errors": [{ "code": "missing_field" }] })),
+        ("POST /orgs/acme/teams", json!({ "name": "x", "privacy": "open" }), 422, NONE),
         ("GET /organizations/4242/team/99", NONE, 404, NONE),
         ("DELETE /organizations/4242/team/12", NONE, 204, NONE),
         ("GET /organizations/4242/team/12", NONE, 404, NONE),
-        (
-            "GET /orgs/acme/teams",
-            NONE,
-            200,
-            json!([{ "name": "Ops" }, { "name": "日本" }]),
-        ),
+        ("GET /orgs/acme/teams", NONE, 200, json!([{ "name": "Ops" }, { "name": "日本" }])),
     ]);
 }
 
@@ -139,64 +79,19 @@ fn someone_new_is_invited_and_joins_with_the_organisation() {
     let hub = hub();
     let path = "/organizations/4242/team/12/memberships/ada";
     hub.check(&[
-        (
-            &format!("PUT {path}"),
-            json!({ "role": "member" }),
-            200,
-            json!({ "role": "member", "state": "pending" }),
-        ),
-        (
-            &format!("PUT {path}"),
-            NONE,
-            200,
-            json!({ "state": "pending" }),
-        ),
-        (
-            "GET /orgs/acme/memberships/ada",
-            NONE,
-            200,
-            json!({ "state": "pending" }),
-        ),
-        (
-            "GET /orgs/acme/teams/platform-eng/invitations",
-            NONE,
-            200,
-            json!([{ "login": "ada", "team_count": 1 }]),
-        ),
-        (
-            "GET /orgs/acme/invitations/77/teams",
-            NONE,
-            200,
-            json!([{ "id": 12 }]),
-        ),
-        (
-            "GET /orgs/acme/teams/platform-eng/members?role=member",
-            NONE,
-            200,
-            json!([]),
-        ),
+        (&format!("PUT {path}"), json!({ "role": "member" }), 200, json!({ "role": "member", "state": "pending" })),
+        (&format!("PUT {path}"), NONE, 200, json!({ "state": "pending" })),
+        ("GET /orgs/acme/memberships/ada", NONE, 200, json!({ "state": "pending" })),
+        ("GET /orgs/acme/teams/platform-eng/invitations", NONE, 200, json!([{ "login": "ada", "team_count": 1 }])),
+        ("GET /orgs/acme/invitations/77/teams", NONE, 200, json!([{ "id": 12 }])),
+        ("GET /orgs/acme/teams/platform-eng/members?role=member", NONE, 200, json!([])),
         // Leaving the team before that does not take the invitation back.
         (&format!("DELETE {path}"), NONE, 204, NONE),
         (&format!("GET {path}"), NONE, 404, NONE),
-        (
-            "GET /orgs/acme/memberships/ada",
-            NONE,
-            200,
-            json!({ "state": "pending" }),
-        ),
-        (
-            &format!("PUT {path}"),
-            NONE,
-            200,
-            json!({ "state": "pending" }),
-        ),
+        ("GET /orgs/acme/memberships/ada", NONE, 200, json!({ "state": "pending" })),
+        (&format!("PUT {path}"), NONE, 200, json!({ "state": "pending" })),
         ("POST /_sim/accept", NONE, 200, NONE),
-        (
-            &format!("GET {path}"),
-            NONE,
-            200,
-            json!({ "role": "member", "state": "active" }),
-        ),
+        (&format!("GET {path}"), NONE, 200, json!({ "role": "member", "state": "active" })),
         (
             &format!("PUT {path}"),
             json!({ "role": "maintainer" }),
@@ -205,18 +100,8 @@ fn someone_new_is_invited_and_joins_with_the_organisation() {
         ),
         ("DELETE /orgs/acme/memberships/ada", NONE, 204, NONE),
         (&format!("GET {path}"), NONE, 404, NONE),
-        (
-            "PUT /organizations/4242/team/12/memberships/-",
-            NONE,
-            404,
-            NONE,
-        ),
-        (
-            &format!("PUT {path}"),
-            json!({ "role": "owner" }),
-            422,
-            NONE,
-        ),
+        ("PUT /organizations/4242/team/12/memberships/-", NONE, 404, NONE),
+        (&format!("PUT {path}"), json!({ "role": "owner" }), 422, NONE),
     ]);
 }
 
@@ -230,19 +115,9 @@ fn an_email_invitation_brings_its_teams() {
             201,
             json!({ "team_count": 1 }),
         ),
-        (
-            "GET /orgs/acme/teams/platform-eng/invitations",
-            NONE,
-            200,
-            json!([{ "email": "ada@corp.example" }]),
-        ),
+        ("GET /orgs/acme/teams/platform-eng/invitations", NONE, 200, json!([{ "email": "ada@corp.example" }])),
         ("POST /_sim/accept", NONE, 200, NONE),
-        (
-            "GET /orgs/acme/teams/platform-eng/memberships/ada",
-            NONE,
-            200,
-            json!({ "state": "active" }),
-        ),
+        ("GET /orgs/acme/teams/platform-eng/memberships/ada", NONE, 200, json!({ "state": "active" })),
     ]);
     assert_eq!(
         hub.state()["groups"],
@@ -262,30 +137,10 @@ fn an_owner_maintains_every_team() {
             200,
             json!({ "role": "maintainer" }),
         ),
-        (
-            "PUT /orgs/acme/teams/platform-eng/memberships/ada",
-            NONE,
-            200,
-            json!({ "role": "member" }),
-        ),
-        (
-            "PUT /orgs/acme/memberships/ada",
-            json!({ "role": "admin" }),
-            200,
-            NONE,
-        ),
-        (
-            "GET /orgs/acme/teams/platform-eng/memberships/ada",
-            NONE,
-            200,
-            json!({ "role": "maintainer" }),
-        ),
-        (
-            "GET /orgs/acme/teams/platform-eng/members?role=member",
-            NONE,
-            200,
-            json!([]),
-        ),
+        ("PUT /orgs/acme/teams/platform-eng/memberships/ada", NONE, 200, json!({ "role": "member" })),
+        ("PUT /orgs/acme/memberships/ada", json!({ "role": "admin" }), 200, NONE),
+        ("GET /orgs/acme/teams/platform-eng/memberships/ada", NONE, 200, json!({ "role": "maintainer" })),
+        ("GET /orgs/acme/teams/platform-eng/members?role=member", NONE, 200, json!([])),
     ]);
 }
 
@@ -306,86 +161,26 @@ fn members_of_child_teams_are_inherited() {
             201,
             json!({ "id": 14 }),
         ),
-        (
-            "PUT /orgs/acme/teams/grandchild/memberships/ada",
-            NONE,
-            200,
-            NONE,
-        ),
-        (
-            "PUT /orgs/acme/teams/platform-eng/memberships/bob",
-            NONE,
-            200,
-            NONE,
-        ),
+        ("PUT /orgs/acme/teams/grandchild/memberships/ada", NONE, 200, NONE),
+        ("PUT /orgs/acme/teams/platform-eng/memberships/bob", NONE, 200, NONE),
         (
             "GET /orgs/acme/teams/platform-eng/members?role=member",
             NONE,
             200,
             json!([{ "login": "ada", "inherited": true }, { "login": "bob", "inherited": false }]),
         ),
-        (
-            "GET /orgs/acme/teams/platform-eng/memberships/ada",
-            NONE,
-            200,
-            json!({ "state": "active" }),
-        ),
+        ("GET /orgs/acme/teams/platform-eng/memberships/ada", NONE, 200, json!({ "state": "active" })),
         // Only a direct membership can be ended.
-        (
-            "DELETE /orgs/acme/teams/platform-eng/memberships/ada",
-            NONE,
-            404,
-            NONE,
-        ),
-        (
-            "GET /orgs/acme/teams/platform-eng/teams",
-            NONE,
-            200,
-            json!([{ "id": 13 }]),
-        ),
-        (
-            "PATCH /orgs/acme/teams/platform-eng",
-            json!({ "parent_team_id": 14 }),
-            422,
-            NONE,
-        ),
-        (
-            "PATCH /orgs/acme/teams/platform-eng",
-            json!({ "privacy": "secret" }),
-            422,
-            NONE,
-        ),
-        (
-            "PATCH /orgs/acme/teams/grandchild",
-            json!({ "parent_team_id": null }),
-            200,
-            json!({ "parent": null }),
-        ),
-        (
-            "GET /orgs/acme/teams/platform-eng/members?role=member",
-            NONE,
-            200,
-            json!([{ "login": "bob" }]),
-        ),
+        ("DELETE /orgs/acme/teams/platform-eng/memberships/ada", NONE, 404, NONE),
+        ("GET /orgs/acme/teams/platform-eng/teams", NONE, 200, json!([{ "id": 13 }])),
+        ("PATCH /orgs/acme/teams/platform-eng", json!({ "parent_team_id": 14 }), 422, NONE),
+        ("PATCH /orgs/acme/teams/platform-eng", json!({ "privacy": "secret" }), 422, NONE),
+        ("PATCH /orgs/acme/teams/grandchild", json!({ "parent_team_id": null }), 200, json!({ "parent": null })),
+        ("GET /orgs/acme/teams/platform-eng/members?role=member", NONE, 200, json!([{ "login": "bob" }])),
         ("DELETE /orgs/acme/teams/platform-eng", NONE, 204, NONE),
         ("GET /orgs/acme/teams", NONE, 200, json!([{ "id": 14 }])),
-        (
-            "POST /orgs/acme/teams",
-            json!({ "name": "S" }),
-            201,
-            json!({ "id": 15 }),
-        ),
-        (
-            "POST /orgs/acme/teams",
-            json!({ "name": "T", "parent_team_id": 15 }),
-            422,
-            NONE,
-        ),
-        (
-            "POST /orgs/acme/teams",
-            json!({ "name": "T", "parent_team_id": 99 }),
-            422,
-            NONE,
-        ),
+        ("POST /orgs/acme/teams", json!({ "name": "S" }), 201, json!({ "id": 15 })),
+        ("POST /orgs/acme/teams", json!({ "name": "T", "parent_team_id": 15 }), 422, NONE),
+        ("POST /orgs/acme/teams", json!({ "name": "T", "parent_team_id": 99 }), 422, NONE),
     ]);
 }

@@ -43,43 +43,16 @@ fn an_effective_wish_is_added_or_waits_for_what_is_missing() {
         for have in [Have::Unknown, Have::Pending] {
             check(MemberView { have, ..v }, Add);
         }
-        check(
-            MemberView {
-                have: Have::Yes,
-                ..v
-            },
-            Settled,
-        );
-        check(
-            MemberView {
-                group_ready: false,
-                ..v
-            },
-            Park(ParkReason::GroupMissing),
-        );
+        check(MemberView { have: Have::Yes, ..v }, Settled);
+        check(MemberView { group_ready: false, ..v }, Park(ParkReason::GroupMissing));
     }
     for have in HAVE {
         let v = MemberView { have, ..view() };
-        check(
-            MemberView {
-                link: Link::None,
-                ..v
-            },
-            Park(ParkReason::NoAccount),
-        );
-        let invited = MemberView {
-            link: Link::Invited,
-            ..v
-        };
+        check(MemberView { link: Link::None, ..v }, Park(ParkReason::NoAccount));
+        let invited = MemberView { link: Link::Invited, ..v };
         check(invited, Park(ParkReason::Invited));
         let known = matches!(have, Have::Yes | Have::Pending);
-        check(
-            MemberView {
-                pending_members: true,
-                ..invited
-            },
-            if known { Settled } else { Add },
-        );
+        check(MemberView { pending_members: true, ..invited }, if known { Settled } else { Add });
     }
 }
 
@@ -89,26 +62,13 @@ fn a_wish_without_effect_is_taken_back_at_the_target_and_kept_in_the_directory()
     let inactive = Park(ParkReason::Inactive);
     for (want, user_wanted) in [(true, false), (false, true), (false, false)] {
         let rest = if want { inactive } else { Forget };
-        let v = MemberView {
-            want,
-            user_wanted,
-            ..view()
-        };
+        let v = MemberView { want, user_wanted, ..view() };
         check(v, rest);
         for have in [Have::Unknown, Have::Yes, Have::Pending] {
             let v = MemberView { have, ..v };
             check(v, Remove);
-            check(
-                MemberView {
-                    link: Link::None,
-                    ..v
-                },
-                rest,
-            );
-            let taken = MemberView {
-                removal_takes_memberships: true,
-                ..v
-            };
+            check(MemberView { link: Link::None, ..v }, rest);
+            let taken = MemberView { removal_takes_memberships: true, ..v };
             check(
                 taken,
                 match (want, user_wanted) {
@@ -123,25 +83,14 @@ fn a_wish_without_effect_is_taken_back_at_the_target_and_kept_in_the_directory()
 
 #[test]
 fn a_removal_does_not_wait_for_the_group_to_be_ready() {
-    check(
-        MemberView {
-            want: false,
-            have: Have::Yes,
-            group_ready: false,
-            ..view()
-        },
-        MemberStep::Remove,
-    );
+    check(MemberView { want: false, have: Have::Yes, group_ready: false, ..view() }, MemberStep::Remove);
 }
 
 #[test]
 fn nobody_is_added_who_is_not_wanted_or_has_nothing_to_be_added() {
     for v in every_view() {
         match member_step(&v) {
-            MemberStep::Add => assert!(
-                v.want && v.user_wanted && v.link != Link::None && v.group_ready,
-                "{v:?}"
-            ),
+            MemberStep::Add => assert!(v.want && v.user_wanted && v.link != Link::None && v.group_ready, "{v:?}"),
             MemberStep::Remove => {
                 assert!(!(v.want && v.user_wanted) && v.have != Have::No, "{v:?}")
             }
@@ -169,10 +118,7 @@ fn every_view_rests_after_one_call_and_rests_right() {
         let first = member_step(&v);
         obey(&mut v, first);
         let second = member_step(&v);
-        assert!(
-            !matches!(second, MemberStep::Add | MemberStep::Remove),
-            "{start:?}: {first:?}, then {second:?}"
-        );
+        assert!(!matches!(second, MemberStep::Add | MemberStep::Remove), "{start:?}: {first:?}, then {second:?}");
         let effective = v.want && v.user_wanted;
         let can = match v.link {
             Link::None => false,

@@ -2,17 +2,9 @@ use super::*;
 use connector_sdk::{DriverKey, Kind, RemoteId, RoleTrait};
 use proptest::prelude::*;
 
-const ALL_WANTED: [Wanted; 3] = [
-    Wanted::Access,
-    Wanted::NoAccess { delete: false },
-    Wanted::NoAccess { delete: true },
-];
-const STATUS: [Option<AccountStatus>; 4] = [
-    None,
-    Some(AccountStatus::Invited),
-    Some(AccountStatus::Active),
-    Some(AccountStatus::Suspended),
-];
+const ALL_WANTED: [Wanted; 3] = [Wanted::Access, Wanted::NoAccess { delete: false }, Wanted::NoAccess { delete: true }];
+const STATUS: [Option<AccountStatus>; 4] =
+    [None, Some(AccountStatus::Invited), Some(AccountStatus::Active), Some(AccountStatus::Suspended)];
 const DOUBT: [Option<Doubt>; 3] = [None, Some(Doubt::Create), Some(Doubt::Other)];
 const BOTH: [bool; 2] = [false, true];
 
@@ -37,16 +29,9 @@ fn account(status: AccountStatus, email: &str, role: &str, serial: u32) -> Accou
     let invited = status == AccountStatus::Invited;
     AccountView {
         reference: if invited {
-            AccountRef::Invite {
-                id: InviteId::new(format!("i{serial}")),
-                email: Some(email.to_owned()),
-                login: None,
-            }
+            AccountRef::Invite { id: InviteId::new(format!("i{serial}")), email: Some(email.to_owned()), login: None }
         } else {
-            AccountRef::Account {
-                id: RemoteId::new(format!("a{serial}")),
-                login: Some("ann".to_owned()),
-            }
+            AccountRef::Account { id: RemoteId::new(format!("a{serial}")), login: Some("ann".to_owned()) }
         },
         status,
         role: Some(role.to_owned()),
@@ -131,10 +116,7 @@ impl World {
         | PersonStep::Restore
         | PersonStep::Remove(_) = step
         {
-            assert!(
-                self.can_create,
-                "{step:?} of an account that is none of ours: {self:?}"
-            );
+            assert!(self.can_create, "{step:?} of an account that is none of ours: {self:?}");
         }
         match step {
             PersonStep::Settled | PersonStep::Need(_) => return true,
@@ -170,19 +152,12 @@ impl World {
                 assert_eq!(self.wanted == Wanted::Access, restore);
                 assert!(restore || !self.is_protected());
                 if let Some(account) = &mut self.truth {
-                    account.status = if restore {
-                        AccountStatus::Active
-                    } else {
-                        AccountStatus::Suspended
-                    };
+                    account.status = if restore { AccountStatus::Active } else { AccountStatus::Suspended };
                 }
             }
             PersonStep::Remove(reference) => {
                 assert!(!self.is_protected());
-                let there = self
-                    .truth
-                    .as_ref()
-                    .is_some_and(|it| it.reference == *reference);
+                let there = self.truth.as_ref().is_some_and(|it| it.reference == *reference);
                 if there {
                     self.truth = None;
                     self.invites = 0;
@@ -226,10 +201,7 @@ impl World {
 
     fn check_end(&self, start: &Self, steps: &[PersonStep]) {
         let context = format!("{steps:?}\nfrom {start:?}\nto {self:?}");
-        assert!(
-            self.doubt.is_none() || matches!(steps.last(), Some(PersonStep::Need(_))),
-            "{context}"
-        );
+        assert!(self.doubt.is_none() || matches!(steps.last(), Some(PersonStep::Need(_))), "{context}");
         if !self.can_create {
             assert_eq!(self.truth, start.truth, "{context}");
             return;
@@ -244,25 +216,18 @@ impl World {
                 "keeps access: {context}"
             ),
             // An invitation that ended without anybody telling is found out later.
-            Wanted::Access if self.known != self.truth => assert_eq!(
-                self.known.as_ref().map(|it| it.status),
-                Some(AccountStatus::Invited),
-                "{context}"
-            ),
+            Wanted::Access if self.known != self.truth => {
+                assert_eq!(self.known.as_ref().map(|it| it.status), Some(AccountStatus::Invited), "{context}")
+            }
             Wanted::Access => {
-                let account = self
-                    .truth
-                    .as_ref()
-                    .unwrap_or_else(|| panic!("no account: {context}"));
+                let account = self.truth.as_ref().unwrap_or_else(|| panic!("no account: {context}"));
                 match account.status {
                     AccountStatus::Suspended => panic!("suspended: {context}"),
                     AccountStatus::Invited => {
                         assert_eq!(account.email, self.person.email, "{context}");
                     }
                     AccountStatus::Active => {
-                        if let (Some(role), true) =
-                            (&self.person.role, self.traits.writable.contains(&"roles"))
-                        {
+                        if let (Some(role), true) = (&self.person.role, self.traits.writable.contains(&"roles")) {
                             assert_eq!(account.role.as_ref(), Some(role), "{context}");
                         }
                     }
@@ -281,11 +246,7 @@ fn every_combination_has_one_answer_and_an_ideal_target_settles() {
         let status = STATUS[(rest % 4) as usize];
         let wanted = ALL_WANTED[(rest / 4 % 3) as usize];
         let doubt = DOUBT[(rest / 12) as usize];
-        let suspend = if bit(0) {
-            Suspend::Native
-        } else {
-            Suspend::Removes
-        };
+        let suspend = if bit(0) { Suspend::Native } else { Suspend::Removes };
         let mut world = World::new(traits(suspend, bit(1), bit(2)), bit(3));
         world.wanted = wanted;
         world.doubt = doubt;
@@ -342,10 +303,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 impl World {
     fn happen(&mut self, event: Event) {
-        let invited = self
-            .truth
-            .as_ref()
-            .is_some_and(|it| it.status == AccountStatus::Invited);
+        let invited = self.truth.as_ref().is_some_and(|it| it.status == AccountStatus::Invited);
         match event {
             Event::Want(which) => {
                 self.wanted = ALL_WANTED[which];
@@ -359,12 +317,8 @@ impl World {
             }
             Event::Accept { told } if invited => {
                 let role = self.truth.as_ref().and_then(|it| it.role.clone());
-                self.truth = Some(account(
-                    AccountStatus::Active,
-                    "ann@x.org",
-                    role.as_deref().unwrap_or("member"),
-                    self.serial,
-                ));
+                self.truth =
+                    Some(account(AccountStatus::Active, "ann@x.org", role.as_deref().unwrap_or("member"), self.serial));
                 self.followed_up = told;
             }
             Event::End { told } if invited => {
@@ -441,14 +395,7 @@ fn an_invitation_to_an_old_address_goes_before_the_new_one_is_asked() {
     let mut world = world(Some(AccountStatus::Invited), Wanted::Access);
     world.person.email = Some("new@x.org".to_owned());
     let old = world.known.clone().expect("invited").reference;
-    assert_eq!(
-        world.drive(),
-        [
-            PersonStep::Remove(old),
-            PersonStep::Create,
-            PersonStep::Settled
-        ]
-    );
+    assert_eq!(world.drive(), [PersonStep::Remove(old), PersonStep::Create, PersonStep::Settled]);
 }
 
 #[test]
@@ -472,10 +419,7 @@ fn an_invitation_past_its_end_is_followed_for_access_and_taken_back_without() {
 
 #[test]
 fn an_invitation_accepted_just_before_it_was_taken_back_leaves_no_access() {
-    let mut world = world(
-        Some(AccountStatus::Invited),
-        Wanted::NoAccess { delete: false },
-    );
+    let mut world = world(Some(AccountStatus::Invited), Wanted::NoAccess { delete: false });
     world.truth = Some(account(AccountStatus::Active, "ann@x.org", "member", 0));
     let steps = world.drive();
     assert_eq!(steps.len(), 4, "{steps:?}");
@@ -484,18 +428,12 @@ fn an_invitation_accepted_just_before_it_was_taken_back_leaves_no_access() {
 
 #[test]
 fn access_wanted_again_while_its_loss_is_in_doubt_is_not_taken_for_settled() {
-    let mut world = world(
-        Some(AccountStatus::Active),
-        Wanted::NoAccess { delete: false },
-    );
+    let mut world = world(Some(AccountStatus::Active), Wanted::NoAccess { delete: false });
     world.lose = 1;
     let step = world.next();
     world.obey(&step);
     world.wanted = Wanted::Access;
-    assert_eq!(
-        world.drive(),
-        [PersonStep::Look, PersonStep::Create, PersonStep::Settled]
-    );
+    assert_eq!(world.drive(), [PersonStep::Look, PersonStep::Create, PersonStep::Settled]);
 }
 
 #[test]
@@ -559,10 +497,6 @@ fn a_role_is_written_only_if_given_writable_and_different() {
             known.role = has.map(str::to_owned);
         }
         let step = world.next();
-        assert_eq!(
-            matches!(step, PersonStep::Update(_)),
-            calls,
-            "{wanted:?} {has:?} {default:?} {writable}"
-        );
+        assert_eq!(matches!(step, PersonStep::Update(_)), calls, "{wanted:?} {has:?} {default:?} {writable}");
     }
 }

@@ -23,11 +23,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn tries(failing: u32, unknown_looks: u32, open_for: i64) -> Tries {
-    Tries {
-        failing,
-        unknown_looks,
-        since: at(NOW - open_for),
-    }
+    Tries { failing, unknown_looks, since: at(NOW - open_for) }
 }
 
 /// Seconds until the next try, or the code and the seconds until the next look.
@@ -39,11 +35,7 @@ fn ask(fault: &Fault, lane: Lane, tries: Tries) -> (Option<&'static str>, i64) {
 }
 
 fn check(fault: &Fault, lane: Lane, tries: Tries, want: (Option<&str>, i64)) {
-    assert_eq!(
-        ask(fault, lane, tries),
-        want,
-        "{fault:?} {lane:?} {tries:?}"
-    );
+    assert_eq!(ask(fault, lane, tries), want, "{fault:?} {lane:?} {tries:?}");
 }
 
 #[test]
@@ -57,39 +49,21 @@ fn what_needs_a_person_is_named_and_looked_at_again() {
         (FaultKind::Protected, "protected", 3_600),
     ] {
         for lane in Lane::ALL {
-            check(
-                &Fault::new(kind, "m"),
-                lane,
-                tries(0, 0, 0),
-                (Some(code), look),
-            );
+            check(&Fault::new(kind, "m"), lane, tries(0, 0, 0), (Some(code), look));
         }
     }
     let seats = Fault::new(FaultKind::Quota, "m").retry(Retry::AfterOperator);
     check(&seats, Lane::Grant, tries(0, 0, 0), (Some("quota"), 3_600));
     let address = Fault::new(FaultKind::NotSent, "m").retry(Retry::Never);
-    check(
-        &address,
-        Lane::Grant,
-        tries(0, 0, 0),
-        (Some("not_sent"), 3_600),
-    );
+    check(&address, Lane::Grant, tries(0, 0, 0), (Some("not_sent"), 3_600));
 }
 
 #[test]
 fn what_the_target_asks_for_is_respected_within_reason() {
-    for (asked, want) in [
-        (NOW + 77, 77),
-        (NOW, 1),
-        (NOW - 1_000_000, 1),
-        (NOW + 86_400, 86_400),
-        (NOW + 1_000_000_000, 86_400),
-    ] {
-        for kind in [
-            FaultKind::RateLimited,
-            FaultKind::Unavailable,
-            FaultKind::Quota,
-        ] {
+    for (asked, want) in
+        [(NOW + 77, 77), (NOW, 1), (NOW - 1_000_000, 1), (NOW + 86_400, 86_400), (NOW + 1_000_000_000, 86_400)]
+    {
+        for kind in [FaultKind::RateLimited, FaultKind::Unavailable, FaultKind::Quota] {
             let fault = Fault::new(kind, "m").retry(Retry::NotBefore(at(asked)));
             for lane in Lane::ALL {
                 check(&fault, lane, tries(3, 0, 0), (None, want));
@@ -101,12 +75,7 @@ fn what_the_target_asks_for_is_respected_within_reason() {
 #[test]
 fn a_quota_without_a_date_waits_an_hour_and_is_no_failure() {
     let fault = Fault::new(FaultKind::Quota, "m");
-    check(
-        &fault,
-        Lane::Grant,
-        tries(9_999, 0, 9_999_999),
-        (None, 3_600),
-    );
+    check(&fault, Lane::Grant, tries(9_999, 0, 9_999_999), (None, 3_600));
     assert!(!counts_as_failing(FaultKind::Quota));
     assert!(!counts_as_failing(FaultKind::RateLimited));
     assert!(counts_as_failing(FaultKind::Unavailable));
@@ -135,20 +104,10 @@ fn an_unknown_outcome_is_looked_at_by_the_schedule() {
     let lost = Fault::new(FaultKind::Timeout, "m");
     for (looks, wait) in (0..).zip([0, 60, 300, 1_800, 7_200, 43_200]) {
         check(&lost, Lane::Grant, tries(0, looks, 0), (None, wait));
-        check(
-            &lost,
-            Lane::Deprovision,
-            tries(0, looks, 0),
-            (None, wait.min(900)),
-        );
+        check(&lost, Lane::Deprovision, tries(0, looks, 0), (None, wait.min(900)));
     }
     for looks in [6, 7, u32::MAX] {
-        check(
-            &lost,
-            Lane::Grant,
-            tries(0, looks, 0),
-            (Some("outcome_unknown"), 3_600),
-        );
+        check(&lost, Lane::Grant, tries(0, looks, 0), (Some("outcome_unknown"), 3_600));
         check(&lost, Lane::Deprovision, tries(0, looks, 0), (None, 900));
     }
     let asked = lost.clone().retry(Retry::NotBefore(at(NOW + 90)));
@@ -160,12 +119,10 @@ fn an_unknown_outcome_is_looked_at_by_the_schedule() {
 fn retries_of_neighbours_spread() {
     let down = Fault::new(FaultKind::Unavailable, "m");
     let mut waits: Vec<i64> = (0..200u64)
-        .map(
-            |seed| match after_fault(&down, Lane::Grant, tries(12, 0, 0), at(NOW), seed) {
-                Next::At(then) => then.as_second() - NOW,
-                Next::Need { .. } => panic!("gives up"),
-            },
-        )
+        .map(|seed| match after_fault(&down, Lane::Grant, tries(12, 0, 0), at(NOW), seed) {
+            Next::At(then) => then.as_second() - NOW,
+            Next::Need { .. } => panic!("gives up"),
+        })
         .collect();
     waits.sort_unstable();
     assert!(waits[20] < 60 && waits[180] > 240, "{waits:?}");
@@ -189,17 +146,8 @@ fn count() -> impl Strategy<Value = u32> {
 
 fn any_fault() -> impl Strategy<Value = Fault> {
     (0..KINDS.len(), 0..4usize, time(), any::<bool>()).prop_map(|(kind, retry, then, unknown)| {
-        let retry = [
-            Retry::Never,
-            Retry::Soon,
-            Retry::NotBefore(then),
-            Retry::AfterOperator,
-        ][retry];
-        let effect = if unknown {
-            Effect::Unknown
-        } else {
-            Effect::None
-        };
+        let retry = [Retry::Never, Retry::Soon, Retry::NotBefore(then), Retry::AfterOperator][retry];
+        let effect = if unknown { Effect::Unknown } else { Effect::None };
         Fault::new(KINDS[kind], "m").retry(retry).effect(effect)
     })
 }

@@ -20,15 +20,9 @@ pub fn check(filter: &Filter, rt: &ResourceType) -> Result<(), ScimError> {
 ///
 /// # Errors
 /// 400 `invalidFilter`, naming the attribute.
-pub fn check_with(
-    filter: &Filter,
-    rt: &ResourceType,
-    quirks: &mut Quirks,
-) -> Result<(), ScimError> {
+pub fn check_with(filter: &Filter, rt: &ResourceType, quirks: &mut Quirks) -> Result<(), ScimError> {
     match filter {
-        Filter::And(parts) | Filter::Or(parts) => parts
-            .iter()
-            .try_for_each(|part| check_with(part, rt, quirks)),
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().try_for_each(|part| check_with(part, rt, quirks)),
         Filter::Not(inner) => check_with(inner, rt, quirks),
         Filter::Present(path) => locate(path, rt, quirks).map(|_| ()),
         Filter::Compare { path, op, value } => match locate(path, rt, quirks)? {
@@ -52,30 +46,17 @@ pub fn check_with(
 ///
 /// # Errors
 /// 400 `invalidFilter`, naming the attribute.
-pub(crate) fn check_element(
-    filter: &Filter,
-    attr: &Attribute,
-    quirks: &mut Quirks,
-) -> Result<(), ScimError> {
+pub(crate) fn check_element(filter: &Filter, attr: &Attribute, quirks: &mut Quirks) -> Result<(), ScimError> {
     match filter {
-        Filter::And(parts) | Filter::Or(parts) => parts
-            .iter()
-            .try_for_each(|part| check_element(part, attr, quirks)),
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().try_for_each(|part| check_element(part, attr, quirks)),
         Filter::Not(inner) => check_element(inner, attr, quirks),
         Filter::Present(path) => check_sub(&path.attr, &Test::Present, attr, quirks),
-        Filter::Compare { path, op, value } => {
-            check_sub(&path.attr, &Test::Compare(*op, value.clone()), attr, quirks)
-        }
+        Filter::Compare { path, op, value } => check_sub(&path.attr, &Test::Compare(*op, value.clone()), attr, quirks),
         Filter::ValuePath { .. } => Err(ScimError::invalid_filter("Value paths do not nest.")),
     }
 }
 
-fn check_sub(
-    sub: &str,
-    test: &Test,
-    attr: &Attribute,
-    quirks: &mut Quirks,
-) -> Result<(), ScimError> {
+fn check_sub(sub: &str, test: &Test, attr: &Attribute, quirks: &mut Quirks) -> Result<(), ScimError> {
     let found = if attr.kind == AttrType::Complex {
         attr.sub(sub)
     } else {
@@ -83,22 +64,14 @@ fn check_sub(
         sub.eq_ignore_ascii_case("value").then_some(attr)
     };
     match (found, test) {
-        (Some(found), Test::Compare(op, value)) => compare(
-            &format!("{}.{}", attr.name, found.name),
-            Some(found),
-            *op,
-            value,
-            quirks,
-        ),
+        (Some(found), Test::Compare(op, value)) => {
+            compare(&format!("{}.{}", attr.name, found.name), Some(found), *op, value, quirks)
+        }
         _ => Ok(()),
     }
 }
 
-fn locate<'a>(
-    path: &AttrPath,
-    rt: &'a ResourceType,
-    quirks: &mut Quirks,
-) -> Result<Option<Located<'a>>, ScimError> {
+fn locate<'a>(path: &AttrPath, rt: &'a ResourceType, quirks: &mut Quirks) -> Result<Option<Located<'a>>, ScimError> {
     let Resolved::Attribute(found) = rt.resolve(path) else {
         return Ok(None);
     };
@@ -106,30 +79,17 @@ fn locate<'a>(
         return Ok(None);
     }
     if found.attr.returned == Returned::Never || found.leaf().returned == Returned::Never {
-        return Err(ScimError::invalid_filter(format!(
-            "{} cannot be used in a filter.",
-            found.path()
-        )));
+        return Err(ScimError::invalid_filter(format!("{} cannot be used in a filter.", found.path())));
     }
     Ok(Some(found))
 }
 
 /// The attribute that is compared: of a complex one its `value`.
 pub(super) fn value_of(attr: &Attribute) -> Option<&Attribute> {
-    if attr.kind == AttrType::Complex {
-        attr.sub("value")
-    } else {
-        Some(attr)
-    }
+    if attr.kind == AttrType::Complex { attr.sub("value") } else { Some(attr) }
 }
 
-fn compare(
-    name: &str,
-    attr: Option<&Attribute>,
-    op: Op,
-    value: &Value,
-    quirks: &mut Quirks,
-) -> Result<(), ScimError> {
+fn compare(name: &str, attr: Option<&Attribute>, op: Op, value: &Value, quirks: &mut Quirks) -> Result<(), ScimError> {
     let refuse = |why: &str| Err(ScimError::invalid_filter(format!("{name}: {why}.")));
     let Some(attr) = attr else {
         return match value {
@@ -150,17 +110,11 @@ fn compare(
             }
             match value {
                 Value::Bool(_) => Ok(()),
-                Value::String(text)
-                    if boolean(text).is_some() && quirks.use_(Quirk::BooleanAsText) =>
-                {
-                    Ok(())
-                }
+                Value::String(text) if boolean(text).is_some() && quirks.use_(Quirk::BooleanAsText) => Ok(()),
                 _ => refuse("expected true or false"),
             }
         }
-        AttrType::Integer | AttrType::Decimal if op.is_textual() => {
-            refuse("a number is not compared by co, sw or ew")
-        }
+        AttrType::Integer | AttrType::Decimal if op.is_textual() => refuse("a number is not compared by co, sw or ew"),
         AttrType::Integer | AttrType::Decimal => match value {
             Value::Number(_) => Ok(()),
             _ => refuse("expected a number"),

@@ -42,16 +42,8 @@ impl Filter {
                     let any = values(&found, found.sub, doc).into_iter().any(present);
                     return value.is_null() && ((*op == Op::Eq && !any) || (*op == Op::Ne && any));
                 };
-                let sub = if std::ptr::eq(leaf, found.attr) {
-                    None
-                } else {
-                    Some(leaf)
-                };
-                let rule = if rt.is_name(&found) {
-                    Rule::Name
-                } else {
-                    Rule::of(leaf)
-                };
+                let sub = if std::ptr::eq(leaf, found.attr) { None } else { Some(leaf) };
+                let rule = if rt.is_name(&found) { Rule::Name } else { Rule::of(leaf) };
                 compare_all(&values(&found, sub, doc), leaf.kind, rule, *op, value)
             }
             Self::ValuePath { attr, filter, then } => {
@@ -61,9 +53,7 @@ impl Filter {
                 readable(&found)
                     && elements(&found, doc).iter().any(|element| {
                         filter.matches_element(found.attr, element)
-                            && then.as_ref().is_none_or(|then| {
-                                test_sub(&then.sub, &then.test, found.attr, element)
-                            })
+                            && then.as_ref().is_none_or(|then| test_sub(&then.sub, &then.test, found.attr, element))
                     })
             }
         }
@@ -102,17 +92,12 @@ fn compare_sub(name: &str, op: Op, wanted: &Value, attr: &Attribute, element: &V
     }
 }
 
-fn sub_value<'a>(
-    name: &str,
-    attr: &'a Attribute,
-    element: &'a Value,
-) -> Option<(&'a Attribute, Option<&'a Value>)> {
+fn sub_value<'a>(name: &str, attr: &'a Attribute, element: &'a Value) -> Option<(&'a Attribute, Option<&'a Value>)> {
     if attr.kind == AttrType::Complex {
         let sub = attr.sub(name)?;
         return Some((sub, element.get(&sub.name)));
     }
-    name.eq_ignore_ascii_case("value")
-        .then_some((attr, Some(element)))
+    name.eq_ignore_ascii_case("value").then_some((attr, Some(element)))
 }
 
 fn readable(found: &Located<'_>) -> bool {
@@ -132,19 +117,11 @@ fn elements<'d>(found: &Located<'_>, doc: &'d Map<String, Value>) -> Vec<&'d Val
     value_at(found, doc).into_iter().flat_map(spread).collect()
 }
 
-fn values<'d>(
-    found: &Located<'_>,
-    sub: Option<&Attribute>,
-    doc: &'d Map<String, Value>,
-) -> Vec<&'d Value> {
+fn values<'d>(found: &Located<'_>, sub: Option<&Attribute>, doc: &'d Map<String, Value>) -> Vec<&'d Value> {
     let all = elements(found, doc);
     match sub {
         None => all,
-        Some(sub) => all
-            .into_iter()
-            .filter_map(|element| element.get(&sub.name))
-            .flat_map(spread)
-            .collect(),
+        Some(sub) => all.into_iter().filter_map(|element| element.get(&sub.name)).flat_map(spread).collect(),
     }
 }
 
@@ -176,11 +153,7 @@ pub(crate) enum Rule {
 
 impl Rule {
     pub(crate) fn of(attr: &Attribute) -> Self {
-        if attr.exact() {
-            Self::Exact
-        } else {
-            Self::Folded
-        }
+        if attr.exact() { Self::Exact } else { Self::Folded }
     }
 
     pub(crate) fn apply(self, text: &str) -> String {
@@ -202,13 +175,10 @@ fn compare_all(values: &[&Value], kind: AttrType, rule: Rule, op: Op, wanted: &V
         };
     }
     if op == Op::Ne {
-        return assigned.peek().is_none()
-            || assigned.any(|v| !compare_one(v, kind, rule, Op::Eq, wanted));
+        return assigned.peek().is_none() || assigned.any(|v| !compare_one(v, kind, rule, Op::Eq, wanted));
     }
     // An empty text is stored as such, and `eq ""` finds it.
-    values
-        .iter()
-        .any(|v| compare_one(v, kind, rule, op, wanted))
+    values.iter().any(|v| compare_one(v, kind, rule, op, wanted))
 }
 
 fn compare_one(value: &Value, kind: AttrType, rule: Rule, op: Op, wanted: &Value) -> bool {
@@ -224,9 +194,7 @@ fn compare_one(value: &Value, kind: AttrType, rule: Rule, op: Op, wanted: &Value
                 _ => false,
             }
         }
-        AttrType::Integer | AttrType::Decimal => {
-            number_order(value, wanted).is_some_and(|o| ordered(o, op))
-        }
+        AttrType::Integer | AttrType::Decimal => number_order(value, wanted).is_some_and(|o| ordered(o, op)),
         AttrType::DateTime if !op.is_textual() => {
             let read = |v: &Value| v.as_str().and_then(datetime::parse);
             match (read(value), read(wanted)) {

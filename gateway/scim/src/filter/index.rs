@@ -84,11 +84,7 @@ fn term(part: &Filter, rt: &ResourceType) -> Option<(IndexTerm, bool)> {
             // `members[value eq "x"]` says what `members.value eq "x"` says; the rest implies it.
             let inner = filter.conjuncts();
             let mut found = inner.iter().filter_map(|condition| match condition {
-                Filter::Compare {
-                    path,
-                    op: Op::Eq,
-                    value,
-                } if path.attr.eq_ignore_ascii_case("value") => {
+                Filter::Compare { path, op: Op::Eq, value } if path.attr.eq_ignore_ascii_case("value") => {
                     element(attr, &path.attr, value, rt)
                 }
                 _ => None,
@@ -111,10 +107,7 @@ fn term(part: &Filter, rt: &ResourceType) -> Option<(IndexTerm, bool)> {
 }
 
 fn element(attr: &AttrPath, sub: &str, value: &Value, rt: &ResourceType) -> Option<IndexTerm> {
-    let path = AttrPath {
-        sub: Some(sub.to_owned()),
-        ..attr.clone()
-    };
+    let path = AttrPath { sub: Some(sub.to_owned()), ..attr.clone() };
     compare(&path, Op::Eq, value, rt)
 }
 
@@ -133,22 +126,10 @@ fn compare(path: &AttrPath, op: Op, value: &Value, rt: &ResourceType) -> Option<
     if canonical == "meta.lastModified" {
         let micros = datetime::parse(value.as_str()?)?.as_microsecond();
         return match op {
-            Op::Gt => Some(IndexTerm::ModifiedAfter {
-                micros,
-                inclusive: false,
-            }),
-            Op::Ge => Some(IndexTerm::ModifiedAfter {
-                micros,
-                inclusive: true,
-            }),
-            Op::Lt => Some(IndexTerm::ModifiedBefore {
-                micros,
-                inclusive: false,
-            }),
-            Op::Le => Some(IndexTerm::ModifiedBefore {
-                micros,
-                inclusive: true,
-            }),
+            Op::Gt => Some(IndexTerm::ModifiedAfter { micros, inclusive: false }),
+            Op::Ge => Some(IndexTerm::ModifiedAfter { micros, inclusive: true }),
+            Op::Lt => Some(IndexTerm::ModifiedBefore { micros, inclusive: false }),
+            Op::Le => Some(IndexTerm::ModifiedBefore { micros, inclusive: true }),
             _ => None,
         };
     }
@@ -161,8 +142,7 @@ fn compare(path: &AttrPath, op: Op, value: &Value, rt: &ResourceType) -> Option<
             Value::String(text) => boolean(text)?,
             _ => return None,
         };
-        return (canonical == "active" && rt.schema.id == urn::USER)
-            .then_some(IndexTerm::Active(wanted));
+        return (canonical == "active" && rt.schema.id == urn::USER).then_some(IndexTerm::Active(wanted));
     }
     if !matches!(leaf.kind, AttrType::String | AttrType::Reference) {
         return None;
@@ -174,10 +154,6 @@ fn compare(path: &AttrPath, op: Op, value: &Value, rt: &ResourceType) -> Option<
         "emails.value" => IndexTerm::Email(text),
         _ if rt.is_name(&found) => IndexTerm::Name(text),
         _ if rt.is_relation(&found) && leaf.name == "value" => IndexTerm::Member(text),
-        _ => IndexTerm::Attr {
-            exact: leaf.exact(),
-            path: canonical,
-            value: text,
-        },
+        _ => IndexTerm::Attr { exact: leaf.exact(), path: canonical, value: text },
     })
 }

@@ -26,15 +26,9 @@ pub(super) struct Token<'a> {
     pub(super) end: usize,
 }
 
-pub(super) fn tokens<'a>(
-    text: &'a str,
-    limits: &FilterLimits,
-) -> Result<Vec<Token<'a>>, ScimError> {
+pub(super) fn tokens<'a>(text: &'a str, limits: &FilterLimits) -> Result<Vec<Token<'a>>, ScimError> {
     if text.len() > limits.max_chars && text.chars().count() > limits.max_chars {
-        return Err(ScimError::invalid_filter(format!(
-            "The filter is longer than {} characters.",
-            limits.max_chars
-        )));
+        return Err(ScimError::invalid_filter(format!("The filter is longer than {} characters.", limits.max_chars)));
     }
     let max_depth = limits.max_depth.min(HARD_DEPTH);
     let bytes = text.as_bytes();
@@ -50,40 +44,26 @@ pub(super) fn tokens<'a>(
             b'(' | b'[' => {
                 depth += 1;
                 if depth > max_depth {
-                    return Err(ScimError::invalid_filter(format!(
-                        "The filter nests deeper than {max_depth} levels."
-                    )));
+                    return Err(ScimError::invalid_filter(format!("The filter nests deeper than {max_depth} levels.")));
                 }
                 at += 1;
-                if byte == b'(' {
-                    Kind::Open
-                } else {
-                    Kind::OpenBracket
-                }
+                if byte == b'(' { Kind::Open } else { Kind::OpenBracket }
             }
             b')' | b']' => {
                 depth = depth
                     .checked_sub(1)
                     .ok_or_else(|| unexpected(start, "a closing bracket without an opening one"))?;
                 at += 1;
-                if byte == b')' {
-                    Kind::Close
-                } else {
-                    Kind::CloseBracket
-                }
+                if byte == b')' { Kind::Close } else { Kind::CloseBracket }
             }
             b'"' => {
-                at = end_of_text(bytes, at + 1)
-                    .ok_or_else(|| unexpected(start, "a text without its closing quote"))?;
+                at = end_of_text(bytes, at + 1).ok_or_else(|| unexpected(start, "a text without its closing quote"))?;
                 let value: String = serde_json::from_str(&text[start..at])
                     .map_err(|_| unexpected(start, "a text that is not a JSON string"))?;
                 Kind::Text(limited(value, limits)?)
             }
             _ => {
-                let len = bytes[at..]
-                    .iter()
-                    .position(|b| b" \t\r\n()[]\"".contains(b))
-                    .unwrap_or(bytes.len() - at);
+                let len = bytes[at..].iter().position(|b| b" \t\r\n()[]\"".contains(b)).unwrap_or(bytes.len() - at);
                 at += len;
                 let word = &text[start..at];
                 if word.chars().count() > limits.max_value {
@@ -92,11 +72,7 @@ pub(super) fn tokens<'a>(
                 Kind::Word(word)
             }
         };
-        out.push(Token {
-            kind,
-            at: start,
-            end: at,
-        });
+        out.push(Token { kind, at: start, end: at });
     }
     if depth > 0 {
         return Err(unexpected(text.len(), "the end, with a bracket still open"));
@@ -109,18 +85,13 @@ fn limited(value: String, limits: &FilterLimits) -> Result<String, ScimError> {
         return Err(long_value(limits));
     }
     if value.contains('\0') {
-        return Err(ScimError::invalid_filter(
-            "A value in the filter contains NUL.",
-        ));
+        return Err(ScimError::invalid_filter("A value in the filter contains NUL."));
     }
     Ok(value)
 }
 
 fn long_value(limits: &FilterLimits) -> ScimError {
-    ScimError::invalid_filter(format!(
-        "A value in the filter is longer than {} characters.",
-        limits.max_value
-    ))
+    ScimError::invalid_filter(format!("A value in the filter is longer than {} characters.", limits.max_value))
 }
 
 /// The place behind the closing quote.
@@ -135,8 +106,5 @@ fn end_of_text(bytes: &[u8], mut at: usize) -> Option<usize> {
 }
 
 pub(super) fn unexpected(at: usize, what: &str) -> ScimError {
-    ScimError::invalid_filter(format!(
-        "The filter is malformed: {what} at position {}.",
-        at + 1
-    ))
+    ScimError::invalid_filter(format!("The filter is malformed: {what} at position {}.", at + 1))
 }

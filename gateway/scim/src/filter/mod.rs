@@ -35,12 +35,7 @@ pub struct FilterLimits {
 
 impl Default for FilterLimits {
     fn default() -> Self {
-        Self {
-            max_chars: 4096,
-            max_depth: 20,
-            max_clauses: 64,
-            max_value: 1024,
-        }
+        Self { max_chars: 4096, max_depth: 20, max_clauses: 64, max_value: 1024 }
     }
 }
 
@@ -84,19 +79,9 @@ impl Op {
     }
 
     fn read(word: &str) -> Option<Self> {
-        [
-            Self::Eq,
-            Self::Ne,
-            Self::Co,
-            Self::Sw,
-            Self::Ew,
-            Self::Gt,
-            Self::Ge,
-            Self::Lt,
-            Self::Le,
-        ]
-        .into_iter()
-        .find(|op| op.as_str().eq_ignore_ascii_case(word))
+        [Self::Eq, Self::Ne, Self::Co, Self::Sw, Self::Ew, Self::Gt, Self::Ge, Self::Lt, Self::Le]
+            .into_iter()
+            .find(|op| op.as_str().eq_ignore_ascii_case(word))
     }
 
     /// Whether it asks for an order.
@@ -164,11 +149,7 @@ impl Filter {
     ///
     /// # Errors
     /// 400 `invalidFilter`: not a filter, or over a limit.
-    pub fn parse(
-        text: &str,
-        limits: &FilterLimits,
-        quirks: &mut Quirks,
-    ) -> Result<Filter, ScimError> {
+    pub fn parse(text: &str, limits: &FilterLimits, quirks: &mut Quirks) -> Result<Filter, ScimError> {
         parser::parse(text, limits, quirks)
     }
 
@@ -189,11 +170,7 @@ impl Filter {
                 other => flat.push(other),
             }
         }
-        if flat.len() > 1 {
-            Some(Self::And(flat))
-        } else {
-            flat.pop()
-        }
+        if flat.len() > 1 { Some(Self::And(flat)) } else { flat.pop() }
     }
 
     /// One of these, flat. None for an empty list.
@@ -205,11 +182,7 @@ impl Filter {
                 other => flat.push(other),
             }
         }
-        if flat.len() > 1 {
-            Some(Self::Or(flat))
-        } else {
-            flat.pop()
-        }
+        if flat.len() > 1 { Some(Self::Or(flat)) } else { flat.pop() }
     }
 }
 
@@ -234,14 +207,8 @@ impl fmt::Display for Filter {
                 write!(f, "{attr}[{filter}]")?;
                 match then {
                     None => Ok(()),
-                    Some(Then {
-                        sub,
-                        test: Test::Present,
-                    }) => write!(f, ".{sub} pr"),
-                    Some(Then {
-                        sub,
-                        test: Test::Compare(op, value),
-                    }) => {
+                    Some(Then { sub, test: Test::Present }) => write!(f, ".{sub} pr"),
+                    Some(Then { sub, test: Test::Compare(op, value) }) => {
                         write!(f, ".{sub} {} {value}", op.as_str())
                     }
                 }
@@ -250,12 +217,7 @@ impl fmt::Display for Filter {
     }
 }
 
-fn list(
-    f: &mut fmt::Formatter<'_>,
-    parts: &[Filter],
-    between: &str,
-    grouped: fn(&Filter) -> bool,
-) -> fmt::Result {
+fn list(f: &mut fmt::Formatter<'_>, parts: &[Filter], between: &str, grouped: fn(&Filter) -> bool) -> fmt::Result {
     for (n, part) in parts.iter().enumerate() {
         if n > 0 {
             f.write_str(between)?;

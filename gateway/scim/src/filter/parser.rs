@@ -7,11 +7,7 @@ use crate::error::ScimError;
 use crate::path::AttrPath;
 use crate::quirks::{Quirk, Quirks};
 
-pub(super) fn parse(
-    text: &str,
-    limits: &FilterLimits,
-    quirks: &mut Quirks,
-) -> Result<Filter, ScimError> {
+pub(super) fn parse(text: &str, limits: &FilterLimits, quirks: &mut Quirks) -> Result<Filter, ScimError> {
     let mut parser = Parser::new(text, limits, quirks)?;
     if parser.tokens.is_empty() {
         return Err(ScimError::invalid_filter("The filter is empty."));
@@ -26,18 +22,11 @@ pub(super) fn parse_value_path(
     limits: &FilterLimits,
     quirks: &mut Quirks,
 ) -> Result<(AttrPath, Filter, Option<String>), ScimError> {
-    let not_a_path = || {
-        ScimError::invalid_path(
-            "That is not a path: expected attribute[filter] or attribute[filter].sub.",
-        )
-    };
-    let mut parser =
-        Parser::new(text, limits, quirks).map_err(|e| ScimError::invalid_path(e.detail))?;
+    let not_a_path =
+        || ScimError::invalid_path("That is not a path: expected attribute[filter] or attribute[filter].sub.");
+    let mut parser = Parser::new(text, limits, quirks).map_err(|e| ScimError::invalid_path(e.detail))?;
     let attr = match parser.next() {
-        Some(Token {
-            kind: Kind::Word(word),
-            ..
-        }) => AttrPath::read(word).ok_or_else(not_a_path)?,
+        Some(Token { kind: Kind::Word(word), .. }) => AttrPath::read(word).ok_or_else(not_a_path)?,
         _ => return Err(not_a_path()),
     };
     if attr.attr.is_empty() || attr.sub.is_some() || !parser.bracket_follows() {
@@ -58,19 +47,8 @@ struct Parser<'a, 'q> {
 }
 
 impl<'a, 'q> Parser<'a, 'q> {
-    fn new(
-        text: &'a str,
-        limits: &FilterLimits,
-        quirks: &'q mut Quirks,
-    ) -> Result<Self, ScimError> {
-        Ok(Self {
-            tokens: tokens(text, limits)?,
-            at: 0,
-            len: text.len(),
-            clauses: 0,
-            limits: *limits,
-            quirks,
-        })
+    fn new(text: &'a str, limits: &FilterLimits, quirks: &'q mut Quirks) -> Result<Self, ScimError> {
+        Ok(Self { tokens: tokens(text, limits)?, at: 0, len: text.len(), clauses: 0, limits: *limits, quirks })
     }
 
     fn peek(&self) -> Option<&Token<'a>> {
@@ -86,10 +64,7 @@ impl<'a, 'q> Parser<'a, 'q> {
     fn end(&self) -> Result<(), ScimError> {
         match self.peek() {
             None => Ok(()),
-            Some(token) => Err(unexpected(
-                token.at,
-                "something behind the end of the expression",
-            )),
+            Some(token) => Err(unexpected(token.at, "something behind the end of the expression")),
         }
     }
 
@@ -124,27 +99,14 @@ impl<'a, 'q> Parser<'a, 'q> {
 
     /// A term; `inside` the brackets of a value path there is no value path.
     fn term(&mut self, inside: bool) -> Result<Filter, ScimError> {
-        let opens = |t: Option<&Token<'_>>| {
-            matches!(
-                t,
-                Some(Token {
-                    kind: Kind::Open,
-                    ..
-                })
-            )
-        };
+        let opens = |t: Option<&Token<'_>>| matches!(t, Some(Token { kind: Kind::Open, .. }));
         if opens(self.peek()) {
             return self.group(inside);
         }
         if opens(self.tokens.get(self.at + 1)) && self.keyword("not") {
             return Ok(Filter::Not(Box::new(self.group(inside)?)));
         }
-        let Some(Token {
-            kind: Kind::Word(word),
-            at,
-            ..
-        }) = self.peek().cloned()
-        else {
+        let Some(Token { kind: Kind::Word(word), at, .. }) = self.peek().cloned() else {
             return Err(self.missing("an attribute, 'not' or '('"));
         };
         let path = AttrPath::read(word).ok_or_else(|| unexpected(at, "not an attribute path"))?;
@@ -162,17 +124,10 @@ impl<'a, 'q> Parser<'a, 'q> {
             }
             let (filter, sub) = self.brackets()?;
             let then = match sub {
-                Some(sub) => Some(Then {
-                    sub,
-                    test: self.test()?,
-                }),
+                Some(sub) => Some(Then { sub, test: self.test()? }),
                 None => None,
             };
-            return Ok(Filter::ValuePath {
-                attr: path,
-                filter: Box::new(filter),
-                then,
-            });
+            return Ok(Filter::ValuePath { attr: path, filter: Box::new(filter), then });
         }
         Ok(match self.test()? {
             Test::Present => Filter::Present(path),
@@ -184,9 +139,7 @@ impl<'a, 'q> Parser<'a, 'q> {
         self.at += 1;
         let filter = self.or(inside)?;
         match self.next() {
-            Some(Token {
-                kind: Kind::Close, ..
-            }) => Ok(filter),
+            Some(Token { kind: Kind::Close, .. }) => Ok(filter),
             Some(token) => Err(unexpected(token.at, "expected ')'")),
             None => Err(self.missing("')'")),
         }
@@ -194,11 +147,7 @@ impl<'a, 'q> Parser<'a, 'q> {
 
     /// Whether `[` stands right behind the token just taken.
     fn bracket_follows(&self) -> bool {
-        let end = self
-            .at
-            .checked_sub(1)
-            .and_then(|n| self.tokens.get(n))
-            .map(|t| t.end);
+        let end = self.at.checked_sub(1).and_then(|n| self.tokens.get(n)).map(|t| t.end);
         matches!(self.peek(), Some(Token { kind: Kind::OpenBracket, at, .. }) if Some(*at) == end)
     }
 
@@ -207,20 +156,12 @@ impl<'a, 'q> Parser<'a, 'q> {
         self.at += 1;
         let filter = self.or(true)?;
         let end = match self.next() {
-            Some(Token {
-                kind: Kind::CloseBracket,
-                end,
-                ..
-            }) => end,
+            Some(Token { kind: Kind::CloseBracket, end, .. }) => end,
             Some(token) => return Err(unexpected(token.at, "expected ']'")),
             None => return Err(self.missing("']'")),
         };
         let sub = match self.peek() {
-            Some(Token {
-                kind: Kind::Word(word),
-                at,
-                ..
-            }) if *at == end => {
+            Some(Token { kind: Kind::Word(word), at, .. }) if *at == end => {
                 let sub = word
                     .strip_prefix('.')
                     .filter(|name| crate::path::is_name(name))
@@ -236,31 +177,18 @@ impl<'a, 'q> Parser<'a, 'q> {
     }
 
     fn test(&mut self) -> Result<Test, ScimError> {
-        let Some(Token {
-            kind: Kind::Word(word),
-            at,
-            ..
-        }) = self.next()
-        else {
+        let Some(Token { kind: Kind::Word(word), at, .. }) = self.next() else {
             self.at -= 1;
             return Err(self.missing("an operator"));
         };
         if word.eq_ignore_ascii_case("pr") {
             return Ok(Test::Present);
         }
-        let op = Op::read(word).ok_or_else(|| {
-            unexpected(at, "expected an operator (eq ne co sw ew gt ge lt le pr)")
-        })?;
+        let op =
+            Op::read(word).ok_or_else(|| unexpected(at, "expected an operator (eq ne co sw ew gt ge lt le pr)"))?;
         let value = match self.next() {
-            Some(Token {
-                kind: Kind::Text(text),
-                ..
-            }) => Value::String(text),
-            Some(Token {
-                kind: Kind::Word(word),
-                at,
-                ..
-            }) => self.bare_value(word, at)?,
+            Some(Token { kind: Kind::Text(text), .. }) => Value::String(text),
+            Some(Token { kind: Kind::Word(word), at, .. }) => self.bare_value(word, at)?,
             _ => {
                 self.at -= 1;
                 return Err(self.missing("a value"));

@@ -7,9 +7,7 @@ use crate::filter::{Filter, Op, check_element, value_at};
 use crate::path::{AttrPath, PatchPath};
 use crate::quirks::{Quirk, Quirks};
 use crate::resource::{Document, check_document, find, is_switchable, prune, put, put_sub};
-use crate::schema::{
-    AttrType, Attribute, Located, Mutability, Resolved, ResourceType, Returned, Schema,
-};
+use crate::schema::{AttrType, Attribute, Located, Mutability, Resolved, ResourceType, Returned, Schema};
 use crate::value;
 
 /// Applies a request to a document.
@@ -23,13 +21,7 @@ pub fn apply(
     request: &PatchRequest,
     quirks: &mut Quirks,
 ) -> Result<Patched, ScimError> {
-    let mut work = Work {
-        rt,
-        doc: current.clone(),
-        edits: Vec::new(),
-        password_given: false,
-        quirks,
-    };
+    let mut work = Work { rt, doc: current.clone(), edits: Vec::new(), password_given: false, quirks };
     for (n, operation) in request.operations.iter().enumerate() {
         work.operation(operation).map_err(|e| at(n, e))?;
         prune(rt, &mut work.doc);
@@ -62,9 +54,7 @@ impl<'a> Work<'a, '_> {
             Some(path) => self.at_path(operation.op, path, operation.value.as_ref()),
             None => match &operation.value {
                 Some(Value::Object(map)) => self.whole(operation.op, map),
-                _ => Err(ScimError::invalid_value(
-                    "without a path the value has to be an object of attributes.",
-                )),
+                _ => Err(ScimError::invalid_value("without a path the value has to be an object of attributes.")),
             },
         }
     }
@@ -81,24 +71,16 @@ impl<'a> Work<'a, '_> {
             }
             let path = if key.contains('[') {
                 // `emails[type eq "work"].value` as a key: one more form of a path.
-                PatchPath::parse(key, self.quirks)
-                    .ok()
-                    .filter(|_| self.quirks.use_(Quirk::PathAsKey))
+                PatchPath::parse(key, self.quirks).ok().filter(|_| self.quirks.use_(Quirk::PathAsKey))
             } else {
-                AttrPath::read(key).map(|attr| PatchPath {
-                    attr,
-                    filter: None,
-                    sub: None,
-                })
+                AttrPath::read(key).map(|attr| PatchPath { attr, filter: None, sub: None })
             };
             let Some(path) = path else {
                 self.unknown()?;
                 continue;
             };
             match find(self.rt, &path.attr, self.quirks) {
-                Resolved::Attribute(found)
-                    if !found.attr.writable() || !found.leaf().writable() =>
-                {
+                Resolved::Attribute(found) if !found.attr.writable() || !found.leaf().writable() => {
                     if !self.quirks.use_(Quirk::ReadOnlyIgnored) {
                         return Err(read_only(&found));
                     }
@@ -118,12 +100,7 @@ impl<'a> Work<'a, '_> {
         Ok(())
     }
 
-    fn at_path(
-        &mut self,
-        op: PatchOp,
-        path: &PatchPath,
-        value: Option<&Value>,
-    ) -> Result<(), ScimError> {
+    fn at_path(&mut self, op: PatchOp, path: &PatchPath, value: Option<&Value>) -> Result<(), ScimError> {
         match find(self.rt, &path.attr, self.quirks) {
             Resolved::Attribute(found) => {
                 if found.attr.name == "schemas" && found.extension.is_none() {
@@ -136,17 +113,13 @@ impl<'a> Work<'a, '_> {
                 }
                 self.attribute(op, &found, path, value)
             }
-            Resolved::Extension(schema) if path.filter.is_none() => {
-                self.extension(op, schema, value)
-            }
+            Resolved::Extension(schema) if path.filter.is_none() => self.extension(op, schema, value),
             Resolved::Core if path.filter.is_none() => match value {
                 Some(Value::Object(map)) if op != PatchOp::Remove => self.whole(op, map),
                 _ => Err(ScimError::no_target("the path names the whole resource.")),
             },
             _ if self.quirks.use_(Quirk::UnknownIgnored) => Ok(()),
-            _ => Err(ScimError::invalid_path(
-                "the path names an attribute that the schemas do not have.",
-            )),
+            _ => Err(ScimError::invalid_path("the path names an attribute that the schemas do not have.")),
         }
     }
 
@@ -154,23 +127,11 @@ impl<'a> Work<'a, '_> {
         if self.quirks.use_(Quirk::UnknownIgnored) {
             return Ok(());
         }
-        Err(ScimError::invalid_path(
-            "the value has an attribute that the schemas do not have.",
-        ))
+        Err(ScimError::invalid_path("the value has an attribute that the schemas do not have."))
     }
 
-    fn extension(
-        &mut self,
-        op: PatchOp,
-        schema: &'a Schema,
-        value: Option<&Value>,
-    ) -> Result<(), ScimError> {
-        let each = |attr| Located {
-            extension: Some(schema),
-            attr,
-            sub: None,
-            unqualified: false,
-        };
+    fn extension(&mut self, op: PatchOp, schema: &'a Schema, value: Option<&Value>) -> Result<(), ScimError> {
+        let each = |attr| Located { extension: Some(schema), attr, sub: None, unqualified: false };
         let nothing = matches!(value, Some(Value::Null));
         if op == PatchOp::Remove || nothing {
             for attr in schema.attributes.iter().filter(|a| a.writable()) {
@@ -179,10 +140,7 @@ impl<'a> Work<'a, '_> {
             return Ok(());
         }
         let Some(Value::Object(map)) = value else {
-            return Err(ScimError::invalid_value(format!(
-                "{}: expected an object.",
-                schema.id
-            )));
+            return Err(ScimError::invalid_value(format!("{}: expected an object.", schema.id)));
         };
         for (key, value) in map {
             match schema.attribute(key) {
@@ -221,8 +179,7 @@ impl<'a> Work<'a, '_> {
         if found.attr.returned == Returned::Never {
             if op != PatchOp::Remove {
                 let value = value.cloned().unwrap_or(Value::Null);
-                self.password_given |=
-                    value::coerce(found.attr, value, &found.path(), self.quirks)?.is_some();
+                self.password_given |= value::coerce(found.attr, value, &found.path(), self.quirks)?.is_some();
             }
             return Ok(());
         }
@@ -239,23 +196,15 @@ impl<'a> Work<'a, '_> {
     fn keep_immutable(&self, found: &Located<'_>, before: Option<&Value>) -> Result<(), ScimError> {
         let Some(before) = before else { return Ok(()) };
         let after = value_at(found, &self.doc);
-        let refuse = |name: String| {
-            Err(ScimError::mutability(format!(
-                "{name} may be set once and has another value already."
-            )))
-        };
+        let refuse =
+            |name: String| Err(ScimError::mutability(format!("{name} may be set once and has another value already.")));
         if found.attr.mutability == Mutability::Immutable && after != Some(before) {
             return refuse(found.path());
         }
         if found.attr.multi_valued || after.is_none() {
             return Ok(());
         }
-        for sub in found
-            .attr
-            .sub_attributes
-            .iter()
-            .filter(|s| s.mutability == Mutability::Immutable)
-        {
+        for sub in found.attr.sub_attributes.iter().filter(|s| s.mutability == Mutability::Immutable) {
             let old = before.get(&sub.name);
             if old.is_some() && old != after.and_then(|v| v.get(&sub.name)) {
                 return refuse(format!("{}.{}", found.attr.name, sub.name));
@@ -273,28 +222,19 @@ impl<'a> Work<'a, '_> {
     ) -> Result<(), ScimError> {
         if let Some(filter) = &path.filter {
             // `manager[value eq "x"]`: seen from Entra for removals. The one value is the one element.
-            let hit =
-                value_at(found, &self.doc).is_some_and(|v| filter.matches_element(found.attr, v));
+            let hit = value_at(found, &self.doc).is_some_and(|v| filter.matches_element(found.attr, v));
             if !hit && op == PatchOp::Remove {
                 return Ok(());
             }
             if !hit {
-                return Err(ScimError::no_target(format!(
-                    "{}: no value passes the filter.",
-                    found.path()
-                )));
+                return Err(ScimError::no_target(format!("{}: no value passes the filter.", found.path())));
             }
         }
         let name = found.path();
         if let Some(sub) = found.sub {
             let stored = match op {
                 PatchOp::Remove => None,
-                _ => value::coerce(
-                    sub,
-                    value.cloned().unwrap_or(Value::Null),
-                    &name,
-                    self.quirks,
-                )?,
+                _ => value::coerce(sub, value.cloned().unwrap_or(Value::Null), &name, self.quirks)?,
             };
             if sub.name == "value"
                 && found.attr.kind == AttrType::Complex
@@ -311,16 +251,9 @@ impl<'a> Work<'a, '_> {
             put(&mut self.doc, found, None);
             return Ok(());
         }
-        let stored = value::coerce(
-            found.attr,
-            value.cloned().unwrap_or(Value::Null),
-            &name,
-            self.quirks,
-        )?;
+        let stored = value::coerce(found.attr, value.cloned().unwrap_or(Value::Null), &name, self.quirks)?;
         let stored = match (value_at(found, &self.doc), stored) {
-            (Some(Value::Object(old)), Some(Value::Object(new))) => {
-                Some(Value::Object(merged(old, new)))
-            }
+            (Some(Value::Object(old)), Some(Value::Object(new))) => Some(Value::Object(merged(old, new))),
             (_, stored) => stored,
         };
         put(&mut self.doc, found, stored);
@@ -342,18 +275,15 @@ impl<'a> Work<'a, '_> {
         }
         let edit = match (op, &path.filter, value) {
             (PatchOp::Add, _, value) => {
-                let list =
-                    value::references(name, value.cloned().unwrap_or(Value::Null), self.quirks)?;
+                let list = value::references(name, value.cloned().unwrap_or(Value::Null), self.quirks)?;
                 if list.is_empty() {
                     return Ok(());
                 }
                 RelationEdit::Add(list)
             }
-            (PatchOp::Replace, _, value) => RelationEdit::Replace(value::references(
-                name,
-                value.cloned().unwrap_or(Value::Null),
-                self.quirks,
-            )?),
+            (PatchOp::Replace, _, value) => {
+                RelationEdit::Replace(value::references(name, value.cloned().unwrap_or(Value::Null), self.quirks)?)
+            }
             (PatchOp::Remove, Some(filter), _) => match ids(filter) {
                 Some(ids) => RelationEdit::Remove(ids),
                 None => RelationEdit::RemoveMatching(filter.clone()),
@@ -362,9 +292,7 @@ impl<'a> Work<'a, '_> {
             (PatchOp::Remove, None, Some(value)) => {
                 // That a value is there says who is meant, so an empty list means nobody.
                 if !self.quirks.use_(Quirk::RemoveByValue) {
-                    return Err(ScimError::invalid_syntax(
-                        "remove takes no value; name the values by a filter.",
-                    ));
+                    return Err(ScimError::invalid_syntax("remove takes no value; name the values by a filter."));
                 }
                 let list = value::references(name, value.clone(), self.quirks)?;
                 if list.is_empty() {
@@ -379,11 +307,7 @@ impl<'a> Work<'a, '_> {
 }
 
 fn plain_path(attr: &Attribute) -> PatchPath {
-    PatchPath {
-        attr: AttrPath::name(attr.name.as_str()),
-        filter: None,
-        sub: None,
-    }
+    PatchPath { attr: AttrPath::name(attr.name.as_str()), filter: None, sub: None }
 }
 
 fn read_only(found: &Located<'_>) -> ScimError {
@@ -400,24 +324,16 @@ fn with_filter_sub<'l>(
         return Ok(Some(*found));
     };
     match found.attr.sub(name) {
-        Some(sub) => Ok(Some(Located {
-            sub: Some(sub),
-            ..*found
-        })),
+        Some(sub) => Ok(Some(Located { sub: Some(sub), ..*found })),
         None if quirks.use_(Quirk::UnknownIgnored) => Ok(None),
-        None => Err(ScimError::invalid_path(format!(
-            "{} has no such sub-attribute.",
-            found.path()
-        ))),
+        None => Err(ScimError::invalid_path(format!("{} has no such sub-attribute.", found.path()))),
     }
 }
 
 /// A complex value with the new parts over the old. A `$ref` that belonged to another `value` goes.
 pub(super) fn merged(old: &Map<String, Value>, new: Map<String, Value>) -> Map<String, Value> {
     let mut out = old.clone();
-    let moved = new
-        .get("value")
-        .is_some_and(|v| old.get("value") != Some(v));
+    let moved = new.get("value").is_some_and(|v| old.get("value") != Some(v));
     if moved && !new.contains_key("$ref") {
         out.shift_remove("$ref");
     }
@@ -434,11 +350,11 @@ fn ids(filter: &Filter) -> Option<Vec<String>> {
     parts
         .iter()
         .map(|part| match part {
-            Filter::Compare {
-                path,
-                op: Op::Eq,
-                value: Value::String(id),
-            } if path.attr.eq_ignore_ascii_case("value") && path.sub.is_none() => Some(id.clone()),
+            Filter::Compare { path, op: Op::Eq, value: Value::String(id) }
+                if path.attr.eq_ignore_ascii_case("value") && path.sub.is_none() =>
+            {
+                Some(id.clone())
+            }
             _ => None,
         })
         .collect()

@@ -12,13 +12,7 @@ pub fn diff(before: &Document, after: &Document) -> Vec<Changed> {
     out
 }
 
-fn walk(
-    prefix: &str,
-    before: &Map<String, Value>,
-    after: &Map<String, Value>,
-    level: usize,
-    out: &mut Vec<Changed>,
-) {
+fn walk(prefix: &str, before: &Map<String, Value>, after: &Map<String, Value>, level: usize, out: &mut Vec<Changed>) {
     let fresh = after.keys().filter(|key| !before.contains_key(*key));
     for key in before.keys().chain(fresh) {
         let (old, new) = (before.get(key), after.get(key));
@@ -37,11 +31,7 @@ fn walk(
             let separator = if is_urn { ':' } else { '.' };
             walk(&format!("{path}{separator}"), old, new, level + 1, out);
         } else {
-            out.push(Changed {
-                path,
-                before: old.cloned(),
-                after: new.cloned(),
-            });
+            out.push(Changed { path, before: old.cloned(), after: new.cloned() });
         }
     }
 }

@@ -53,17 +53,11 @@ pub fn fold_edits(edits: &[RelationEdit]) -> NetEdit {
                 }
             }
             RelationEdit::RemoveAll => {
-                net = NetEdit {
-                    base: Base::Clear,
-                    ..NetEdit::default()
-                };
+                net = NetEdit { base: Base::Clear, ..NetEdit::default() };
                 added.clear();
             }
             RelationEdit::Replace(references) => {
-                net = NetEdit {
-                    base: Base::Clear,
-                    ..NetEdit::default()
-                };
+                net = NetEdit { base: Base::Clear, ..NetEdit::default() };
                 added.clear();
                 put(references, &mut net, &mut added);
             }
@@ -84,11 +78,7 @@ pub fn fold_edits(edits: &[RelationEdit]) -> NetEdit {
     net
 }
 
-fn put<'e>(
-    references: &'e [Reference],
-    net: &mut NetEdit,
-    added: &mut BTreeMap<&'e str, &'e Reference>,
-) {
+fn put<'e>(references: &'e [Reference], net: &mut NetEdit, added: &mut BTreeMap<&'e str, &'e Reference>) {
     for reference in references {
         net.want.insert(reference.value.clone(), true);
         added.insert(&reference.value, reference);
@@ -99,10 +89,7 @@ fn put<'e>(
 fn members() -> &'static Attribute {
     static MEMBERS: LazyLock<Attribute> = LazyLock::new(|| {
         let registry = Registry::core();
-        let found = registry
-            .group()
-            .and_then(|g| g.schema.attribute("members"))
-            .cloned();
+        let found = registry.group().and_then(|g| g.schema.attribute("members")).cloned();
         found.expect("the embedded Group schema has members; a test loads it")
     });
     &MEMBERS

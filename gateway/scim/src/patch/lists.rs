@@ -42,13 +42,7 @@ impl Work<'_, '_> {
             None => Vec::new(),
         };
         let mut items = before.clone();
-        let step = Step {
-            op,
-            attr: found.attr,
-            sub: found.sub,
-            name: &name,
-            value,
-        };
+        let step = Step { op, attr: found.attr, sub: found.sub, name: &name, value };
         match (&path.filter, found.sub) {
             (None, None) => self.list_whole(&step, &mut items)?,
             (None, Some(sub)) => {
@@ -56,9 +50,7 @@ impl Work<'_, '_> {
                 if items.is_empty() && stored.is_some() {
                     items.push(Value::Object(Map::new()));
                 }
-                items
-                    .iter_mut()
-                    .for_each(|item| set(item, sub, stored.as_ref()));
+                items.iter_mut().for_each(|item| set(item, sub, stored.as_ref()));
             }
             (Some(filter), _) => self.list_filtered(&step, &mut items, filter)?,
         }
@@ -66,11 +58,7 @@ impl Work<'_, '_> {
         if items != before {
             value::settle_primaries(found.attr, &before, &mut items, &name, self.quirks)?;
         }
-        put(
-            &mut self.doc,
-            found,
-            (!items.is_empty()).then_some(Value::Array(items)),
-        );
+        put(&mut self.doc, found, (!items.is_empty()).then_some(Value::Array(items)));
         Ok(())
     }
 
@@ -87,15 +75,11 @@ impl Work<'_, '_> {
             (PatchOp::Remove, None) => items.clear(),
             (PatchOp::Remove, Some(_)) => {
                 if !self.quirks.use_(Quirk::RemoveByValue) {
-                    return Err(ScimError::invalid_syntax(
-                        "remove takes no value; name the values by a filter.",
-                    ));
+                    return Err(ScimError::invalid_syntax("remove takes no value; name the values by a filter."));
                 }
                 let gone = value::coerce_list(step.attr, step.value(), step.name, self.quirks)?;
                 let gone: HashSet<String> = gone.iter().map(identity).collect();
-                items.retain(|item| {
-                    !gone.contains(&identity(item)) && !gone.contains(&fingerprint(item))
-                });
+                items.retain(|item| !gone.contains(&identity(item)) && !gone.contains(&fingerprint(item)));
             }
             (PatchOp::Replace, _) => {
                 *items = value::coerce_list(step.attr, step.value(), step.name, self.quirks)?;
@@ -114,12 +98,7 @@ impl Work<'_, '_> {
     }
 
     /// An operation on those elements of a list that pass a filter.
-    fn list_filtered(
-        &mut self,
-        step: &Step<'_>,
-        items: &mut Vec<Value>,
-        filter: &Filter,
-    ) -> Result<(), ScimError> {
+    fn list_filtered(&mut self, step: &Step<'_>, items: &mut Vec<Value>, filter: &Filter) -> Result<(), ScimError> {
         let passes = |item: &Value| filter.matches_element(step.attr, item);
         let hits: Vec<usize> = (0..items.len()).filter(|&n| passes(&items[n])).collect();
         if step.op == PatchOp::Remove {
@@ -201,25 +180,13 @@ fn identity(item: &Value) -> String {
 }
 
 /// The element that a filter describes, if it is a conjunction of `type eq` and `primary eq true`.
-fn template(
-    filter: &Filter,
-    attr: &Attribute,
-    quirks: &mut Quirks,
-) -> Result<Option<Map<String, Value>>, ScimError> {
+fn template(filter: &Filter, attr: &Attribute, quirks: &mut Quirks) -> Result<Option<Map<String, Value>>, ScimError> {
     let mut out = Map::new();
     for part in filter.conjuncts() {
-        let Filter::Compare {
-            path,
-            op: Op::Eq,
-            value,
-        } = part
-        else {
+        let Filter::Compare { path, op: Op::Eq, value } = part else {
             return Ok(None);
         };
-        let Some(sub) = attr
-            .sub(&path.attr)
-            .filter(|s| matches!(s.name.as_str(), "type" | "primary"))
-        else {
+        let Some(sub) = attr.sub(&path.attr).filter(|s| matches!(s.name.as_str(), "type" | "primary")) else {
             return Ok(None);
         };
         if let Some(stored) = value::coerce(sub, value.clone(), &sub.name, quirks)? {

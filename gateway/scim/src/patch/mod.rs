@@ -68,32 +68,21 @@ impl PatchRequest {
     ///
     /// # Errors
     /// As [`Self::parse`].
-    pub fn parse_with(
-        body: Value,
-        max_operations: usize,
-        quirks: &mut Quirks,
-    ) -> Result<Self, ScimError> {
+    pub fn parse_with(body: Value, max_operations: usize, quirks: &mut Quirks) -> Result<Self, ScimError> {
         let Value::Object(mut body) = body else {
             return Err(ScimError::invalid_syntax("The body is not a JSON object."));
         };
         if !lists(take(&mut body, "schemas").as_ref(), urn::PATCH_OP) {
-            return Err(ScimError::invalid_syntax(format!(
-                "schemas: {} is missing.",
-                urn::PATCH_OP
-            )));
+            return Err(ScimError::invalid_syntax(format!("schemas: {} is missing.", urn::PATCH_OP)));
         }
         let Some(Value::Array(items)) = take(&mut body, "Operations") else {
             return Err(ScimError::invalid_syntax("Operations: expected a list."));
         };
         if items.is_empty() {
-            return Err(ScimError::invalid_syntax(
-                "Operations: at least one is needed.",
-            ));
+            return Err(ScimError::invalid_syntax("Operations: at least one is needed."));
         }
         if items.len() > max_operations {
-            return Err(ScimError::too_many(format!(
-                "Operations: at most {max_operations} in one request."
-            )));
+            return Err(ScimError::too_many(format!("Operations: at most {max_operations} in one request.")));
         }
         let operations = items
             .into_iter()
@@ -106,10 +95,7 @@ impl PatchRequest {
 
 /// Says which operation failed.
 fn at(n: usize, error: ScimError) -> ScimError {
-    ScimError {
-        detail: format!("Operation {}: {}", n + 1, error.detail),
-        ..error
-    }
+    ScimError { detail: format!("Operation {}: {}", n + 1, error.detail), ..error }
 }
 
 fn operation(item: Value, quirks: &mut Quirks) -> Result<Operation, ScimError> {
@@ -126,15 +112,11 @@ fn operation(item: Value, quirks: &mut Quirks) -> Result<Operation, ScimError> {
             "remove" if quirks.use_(Quirk::CapitalisedOp) => PatchOp::Remove,
             "replace" if quirks.use_(Quirk::CapitalisedOp) => PatchOp::Replace,
             _ => {
-                return Err(ScimError::invalid_syntax(
-                    "op: expected add, remove or replace.",
-                ));
+                return Err(ScimError::invalid_syntax("op: expected add, remove or replace."));
             }
         },
         None => {
-            return Err(ScimError::invalid_syntax(
-                "op: expected add, remove or replace.",
-            ));
+            return Err(ScimError::invalid_syntax("op: expected add, remove or replace."));
         }
     };
     let path = match take(&mut item, "path") {
@@ -145,12 +127,10 @@ fn operation(item: Value, quirks: &mut Quirks) -> Result<Operation, ScimError> {
     let value = take(&mut item, "value");
     match (op, &path, &value) {
         (PatchOp::Remove, None, _) => Err(ScimError::no_target("remove needs a path.")),
-        (PatchOp::Add | PatchOp::Replace, _, None) => {
-            Err(ScimError::invalid_value("add and replace need a value."))
+        (PatchOp::Add | PatchOp::Replace, _, None) => Err(ScimError::invalid_value("add and replace need a value.")),
+        (PatchOp::Add | PatchOp::Replace, None, Some(value)) if !value.is_object() => {
+            Err(ScimError::invalid_value("without a path the value has to be an object of attributes."))
         }
-        (PatchOp::Add | PatchOp::Replace, None, Some(value)) if !value.is_object() => Err(
-            ScimError::invalid_value("without a path the value has to be an object of attributes."),
-        ),
         _ => Ok(Operation { op, path, value }),
     }
 }

@@ -101,7 +101,13 @@ async fn apply_member(
 }
 
 /// A membership call found the group or the account missing: a removal is done, an addition waits.
-async fn lose_group(tx: &Tx<'_>, instance: &Instance, subject: &Subject, change: &MemberChange, fault: &Fault) -> Result<(), StoreError> {
+async fn lose_group(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    change: &MemberChange,
+    fault: &Fault,
+) -> Result<(), StoreError> {
     if change.add {
         set_parked(tx, subject, change, &fault.message).await
     } else {
@@ -135,7 +141,13 @@ async fn refuse(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, reason: &
     Ok(())
 }
 
-pub(super) async fn set_state(tx: &Tx<'_>, group: i64, user: i64, state: &str, reason: Option<&str>) -> Result<(), StoreError> {
+pub(super) async fn set_state(
+    tx: &Tx<'_>,
+    group: i64,
+    user: i64,
+    state: &str,
+    reason: Option<&str>,
+) -> Result<(), StoreError> {
     tx.conn
         .run(
             "UPDATE member SET state = $3, reason = $4, op_seq = CASE WHEN $3 = 'todo' THEN op_seq ELSE NULL END WHERE group_seq = $1 AND user_seq = $2",

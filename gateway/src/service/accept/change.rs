@@ -62,20 +62,13 @@ impl Unit for Change {
         if adopts {
             self.may_adopt(tx, &before).await?;
         }
-        let name = text(&document, name_attribute(&self.kind))
-            .unwrap_or(&before.name)
-            .to_owned();
+        let name = text(&document, name_attribute(&self.kind)).unwrap_or(&before.name).to_owned();
         let name_key = fold_name(&name);
-        if (adopts || name_key != fold_name(&before.name))
-            && self.is_taken(tx, &before, &name_key).await?
-        {
+        if (adopts || name_key != fold_name(&before.name)) && self.is_taken(tx, &before, &name_key).await? {
             return Err(taken(&self.kind, &name).into());
         }
         let active = is_active(&document);
-        if before.active
-            && !active
-            && is_protected(tx, &self.instance, before.seq, &before.name).await?
-        {
+        if before.active && !active && is_protected(tx, &self.instance, before.seq, &before.name).await? {
             return Err(protected(&before.name).into());
         }
 
@@ -101,26 +94,15 @@ impl Unit for Change {
             )
         };
         let edited = match operation {
-            Some(operation) => {
-                edit_members(tx, &self.instance, before.seq, operation, edit).await?
-            }
+            Some(operation) => edit_members(tx, &self.instance, before.seq, operation, edit).await?,
             None => Edited::default(),
         };
         if changed.is_empty() && !adopts && edited.changed == 0 {
             if let Some(operation) = operation {
-                tx.conn
-                    .run("DELETE FROM operation WHERE seq = $1", vals![operation])
-                    .await?;
+                tx.conn.run("DELETE FROM operation WHERE seq = $1", vals![operation]).await?;
             }
             self.mark_for_a_look(tx, &before).await?;
-            return Ok(Accepted {
-                stored: before,
-                operation: None,
-                items: 0,
-                lane: Lane::Grant,
-                before: None,
-                quirks,
-            });
+            return Ok(Accepted { stored: before, operation: None, items: 0, lane: Lane::Grant, before: None, quirks });
         }
         after.doc = document;
         after.name = name;
@@ -133,22 +115,14 @@ impl Unit for Change {
         // One item for the resource itself, settled with its revision, and one per membership.
         let items = 1 + edited.todo;
         if let Some(operation) = operation {
-            self.complete_record(tx, operation, &changed, edited, items)
-                .await?;
+            self.complete_record(tx, operation, &changed, edited, items).await?;
         }
         let lane = lane_of(&before, &after, edited);
         if self.kind == "User" && before.active != active {
             wake_groups(tx, &self.instance, before.seq, active).await?;
         }
         upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
-        Ok(Accepted {
-            stored: after,
-            operation,
-            items,
-            lane,
-            before: Some(before),
-            quirks,
-        })
+        Ok(Accepted { stored: after, operation, items, lane, before: Some(before), quirks })
     }
 }
 
@@ -160,11 +134,7 @@ impl Change {
         }
     }
 
-    fn work_out(
-        &self,
-        before: &Stored,
-        quirks: &mut Quirks,
-    ) -> Result<(Document, Vec<Changed>, NetEdit), Failure> {
+    fn work_out(&self, before: &Stored, quirks: &mut Quirks) -> Result<(Document, Vec<Changed>, NetEdit), Failure> {
         let rt = self
             .instance
             .registry
@@ -177,17 +147,10 @@ impl Change {
                 let edit = match parsed.relation {
                     Some(members) => NetEdit {
                         base: Base::Clear,
-                        want: members
-                            .into_iter()
-                            .map(|member| (member.value, true))
-                            .collect(),
+                        want: members.into_iter().map(|member| (member.value, true)).collect(),
                         matching: Vec::new(),
                     },
-                    None => NetEdit {
-                        base: Base::Keep,
-                        want: Default::default(),
-                        matching: Vec::new(),
-                    },
+                    None => NetEdit { base: Base::Keep, want: Default::default(), matching: Vec::new() },
                 };
                 (parsed.document, changed, edit)
             }
@@ -211,9 +174,7 @@ impl Change {
             return Ok(());
         }
         match self.instance.policy.adopt {
-            Adopt::Never => Err(refuse(
-                "the policy of this instance is to adopt no existing accounts.",
-            )),
+            Adopt::Never => Err(refuse("the policy of this instance is to adopt no existing accounts.")),
             Adopt::ByUserName => Ok(()),
             Adopt::ByVerifiedEmail => {
                 let row = tx
@@ -224,32 +185,21 @@ impl Change {
                     )
                     .await?;
                 let account: Value = match row {
-                    Some(row) => {
-                        serde_json::from_str(&row.col::<String>("doc")?).unwrap_or_default()
-                    }
+                    Some(row) => serde_json::from_str(&row.col::<String>("doc")?).unwrap_or_default(),
                     None => Value::Null,
                 };
                 let verified = account["email_verified"].as_bool() == Some(true)
-                    && account["email"]
-                        .as_str()
-                        .is_some_and(|email| fold_text(email) == fold_text(&before.name));
+                    && account["email"].as_str().is_some_and(|email| fold_text(email) == fold_text(&before.name));
                 if verified {
                     Ok(())
                 } else {
-                    Err(refuse(
-                        "its address is not known to be verified, which the policy of this instance asks for.",
-                    ))
+                    Err(refuse("its address is not known to be verified, which the policy of this instance asks for."))
                 }
             }
         }
     }
 
-    async fn is_taken(
-        &self,
-        tx: &Tx<'_>,
-        before: &Stored,
-        name_key: &str,
-    ) -> Result<bool, StoreError> {
+    async fn is_taken(&self, tx: &Tx<'_>, before: &Stored, name_key: &str) -> Result<bool, StoreError> {
         let row = tx
             .conn
             .one(
@@ -280,14 +230,10 @@ impl Change {
         name_key: &str,
         adopts: bool,
     ) -> Result<(), Failure> {
-        let document = serde_json::to_string(&after.doc)
-            .map_err(|error| StoreError::Other(error.to_string()))?;
+        let document = serde_json::to_string(&after.doc).map_err(|error| StoreError::Other(error.to_string()))?;
         let listed = if adopts {
             tx.conn
-                .one(
-                    "SELECT listed FROM resource WHERE seq = $1",
-                    vals![before.seq],
-                )
+                .one("SELECT listed FROM resource WHERE seq = $1", vals![before.seq])
                 .await?
                 .map_or(Ok(1), |row| row.col::<i16>("listed"))?
         } else {
@@ -336,11 +282,7 @@ impl Change {
         if edited.changed > 0 {
             changes.push(json!({"path": "members", "changed": edited.changed}));
         }
-        let (state, closed) = if items == 0 {
-            ("applied", Some(tx.now))
-        } else {
-            ("open", None)
-        };
+        let (state, closed) = if items == 0 { ("applied", Some(tx.now)) } else { ("open", None) };
         tx.conn
             .run(
                 "UPDATE operation SET changes = $2, items = $3, open_items = $3, state = $4, closed_at = $5 WHERE seq = $1",
@@ -352,12 +294,7 @@ impl Change {
 }
 
 /// A live row, locked.
-pub(super) async fn find(
-    tx: &Tx<'_>,
-    instance: &Instance,
-    kind: &str,
-    id: &str,
-) -> Result<Stored, Failure> {
+pub(super) async fn find(tx: &Tx<'_>, instance: &Instance, kind: &str, id: &str) -> Result<Stored, Failure> {
     let row = tx
         .conn
         .one(
@@ -371,7 +308,11 @@ pub(super) async fn find(
     let item = row.as_ref().map(stored).transpose()?;
     match item {
         Some(item) if item.managed || instance.adopts(kind) => Ok(item),
-        Some(item) => Err(ScimError::uniqueness(format!("\"{}\" exists at the target, and the policy of this instance is to adopt no existing accounts.", item.name)).into()),
+        Some(item) => Err(ScimError::uniqueness(format!(
+            "\"{}\" exists at the target, and the policy of this instance is to adopt no existing accounts.",
+            item.name
+        ))
+        .into()),
         None => Err(ScimError::not_found(format!("There is no {kind} with the id {id}.")).into()),
     }
 }
@@ -395,33 +336,27 @@ fn lane_of(before: &Stored, after: &Stored, edited: Edited) -> Lane {
 
 /// A person's access changed: rows of theirs that have to follow are made to-do, and the groups get
 /// work. `want` survives deactivation (DECISIONS 20).
-pub(super) async fn wake_groups(
-    tx: &Tx<'_>,
-    instance: &Instance,
-    user: i64,
-    gains: bool,
-) -> Result<(), StoreError> {
+pub(super) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gains: bool) -> Result<(), StoreError> {
     // On a gain, parked rows may go on and refused ones are tried again; on a loss, rows that the target has must be looked at, for
     // targets where leaving the organisation does not take the memberships along.
     let (which, lane) = if gains {
         ("state IN ('parked','refused') AND want = 1", Lane::Grant)
     } else {
-        (
-            "state = 'settled' AND have IS NOT NULL AND have <> 0",
-            Lane::Removal,
-        )
+        ("state = 'settled' AND have IS NOT NULL AND have <> 0", Lane::Removal)
     };
     let groups = tx
         .conn
-        .all(
-            &format!("SELECT group_seq FROM member WHERE user_seq = $1 AND {which} ORDER BY group_seq"),
-            vals![user],
-        )
+        .all(&format!("SELECT group_seq FROM member WHERE user_seq = $1 AND {which} ORDER BY group_seq"), vals![user])
         .await?;
     if groups.is_empty() {
         return Ok(());
     }
-    tx.conn.run(&format!("UPDATE member SET state = 'todo', reason = NULL, op_seq = NULL WHERE user_seq = $1 AND {which}"), vals![user]).await?;
+    tx.conn
+        .run(
+            &format!("UPDATE member SET state = 'todo', reason = NULL, op_seq = NULL WHERE user_seq = $1 AND {which}"),
+            vals![user],
+        )
+        .await?;
     for row in &groups {
         let group: i64 = row.col("group_seq")?;
         let rev = tx

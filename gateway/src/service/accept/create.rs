@@ -34,9 +34,7 @@ impl Unit for Create {
     async fn run(&mut self, tx: &Tx<'_>) -> Result<Accepted, Failure> {
         let document = &self.parsed.document;
         let name = text(document, name_attribute(&self.kind))
-            .ok_or_else(|| {
-                ScimError::invalid_value(format!("{} is required.", name_attribute(&self.kind)))
-            })?
+            .ok_or_else(|| ScimError::invalid_value(format!("{} is required.", name_attribute(&self.kind))))?
             .to_owned();
         let name_key = fold_name(&name);
         if self.is_taken(tx, &name_key).await? {
@@ -57,8 +55,7 @@ impl Unit for Create {
             created_at: tx.now,
             modified_at: tx.now,
         };
-        let text_of_document = serde_json::to_string(document)
-            .map_err(|error| StoreError::Other(error.to_string()))?;
+        let text_of_document = serde_json::to_string(document).map_err(|error| StoreError::Other(error.to_string()))?;
         tx.conn
             .run(
                 "INSERT INTO resource (seq, instance_seq, kind, id, name, name_key, name_slot, external_id, active, doc, managed, listed, \
@@ -86,10 +83,7 @@ impl Unit for Create {
         tally(tx, self.instance.seq, &self.kind, seq, 1).await?;
         let after = self.take_over(tx, seq, &name_key).await?;
 
-        let mut changes: Vec<Value> = document
-            .iter()
-            .map(|(path, value)| json!({"path": path, "to": value}))
-            .collect();
+        let mut changes: Vec<Value> = document.iter().map(|(path, value)| json!({"path": path, "to": value})).collect();
         let members = self.parsed.relation.clone().unwrap_or_default();
         if !members.is_empty() {
             changes.push(json!({"path": "members", "add": members.len()}));
@@ -108,15 +102,17 @@ impl Unit for Create {
         .await?;
         let edit = NetEdit {
             base: Base::Keep,
-            want: members
-                .into_iter()
-                .map(|member| (member.value, true))
-                .collect(),
+            want: members.into_iter().map(|member| (member.value, true)).collect(),
             matching: Vec::new(),
         };
         let edited = edit_members(tx, &self.instance, seq, operation, edit).await?;
         if edited.todo > 0 {
-            tx.conn.run("UPDATE operation SET items = items + $2, open_items = open_items + $2 WHERE seq = $1", vals![operation, edited.todo]).await?;
+            tx.conn
+                .run(
+                    "UPDATE operation SET items = items + $2, open_items = open_items + $2 WHERE seq = $1",
+                    vals![operation, edited.todo],
+                )
+                .await?;
         }
         let lane = Lane::Grant;
         upsert_work(tx, &self.instance, seq, lane, 1, after).await?;
@@ -149,12 +145,7 @@ impl Create {
     /// unfinished work ends, unless a call of it is in flight; then the new work waits for it, and
     /// that row is the answer. Clients fill externalId with anything (DECISIONS 6), so by it alone a
     /// twin is only one that shares an address; another's removal must go on.
-    async fn take_over(
-        &self,
-        tx: &Tx<'_>,
-        new_seq: i64,
-        name_key: &str,
-    ) -> Result<Option<i64>, StoreError> {
+    async fn take_over(&self, tx: &Tx<'_>, new_seq: i64, name_key: &str) -> Result<Option<i64>, StoreError> {
         let external = text(&self.parsed.document, "externalId").map(str::to_owned);
         let rows = tx
             .conn
@@ -188,15 +179,13 @@ impl Create {
             if after.is_some() || (has_link && linked) || (!has_link && self.kind == "Group") {
                 continue;
             }
-            tx.conn
-                .run("DELETE FROM work WHERE resource_seq = $1", vals![old])
+            tx.conn.run("DELETE FROM work WHERE resource_seq = $1", vals![old]).await?;
+            let open = tx
+                .conn
+                .all("SELECT seq, open_items FROM operation WHERE resource_seq = $1 AND state = 'open'", vals![old])
                 .await?;
-            let open = tx.conn.all("SELECT seq, open_items FROM operation WHERE resource_seq = $1 AND state = 'open'", vals![old]).await?;
             for operation in &open {
-                let ends = Ends {
-                    superseded: operation.col("open_items")?,
-                    ..Ends::default()
-                };
+                let ends = Ends { superseded: operation.col("open_items")?, ..Ends::default() };
                 close_operation_items(
                     tx,
                     operation.col("seq")?,
@@ -206,7 +195,12 @@ impl Create {
                 .await?;
             }
             if has_link {
-                tx.conn.run("UPDATE link SET resource_seq = $2 WHERE resource_seq = $1 AND state = 'live'", vals![old, new_seq]).await?;
+                tx.conn
+                    .run(
+                        "UPDATE link SET resource_seq = $2 WHERE resource_seq = $1 AND state = 'live'",
+                        vals![old, new_seq],
+                    )
+                    .await?;
                 linked = true;
                 if self.kind == "Group" {
                     inherit_members(tx, old, new_seq).await?;

@@ -36,18 +36,12 @@ impl Unit for Delete {
             ))
             .into());
         }
-        if before.managed
-            && self.kind == "User"
-            && is_protected(tx, &self.instance, before.seq, &before.name).await?
-        {
+        if before.managed && self.kind == "User" && is_protected(tx, &self.instance, before.seq, &before.name).await? {
             return Err(protected(&before.name).into());
         }
         let listed = tx
             .conn
-            .one(
-                "SELECT listed FROM resource WHERE seq = $1",
-                vals![before.seq],
-            )
+            .one("SELECT listed FROM resource WHERE seq = $1", vals![before.seq])
             .await?
             .map_or(Ok(0), |row| row.col::<i16>("listed"))?;
         let mut after = before.clone();
@@ -79,11 +73,7 @@ impl Unit for Delete {
         }
         .write(tx)
         .await?;
-        let lane = if self.kind == "User" {
-            Lane::Deprovision
-        } else {
-            Lane::Removal
-        };
+        let lane = if self.kind == "User" { Lane::Deprovision } else { Lane::Removal };
         if before.managed {
             upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
         }
@@ -123,21 +113,10 @@ impl Delete {
             )
             .await?;
         tx.conn
-            .run(
-                "UPDATE member SET want = 0, state = 'todo', reason = NULL WHERE user_seq = $1",
-                vals![user],
-            )
+            .run("UPDATE member SET want = 0, state = 'todo', reason = NULL WHERE user_seq = $1", vals![user])
             .await?;
         for row in &groups {
-            upsert_work(
-                tx,
-                &self.instance,
-                row.col("group_seq")?,
-                Lane::Removal,
-                row.col("rev")?,
-                None,
-            )
-            .await?;
+            upsert_work(tx, &self.instance, row.col("group_seq")?, Lane::Removal, row.col("rev")?, None).await?;
         }
         Ok(())
     }

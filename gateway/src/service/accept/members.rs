@@ -49,10 +49,7 @@ pub(super) async fn edit_members(
     if edit.base == Base::Clear {
         for row in tx
             .conn
-            .all(
-                "SELECT user_seq FROM member WHERE group_seq = $1 AND (want = 1 OR state = 'refused')",
-                vals![group],
-            )
+            .all("SELECT user_seq FROM member WHERE group_seq = $1 AND (want = 1 OR state = 'refused')", vals![group])
             .await?
         {
             wanted.entry(row.col("user_seq")?).or_insert(false);
@@ -78,14 +75,7 @@ pub(super) async fn edit_members(
         }
         match (want, row) {
             // Taken back before the addition was sent: the target never had it.
-            (
-                false,
-                Some(Row {
-                    have: None | Some(0),
-                    flying: false,
-                    ..
-                }),
-            ) => forget.push(user),
+            (false, Some(Row { have: None | Some(0), flying: false, .. })) => forget.push(user),
             _ => {
                 // Also where the target has it already: the plan knows, and sees whether the person
                 // may have it.
@@ -96,26 +86,14 @@ pub(super) async fn edit_members(
         }
     }
     for (open, items) in superseded {
-        close_operation_items(
-            tx,
-            open,
-            Ends {
-                superseded: items,
-                ..Ends::default()
-            },
-            None,
-        )
-        .await?;
+        close_operation_items(tx, open, Ends { superseded: items, ..Ends::default() }, None).await?;
     }
     for chunk in forget.chunks(CHUNK) {
         let mut values = vals![group];
         values.extend(chunk.iter().map(|user| Value::from(*user)));
         tx.conn
             .run(
-                &format!(
-                    "DELETE FROM member WHERE group_seq = $1 AND user_seq IN ({})",
-                    places(2, chunk.len())
-                ),
+                &format!("DELETE FROM member WHERE group_seq = $1 AND user_seq IN ({})", places(2, chunk.len())),
                 values,
             )
             .await?;
@@ -153,10 +131,16 @@ async fn resolve(
                 resolved.insert(*seq, wanted);
             }
             Some(_) if wanted => {
-                return Err(ScimError::invalid_value(format!("members: {id} is a Group. Groups within groups are not supported; add its users.")).into());
+                return Err(ScimError::invalid_value(format!(
+                    "members: {id} is a Group. Groups within groups are not supported; add its users."
+                ))
+                .into());
             }
             None if wanted => {
-                return Err(ScimError::invalid_value(format!("members: there is no User with the id {id}. Create the user first; nothing was changed.")).into());
+                return Err(ScimError::invalid_value(format!(
+                    "members: there is no User with the id {id}. Create the user first; nothing was changed."
+                ))
+                .into());
             }
             _ => {}
         }
@@ -180,22 +164,14 @@ async fn remove_matching(
         .await?;
     for row in &rows {
         let element = json!({"value": row.col::<String>("id")?, "display": row.col::<String>("name")?, "type": "User"});
-        if edit
-            .matching
-            .iter()
-            .any(|filter| filter.matches_element(attribute, &element))
-        {
+        if edit.matching.iter().any(|filter| filter.matches_element(attribute, &element)) {
             wanted.entry(row.col("user_seq")?).or_insert(false);
         }
     }
     Ok(())
 }
 
-async fn current(
-    tx: &Tx<'_>,
-    group: i64,
-    users: Vec<i64>,
-) -> Result<HashMap<i64, Row>, StoreError> {
+async fn current(tx: &Tx<'_>, group: i64, users: Vec<i64>) -> Result<HashMap<i64, Row>, StoreError> {
     let mut rows = HashMap::with_capacity(users.len());
     for chunk in users.chunks(CHUNK) {
         let mut values = vals![group];
@@ -211,11 +187,7 @@ async fn current(
                 Row {
                     want: row.col::<i16>("want")? == 1,
                     have: row.col("have")?,
-                    open_operation: if state == "todo" {
-                        row.col("op_seq")?
-                    } else {
-                        None
-                    },
+                    open_operation: if state == "todo" { row.col("op_seq")? } else { None },
                     flying: false,
                     refused: state == "refused",
                 },
@@ -238,12 +210,7 @@ async fn current(
     Ok(rows)
 }
 
-async fn write_rows(
-    tx: &Tx<'_>,
-    group: i64,
-    operation: i64,
-    rows: &[(i64, bool)],
-) -> Result<(), StoreError> {
+async fn write_rows(tx: &Tx<'_>, group: i64, operation: i64, rows: &[(i64, bool)]) -> Result<(), StoreError> {
     let mut values = vals![group, operation];
     let mut tuples = Vec::with_capacity(rows.len());
     for (user, want) in rows {
@@ -340,8 +307,5 @@ pub(super) async fn inherit_members(tx: &Tx<'_>, from: i64, to: i64) -> Result<(
 }
 
 fn places(first: usize, count: usize) -> String {
-    (first..first + count)
-        .map(|n| format!("${n}"))
-        .collect::<Vec<_>>()
-        .join(",")
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(",")
 }

@@ -45,23 +45,13 @@ pub(super) struct Accepted {
 
 /// The word that a 409 of a taken name uses.
 fn taken(kind: &str, name: &str) -> ScimError {
-    let what = if kind == "Group" {
-        "displayName"
-    } else {
-        "userName"
-    };
-    ScimError::uniqueness(format!(
-        "{what} \"{name}\" is taken by another {kind} of this instance."
-    ))
+    let what = if kind == "Group" { "displayName" } else { "userName" };
+    ScimError::uniqueness(format!("{what} \"{name}\" is taken by another {kind} of this instance."))
 }
 
 /// Where a document keeps its name.
 fn name_attribute(kind: &str) -> &'static str {
-    if kind == "Group" {
-        "displayName"
-    } else {
-        "userName"
-    }
+    if kind == "Group" { "displayName" } else { "userName" }
 }
 
 fn text<'a>(document: &'a scim::Document, attribute: &str) -> Option<&'a str> {
@@ -69,8 +59,5 @@ fn text<'a>(document: &'a scim::Document, attribute: &str) -> Option<&'a str> {
 }
 
 fn is_active(document: &scim::Document) -> bool {
-    document
-        .get("active")
-        .and_then(Value::as_bool)
-        .unwrap_or(true)
+    document.get("active").and_then(Value::as_bool).unwrap_or(true)
 }

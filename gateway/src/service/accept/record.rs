@@ -37,11 +37,7 @@ impl Record<'_> {
     /// Writes it; its row. One without items is applied at once.
     pub(crate) async fn write(self, tx: &Tx<'_>) -> Result<i64, StoreError> {
         let seq = tx.seq()?;
-        let (state, closed) = if self.items == 0 {
-            ("applied", Some(tx.now))
-        } else {
-            ("open", None)
-        };
+        let (state, closed) = if self.items == 0 { ("applied", Some(tx.now)) } else { ("open", None) };
         tx.conn
             .run(
                 "INSERT INTO operation (seq, id, instance_seq, resource_seq, cause_seq, actor, request_id, verb, rev, changes, quirks, state, \
@@ -72,10 +68,7 @@ impl Record<'_> {
 /// `[{path, to}]` of attribute changes. Values are kept: the record answers "what was asked"; they
 /// go when the person's data is erased.
 pub(crate) fn changes_of(changed: &[Changed]) -> Vec<Value> {
-    changed
-        .iter()
-        .map(|change| json!({"path": change.path, "to": change.after}))
-        .collect()
+    changed.iter().map(|change| json!({"path": change.path, "to": change.after})).collect()
 }
 
 /// How items of an operation ended.
@@ -164,12 +157,7 @@ pub(crate) async fn tally(
         .run(
             "INSERT INTO tally (instance_seq, kind, shard, n) VALUES ($1,$2,$3,$4) \
              ON CONFLICT (instance_seq, kind, shard) DO UPDATE SET n = tally.n + excluded.n",
-            vals![
-                instance_seq,
-                kind,
-                i16::try_from(resource_seq % SHARDS).unwrap_or(0),
-                by
-            ],
+            vals![instance_seq, kind, i16::try_from(resource_seq % SHARDS).unwrap_or(0), by],
         )
         .await?;
     Ok(())
@@ -205,12 +193,7 @@ pub(crate) async fn index(
 
 /// Takes the indexed attributes of a resource away.
 pub(crate) async fn unindex(tx: &Tx<'_>, resource_seq: i64) -> Result<(), StoreError> {
-    tx.conn
-        .run(
-            "DELETE FROM attr WHERE resource_seq = $1",
-            vals![resource_seq],
-        )
-        .await?;
+    tx.conn.run("DELETE FROM attr WHERE resource_seq = $1", vals![resource_seq]).await?;
     Ok(())
 }
 
@@ -230,13 +213,8 @@ pub(crate) async fn is_protected(
             vals![resource_seq],
         )
         .await?;
-    let listed = |candidate: &str| {
-        instance
-            .policy
-            .protected
-            .iter()
-            .any(|entry| fold_text(entry) == fold_text(candidate))
-    };
+    let listed =
+        |candidate: &str| instance.policy.protected.iter().any(|entry| fold_text(entry) == fold_text(candidate));
     let Some(row) = row else {
         return Ok(listed(name));
     };

@@ -40,15 +40,11 @@ impl Unit for Retract {
             )
             .await?;
         if gone == 0 {
-            return Err(StoreError::Busy(
-                "the resource changed while its refusal was recorded".to_owned(),
-            ));
+            return Err(StoreError::Busy("the resource changed while its refusal was recorded".to_owned()));
         }
         unindex(tx, seq).await?;
         tally(tx, self.instance.seq, &self.stored.kind, seq, -1).await?;
-        tx.conn
-            .run("DELETE FROM member WHERE group_seq = $1", vals![seq])
-            .await?;
+        tx.conn.run("DELETE FROM member WHERE group_seq = $1", vals![seq]).await?;
         fail_operations(tx, seq, self.stored.rev, &self.reason).await?;
         self.leave_nothing_behind(tx).await?;
         Ok(true)
@@ -74,7 +70,10 @@ impl Retract {
             return upsert_work(tx, &self.instance, seq, Lane::Deprovision, self.stored.rev + 1, None).await;
         }
         tx.conn
-            .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1", vals![row.col::<i64>("seq")?, tx.now])
+            .run(
+                "UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1",
+                vals![row.col::<i64>("seq")?, tx.now],
+            )
             .await?;
         Ok(())
     }
@@ -97,10 +96,7 @@ impl Unit for Revert {
     async fn run(&mut self, tx: &Tx<'_>) -> Result<bool, StoreError> {
         let seq = self.before.seq;
         lock(tx, seq).await?;
-        if !self.before.managed
-            || self.name_is_taken(tx).await?
-            || !clear_refused_work(tx, seq, self.rev).await?
-        {
+        if !self.before.managed || self.name_is_taken(tx).await? || !clear_refused_work(tx, seq, self.rev).await? {
             return Ok(false);
         }
         let was_active = tx
@@ -109,8 +105,7 @@ impl Unit for Revert {
             .await?
             .map_or(Ok(0), |row| row.col::<i16>("active"))?
             == 1;
-        let document = serde_json::to_string(&self.before.doc)
-            .map_err(|error| StoreError::Other(error.to_string()))?;
+        let document = serde_json::to_string(&self.before.doc).map_err(|error| StoreError::Other(error.to_string()))?;
         let back = tx
             .conn
             .run(
@@ -129,9 +124,7 @@ impl Unit for Revert {
             )
             .await?;
         if back == 0 {
-            return Err(StoreError::Busy(
-                "the resource changed while its refusal was recorded".to_owned(),
-            ));
+            return Err(StoreError::Busy("the resource changed while its refusal was recorded".to_owned()));
         }
         unindex(tx, seq).await?;
         index(tx, self.instance.seq, seq, &self.before.doc).await?;
@@ -161,9 +154,7 @@ impl Revert {
 
 /// Locks the resource before its work, as every writer does.
 async fn lock(tx: &Tx<'_>, resource: i64) -> Result<(), StoreError> {
-    tx.conn
-        .one(&format!("SELECT seq FROM resource WHERE seq = $1{}", tx.conn.for_update()), vals![resource])
-        .await?;
+    tx.conn.one(&format!("SELECT seq FROM resource WHERE seq = $1{}", tx.conn.for_update()), vals![resource]).await?;
     Ok(())
 }
 
@@ -171,10 +162,7 @@ async fn lock(tx: &Tx<'_>, resource: i64) -> Result<(), StoreError> {
 async fn clear_refused_work(tx: &Tx<'_>, resource: i64, rev: i64) -> Result<bool, StoreError> {
     let gone = tx
         .conn
-        .run(
-            "DELETE FROM work WHERE resource_seq = $1 AND rev = $2 AND state = 'needs'",
-            vals![resource, rev],
-        )
+        .run("DELETE FROM work WHERE resource_seq = $1 AND rev = $2 AND state = 'needs'", vals![resource, rev])
         .await?;
     Ok(gone > 0)
 }
@@ -192,10 +180,7 @@ async fn fail_operations(tx: &Tx<'_>, resource: i64, rev: i64, reason: &str) -> 
         close_operation_items(
             tx,
             row.col("seq")?,
-            Ends {
-                failed: row.col("open_items")?,
-                ..Ends::default()
-            },
+            Ends { failed: row.col("open_items")?, ..Ends::default() },
             Some(reason),
         )
         .await?;

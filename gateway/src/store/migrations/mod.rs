@@ -34,15 +34,8 @@ impl MigratorTrait for Migrator {
 
 /// Runs statements separated by `;` at line ends.
 async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr> {
-    for statement in statements
-        .split(";\n")
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-    {
-        manager
-            .get_connection()
-            .execute_unprepared(statement)
-            .await?;
+    for statement in statements.split(";\n").map(str::trim).filter(|text| !text.is_empty()) {
+        manager.get_connection().execute_unprepared(statement).await?;
     }
     Ok(())
 }

@@ -12,10 +12,7 @@ use super::plan::Plan;
 
 impl Run<'_> {
     pub(super) fn member_name(&self, user: Uuid) -> String {
-        self.world
-            .users
-            .get(&user)
-            .map_or_else(String::new, |user| user.name.to_lowercase())
+        self.world.users.get(&user).map_or_else(String::new, |user| user.name.to_lowercase())
     }
 
     /// Whether a name or e-mail contains what is searched for.
@@ -23,8 +20,7 @@ impl Run<'_> {
         search.is_none_or(|search| {
             let search = search.to_lowercase();
             self.world.users.get(&user).is_some_and(|user| {
-                user.name.to_lowercase().contains(&search)
-                    || user.email.to_lowercase().contains(&search)
+                user.name.to_lowercase().contains(&search) || user.email.to_lowercase().contains(&search)
             })
         })
     }
@@ -41,17 +37,12 @@ impl Run<'_> {
             .and_then(|mode| SsoMode::read(mode, true));
         let team = text("team").map(|selector| {
             let (slug, wanted) = negated(selector);
-            let team = world
-                .team_slugs
-                .get(slug)
-                .and_then(|seq| world.teams.get(seq));
+            let team = world.team_slugs.get(slug).and_then(|seq| world.teams.get(seq));
             (team, wanted)
         });
         let by_name = text("order") == Some("NAME");
         let keep = |member: &Member| {
-            roles
-                .as_ref()
-                .is_none_or(|roles| roles.contains(&member.role))
+            roles.as_ref().is_none_or(|roles| roles.contains(&member.role))
                 && sso.is_none_or(|sso| sso == member.sso)
                 && team.is_none_or(|(team, wanted)| {
                     team.is_some_and(|team| team.by_user.contains_key(&member.user)) == wanted
@@ -59,11 +50,7 @@ impl Run<'_> {
                 && self.matches(member.user, text("search"))
         };
         let entry = |(seq, member): (&u64, &Member)| {
-            let key = if by_name {
-                self.member_name(member.user)
-            } else {
-                String::new()
-            };
+            let key = if by_name { self.member_name(member.user) } else { String::new() };
             (key, *seq, Obj::Member(*seq))
         };
         let found = match text("email") {
@@ -76,12 +63,7 @@ impl Run<'_> {
                 .filter(|(_, member)| keep(member))
                 .map(entry)
                 .collect(),
-            None => world
-                .members
-                .iter()
-                .filter(|(_, member)| keep(member))
-                .map(entry)
-                .collect(),
+            None => world.members.iter().filter(|(_, member)| keep(member)).map(entry).collect(),
         };
         let order = if by_name { Order::Key } else { Order::Newest };
         Ok(Out::One(page("OrganizationMember", found, order, plan)?))
@@ -94,27 +76,14 @@ impl Run<'_> {
         let found = world
             .invitations
             .iter()
-            .filter(|(_, it)| {
-                states
-                    .as_ref()
-                    .is_none_or(|states| states.contains(&it.state))
-            })
+            .filter(|(_, it)| states.as_ref().is_none_or(|states| states.contains(&it.state)))
             .map(|(seq, it)| {
-                let key = if by_email {
-                    it.email.to_lowercase()
-                } else {
-                    String::new()
-                };
+                let key = if by_email { it.email.to_lowercase() } else { String::new() };
                 (key, *seq, Obj::Invitation(*seq))
             })
             .collect();
         let order = if by_email { Order::Key } else { Order::Newest };
-        Ok(Out::One(page(
-            "OrganizationInvitation",
-            found,
-            order,
-            plan,
-        )?))
+        Ok(Out::One(page("OrganizationInvitation", found, order, plan)?))
     }
 
     pub(super) fn teams(&self, plan: &Plan) -> Result<Out, Refusal> {
@@ -137,12 +106,8 @@ impl Run<'_> {
             .teams
             .iter()
             .filter(|(_, team)| {
-                privacy
-                    .as_ref()
-                    .is_none_or(|some| some.contains(&team.privacy))
-                    && search
-                        .as_ref()
-                        .is_none_or(|search| team.name.to_lowercase().contains(search))
+                privacy.as_ref().is_none_or(|some| some.contains(&team.privacy))
+                    && search.as_ref().is_none_or(|search| team.name.to_lowercase().contains(search))
                     && user.is_none_or(|(user, wanted)| {
                         user.is_some_and(|user| team.by_user.contains_key(&user)) == wanted
                     })
@@ -170,10 +135,5 @@ fn negated(selector: &str) -> (&str, bool) {
 /// An argument that is a list of enumeration values.
 pub(super) fn list<T>(plan: &Plan, name: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     let values = plan.args.get(name)?.as_array()?;
-    Some(
-        values
-            .iter()
-            .filter_map(|value| value.as_str().and_then(&read))
-            .collect(),
-    )
+    Some(values.iter().filter_map(|value| value.as_str().and_then(&read)).collect())
 }

@@ -97,18 +97,8 @@ impl Obj {
 }
 
 /// Runs a document: its data, its errors and its actual complexity.
-pub(super) fn run(
-    world: &mut World,
-    compiled: &Compiled,
-    now: Timestamp,
-) -> (Value, Vec<Value>, u64) {
-    let mut run = Run {
-        world,
-        points: 0,
-        fields: 0,
-        errors: Vec::new(),
-        path: Vec::new(),
-    };
+pub(super) fn run(world: &mut World, compiled: &Compiled, now: Timestamp) -> (Value, Vec<Value>, u64) {
+    let mut run = Run { world, points: 0, fields: 0, errors: Vec::new(), path: Vec::new() };
     let mut data = Map::new();
     for plan in &compiled.plans {
         let out = if !compiled.mutation {
@@ -153,9 +143,7 @@ impl Run<'_> {
             }
             Ok(Out::Many(objects)) => {
                 self.points += 1;
-                let list = objects
-                    .iter()
-                    .map(|obj| self.object(obj, &plan.sub).unwrap_or(Value::Null));
+                let list = objects.iter().map(|obj| self.object(obj, &plan.sub).unwrap_or(Value::Null));
                 Some(list.collect())
             }
             Err(refusal) => {
@@ -179,10 +167,7 @@ impl Run<'_> {
             Sub::Fields(plans) => plans,
             Sub::ByType(types) => {
                 let name = obj.type_name();
-                types
-                    .iter()
-                    .find(|(ty, _)| *ty == name)
-                    .map_or(&[], |(_, plans)| plans.as_slice())
+                types.iter().find(|(ty, _)| *ty == name).map_or(&[], |(_, plans)| plans.as_slice())
             }
         };
         let mut out = Map::new();
@@ -221,10 +206,7 @@ impl Run<'_> {
             Obj::Page(page) => Ok(match name {
                 "count" => Out::leaf(page.total),
                 "edges" => Out::Many(
-                    page.edges
-                        .iter()
-                        .map(|(cursor, node)| Obj::Edge(cursor.clone(), Box::new(node.clone())))
-                        .collect(),
+                    page.edges.iter().map(|(cursor, node)| Obj::Edge(cursor.clone(), Box::new(node.clone()))).collect(),
                 ),
                 _ => Out::One(Obj::PageInfo(Rc::clone(page))),
             }),
@@ -238,11 +220,9 @@ impl Run<'_> {
                 "startCursor" => Out::Leaf(json!(page.edges.first().map(|(cursor, _)| cursor))),
                 _ => Out::Leaf(json!(page.edges.last().map(|(cursor, _)| cursor))),
             }),
-            Obj::Payload(payload) => Ok(payload
-                .fields
-                .iter()
-                .find(|(field, _)| *field == name)
-                .map_or(Out::Null, |(_, out)| out.clone())),
+            Obj::Payload(payload) => {
+                Ok(payload.fields.iter().find(|(field, _)| *field == name).map_or(Out::Null, |(_, out)| out.clone()))
+            }
         }
     }
 
@@ -250,10 +230,7 @@ impl Run<'_> {
         let text = |name: &str| plan.args.get(name).and_then(Value::as_str);
         // The slugs of members, invitations and teams begin with the organisation's.
         let slug = || {
-            text("slug")
-                .and_then(|slug| slug.split_once('/'))
-                .filter(|(org, _)| *org == ORG_SLUG)
-                .map(|(_, rest)| rest)
+            text("slug").and_then(|slug| slug.split_once('/')).filter(|(org, _)| *org == ORG_SLUG).map(|(_, rest)| rest)
         };
         let uuid = || slug().and_then(parse_uuid);
         let found = match plan.def.name {
@@ -261,26 +238,23 @@ impl Run<'_> {
             "organization" => {
                 let ours = match (text("slug"), text("uuid").map(parse_uuid)) {
                     (None, None) => {
-                        return Err(Refusal::bad_request(
-                            "One of the arguments slug and uuid is required",
-                        ));
+                        return Err(Refusal::bad_request("One of the arguments slug and uuid is required"));
                     }
                     (slug, uuid) => {
-                        slug.is_none_or(|slug| slug == ORG_SLUG)
-                            && uuid.is_none_or(|uuid| uuid == Some(self.world.org))
+                        slug.is_none_or(|slug| slug == ORG_SLUG) && uuid.is_none_or(|uuid| uuid == Some(self.world.org))
                     }
                 };
                 ours.then_some(Obj::Organization)
             }
-            "organizationInvitation" => uuid()
-                .and_then(|uuid| self.world.invitation_ids.get(&uuid))
-                .map(|seq| Obj::Invitation(*seq)),
-            "organizationMember" => uuid()
-                .and_then(|uuid| self.world.member_ids.get(&uuid))
-                .map(|seq| Obj::Member(*seq)),
-            "team" if self.world.teams_usable().is_ok() => slug()
-                .and_then(|slug| self.world.team_slugs.get(slug))
-                .map(|seq| Obj::Team(*seq)),
+            "organizationInvitation" => {
+                uuid().and_then(|uuid| self.world.invitation_ids.get(&uuid)).map(|seq| Obj::Invitation(*seq))
+            }
+            "organizationMember" => {
+                uuid().and_then(|uuid| self.world.member_ids.get(&uuid)).map(|seq| Obj::Member(*seq))
+            }
+            "team" if self.world.teams_usable().is_ok() => {
+                slug().and_then(|slug| self.world.team_slugs.get(slug)).map(|seq| Obj::Team(*seq))
+            }
             "node" => text("id").and_then(|id| self.node(id)),
             _ => None,
         };
@@ -295,15 +269,9 @@ impl Run<'_> {
             "Viewer" => (uuid == world.viewer).then_some(Obj::Viewer),
             "User" => world.users.get(&uuid).map(|user| Obj::User(user.uuid)),
             "OrganizationMember" => world.member_ids.get(&uuid).map(|seq| Obj::Member(*seq)),
-            "OrganizationInvitation" => world
-                .invitation_ids
-                .get(&uuid)
-                .map(|seq| Obj::Invitation(*seq)),
+            "OrganizationInvitation" => world.invitation_ids.get(&uuid).map(|seq| Obj::Invitation(*seq)),
             "Team" => world.team_ids.get(&uuid).map(|seq| Obj::Team(*seq)),
-            "TeamMember" => world
-                .team_member_ids
-                .get(&uuid)
-                .map(|(team, seq)| Obj::TeamMember(*team, *seq)),
+            "TeamMember" => world.team_member_ids.get(&uuid).map(|(team, seq)| Obj::TeamMember(*team, *seq)),
             _ => None,
         }
     }
@@ -375,11 +343,7 @@ impl Run<'_> {
                     .iter()
                     .filter_map(|(team, it)| {
                         let seq = it.by_user.get(&member.user)?;
-                        let key = if by_name {
-                            it.name.to_lowercase()
-                        } else {
-                            String::new()
-                        };
+                        let key = if by_name { it.name.to_lowercase() } else { String::new() };
                         Some((key, *seq, Obj::TeamMember(*team, *seq)))
                     })
                     .collect();
@@ -393,9 +357,7 @@ impl Run<'_> {
         let Some(invitation) = self.world.invitations.get(&seq) else {
             return Ok(Out::Null);
         };
-        let closed = |state: InviteState| {
-            Out::time(invitation.closed_at.filter(|_| invitation.state == state))
-        };
+        let closed = |state: InviteState| Out::time(invitation.closed_at.filter(|_| invitation.state == state));
         let closer = |state: InviteState| {
             let by = invitation.closed_by.filter(|_| invitation.state == state);
             Out::maybe(by.map(Obj::User))
@@ -428,11 +390,7 @@ impl Run<'_> {
     }
 
     fn assignment(&self, seq: u64, at: usize, name: &str) -> Out {
-        let assignment = self
-            .world
-            .invitations
-            .get(&seq)
-            .and_then(|invitation| invitation.teams.get(at));
+        let assignment = self.world.invitations.get(&seq).and_then(|invitation| invitation.teams.get(at));
         match (assignment, name) {
             (None, _) => Out::Null,
             (Some(it), "id") => Out::leaf(global("OrganizationInvitationTeamAssignment", it.id)),
@@ -469,11 +427,7 @@ impl Run<'_> {
                             && self.matches(it.user, text("search"))
                     })
                     .map(|(member, it)| {
-                        let key = if by_name {
-                            self.member_name(it.user)
-                        } else {
-                            String::new()
-                        };
+                        let key = if by_name { self.member_name(it.user) } else { String::new() };
                         (key, *member, Obj::TeamMember(seq, *member))
                     })
                     .collect();
@@ -481,20 +435,14 @@ impl Run<'_> {
                 Out::One(page("TeamMember", found, order, plan)?)
             }
             capability => {
-                let at = CAPABILITIES
-                    .iter()
-                    .position(|(_, name, _)| *name == capability);
+                let at = CAPABILITIES.iter().position(|(_, name, _)| *name == capability);
                 Out::leaf(at.and_then(|at| team.can.get(at)).copied().unwrap_or(false))
             }
         })
     }
 
     fn team_member(&self, team_seq: u64, seq: u64, name: &str) -> Out {
-        let member = self
-            .world
-            .teams
-            .get(&team_seq)
-            .and_then(|team| team.members.get(&seq));
+        let member = self.world.teams.get(&team_seq).and_then(|team| team.members.get(&seq));
         let Some(member) = member else {
             return Out::Null;
         };
@@ -502,12 +450,9 @@ impl Run<'_> {
             "createdAt" => Out::time(Some(member.created_at)),
             "createdBy" => Out::Null,
             "id" => Out::leaf(global("TeamMember", member.uuid)),
-            "organizationMember" => Out::maybe(
-                self.world
-                    .member_of_user
-                    .get(&member.user)
-                    .map(|seq| Obj::Member(*seq)),
-            ),
+            "organizationMember" => {
+                Out::maybe(self.world.member_of_user.get(&member.user).map(|seq| Obj::Member(*seq)))
+            }
             "role" => Out::leaf(member.role.graphql()),
             "team" => Out::One(Obj::Team(team_seq)),
             "user" => Out::One(Obj::User(member.user)),

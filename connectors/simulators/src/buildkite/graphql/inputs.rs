@@ -3,24 +3,15 @@
 use super::schema::{ArgDef, Kind, TypeDef, a};
 
 const fn input(name: &'static str, fields: &'static [ArgDef]) -> TypeDef {
-    TypeDef {
-        name,
-        kind: Kind::Input(fields),
-    }
+    TypeDef { name, kind: Kind::Input(fields) }
 }
 
 const fn values(name: &'static str, values: &'static [&'static str]) -> TypeDef {
-    TypeDef {
-        name,
-        kind: Kind::Enum(values),
-    }
+    TypeDef { name, kind: Kind::Enum(values) }
 }
 
 const fn scalar(name: &'static str) -> TypeDef {
-    TypeDef {
-        name,
-        kind: Kind::Scalar,
-    }
+    TypeDef { name, kind: Kind::Scalar }
 }
 
 const CLIENT: ArgDef = a("clientMutationId", "String");
@@ -41,27 +32,13 @@ pub(super) static INPUTS: &[TypeDef] = &[
     ),
     input("OrganizationInvitationResendInput", ID_INPUT),
     input("OrganizationInvitationRevokeInput", ID_INPUT),
-    input(
-        "OrganizationInvitationSSOInput",
-        &[a("mode", "OrganizationMemberSSOModeEnum!")],
-    ),
-    input(
-        "OrganizationInvitationTeamAssignmentInput",
-        &[a("id", "ID!"), a("role", "TeamMemberRole!")],
-    ),
+    input("OrganizationInvitationSSOInput", &[a("mode", "OrganizationMemberSSOModeEnum!")]),
+    input("OrganizationInvitationTeamAssignmentInput", &[a("id", "ID!"), a("role", "TeamMemberRole!")]),
     input("OrganizationMemberDeleteInput", ID_INPUT),
-    input(
-        "OrganizationMemberSSOInput",
-        &[a("mode", "OrganizationMemberSSOModeEnum!")],
-    ),
+    input("OrganizationMemberSSOInput", &[a("mode", "OrganizationMemberSSOModeEnum!")]),
     input(
         "OrganizationMemberUpdateInput",
-        &[
-            CLIENT,
-            a("id", "ID!"),
-            a("role", "OrganizationMemberRole"),
-            a("sso", "OrganizationMemberSSOInput"),
-        ],
+        &[CLIENT, a("id", "ID!"), a("role", "OrganizationMemberRole"), a("sso", "OrganizationMemberSSOInput")],
     ),
     input(
         "TeamCreateInput",
@@ -100,38 +77,15 @@ pub(super) static INPUTS: &[TypeDef] = &[
             a("privacy", "TeamPrivacy"),
         ],
     ),
-    input(
-        "TeamMemberCreateInput",
-        &[
-            CLIENT,
-            a("role", "TeamMemberRole"),
-            a("teamID", "ID!"),
-            a("userID", "ID!"),
-        ],
-    ),
+    input("TeamMemberCreateInput", &[CLIENT, a("role", "TeamMemberRole"), a("teamID", "ID!"), a("userID", "ID!")]),
     input("TeamMemberDeleteInput", ID_INPUT),
-    input(
-        "TeamMemberUpdateInput",
-        &[CLIENT, a("id", "ID!"), a("role", "TeamMemberRole!")],
-    ),
-    values(
-        "OrganizationInvitationOrders",
-        &["EMAIL", "RECENTLY_CREATED"],
-    ),
-    values(
-        "OrganizationInvitationStates",
-        &["ACCEPTED", "EXPIRED", "PENDING", "REVOKED"],
-    ),
-    values(
-        "OrganizationMemberOrder",
-        &["NAME", "RECENTLY_CREATED", "RELEVANCE"],
-    ),
+    input("TeamMemberUpdateInput", &[CLIENT, a("id", "ID!"), a("role", "TeamMemberRole!")]),
+    values("OrganizationInvitationOrders", &["EMAIL", "RECENTLY_CREATED"]),
+    values("OrganizationInvitationStates", &["ACCEPTED", "EXPIRED", "PENDING", "REVOKED"]),
+    values("OrganizationMemberOrder", &["NAME", "RECENTLY_CREATED", "RELEVANCE"]),
     values("OrganizationMemberRole", &["ADMIN", "MEMBER"]),
     values("OrganizationMemberSSOModeEnum", &["OPTIONAL", "REQUIRED"]),
-    values(
-        "TeamMemberOrder",
-        &["NAME", "RECENTLY_CREATED", "RELEVANCE"],
-    ),
+    values("TeamMemberOrder", &["NAME", "RECENTLY_CREATED", "RELEVANCE"]),
     values("TeamMemberRole", &["MAINTAINER", "MEMBER"]),
     values("TeamOrder", &["NAME", "RECENTLY_CREATED", "RELEVANCE"]),
     values("TeamPrivacy", &["SECRET", "VISIBLE"]),

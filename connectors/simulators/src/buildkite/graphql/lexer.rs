@@ -42,9 +42,7 @@ impl Token {
     }
 }
 
-const PUNCTUATORS: [&str; 14] = [
-    "...", "!", "$", "&", "(", ")", ":", "=", "@", "[", "]", "{", "|", "}",
-];
+const PUNCTUATORS: [&str; 14] = ["...", "!", "$", "&", "(", ")", ":", "=", "@", "[", "]", "{", "|", "}"];
 
 struct Lexer<'a> {
     rest: &'a str,
@@ -67,17 +65,11 @@ impl<'a> Lexer<'a> {
     }
 
     fn while_bytes(&self, test: impl Fn(u8) -> bool) -> usize {
-        self.rest
-            .bytes()
-            .position(|b| !test(b))
-            .unwrap_or(self.rest.len())
+        self.rest.bytes().position(|b| !test(b)).unwrap_or(self.rest.len())
     }
 
     fn error<T>(&self, message: impl Into<String>) -> Result<T, SyntaxError> {
-        Err(SyntaxError {
-            message: message.into(),
-            at: self.at,
-        })
+        Err(SyntaxError { message: message.into(), at: self.at })
     }
 
     fn next(&mut self) -> Result<(Token, At), SyntaxError> {
@@ -116,14 +108,10 @@ impl<'a> Lexer<'a> {
     }
 
     fn number(&mut self) -> Result<Token, SyntaxError> {
-        let n = self
-            .while_bytes(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E'));
+        let n = self.while_bytes(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E'));
         let text = self.rest.get(..n).unwrap_or_default();
         let token = if text.contains(['.', 'e', 'E']) {
-            text.parse()
-                .ok()
-                .filter(|f: &f64| f.is_finite())
-                .map(Token::Float)
+            text.parse().ok().filter(|f: &f64| f.is_finite()).map(Token::Float)
         } else {
             text.parse().ok().map(Token::Int)
         };
@@ -219,10 +207,7 @@ impl<'a> Lexer<'a> {
 
     /// Reads `uXXXX`.
     fn hex(&mut self) -> Result<u32, SyntaxError> {
-        let digits = self
-            .rest
-            .get(1..5)
-            .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+        let digits = self.rest.get(1..5).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
         match digits.and_then(|d| u32::from_str_radix(d, 16).ok()) {
             Some(n) => {
                 self.advance(5);
@@ -235,10 +220,7 @@ impl<'a> Lexer<'a> {
 
 /// Reads a document as tokens, the last of which is [`Token::End`].
 pub(super) fn tokens(text: &str) -> Result<Vec<(Token, At)>, SyntaxError> {
-    let mut lexer = Lexer {
-        rest: text,
-        at: At { line: 1, column: 1 },
-    };
+    let mut lexer = Lexer { rest: text, at: At { line: 1, column: 1 } };
     let mut tokens = Vec::new();
     loop {
         let token = lexer.next()?;

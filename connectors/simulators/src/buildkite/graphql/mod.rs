@@ -31,16 +31,8 @@ pub(super) struct Answer {
 }
 
 /// Answers a request; `cap` is the most complexity that it may request.
-pub(super) fn answer(
-    world: &mut World,
-    request: &Request<Bytes>,
-    cap: Option<u64>,
-    now: Timestamp,
-) -> Answer {
-    let failed = |response| Answer {
-        response,
-        complexity: None,
-    };
+pub(super) fn answer(world: &mut World, request: &Request<Bytes>, cap: Option<u64>, now: Timestamp) -> Answer {
+    let failed = |response| Answer { response, complexity: None };
     let body: Map<String, Value> = match serde_json::from_slice(request.body()) {
         Ok(Value::Object(body)) => body,
         _ => {
@@ -49,9 +41,7 @@ pub(super) fn answer(
         }
     };
     let Some(query) = body.get("query").and_then(Value::as_str) else {
-        return failed(errors(&[
-            json!({ "message": "No query string was present" }),
-        ]));
+        return failed(errors(&[json!({ "message": "No query string was present" })]));
     };
     let document = match syntax::parse(query) {
         Ok(document) => document,
@@ -67,9 +57,7 @@ pub(super) fn answer(
         None | Some(Value::Null) => &none,
         Some(Value::Object(variables)) => variables,
         Some(_) => {
-            return failed(errors(&[
-                json!({ "message": "Variables must be an object" }),
-            ]));
+            return failed(errors(&[json!({ "message": "Variables must be an object" })]));
         }
     };
     let name = body.get("operationName").and_then(Value::as_str);
@@ -82,12 +70,8 @@ pub(super) fn answer(
     };
     let requested = compiled.requested;
     if let Some(cap) = cap.filter(|cap| requested > *cap) {
-        let message =
-            format!("Query has complexity of {requested}, which exceeds max complexity of {cap}");
-        return Answer {
-            response: errors(&[json!({ "message": message })]),
-            complexity: Some((requested, 0)),
-        };
+        let message = format!("Query has complexity of {requested}, which exceeds max complexity of {cap}");
+        return Answer { response: errors(&[json!({ "message": message })]), complexity: Some((requested, 0)) };
     }
     let (data, failures, actual) = execute::run(world, &compiled, now);
     let mut out = Map::new();
@@ -100,15 +84,9 @@ pub(super) fn answer(
         .get("buildkite-include-query-stats")
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     if stats {
-        out.insert(
-            "stats".to_owned(),
-            json!({ "requestedComplexity": requested, "actualComplexity": actual }),
-        );
+        out.insert("stats".to_owned(), json!({ "requestedComplexity": requested, "actualComplexity": actual }));
     }
-    Answer {
-        response: reply(StatusCode::OK, &Value::Object(out)),
-        complexity: Some((requested, actual)),
-    }
+    Answer { response: reply(StatusCode::OK, &Value::Object(out)), complexity: Some((requested, actual)) }
 }
 
 /// Where a user's picture would be.

@@ -42,9 +42,9 @@ pub(super) fn page(
     found.sort_by(|a, b| compare((&a.0, a.1), (&b.0, b.1)));
     let at = |name: &str| match plan.args.get(name).and_then(Value::as_str) {
         None => Ok(None),
-        Some(text) => parse_cursor(text)
-            .map(Some)
-            .ok_or_else(|| Refusal::bad_request(format!("Invalid cursor in '{name}'"))),
+        Some(text) => {
+            parse_cursor(text).map(Some).ok_or_else(|| Refusal::bad_request(format!("Invalid cursor in '{name}'")))
+        }
     };
     let total = found.len();
     let mut start = match at("after")? {
@@ -57,22 +57,11 @@ pub(super) fn page(
     }
     .max(start);
     let size = usize::try_from(page_size(&plan.args).min(DEFAULT_PAGE)).unwrap_or(usize::MAX);
-    if plan.args.get("first").is_none_or(Value::is_null)
-        && plan.args.get("last").is_some_and(Value::is_number)
-    {
+    if plan.args.get("first").is_none_or(Value::is_null) && plan.args.get("last").is_some_and(Value::is_number) {
         start = start.max(end.saturating_sub(size));
     } else {
         end = end.min(start.saturating_add(size));
     }
-    let edges = found
-        .drain(start..end)
-        .map(|(key, seq, obj)| (cursor(&key, seq), obj))
-        .collect();
-    Ok(Obj::Page(Rc::new(Page {
-        node,
-        total,
-        edges,
-        before: start > 0,
-        after: end < total,
-    })))
+    let edges = found.drain(start..end).map(|(key, seq, obj)| (cursor(&key, seq), obj)).collect();
+    Ok(Obj::Page(Rc::new(Page { node, total, edges, before: start > 0, after: end < total })))
 }

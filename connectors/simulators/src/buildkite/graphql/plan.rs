@@ -19,11 +19,7 @@ const MAX_VISITS: usize = 20_000;
 /// Most issues reported.
 const MAX_ISSUES: usize = 50;
 
-const TYPENAME: &FieldDef = &FieldDef {
-    name: "__typename",
-    ty: "String!",
-    args: &[],
-};
+const TYPENAME: &FieldDef = &FieldDef { name: "__typename", ty: "String!", args: &[] };
 
 /// One field to resolve.
 #[derive(Debug)]
@@ -66,13 +62,7 @@ pub(super) fn compile(
     operation_name: Option<&str>,
     variables: &Map<String, Value>,
 ) -> Result<Compiled, Vec<Issue>> {
-    let plain = |message: String| {
-        vec![Issue {
-            message,
-            at: None,
-            path: Vec::new(),
-        }]
-    };
+    let plain = |message: String| vec![Issue { message, at: None, path: Vec::new() }];
     let operation = match operation_name {
         Some(name) => document
             .operations
@@ -90,32 +80,18 @@ pub(super) fn compile(
         _ => None,
     };
     let Some(root) = root else {
-        return Err(plain(format!(
-            "Schema is not configured for {}s",
-            operation.kind
-        )));
+        return Err(plain(format!("Schema is not configured for {}s", operation.kind)));
     };
     let mut problems = Vec::new();
     let bound = bind(operation, variables, &mut problems);
-    let mut compiler = Compiler {
-        document,
-        variables: bound,
-        issues: Vec::new(),
-        path: vec![operation.kind.clone()],
-        visits: 0,
-    };
+    let mut compiler =
+        Compiler { document, variables: bound, issues: Vec::new(), path: vec![operation.kind.clone()], visits: 0 };
     compiler.report_all(problems, operation.at);
     compiler.names(operation);
     let plans = compiler.select(&[&operation.selections], root, root, 1);
     if compiler.issues.is_empty() {
-        let requested = plans
-            .iter()
-            .fold(0u64, |sum, plan| sum.saturating_add(cost(plan, 1)));
-        Ok(Compiled {
-            mutation: operation.kind == "mutation",
-            plans,
-            requested,
-        })
+        let requested = plans.iter().fold(0u64, |sum, plan| sum.saturating_add(cost(plan, 1)));
+        Ok(Compiled { mutation: operation.kind == "mutation", plans, requested })
     } else {
         Err(compiler.issues)
     }
@@ -135,11 +111,7 @@ type Selected<'d> = (&'d Field, &'static TypeDef, bool);
 
 impl<'d> Compiler<'d> {
     fn report(&mut self, message: String, at: At) {
-        let issue = Issue {
-            message,
-            at: Some(at),
-            path: self.path.clone(),
-        };
+        let issue = Issue { message, at: Some(at), path: self.path.clone() };
         if self.issues.len() < MAX_ISSUES && !self.issues.contains(&issue) {
             self.issues.push(issue);
         }
@@ -166,29 +138,16 @@ impl<'d> Compiler<'d> {
                 queue.extend(used.fragments.difference(&reached).copied());
             }
         }
-        let declared: HashSet<&str> = operation
-            .variables
-            .iter()
-            .map(|variable| variable.name.as_str())
-            .collect();
+        let declared: HashSet<&str> = operation.variables.iter().map(|variable| variable.name.as_str()).collect();
         let label = operation.name.as_deref().unwrap_or("anonymous query");
         let mut undeclared: Vec<&str> = used.variables.difference(&declared).copied().collect();
         undeclared.sort_unstable();
         for name in undeclared {
-            self.report(
-                format!("Variable ${name} is used by {label} but not declared"),
-                operation.at,
-            );
+            self.report(format!("Variable ${name} is used by {label} but not declared"), operation.at);
         }
         for variable in &operation.variables {
             if !used.variables.contains(variable.name.as_str()) {
-                self.report(
-                    format!(
-                        "Variable ${} is declared by {label} but not used",
-                        variable.name
-                    ),
-                    variable.at,
-                );
+                self.report(format!("Variable ${} is declared by {label} but not used", variable.name), variable.at);
             }
         }
         for other in &self.document.operations {
@@ -210,10 +169,7 @@ impl<'d> Compiler<'d> {
 
     /// Whether `@include` and `@skip` let a selection through.
     fn included(&mut self, directives: &[Directive], at: At) -> bool {
-        const IF: &[ArgDef] = &[ArgDef {
-            name: "if",
-            ty: "Boolean!",
-        }];
+        const IF: &[ArgDef] = &[ArgDef { name: "if", ty: "Boolean!" }];
         let mut included = true;
         for directive in directives {
             if directive.name != "include" && directive.name != "skip" {
@@ -222,13 +178,7 @@ impl<'d> Compiler<'d> {
             }
             let mut problems = Vec::new();
             let owner = format!("Directive '{}'", directive.name);
-            let args = arguments(
-                &owner,
-                IF,
-                &directive.arguments,
-                &self.variables,
-                &mut problems,
-            );
+            let args = arguments(&owner, IF, &directive.arguments, &self.variables, &mut problems);
             self.report_all(problems, at);
             let on = args.get("if").and_then(Value::as_bool).unwrap_or(false);
             included &= on == (directive.name == "include");
@@ -259,11 +209,7 @@ impl<'d> Compiler<'d> {
                     let here = self.included(&field.directives, field.at);
                     out.push((field, parent, included && here));
                 }
-                Selection::Spread {
-                    name,
-                    directives,
-                    at,
-                } => {
+                Selection::Spread { name, directives, at } => {
                     let here = self.included(directives, *at);
                     let document = self.document;
                     let Some(fragment) = document.fragments.get(name) else {
@@ -280,23 +226,11 @@ impl<'d> Compiler<'d> {
                     }
                     if let Some(on) = self.condition(&fragment.on, parent, runtime, *at) {
                         stack.push(name);
-                        self.flatten(
-                            &fragment.selections,
-                            on,
-                            runtime,
-                            included && here,
-                            stack,
-                            out,
-                        );
+                        self.flatten(&fragment.selections, on, runtime, included && here, stack, out);
                         stack.pop();
                     }
                 }
-                Selection::Inline {
-                    on,
-                    directives,
-                    selections,
-                    at,
-                } => {
+                Selection::Inline { on, directives, selections, at } => {
                     let here = self.included(directives, *at);
                     let on = match on {
                         None => Some(parent),
@@ -319,21 +253,14 @@ impl<'d> Compiler<'d> {
         at: At,
     ) -> Option<&'static TypeDef> {
         let Some(ty) = named(on).filter(|ty| ty.fields().is_some()) else {
-            self.report(
-                format!("No such type {on}, so it can't be a fragment condition"),
-                at,
-            );
+            self.report(format!("No such type {on}, so it can't be a fragment condition"), at);
             return None;
         };
         let covers = |outer: &TypeDef, inner: &TypeDef| {
-            outer.name == inner.name
-                || matches!(outer.kind, Kind::Interface(_, types) if types.contains(&inner.name))
+            outer.name == inner.name || matches!(outer.kind, Kind::Interface(_, types) if types.contains(&inner.name))
         };
         if !covers(parent, ty) && !covers(ty, parent) {
-            self.report(
-                format!("Fragment on {on} can't be spread inside {}", parent.name),
-                at,
-            );
+            self.report(format!("Fragment on {on} can't be spread inside {}", parent.name), at);
             return None;
         }
         covers(ty, runtime).then_some(ty)
@@ -381,18 +308,9 @@ impl<'d> Compiler<'d> {
         plan
     }
 
-    fn field_plan(
-        &mut self,
-        key: &'d str,
-        first: &'d Field,
-        group: &[Selected<'d>],
-        depth: usize,
-    ) -> Option<Plan> {
+    fn field_plan(&mut self, key: &'d str, first: &'d Field, group: &[Selected<'d>], depth: usize) -> Option<Plan> {
         if depth > MAX_DEPTH {
-            self.report(
-                format!("Query has depth of {depth}, which exceeds max depth of {MAX_DEPTH}"),
-                first.at,
-            );
+            self.report(format!("Query has depth of {depth}, which exceeds max depth of {MAX_DEPTH}"), first.at);
             return None;
         }
         let mut def: Option<&'static FieldDef> = None;
@@ -400,45 +318,26 @@ impl<'d> Compiler<'d> {
             let found = if field.name == TYPENAME.name {
                 Some(TYPENAME)
             } else {
-                on.fields()
-                    .and_then(|fields| fields.iter().find(|def| def.name == field.name))
+                on.fields().and_then(|fields| fields.iter().find(|def| def.name == field.name))
             };
             if found.is_none() {
-                self.report(
-                    format!("Field '{}' doesn't exist on type '{}'", field.name, on.name),
-                    field.at,
-                );
+                self.report(format!("Field '{}' doesn't exist on type '{}'", field.name, on.name), field.at);
                 return None;
             }
             def = def.or(found);
             if field.name != first.name || field.arguments != first.arguments {
-                self.report(
-                    format!(
-                        "Field '{key}' has a field conflict: {} or {}?",
-                        first.name, field.name
-                    ),
-                    field.at,
-                );
+                self.report(format!("Field '{key}' has a field conflict: {} or {}?", first.name, field.name), field.at);
                 return None;
             }
         }
         let def = def?;
         let mut problems = Vec::new();
         let owner = format!("Field '{}'", def.name);
-        let args = arguments(
-            &owner,
-            def.args,
-            &first.arguments,
-            &self.variables,
-            &mut problems,
-        );
+        let args = arguments(&owner, def.args, &first.arguments, &self.variables, &mut problems);
         self.report_all(problems, first.at);
         let ty = named(base(def.ty))?;
-        let sets: Vec<&'d [Selection]> = group
-            .iter()
-            .map(|(field, _, _)| field.selections.as_slice())
-            .filter(|set| !set.is_empty())
-            .collect();
+        let sets: Vec<&'d [Selection]> =
+            group.iter().map(|(field, _, _)| field.selections.as_slice()).filter(|set| !set.is_empty()).collect();
         let sub = match (&ty.kind, sets.is_empty()) {
             (Kind::Object(_), false) => Sub::Fields(self.select(&sets, ty, ty, depth + 1)),
             (Kind::Interface(_, types), false) => Sub::ByType(
@@ -470,13 +369,7 @@ impl<'d> Compiler<'d> {
             }
             (_, true) => Sub::Leaf,
         };
-        Some(Plan {
-            key: key.to_owned(),
-            def,
-            args,
-            at: first.at,
-            sub,
-        })
+        Some(Plan { key: key.to_owned(), def, args, at: first.at, sub })
     }
 }
 
@@ -496,17 +389,11 @@ impl<'d> Used<'d> {
                     self.directives(&field.directives);
                     self.selections(&field.selections);
                 }
-                Selection::Spread {
-                    name, directives, ..
-                } => {
+                Selection::Spread { name, directives, .. } => {
                     self.fragments.insert(name);
                     self.directives(directives);
                 }
-                Selection::Inline {
-                    directives,
-                    selections,
-                    ..
-                } => {
+                Selection::Inline { directives, selections, .. } => {
                     self.directives(directives);
                     self.selections(selections);
                 }
@@ -558,11 +445,7 @@ fn cost(plan: &Plan, page: u64) -> u64 {
     } else {
         1
     };
-    let sum = |plans: &[Plan]| {
-        plans
-            .iter()
-            .fold(0u64, |sum, plan| sum.saturating_add(cost(plan, inner)))
-    };
+    let sum = |plans: &[Plan]| plans.iter().fold(0u64, |sum, plan| sum.saturating_add(cost(plan, inner)));
     let below = match &plan.sub {
         Sub::Leaf => return 0,
         Sub::Fields(plans) => sum(plans),

@@ -58,11 +58,7 @@ pub(super) fn named(name: &str) -> Option<&'static TypeDef> {
 }
 
 const fn f(name: &'static str, ty: &'static str) -> FieldDef {
-    FieldDef {
-        name,
-        ty,
-        args: &[],
-    }
+    FieldDef { name, ty, args: &[] }
 }
 
 const fn fa(name: &'static str, ty: &'static str, args: &'static [ArgDef]) -> FieldDef {
@@ -74,22 +70,12 @@ pub(super) const fn a(name: &'static str, ty: &'static str) -> ArgDef {
 }
 
 const fn object(name: &'static str, fields: &'static [FieldDef]) -> TypeDef {
-    TypeDef {
-        name,
-        kind: Kind::Object(fields),
-    }
+    TypeDef { name, kind: Kind::Object(fields) }
 }
 
 /// The object types behind the interface `Node`.
-pub(super) const NODES: &[&str] = &[
-    "Organization",
-    "OrganizationInvitation",
-    "OrganizationMember",
-    "Team",
-    "TeamMember",
-    "User",
-    "Viewer",
-];
+pub(super) const NODES: &[&str] =
+    &["Organization", "OrganizationInvitation", "OrganizationMember", "Team", "TeamMember", "User", "Viewer"];
 
 const AFTER: ArgDef = a("after", "String");
 const BEFORE: ArgDef = a("before", "String");
@@ -99,25 +85,13 @@ const LAST: ArgDef = a("last", "Int");
 /// The two types of a connection.
 macro_rules! connection {
     ($types:ident, $edge_type:ident, $connection:literal, $edge:literal, $node:literal) => {
-        const $types: TypeDef = object(
-            $connection,
-            &[
-                f("count", "Int!"),
-                f("edges", concat!("[", $edge, "]")),
-                f("pageInfo", "PageInfo"),
-            ],
-        );
+        const $types: TypeDef =
+            object($connection, &[f("count", "Int!"), f("edges", concat!("[", $edge, "]")), f("pageInfo", "PageInfo")]);
         const $edge_type: TypeDef = object($edge, &[f("cursor", "String!"), f("node", $node)]);
     };
 }
 
-connection!(
-    MEMBERS,
-    MEMBER_EDGE,
-    "OrganizationMemberConnection",
-    "OrganizationMemberEdge",
-    "OrganizationMember"
-);
+connection!(MEMBERS, MEMBER_EDGE, "OrganizationMemberConnection", "OrganizationMemberEdge", "OrganizationMember");
 connection!(
     INVITATIONS,
     INVITATION_EDGE,
@@ -133,41 +107,17 @@ connection!(
     "OrganizationInvitationTeamAssignment"
 );
 connection!(TEAMS, TEAM_EDGE, "TeamConnection", "TeamEdge", "Team");
-connection!(
-    TEAM_MEMBERS,
-    TEAM_MEMBER_EDGE,
-    "TeamMemberConnection",
-    "TeamMemberEdge",
-    "TeamMember"
-);
-connection!(
-    ORGANIZATIONS,
-    ORGANIZATION_EDGE,
-    "OrganizationConnection",
-    "OrganizationEdge",
-    "Organization"
-);
+connection!(TEAM_MEMBERS, TEAM_MEMBER_EDGE, "TeamMemberConnection", "TeamMemberEdge", "TeamMember");
+connection!(ORGANIZATIONS, ORGANIZATION_EDGE, "OrganizationConnection", "OrganizationEdge", "Organization");
 
 static TYPES: &[TypeDef] = &[
     object(
         "Query",
         &[
             fa("node", "Node", &[a("id", "ID!")]),
-            fa(
-                "organization",
-                "Organization",
-                &[a("slug", "ID"), a("uuid", "ID")],
-            ),
-            fa(
-                "organizationInvitation",
-                "OrganizationInvitation",
-                &[a("slug", "ID!")],
-            ),
-            fa(
-                "organizationMember",
-                "OrganizationMember",
-                &[a("slug", "ID!")],
-            ),
+            fa("organization", "Organization", &[a("slug", "ID"), a("uuid", "ID")]),
+            fa("organizationInvitation", "OrganizationInvitation", &[a("slug", "ID!")]),
+            fa("organizationMember", "OrganizationMember", &[a("slug", "ID!")]),
             fa("team", "Team", &[a("slug", "ID!")]),
             f("viewer", "Viewer"),
         ],
@@ -200,49 +150,18 @@ static TYPES: &[TypeDef] = &[
                 "OrganizationMemberUpdatePayload",
                 &[a("input", "OrganizationMemberUpdateInput!")],
             ),
-            fa(
-                "teamCreate",
-                "TeamCreatePayload",
-                &[a("input", "TeamCreateInput!")],
-            ),
-            fa(
-                "teamDelete",
-                "TeamDeletePayload",
-                &[a("input", "TeamDeleteInput!")],
-            ),
-            fa(
-                "teamMemberCreate",
-                "TeamMemberCreatePayload",
-                &[a("input", "TeamMemberCreateInput!")],
-            ),
-            fa(
-                "teamMemberDelete",
-                "TeamMemberDeletePayload",
-                &[a("input", "TeamMemberDeleteInput!")],
-            ),
-            fa(
-                "teamMemberUpdate",
-                "TeamMemberUpdatePayload",
-                &[a("input", "TeamMemberUpdateInput!")],
-            ),
-            fa(
-                "teamUpdate",
-                "TeamUpdatePayload",
-                &[a("input", "TeamUpdateInput!")],
-            ),
+            fa("teamCreate", "TeamCreatePayload", &[a("input", "TeamCreateInput!")]),
+            fa("teamDelete", "TeamDeletePayload", &[a("input", "TeamDeleteInput!")]),
+            fa("teamMemberCreate", "TeamMemberCreatePayload", &[a("input", "TeamMemberCreateInput!")]),
+            fa("teamMemberDelete", "TeamMemberDeletePayload", &[a("input", "TeamMemberDeleteInput!")]),
+            fa("teamMemberUpdate", "TeamMemberUpdatePayload", &[a("input", "TeamMemberUpdateInput!")]),
+            fa("teamUpdate", "TeamUpdatePayload", &[a("input", "TeamUpdateInput!")]),
         ],
     ),
-    TypeDef {
-        name: "Node",
-        kind: Kind::Interface(&[f("id", "ID!")], NODES),
-    },
+    TypeDef { name: "Node", kind: Kind::Interface(&[f("id", "ID!")], NODES) },
     object(
         "Viewer",
-        &[
-            f("id", "ID!"),
-            fa("organizations", "OrganizationConnection", &[FIRST, LAST]),
-            f("user", "User"),
-        ],
+        &[f("id", "ID!"), fa("organizations", "OrganizationConnection", &[FIRST, LAST]), f("user", "User")],
     ),
     object(
         "User",
@@ -324,19 +243,12 @@ static TYPES: &[TypeDef] = &[
             f("organization", "Organization!"),
             f("role", "OrganizationMemberRole!"),
             f("sso", "OrganizationMemberSSO!"),
-            fa(
-                "teams",
-                "TeamMemberConnection!",
-                &[AFTER, BEFORE, FIRST, LAST, a("order", "TeamMemberOrder")],
-            ),
+            fa("teams", "TeamMemberConnection!", &[AFTER, BEFORE, FIRST, LAST, a("order", "TeamMemberOrder")]),
             f("user", "User!"),
             f("uuid", "String!"),
         ],
     ),
-    object(
-        "OrganizationMemberSSO",
-        &[f("mode", "OrganizationMemberSSOModeEnum")],
-    ),
+    object("OrganizationMemberSSO", &[f("mode", "OrganizationMemberSSOModeEnum")]),
     object(
         "OrganizationInvitation",
         &[
@@ -354,26 +266,12 @@ static TYPES: &[TypeDef] = &[
             f("slug", "String!"),
             f("sso", "OrganizationInvitationSSOType!"),
             f("state", "OrganizationInvitationStates!"),
-            fa(
-                "teams",
-                "OrganizationInvitationTeamAssignmentConnection",
-                &[FIRST],
-            ),
+            fa("teams", "OrganizationInvitationTeamAssignmentConnection", &[FIRST]),
             f("uuid", "String!"),
         ],
     ),
-    object(
-        "OrganizationInvitationSSOType",
-        &[f("mode", "OrganizationMemberSSOModeEnum")],
-    ),
-    object(
-        "OrganizationInvitationTeamAssignment",
-        &[
-            f("id", "ID!"),
-            f("role", "TeamMemberRole!"),
-            f("team", "Team!"),
-        ],
-    ),
+    object("OrganizationInvitationSSOType", &[f("mode", "OrganizationMemberSSOModeEnum")]),
+    object("OrganizationInvitationTeamAssignment", &[f("id", "ID!"), f("role", "TeamMemberRole!"), f("team", "Team!")]),
     object(
         "Team",
         &[
@@ -452,10 +350,7 @@ static TYPES: &[TypeDef] = &[
     ),
     object(
         "OrganizationInvitationResendPayload",
-        &[
-            f("clientMutationId", "String"),
-            f("organizationInvitation", "OrganizationInvitation!"),
-        ],
+        &[f("clientMutationId", "String"), f("organizationInvitation", "OrganizationInvitation!")],
     ),
     object(
         "OrganizationInvitationRevokePayload",
@@ -477,54 +372,26 @@ static TYPES: &[TypeDef] = &[
     ),
     object(
         "OrganizationMemberUpdatePayload",
-        &[
-            f("clientMutationId", "String"),
-            f("organizationMember", "OrganizationMember"),
-        ],
+        &[f("clientMutationId", "String"), f("organizationMember", "OrganizationMember")],
     ),
     object(
         "TeamCreatePayload",
-        &[
-            f("clientMutationId", "String"),
-            f("organization", "Organization!"),
-            f("teamEdge", "TeamEdge!"),
-        ],
+        &[f("clientMutationId", "String"), f("organization", "Organization!"), f("teamEdge", "TeamEdge!")],
     ),
     object(
         "TeamDeletePayload",
-        &[
-            f("clientMutationId", "String"),
-            f("deletedTeamID", "ID!"),
-            f("organization", "Organization!"),
-        ],
+        &[f("clientMutationId", "String"), f("deletedTeamID", "ID!"), f("organization", "Organization!")],
     ),
-    object(
-        "TeamUpdatePayload",
-        &[f("clientMutationId", "String"), f("team", "Team!")],
-    ),
+    object("TeamUpdatePayload", &[f("clientMutationId", "String"), f("team", "Team!")]),
     object(
         "TeamMemberCreatePayload",
-        &[
-            f("clientMutationId", "String"),
-            f("team", "Team"),
-            f("teamMemberEdge", "TeamMemberEdge"),
-        ],
+        &[f("clientMutationId", "String"), f("team", "Team"), f("teamMemberEdge", "TeamMemberEdge")],
     ),
     object(
         "TeamMemberDeletePayload",
-        &[
-            f("clientMutationId", "String"),
-            f("deletedTeamMemberID", "ID!"),
-            f("team", "Team"),
-        ],
+        &[f("clientMutationId", "String"), f("deletedTeamMemberID", "ID!"), f("team", "Team")],
     ),
-    object(
-        "TeamMemberUpdatePayload",
-        &[
-            f("clientMutationId", "String"),
-            f("teamMember", "TeamMember!"),
-        ],
-    ),
+    object("TeamMemberUpdatePayload", &[f("clientMutationId", "String"), f("teamMember", "TeamMember!")]),
 ];
 
 #[cfg(test)]

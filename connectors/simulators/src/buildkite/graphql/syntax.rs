@@ -89,26 +89,13 @@ impl Field {
 #[derive(Debug)]
 pub(super) enum Selection {
     Field(Field),
-    Spread {
-        name: String,
-        directives: Vec<Directive>,
-        at: At,
-    },
-    Inline {
-        on: Option<String>,
-        directives: Vec<Directive>,
-        selections: Vec<Selection>,
-        at: At,
-    },
+    Spread { name: String, directives: Vec<Directive>, at: At },
+    Inline { on: Option<String>, directives: Vec<Directive>, selections: Vec<Selection>, at: At },
 }
 
 /// Reads a document.
 pub(super) fn parse(text: &str) -> Result<Document, SyntaxError> {
-    Parser {
-        tokens: tokens(text)?,
-        next: 0,
-    }
-    .document()
+    Parser { tokens: tokens(text)?, next: 0 }.document()
 }
 
 struct Parser {
@@ -132,12 +119,7 @@ impl Parser {
     fn unexpected<T>(&self, wanted: &str) -> Result<T, SyntaxError> {
         let (token, at) = self.here();
         Err(SyntaxError {
-            message: format!(
-                "Expected {wanted}, actual: {} at [{}, {}]",
-                token.shown(),
-                at.line,
-                at.column
-            ),
+            message: format!("Expected {wanted}, actual: {} at [{}, {}]", token.shown(), at.line, at.column),
             at,
         })
     }
@@ -155,11 +137,7 @@ impl Parser {
     }
 
     fn expect(&mut self, punct: &str) -> Result<(), SyntaxError> {
-        if self.eat(punct) {
-            Ok(())
-        } else {
-            self.unexpected(punct)
-        }
+        if self.eat(punct) { Ok(()) } else { self.unexpected(punct) }
     }
 
     fn name(&mut self) -> Result<String, SyntaxError> {
@@ -180,17 +158,11 @@ impl Parser {
         if depth <= MAX_NESTING {
             return Ok(());
         }
-        Err(SyntaxError {
-            message: "The document is nested too deeply".to_owned(),
-            at: self.at(),
-        })
+        Err(SyntaxError { message: "The document is nested too deeply".to_owned(), at: self.at() })
     }
 
     fn document(mut self) -> Result<Document, SyntaxError> {
-        let mut document = Document {
-            operations: Vec::new(),
-            fragments: HashMap::new(),
-        };
+        let mut document = Document { operations: Vec::new(), fragments: HashMap::new() };
         while *self.here().0 != Token::End {
             let at = self.at();
             if self.is_word("fragment") {
@@ -205,10 +177,7 @@ impl Parser {
                 let selections = self.selections(0)?;
                 let fragment = Fragment { on, selections, at };
                 if document.fragments.insert(name.clone(), fragment).is_some() {
-                    return Err(SyntaxError {
-                        message: format!("Fragment name \"{name}\" must be unique"),
-                        at,
-                    });
+                    return Err(SyntaxError { message: format!("Fragment name \"{name}\" must be unique"), at });
                 }
             } else {
                 document.operations.push(self.operation(at)?);
@@ -221,19 +190,11 @@ impl Parser {
     }
 
     fn operation(&mut self, at: At) -> Result<Operation, SyntaxError> {
-        let mut operation = Operation {
-            kind: "query".to_owned(),
-            name: None,
-            variables: Vec::new(),
-            selections: Vec::new(),
-            at,
-        };
+        let mut operation =
+            Operation { kind: "query".to_owned(), name: None, variables: Vec::new(), selections: Vec::new(), at };
         if !self.is("{") {
             operation.kind = self.name()?;
-            if !matches!(
-                operation.kind.as_str(),
-                "query" | "mutation" | "subscription"
-            ) {
+            if !matches!(operation.kind.as_str(), "query" | "mutation" | "subscription") {
                 self.next -= 1;
                 return self.unexpected("an operation");
             }
@@ -258,18 +219,9 @@ impl Parser {
         self.expect(":")?;
         let mut ty = String::new();
         self.type_ref(&mut ty, 0)?;
-        let default = if self.eat("=") {
-            Some(self.value(0)?)
-        } else {
-            None
-        };
+        let default = if self.eat("=") { Some(self.value(0)?) } else { None };
         self.directives()?;
-        Ok(Variable {
-            name,
-            ty,
-            default,
-            at,
-        })
+        Ok(Variable { name, ty, default, at })
     }
 
     fn type_ref(&mut self, out: &mut String, depth: usize) -> Result<(), SyntaxError> {
@@ -311,44 +263,20 @@ impl Parser {
             } else if matches!(self.here().0, Token::Name(_)) {
                 let name = self.name()?;
                 let directives = self.directives()?;
-                return Ok(Selection::Spread {
-                    name,
-                    directives,
-                    at,
-                });
+                return Ok(Selection::Spread { name, directives, at });
             } else {
                 None
             };
             let directives = self.directives()?;
             let selections = self.selections(depth + 1)?;
-            return Ok(Selection::Inline {
-                on,
-                directives,
-                selections,
-                at,
-            });
+            return Ok(Selection::Inline { on, directives, selections, at });
         }
         let first = self.name()?;
-        let (alias, name) = if self.eat(":") {
-            (Some(first), self.name()?)
-        } else {
-            (None, first)
-        };
+        let (alias, name) = if self.eat(":") { (Some(first), self.name()?) } else { (None, first) };
         let arguments = self.arguments()?;
         let directives = self.directives()?;
-        let selections = if self.is("{") {
-            self.selections(depth + 1)?
-        } else {
-            Vec::new()
-        };
-        Ok(Selection::Field(Field {
-            alias,
-            name,
-            arguments,
-            directives,
-            selections,
-            at,
-        }))
+        let selections = if self.is("{") { self.selections(depth + 1)? } else { Vec::new() };
+        Ok(Selection::Field(Field { alias, name, arguments, directives, selections, at }))
     }
 
     fn arguments(&mut self) -> Result<Vec<(String, Literal)>, SyntaxError> {

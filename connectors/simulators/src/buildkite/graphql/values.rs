@@ -25,19 +25,12 @@ fn is_input(ty: &TypeDef) -> bool {
 }
 
 /// Checks the declarations of an operation and binds the given values.
-pub(super) fn bind(
-    operation: &Operation,
-    given: &Map<String, Value>,
-    problems: &mut Vec<String>,
-) -> Variables {
+pub(super) fn bind(operation: &Operation, given: &Map<String, Value>, problems: &mut Vec<String>) -> Variables {
     let mut bound = Variables::new();
     for variable in &operation.variables {
         let name = &variable.name;
         if !named(base(&variable.ty)).is_some_and(is_input) {
-            problems.push(format!(
-                "{} isn't a valid input type (on ${name})",
-                base(&variable.ty)
-            ));
+            problems.push(format!("{} isn't a valid input type (on ${name})", base(&variable.ty)));
             continue;
         }
         let value = match (given.get(name), &variable.default) {
@@ -51,18 +44,13 @@ pub(super) fn bind(
                     continue;
                 }
             },
-            (None, Some(default)) => {
-                match literal(default, &variable.ty, &Variables::new(), problems) {
-                    Ok(value) => value,
-                    Err(()) => {
-                        problems.push(format!(
-                            "Default value for ${name} doesn't match type {}",
-                            variable.ty
-                        ));
-                        continue;
-                    }
+            (None, Some(default)) => match literal(default, &variable.ty, &Variables::new(), problems) {
+                Ok(value) => value,
+                Err(()) => {
+                    problems.push(format!("Default value for ${name} doesn't match type {}", variable.ty));
+                    continue;
                 }
-            }
+            },
             (None, None) if variable.ty.ends_with('!') => {
                 problems.push(format!(
                     "Variable ${name} of type {} was provided invalid value (Expected value to not be null)",
@@ -72,11 +60,7 @@ pub(super) fn bind(
             }
             (None, None) => None,
         };
-        let entry = Bound {
-            ty: variable.ty.clone(),
-            value,
-            has_default: variable.default.is_some(),
-        };
+        let entry = Bound { ty: variable.ty.clone(), value, has_default: variable.default.is_some() };
         if bound.insert(name.clone(), entry).is_some() {
             problems.push(format!("There can only be one variable named \"{name}\""));
         }
@@ -125,11 +109,9 @@ fn from_json(value: &Value, ty: &str, path: &str) -> Result<Value, String> {
     let ty = nullable.unwrap_or(ty);
     if let Some(inner) = element(ty) {
         return match value {
-            Value::Array(list) => list
-                .iter()
-                .enumerate()
-                .map(|(n, value)| from_json(value, inner, &format!("{path}.{n}")))
-                .collect(),
+            Value::Array(list) => {
+                list.iter().enumerate().map(|(n, value)| from_json(value, inner, &format!("{path}.{n}"))).collect()
+            }
             single => Ok(Value::Array(vec![from_json(single, inner, path)?])),
         };
     }
@@ -138,10 +120,7 @@ fn from_json(value: &Value, ty: &str, path: &str) -> Result<Value, String> {
     match &def.kind {
         Kind::Input(fields) => {
             let given = value.as_object().ok_or_else(wrong)?;
-            if let Some(unknown) = given
-                .keys()
-                .find(|name| !fields.iter().any(|field| field.name == name.as_str()))
-            {
+            if let Some(unknown) = given.keys().find(|name| !fields.iter().any(|field| field.name == name.as_str())) {
                 return Err(format!("{path}.{unknown}: Field is not defined on {ty}"));
             }
             let mut out = Map::new();
@@ -152,10 +131,7 @@ fn from_json(value: &Value, ty: &str, path: &str) -> Result<Value, String> {
                         out.insert(field.name.to_owned(), from_json(value, field.ty, &inner)?);
                     }
                     None if field.ty.ends_with('!') => {
-                        return Err(format!(
-                            "{path}.{}: Expected value to not be null",
-                            field.name
-                        ));
+                        return Err(format!("{path}.{}: Expected value to not be null", field.name));
                     }
                     None => {}
                 }
@@ -204,21 +180,14 @@ pub(super) fn literal(
             _ => ty,
         };
         if !fits(&bound.ty, place) {
-            problems.push(format!(
-                "Type mismatch on variable ${name} ({} / {ty})",
-                bound.ty
-            ));
+            problems.push(format!("Type mismatch on variable ${name} ({} / {ty})", bound.ty));
             return Ok(None);
         }
         return Ok(bound.value.clone());
     }
     let nullable = ty.strip_suffix('!');
     if *given == Literal::Null {
-        return if nullable.is_some() {
-            Err(())
-        } else {
-            Ok(Some(Value::Null))
-        };
+        return if nullable.is_some() { Err(()) } else { Ok(Some(Value::Null)) };
     }
     let ty = nullable.unwrap_or(ty);
     if let Some(inner) = element(ty) {
@@ -239,9 +208,7 @@ pub(super) fn literal(
             let owner = format!("InputObject '{ty}'");
             Value::Object(arguments(&owner, fields, entries, variables, problems))
         }
-        (Kind::Enum(values), Literal::Enum(name)) if values.contains(&name.as_str()) => {
-            Value::String(name.clone())
-        }
+        (Kind::Enum(values), Literal::Enum(name)) if values.contains(&name.as_str()) => Value::String(name.clone()),
         (Kind::Scalar, Literal::Bool(flag)) if ty == "Boolean" => Value::Bool(*flag),
         (Kind::Scalar, Literal::Int(n)) => scalar(&Value::from(*n), ty).ok_or(())?,
         (Kind::Scalar, Literal::Text(text)) => scalar(&Value::String(text.clone()), ty).ok_or(())?,
@@ -274,22 +241,15 @@ pub(super) fn arguments(
                 out.insert(name.clone(), value);
             }
             Ok(None) => {}
-            Err(()) => problems.push(format!(
-                "Argument '{name}' on {owner} has an invalid value. Expected type '{}'.",
-                def.ty
-            )),
+            Err(()) => {
+                problems.push(format!("Argument '{name}' on {owner} has an invalid value. Expected type '{}'.", def.ty))
+            }
         }
     }
-    let missing: Vec<&str> = defs
-        .iter()
-        .filter(|def| def.ty.ends_with('!') && !seen.contains(def.name))
-        .map(|def| def.name)
-        .collect();
+    let missing: Vec<&str> =
+        defs.iter().filter(|def| def.ty.ends_with('!') && !seen.contains(def.name)).map(|def| def.name).collect();
     if !missing.is_empty() {
-        problems.push(format!(
-            "{owner} is missing required arguments: {}",
-            missing.join(", ")
-        ));
+        problems.push(format!("{owner} is missing required arguments: {}", missing.join(", ")));
     }
     out
 }

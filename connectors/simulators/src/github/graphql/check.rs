@@ -21,11 +21,7 @@ struct Check<'d> {
 pub(super) fn errors(document: &Document, operation: &Operation) -> Vec<Value> {
     let mut check = Check {
         document,
-        variables: operation
-            .variables
-            .iter()
-            .map(|v| v.name.as_str())
-            .collect(),
+        variables: operation.variables.iter().map(|v| v.name.as_str()).collect(),
         errors: Vec::new(),
         visits: 0,
     };
@@ -47,22 +43,12 @@ impl Check<'_> {
         }));
     }
 
-    fn selections(
-        &mut self,
-        kind: Kind,
-        selections: &[Selection],
-        path: &mut Vec<String>,
-        depth: usize,
-    ) {
+    fn selections(&mut self, kind: Kind, selections: &[Selection], path: &mut Vec<String>, depth: usize) {
         for selection in selections {
             self.visits += 1;
             let place = selection.place;
             if self.visits > MAX_VISITS || depth > MAX_DEPTH {
-                if self
-                    .errors
-                    .last()
-                    .is_none_or(|e| e["extensions"]["code"] != "tooComplex")
-                {
+                if self.errors.last().is_none_or(|e| e["extensions"]["code"] != "tooComplex") {
                     let message = "Query is too complex, or its fragments go in a circle";
                     self.error("tooComplex", message.to_owned(), path, place);
                 }
@@ -70,12 +56,7 @@ impl Check<'_> {
             }
             self.directives(selection, path);
             match &selection.what {
-                What::Field {
-                    alias,
-                    name,
-                    arguments,
-                    selections,
-                } => {
+                What::Field { alias, name, arguments, selections } => {
                     path.push(alias.as_ref().unwrap_or(name).clone());
                     self.field(kind, name, arguments, selections, place, path, depth);
                     path.pop();
@@ -117,12 +98,7 @@ impl Check<'_> {
         }
     }
 
-    fn variables_of(
-        &mut self,
-        arguments: &[(String, super::parse::Term)],
-        path: &[String],
-        place: Place,
-    ) {
+    fn variables_of(&mut self, arguments: &[(String, super::parse::Term)], path: &[String], place: Place) {
         for (_, term) in arguments {
             for name in term.variables() {
                 if !self.variables.contains(&name) {

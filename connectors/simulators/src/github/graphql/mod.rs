@@ -38,10 +38,7 @@ impl Term {
             Term::Literal(value) => value.clone(),
             Term::Word(word) => word.clone().into(),
             Term::List(list) => list.iter().map(|term| term.value(variables)).collect(),
-            Term::Object(object) => object
-                .iter()
-                .map(|(name, term)| (name.clone(), term.value(variables)))
-                .collect(),
+            Term::Object(object) => object.iter().map(|(name, term)| (name.clone(), term.value(variables))).collect(),
         }
     }
 }
@@ -71,27 +68,17 @@ impl GitHub {
             })]
         })?;
         let name = body.get("operationName").and_then(Value::as_str);
-        let operation = choose(&document, name).ok_or_else(|| {
-            simple("An operation name is required, and must be one of the document's.")
-        })?;
+        let operation = choose(&document, name)
+            .ok_or_else(|| simple("An operation name is required, and must be one of the document's."))?;
         if operation.kind != "query" {
-            return Err(simple(
-                "Only queries are simulated: no mutation, no subscription.",
-            ));
+            return Err(simple("Only queries are simulated: no mutation, no subscription."));
         }
         let errors = check::errors(&document, operation);
         if !errors.is_empty() {
             return Err(errors);
         }
         let variables = variables(operation, body.get("variables"))?;
-        let mut run = Run {
-            hub: self,
-            cx,
-            document: &document,
-            variables,
-            errors: Vec::new(),
-            left: MAX_FIELDS,
-        };
+        let mut run = Run { hub: self, cx, document: &document, variables, errors: Vec::new(), left: MAX_FIELDS };
         let data = run.object(&Node::Query, &[&operation.selections], &mut Vec::new());
         if run.left == 0 {
             return Err(vec![json!({
@@ -116,19 +103,14 @@ fn choose<'d>(document: &'d Document, name: Option<&str>) -> Option<&'d Operatio
 }
 
 /// The variables' values, defaults filled in.
-fn variables(
-    operation: &Operation,
-    given: Option<&Value>,
-) -> Result<Map<String, Value>, Vec<Value>> {
+fn variables(operation: &Operation, given: Option<&Value>) -> Result<Map<String, Value>, Vec<Value>> {
     let empty = Map::new();
     let given = given.and_then(Value::as_object).unwrap_or(&empty);
     let mut values = Map::new();
     let mut errors = Vec::new();
     for variable in &operation.variables {
-        let value = given
-            .get(&variable.name)
-            .cloned()
-            .or_else(|| variable.default.as_ref().map(|term| term.value(&empty)));
+        let value =
+            given.get(&variable.name).cloned().or_else(|| variable.default.as_ref().map(|term| term.value(&empty)));
         if variable.kind.ends_with('!') && value.as_ref().is_none_or(Value::is_null) {
             errors.push(json!({
                 "message": format!(
@@ -142,11 +124,7 @@ fn variables(
             values.insert(variable.name.clone(), value);
         }
     }
-    if errors.is_empty() {
-        Ok(values)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
 /// One field of an object, with everything that was selected of it under one name.
@@ -188,11 +166,8 @@ impl<'d> Run<'_, 'd> {
     }
 
     fn field(&mut self, node: &Node, field: &Wanted<'d>, path: &mut Vec<Value>) -> Value {
-        let arguments = field
-            .arguments
-            .iter()
-            .map(|(name, term)| (name.clone(), term.value(&self.variables)))
-            .collect();
+        let arguments =
+            field.arguments.iter().map(|(name, term)| (name.clone(), term.value(&self.variables))).collect();
         match self.hub.resolve(self.cx, node, field.name, &arguments) {
             Ok(Out::Leaf(value)) => value,
             Ok(Out::One(node)) => self.object(&node, &field.selections, path),
@@ -224,12 +199,7 @@ impl<'d> Run<'_, 'd> {
                 continue;
             }
             match &selection.what {
-                What::Field {
-                    alias,
-                    name,
-                    arguments,
-                    selections,
-                } => {
+                What::Field { alias, name, arguments, selections } => {
                     let key = alias.as_deref().unwrap_or(name);
                     match wanted.iter_mut().find(|w| w.key == key) {
                         Some(same) => {
@@ -265,10 +235,8 @@ impl<'d> Run<'_, 'd> {
 
     fn included(&self, selection: &Selection) -> bool {
         selection.directives.iter().all(|(name, arguments)| {
-            let value = arguments
-                .iter()
-                .find(|(argument, _)| argument == "if")
-                .map(|(_, term)| term.value(&self.variables));
+            let value =
+                arguments.iter().find(|(argument, _)| argument == "if").map(|(_, term)| term.value(&self.variables));
             let yes = value == Some(Value::Bool(true));
             if name == "skip" { !yes } else { yes }
         })

@@ -54,17 +54,9 @@ pub(super) struct Selection {
 
 #[derive(Debug)]
 pub(super) enum What {
-    Field {
-        alias: Option<String>,
-        name: String,
-        arguments: Arguments,
-        selections: Vec<Selection>,
-    },
+    Field { alias: Option<String>, name: String, arguments: Arguments, selections: Vec<Selection> },
     Spread(String),
-    Inline {
-        on: Option<String>,
-        selections: Vec<Selection>,
-    },
+    Inline { on: Option<String>, selections: Vec<Selection> },
 }
 
 /// Names and values in round brackets.
@@ -98,19 +90,14 @@ enum Token {
     End,
 }
 
-const MARKS: [&str; 14] = [
-    "...", "!", "$", "&", "(", ")", ":", "=", "@", "[", "]", "{", "}", "|",
-];
+const MARKS: [&str; 14] = ["...", "!", "$", "&", "(", ")", ":", "=", "@", "[", "]", "{", "}", "|"];
 
 fn tokens(text: &str) -> Result<Vec<(Token, Place)>, Wrong> {
     let mut found = Vec::new();
     let mut place = Place { line: 1, column: 1 };
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let wrong = |message: &str| Wrong {
-            message: message.to_owned(),
-            place,
-        };
+        let wrong = |message: &str| Wrong { message: message.to_owned(), place };
         if found.len() > MAX_TOKENS {
             return Err(wrong("This query is too large"));
         }
@@ -176,14 +163,8 @@ fn string(text: &str) -> Option<(String, usize)> {
 }
 
 pub(super) fn document(text: &str) -> Result<Document, Wrong> {
-    let mut parser = Parser {
-        tokens: tokens(text)?,
-        at: 0,
-    };
-    let mut document = Document {
-        operations: Vec::new(),
-        fragments: HashMap::new(),
-    };
+    let mut parser = Parser { tokens: tokens(text)?, at: 0 };
+    let mut document = Document { operations: Vec::new(), fragments: HashMap::new() };
     while *parser.peek() != Token::End {
         if *parser.peek() == Token::Mark("{") {
             document.operations.push(Operation {
@@ -238,10 +219,7 @@ impl Parser {
     }
 
     fn wrong(&self, message: impl Into<String>) -> Wrong {
-        Wrong {
-            message: message.into(),
-            place: self.place(),
-        }
+        Wrong { message: message.into(), place: self.place() }
     }
 
     fn unexpected(&self) -> Wrong {
@@ -263,11 +241,7 @@ impl Parser {
     }
 
     fn expect(&mut self, mark: &'static str) -> Result<(), Wrong> {
-        if self.mark(mark) {
-            Ok(())
-        } else {
-            Err(self.unexpected())
-        }
+        if self.mark(mark) { Ok(()) } else { Err(self.unexpected()) }
     }
 
     fn name(&mut self) -> Result<String, Wrong> {
@@ -303,25 +277,12 @@ impl Parser {
                 let name = self.name()?;
                 self.expect(":")?;
                 let kind = self.kind(0)?;
-                let default = if self.mark("=") {
-                    Some(self.term(0)?)
-                } else {
-                    None
-                };
-                variables.push(Variable {
-                    name,
-                    kind,
-                    default,
-                });
+                let default = if self.mark("=") { Some(self.term(0)?) } else { None };
+                variables.push(Variable { name, kind, default });
             }
         }
         self.directives()?;
-        Ok(Operation {
-            kind,
-            name,
-            variables,
-            selections: self.selections(0)?,
-        })
+        Ok(Operation { kind, name, variables, selections: self.selections(0)? })
     }
 
     fn deeper(&self, depth: usize) -> Result<usize, Wrong> {
@@ -369,46 +330,22 @@ impl Parser {
                 }
                 Token::Name(_) => {
                     let name = self.name()?;
-                    return Ok(Selection {
-                        what: What::Spread(name),
-                        directives: self.directives()?,
-                        place,
-                    });
+                    return Ok(Selection { what: What::Spread(name), directives: self.directives()?, place });
                 }
                 _ => None,
             };
             return Ok(Selection {
                 directives: self.directives()?,
-                what: What::Inline {
-                    on,
-                    selections: self.selections(depth)?,
-                },
+                what: What::Inline { on, selections: self.selections(depth)? },
                 place,
             });
         }
         let first = self.name()?;
-        let (alias, name) = if self.mark(":") {
-            (Some(first), self.name()?)
-        } else {
-            (None, first)
-        };
+        let (alias, name) = if self.mark(":") { (Some(first), self.name()?) } else { (None, first) };
         let arguments = self.arguments()?;
         let directives = self.directives()?;
-        let selections = if *self.peek() == Token::Mark("{") {
-            self.selections(depth)?
-        } else {
-            Vec::new()
-        };
-        Ok(Selection {
-            what: What::Field {
-                alias,
-                name,
-                arguments,
-                selections,
-            },
-            directives,
-            place,
-        })
+        let selections = if *self.peek() == Token::Mark("{") { self.selections(depth)? } else { Vec::new() };
+        Ok(Selection { what: What::Field { alias, name, arguments, selections }, directives, place })
     }
 
     fn arguments(&mut self) -> Result<Arguments, Wrong> {
@@ -434,10 +371,7 @@ impl Parser {
 
     fn term(&mut self, depth: usize) -> Result<Term, Wrong> {
         let depth = self.deeper(depth)?;
-        if !matches!(
-            self.peek(),
-            Token::Mark("$" | "[" | "{") | Token::Name(_) | Token::Literal(_)
-        ) {
+        if !matches!(self.peek(), Token::Mark("$" | "[" | "{") | Token::Name(_) | Token::Literal(_)) {
             return Err(self.unexpected());
         }
         Ok(match self.next() {

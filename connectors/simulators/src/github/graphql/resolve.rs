@@ -73,13 +73,7 @@ pub(super) type Failed = (&'static str, String);
 type Arguments = Map<String, Value>;
 
 impl GitHub {
-    pub(super) fn resolve(
-        &self,
-        cx: &Cx<'_>,
-        node: &Node,
-        field: &str,
-        arguments: &Arguments,
-    ) -> Result<Out, Failed> {
+    pub(super) fn resolve(&self, cx: &Cx<'_>, node: &Node, field: &str, arguments: &Arguments) -> Result<Out, Failed> {
         let leaf = |value: Value| Ok(Out::Leaf(value));
         if field == "__typename" {
             return leaf(node.kind().name().into());
@@ -107,9 +101,7 @@ impl GitHub {
                 "issuer" => leaf("https://idp.example/saml".into()),
                 _ => leaf("https://idp.example/saml/sso".into()),
             },
-            Node::Identities(page) => {
-                Ok(connection(page, field, Node::IdentityEdge, Node::Identity))
-            }
+            Node::Identities(page) => Ok(connection(page, field, Node::IdentityEdge, Node::Identity)),
             Node::Members(page) => Ok(connection(page, field, Node::MemberEdge, Node::User)),
             Node::IdentityEdge(seq) => match field {
                 "node" => Ok(Out::One(Node::Identity(*seq))),
@@ -163,12 +155,7 @@ impl GitHub {
         }
     }
 
-    fn resolve_query(
-        &self,
-        cx: &Cx<'_>,
-        field: &str,
-        arguments: &Arguments,
-    ) -> Result<Out, Failed> {
+    fn resolve_query(&self, cx: &Cx<'_>, field: &str, arguments: &Arguments) -> Result<Out, Failed> {
         match field {
             "organization" => {
                 let login = text(field, "login", arguments)?.unwrap_or_default();
@@ -180,8 +167,7 @@ impl GitHub {
             "user" => {
                 let login = text(field, "login", arguments)?.unwrap_or_default();
                 let id = self.people.known(login);
-                id.map(|id| Out::One(Node::User(id)))
-                    .ok_or_else(|| missing("a User", login))
+                id.map(|id| Out::One(Node::User(id))).ok_or_else(|| missing("a User", login))
             }
             _ if cx.caller == Caller::Account => Ok(Out::One(Node::User(self.me))),
             _ => Err(forbidden()),
@@ -190,11 +176,7 @@ impl GitHub {
 
     fn provider(&self, cx: &Cx<'_>) -> Result<Out, Failed> {
         self.owner_reads(cx).map_err(|_| forbidden())?;
-        Ok(if self.knobs.saml {
-            Out::One(Node::Provider)
-        } else {
-            Out::null()
-        })
+        Ok(if self.knobs.saml { Out::One(Node::Provider) } else { Out::null() })
     }
 
     fn resolve_user(&self, id: u64, field: &str, arguments: &Arguments) -> Result<Out, Failed> {
@@ -249,17 +231,11 @@ fn connection(page: &Page, field: &str, edge: fn(u64) -> Node, node: fn(u64) -> 
 }
 
 fn forbidden() -> Failed {
-    (
-        "FORBIDDEN",
-        "You do not have permission to view this information.".to_owned(),
-    )
+    ("FORBIDDEN", "You do not have permission to view this information.".to_owned())
 }
 
 fn missing(what: &str, login: &str) -> Failed {
-    (
-        "NOT_FOUND",
-        format!("Could not resolve to {what} with the login of '{login}'."),
-    )
+    ("NOT_FOUND", format!("Could not resolve to {what} with the login of '{login}'."))
 }
 
 fn mistyped(field: &str, argument: &str, value: &Value, kind: &str) -> Failed {
@@ -270,11 +246,7 @@ fn mistyped(field: &str, argument: &str, value: &Value, kind: &str) -> Failed {
     ("argumentLiteralsIncompatible", message)
 }
 
-fn text<'a>(
-    field: &str,
-    argument: &str,
-    arguments: &'a Arguments,
-) -> Result<Option<&'a str>, Failed> {
+fn text<'a>(field: &str, argument: &str, arguments: &'a Arguments) -> Result<Option<&'a str>, Failed> {
     match arguments.get(argument) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -303,10 +275,7 @@ fn count(field: &str, argument: &str, arguments: &Arguments) -> Result<Option<us
 /// The page of a connection that the arguments ask for; `ids` rise.
 fn page(mut ids: Vec<u64>, field: &str, arguments: &Arguments) -> Result<Page, Failed> {
     let total = ids.len();
-    let (first, last) = (
-        count(field, "first", arguments)?,
-        count(field, "last", arguments)?,
-    );
+    let (first, last) = (count(field, "first", arguments)?, count(field, "last", arguments)?);
     if first.is_none() && last.is_none() {
         return Err((
             "MISSING_PAGINATION_BOUNDARIES",
@@ -345,12 +314,7 @@ fn page(mut ids: Vec<u64>, field: &str, arguments: &Arguments) -> Result<Page, F
         ids.drain(..ids.len() - last);
         more_before = true;
     }
-    Ok(Page {
-        ids,
-        total,
-        more_before,
-        more_after,
-    })
+    Ok(Page { ids, total, more_before, more_after })
 }
 
 fn cursor(id: u64) -> String {

@@ -51,27 +51,15 @@ pub(super) struct Field {
 const PAGE: &[&str] = &["first", "after", "last", "before"];
 
 const fn leaf() -> Field {
-    Field {
-        gives: None,
-        arguments: &[],
-        required: &[],
-    }
+    Field { gives: None, arguments: &[], required: &[] }
 }
 
 const fn object(kind: Kind) -> Field {
-    Field {
-        gives: Some(kind),
-        arguments: &[],
-        required: &[],
-    }
+    Field { gives: Some(kind), arguments: &[], required: &[] }
 }
 
 const fn by_login(gives: Option<Kind>) -> Field {
-    Field {
-        gives,
-        arguments: &["login"],
-        required: &["login"],
-    }
+    Field { gives, arguments: &["login"], required: &["login"] }
 }
 
 /// The field of this name, if the type has it.
@@ -83,24 +71,12 @@ pub(super) fn field(kind: Kind, name: &str) -> Option<Field> {
         (Kind::Query, "viewer") => object(Kind::User),
         (Kind::Organization, "id" | "databaseId" | "login" | "name") => leaf(),
         (Kind::Organization, "samlIdentityProvider") => object(Kind::Provider),
-        (Kind::Organization, "membersWithRole") => Field {
-            gives: Some(Kind::Members),
-            arguments: PAGE,
-            required: &[],
-        },
+        (Kind::Organization, "membersWithRole") => Field { gives: Some(Kind::Members), arguments: PAGE, required: &[] },
         (Kind::Provider, "id" | "issuer" | "ssoUrl") => leaf(),
         (Kind::Provider, "organization") => object(Kind::Organization),
         (Kind::Provider, "externalIdentities") => Field {
             gives: Some(Kind::Identities),
-            arguments: &[
-                "first",
-                "after",
-                "last",
-                "before",
-                "membersOnly",
-                "login",
-                "userName",
-            ],
+            arguments: &["first", "after", "last", "before", "membersOnly", "login", "userName"],
             required: &[],
         },
         (Kind::Identities | Kind::Members, "totalCount") => leaf(),
