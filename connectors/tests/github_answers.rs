@@ -322,7 +322,7 @@ async fn a_probe_tells_what_is_missing() {
     let me = |role| on("GET /user/memberships/orgs/acme ", 200, membership(1, "bot", "active", role));
     let rest = |status| {
         vec![
-            on("GET /orgs/acme?", 200, json!({"id": 4242, "login": "acme"})),
+            on("GET /orgs/acme ", 200, json!({"id": 4242, "login": "acme"})),
             on("GET /orgs/acme/teams?", 200, json!([])),
             on("GET /orgs/acme/invitations?", status, json!([])),
         ]
