@@ -2,7 +2,7 @@
 //!
 //! A sealed value is `v1.<key id>.<base64 of nonce and ciphertext>`, XChaCha20-Poly1305 with a
 //! random nonce of 24 bytes (random nonces of that length need no counting). The place a value
-//! belongs to is sealed in with it, so a value that was moved to another row does not open there.
+//! belongs to is its associated data, so a value that was moved to another row does not open there.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -15,8 +15,6 @@ use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -29,7 +27,6 @@ pub const KEY_FILE: &str = "master.key";
 const VERSION: &str = "v1";
 const NONCE: usize = 24;
 const TAG: usize = 16;
-const PLACE: usize = 32;
 const CHECK_PLACE: &str = "check";
 const CHECK_VALUE: &[u8] = b"scimgate";
 /// More keys in one ring than anyone rotates through; bounds what a file can make us read.
@@ -98,16 +95,11 @@ pub enum SealError {
         /// The id of the missing key.
         key_id: String,
     },
-    /// Its bytes were changed since it was sealed.
+    /// It was changed since it was sealed, or was sealed for another place.
     #[error(
-        "A stored secret was changed outside scimgate or is damaged. Enter the credential again, and find out who writes to the database."
+        "A stored secret does not open where it stands: it was changed, or moved here from another instance, connector or field. Enter the credential again, and find out who writes to the database."
     )]
-    Damaged,
-    /// It is intact, but was sealed for another place.
-    #[error(
-        "A stored secret belongs to another instance, connector or field: someone moved it in the database. Enter the credential again, and find out who writes to the database."
-    )]
-    Moved,
+    Refused,
 }
 
 /// The place of one credential of an instance, as [`KeyRing::seal`] wants it.
@@ -130,6 +122,11 @@ impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyRing").field("ids", &self.ids().collect::<Vec<_>>()).finish()
     }
+}
+
+/// The associated data of a value: the form and key it is sealed under, and its place.
+fn place(key: &Key, name: &str) -> Vec<u8> {
+    format!("{}\n{name}", key.header()).into_bytes()
 }
 
 impl KeyRing {
@@ -217,15 +214,10 @@ impl KeyRing {
     pub fn seal(&self, aad: &str, plain: &[u8]) -> String {
         let mut nonce = [0_u8; NONCE];
         fill_random(&mut nonce);
-        // The place stands inside, authenticated like the value, rather than beside it: so a value
-        // that was moved can be told from one that was damaged.
-        let mut message = Zeroizing::new(Vec::with_capacity(PLACE + plain.len()));
-        message.extend_from_slice(&Sha256::digest(aad.as_bytes()));
-        message.extend_from_slice(plain);
         let sealed = self
             .active
             .cipher()
-            .encrypt(&XNonce::from(nonce), Payload { msg: &message, aad: self.active.header().as_bytes() })
+            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &place(&self.active, aad) })
             .expect("a value in memory is far below the cipher's 256 GiB");
         let mut blob = nonce.to_vec();
         blob.extend_from_slice(&sealed);
@@ -246,19 +238,13 @@ impl KeyRing {
         }
         let blob = STANDARD.decode(blob).map_err(|_| SealError::Malformed)?;
         let (nonce, ciphertext) = blob.split_first_chunk::<NONCE>().ok_or(SealError::Malformed)?;
-        if ciphertext.len() < PLACE + TAG {
+        if ciphertext.len() < TAG {
             return Err(SealError::Malformed);
         }
         let key = self.all().find(|key| key.id == id).ok_or_else(|| SealError::UnknownKey { key_id: id.to_owned() })?;
-        let header = key.header();
-        let payload = Payload { msg: ciphertext, aad: header.as_bytes() };
-        let message =
-            Zeroizing::new(key.cipher().decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError::Damaged)?);
-        let (place, plain) = message.split_first_chunk::<PLACE>().ok_or(SealError::Malformed)?;
-        if !bool::from(place.ct_eq(&Sha256::digest(aad.as_bytes()))) {
-            return Err(SealError::Moved);
-        }
-        Ok(Zeroizing::new(plain.to_vec()))
+        let payload = Payload { msg: ciphertext, aad: &place(key, aad) };
+        let plain = key.cipher().decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError::Refused)?;
+        Ok(Zeroizing::new(plain))
     }
 
     /// A secret of its own for one purpose, from the active key: the pepper of API keys.
@@ -282,7 +268,7 @@ impl KeyRing {
     /// As [`KeyRing::open`]; the gateway must not start.
     pub fn open_check(&self, sealed: &str) -> Result<(), SealError> {
         let value = self.open(CHECK_PLACE, sealed)?;
-        if value.as_slice() == CHECK_VALUE { Ok(()) } else { Err(SealError::Damaged) }
+        if value.as_slice() == CHECK_VALUE { Ok(()) } else { Err(SealError::Refused) }
     }
 }
 
@@ -364,7 +350,7 @@ mod tests {
             [("b", "github", "token"), ("a", "buildkite", "token"), ("a", "github", "key")]
         {
             let other = sealed_name(instance, connector, field);
-            assert_eq!(ring.open(&other, &sealed), Err(SealError::Moved));
+            assert_eq!(ring.open(&other, &sealed), Err(SealError::Refused));
         }
         assert_ne!(sealed, ring.seal(&place, b"s3cret"), "nonces repeat");
     }
@@ -391,7 +377,7 @@ mod tests {
             let mut changed = blob.clone();
             changed[at] ^= 1;
             let text = format!("{header}{}", STANDARD.encode(changed));
-            assert_eq!(ring.open("p", &text), Err(SealError::Damaged), "byte {at}");
+            assert_eq!(ring.open("p", &text), Err(SealError::Refused), "byte {at}");
         }
         for at in 0..blob.len() {
             let text = format!("{header}{}", STANDARD.encode(&blob[..at]));
@@ -412,7 +398,7 @@ mod tests {
         let sealed = ring(&[1]).seal_check();
         assert_eq!(ring(&[2, 1]).open_check(&sealed), Ok(()));
         assert!(matches!(ring(&[3]).open_check(&sealed), Err(SealError::UnknownKey { .. })));
-        assert_eq!(ring(&[1]).open_check(&ring(&[1]).seal("p", CHECK_VALUE)), Err(SealError::Moved));
+        assert_eq!(ring(&[1]).open_check(&ring(&[1]).seal("p", CHECK_VALUE)), Err(SealError::Refused));
     }
 
     #[test]

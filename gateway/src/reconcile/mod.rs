@@ -7,11 +7,13 @@
 mod sweep;
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_sdk::{Accounts, Cx, Fault, FaultKind, Groups, RemoteId};
 use engine::Lane;
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -214,7 +216,13 @@ pub(crate) async fn open_runs(shared: &Shared) -> Result<Vec<(i64, i64)>, StoreE
 pub(crate) async fn carry_out(shared: &Arc<Shared>, run: i64, instance_seq: i64) {
     let mut counts = Counts::default();
     let outcome = match shared.instances.by_seq(instance_seq).await {
-        Ok(Some(instance)) => execute(shared, &instance, run, &mut counts).await,
+        Ok(Some(instance)) => {
+            let work = AssertUnwindSafe(execute(shared, &instance, run, &mut counts)).catch_unwind().await;
+            work.unwrap_or_else(|_| {
+                tracing::error!(run, "a run panicked");
+                Err(Stop::Words("The gateway made a mistake during this run; its log tells more.".to_owned()))
+            })
+        }
         Ok(None) => Err(Stop::Words("The instance is gone.".to_owned())),
         Err(error) => Err(Stop::Store(error)),
     };

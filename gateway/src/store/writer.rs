@@ -1,9 +1,11 @@
 //! Writing. See the module above for the idea.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::{mpsc, oneshot};
 
@@ -208,7 +210,12 @@ async fn group(
             };
             let savepoint = outer.begin().await?;
             let tx = Tx { conn: &savepoint, now: clock.micros(), sequences };
-            if job.run(&tx).await {
+            // A unit that panics must not take the writer, and with it the gateway, along.
+            let keep = AssertUnwindSafe(job.run(&tx)).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!("a unit of the store panicked; it is rolled back");
+                false
+            });
+            if keep {
                 savepoint.commit().await?;
             } else {
                 savepoint.rollback().await?;

@@ -377,3 +377,41 @@ async fn a_lost_answer_gave_a_pushed_group_the_rights_of_a_team_that_was_there()
         assert_eq!(rig.state().await["groups"].as_array().unwrap().len(), 1, "it is not ours to delete");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memberships_that_kept_failing_kept_the_rest_of_the_group_waiting() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({"answer_within_ms": 0})).await;
+        let names: Vec<String> = (0..12).map(|n| format!("p{n:02}@example.com")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let people = people(&rig, &names).await;
+        let all: Vec<&String> = people.iter().collect();
+        // The first eight fail for a reason that passes; the other four must not wait for them.
+        let path = "team/.*/memberships/p0[0-7]";
+        faults(&rig, json!([{"match": {"method": "PUT", "path": path}, "times": 1_000_000, "do": {"status": 200, "body": "<html>"}}]))
+            .await;
+        let id = rig.post("Group", json!({"displayName": "Eng"})).await.unwrap().stored.id;
+        rig.patch("Group", &id, add(&all)).await.unwrap();
+        rig.wait("the four", async || {
+            rig.state().await["groups"][0]["members"].as_array().is_some_and(|m| m.len() == 4)
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_of_what_is_wanted_already_did_not_take_up_what_needed_somebody() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({"answer_within_ms": 0})).await;
+        let ada = rig.user("ada@example.com").await;
+        rig.quiet().await;
+        rig.control("POST", "/_sim/set", json!({"token": "revoked"})).await;
+        let off = json!([{"op": "replace", "path": "active", "value": false}]);
+        rig.patch("User", &ada, off.clone()).await.unwrap();
+        rig.wait("the need", async || rig.open_work().await.iter().any(|(state, _)| state == "needs")).await;
+        rig.control("POST", "/_sim/set", json!({"token": "valid"})).await;
+        let again = rig.patch("User", &ada, off).await.unwrap();
+        assert!(!again.changed);
+        rig.wait("her removal", async || rig.state().await["invitations"] == json!([])).await;
+    }
+}

@@ -34,7 +34,16 @@ pub(super) async fn apply_members(
             Err(fault) if fault.retry == connector_sdk::Retry::Never => {
                 refuse(tx, subject, change, &fault.message).await?;
             }
-            Err(fault) => verdict = Some(Verdict::Failed(Box::new(fault.clone()))),
+            Err(fault) => {
+                // To the end of the line: what keeps failing must not keep the rest from its turn.
+                tx.conn
+                    .run(
+                        "UPDATE member SET have_at = $3 WHERE group_seq = $1 AND user_seq = $2",
+                        vals![subject.seq, change.user, tx.now],
+                    )
+                    .await?;
+                verdict = Some(Verdict::Failed(Box::new(fault.clone())));
+            }
         }
     }
     Ok(verdict)

@@ -182,7 +182,7 @@ async fn plan_members(
                  (SELECT COUNT(*) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown') AS doubts \
                  FROM member m JOIN resource u ON u.seq = m.user_seq \
                  LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq \
-                 WHERE m.group_seq = $1 AND m.state = 'todo' ORDER BY m.want, m.user_seq LIMIT $2",
+                 WHERE m.group_seq = $1 AND m.state = 'todo' ORDER BY m.want, m.have_at NULLS FIRST, m.user_seq LIMIT $2",
                 vals![subject.seq, i64::try_from(LOOK).unwrap_or(1)],
             )
             .await?;
