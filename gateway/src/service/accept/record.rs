@@ -136,8 +136,8 @@ pub(crate) async fn upsert_work(
              lane = CASE WHEN excluded.lane < work.lane THEN excluded.lane ELSE work.lane END, \
              rev = CASE WHEN excluded.rev > work.rev THEN excluded.rev ELSE work.rev END, \
              state = CASE WHEN work.state = 'running' THEN 'running' ELSE 'todo' END, \
-             due_at = CASE WHEN work.state = 'held' THEN work.due_at ELSE excluded.due_at END, \
-             need = CASE WHEN work.state IN ('running','held') THEN work.need ELSE NULL END, reason = CASE WHEN work.state IN ('running','held') THEN work.reason ELSE NULL END, \
+             due_at = CASE WHEN work.state = 'running' THEN work.due_at ELSE excluded.due_at END, \
+             need = NULL, reason = NULL, hold_seq = NULL, \
              after_seq = COALESCE(excluded.after_seq, work.after_seq), tries = 0",
             vals![resource_seq, instance.seq, instance.driver_key.as_str(), lane.number(), rev, tx.now, after],
         )
