@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use connector_sdk::{Accounts, Cx, Fault, FaultKind, Groups, RemoteId};
 use engine::Lane;
 use futures_util::FutureExt;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ use crate::driver::{Missing, Shared, can_create};
 use crate::service::App;
 use crate::service::directory::time;
 use crate::service::types::{Instance, Mode};
+use crate::store::entity::run;
 use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
 use crate::transport::Recorder;
 use sweep::{
@@ -106,25 +108,22 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn run(&self, instance: &Instance, run_id: &str) -> Result<Option<Value>, StoreError> {
-        let row = self
-            .store
-            .reader()
-            .one(
-                "SELECT id, kind, state, complete, counts, error, started_at, ended_at FROM run WHERE id = $1 AND instance_seq = $2",
-                vals![run_id, instance.seq],
-            )
+        let found = run::Entity::find()
+            .filter(run::Column::Id.eq(run_id))
+            .filter(run::Column::InstanceSeq.eq(instance.seq))
+            .one(self.store.reader())
             .await?;
-        let Some(row) = row else { return Ok(None) };
-        let counts: Value = serde_json::from_str(&row.col::<String>("counts")?).unwrap_or_default();
+        let Some(run) = found else { return Ok(None) };
+        let counts: Value = serde_json::from_str(&run.counts).unwrap_or_default();
         Ok(Some(json!({
-            "id": row.col::<String>("id")?,
-            "kind": row.col::<String>("kind")?,
-            "state": row.col::<String>("state")?,
-            "complete": row.col::<i16>("complete")? == 1,
+            "id": run.id,
+            "kind": run.kind,
+            "state": run.state,
+            "complete": run.complete == 1,
             "counts": counts,
-            "error": row.col::<Option<String>>("error")?,
-            "started_at": time(row.col("started_at")?),
-            "ended_at": row.col::<Option<i64>>("ended_at")?.map(time),
+            "error": run.error,
+            "started_at": time(run.started_at),
+            "ended_at": run.ended_at.map(time),
         })))
     }
 }

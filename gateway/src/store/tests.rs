@@ -185,3 +185,27 @@ async fn the_schema_refuses_open_ends() {
         }
     }
 }
+
+/// Reads one row of each table through its entity: a column that the entity and the migrations name
+/// differently, or that only one of them has, is an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_entities_are_what_the_migrations_made() {
+    use sea_orm::EntityTrait;
+
+    macro_rules! read {
+        ($store:expr, $($table:ident),*) => {
+            $(entity::$table::Entity::find().one($store.reader()).await.expect(stringify!($table));)*
+        };
+    }
+
+    for place in places().await {
+        let store = Store::open(&place.database, Clock::system()).await.unwrap();
+        store.write(Priority::Request, put("one", false)).await.unwrap();
+        read!(
+            store, account, api_key, attempt, attr, audit, bucket, counter, hold, instance, lease, link, member,
+            operation, resource, run, sealed, setting, tally, waiver, work
+        );
+        let kept = entity::setting::Entity::find_by_id("one").one(store.reader()).await.unwrap().unwrap();
+        assert_eq!(kept.value, "x");
+    }
+}
