@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::accounts::{self, AccountRow, Linked};
 use super::doubt;
 use super::run::{Attempted, Step, Subject, Verdict};
+use crate::service::accept::wake_groups;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
 
@@ -134,7 +135,14 @@ pub(super) async fn plan(
     };
     let at = view.account.as_ref().map(|account| account.reference.clone());
     let call = match next_step(&view) {
-        PersonStep::Settled => return Ok(Verdict::Settled),
+        PersonStep::Settled => {
+            if !can_create(connector) && view.wanted != Wanted::Access {
+                // Nothing here takes the memberships along: what the target still has goes now, also
+                // what a group's run gave while the loss was being accepted.
+                wake_groups(tx, instance, subject.seq, false).await?;
+            }
+            return Ok(Verdict::Settled);
+        }
         PersonStep::Need(need) => {
             return Ok(Verdict::Need { need, refused: None });
         }

@@ -343,9 +343,20 @@ fn lane_of(before: &Stored, after: &Stored, edited: Edited) -> Lane {
 
 /// A person's access changed: rows of theirs that have to follow are made to-do, and the groups get
 /// work. `want` survives deactivation (DECISIONS 20).
-pub(super) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gains: bool) -> Result<(), StoreError> {
-    // On a gain, parked rows may go on and refused ones are tried again; on a loss, rows that the target has must be looked at, for
-    // targets where leaving the organisation does not take the memberships along.
+///
+/// The groups are locked first, before anything is read: a run that settles a membership at this
+/// moment either sees the person's new access, or has ended and its row is found here as it left it.
+pub(crate) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gains: bool) -> Result<(), StoreError> {
+    let lock = tx.conn.for_update();
+    if !lock.is_empty() {
+        let text = format!(
+            "SELECT seq FROM resource WHERE seq IN (SELECT group_seq FROM member WHERE user_seq = $1) ORDER BY seq{lock}"
+        );
+        tx.conn.all(&text, vals![user]).await?;
+    }
+    // On a gain, parked rows may go on and refused ones are tried again; on a loss, rows that the
+    // target has must be looked at, for targets where leaving the organisation does not take the
+    // memberships along.
     let (which, lane) = if gains {
         ("state IN ('parked','refused') AND want = 1", Lane::Grant)
     } else {

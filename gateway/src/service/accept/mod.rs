@@ -17,6 +17,7 @@ use engine::Lane;
 use scim::ScimError;
 use serde_json::Value;
 
+pub(crate) use change::wake_groups;
 pub(super) use change::{Body, Change};
 pub(super) use create::Create;
 pub(super) use delete::Delete;
