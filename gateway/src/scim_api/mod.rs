@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod discovery;
 mod path;
+mod query;
 mod render;
 mod resources;
 
@@ -199,9 +200,9 @@ async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer:
     let get = asked.is_get();
     let post = asked.method == Method::POST;
     match rest {
-        [] if get => resources::list_all(asked).await,
+        [] if get => query::list_all(asked).await,
         [] => Err(wrong_verb("GET, HEAD")),
-        [word] if is(word, ".search") && post => resources::search_all(asked, body).await,
+        [word] if is(word, ".search") && post => query::search_all(asked, body).await,
         [word] if is(word, ".search") => Err(wrong_verb("POST")),
         [word, ..] if is(word, "me") => Err(ScimError::not_implemented(
             "/Me is not served: keys belong to integrations, not to people. Use /Users with a filter.",
@@ -226,10 +227,10 @@ async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer:
             let instance = Arc::clone(&asked.who.instance);
             let Some(rt) = instance.registry.by_endpoint(endpoint) else { return Err(no_endpoint()) };
             match which.first().copied() {
-                None if get => resources::list(asked, rt).await,
+                None if get => query::list(asked, rt).await,
                 None if post => resources::create(asked, body, rt).await,
                 None => Err(wrong_verb("GET, HEAD, POST")),
-                Some(word) if is(word, ".search") && post => resources::search(asked, body, rt).await,
+                Some(word) if is(word, ".search") && post => query::search(asked, body, rt).await,
                 Some(word) if is(word, ".search") => Err(wrong_verb("POST")),
                 Some(id) => match asked.method {
                     Method::GET | Method::HEAD => resources::read(asked, rt, id).await,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::header;
 use scim::json::Limits;
-use scim::list::{ListRequest, list_response};
 use scim::schema::ResourceType;
 use scim::{Projection, Quirks, ScimError, etag};
 use serde_json::Value;
@@ -13,8 +12,7 @@ use serde_json::Value;
 use super::answer::{Answer, Refusal};
 use super::render::{Renderer, location, tag};
 use super::{Asked, body};
-use crate::service::directory::{DEFAULT_PAGE, MAX_PAGE};
-use crate::service::types::{Failure, Instance, Precondition, Stored};
+use crate::service::types::{Instance, Precondition, Stored};
 
 /// A PATCH of a larger group answers without a body, so that adding one member to a group of ten
 /// thousand does not cost ten thousand.
@@ -42,7 +40,7 @@ impl Asked<'_> {
     }
 
     /// Reads the body, within the limits of what it is about.
-    async fn read_body(&self, body: Body, rt: Option<&ResourceType>) -> Result<Value, Refusal> {
+    pub(super) async fn read_body(&self, body: Body, rt: Option<&ResourceType>) -> Result<Value, Refusal> {
         let config = &self.app.config;
         let limits = if rt.is_some_and(|rt| rt.relation.is_some()) {
             Limits { max_bytes: config.body_limit_group, ..Limits::large() }
@@ -72,74 +70,6 @@ pub(super) async fn read(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Resul
         return Ok(Answer::not_modified().header(header::ETAG, &tag(version)));
     }
     Ok(Answer::ok(renderer.one(item).await?).header(header::ETAG, &tag(version)))
-}
-
-/// GET of an endpoint.
-pub(super) async fn list(asked: Asked<'_>, rt: &ResourceType) -> Result<Answer, Refusal> {
-    let request = ListRequest::from_query(&asked.query, &mut Quirks::lenient())?;
-    found(&asked, rt, &request).await
-}
-
-/// POST `/{endpoint}/.search` (RFC 7644 section 3.4.3).
-pub(super) async fn search(asked: Asked<'_>, body: Body, rt: &ResourceType) -> Result<Answer, Refusal> {
-    let body = asked.read_body(body, None).await?;
-    let request = ListRequest::from_search(body, &mut Quirks::lenient())?;
-    found(&asked, rt, &request).await
-}
-
-async fn found(asked: &Asked<'_>, rt: &ResourceType, request: &ListRequest) -> Result<Answer, Refusal> {
-    let found = asked.app.query(&asked.who.instance, rt, request).await?;
-    let base = asked.base_url();
-    let renderer = Renderer { app: asked.app, rt, base: &base, projection: &request.projection };
-    let items = renderer.page(found.items).await?;
-    Ok(Answer::ok(list_response(found.total, request.start_index, items)))
-}
-
-/// GET of the base URL: resources of every type.
-pub(super) async fn list_all(asked: Asked<'_>) -> Result<Answer, Refusal> {
-    let request = ListRequest::from_query(&asked.query, &mut Quirks::lenient())?;
-    found_all(&asked, request).await
-}
-
-/// POST `/.search`: resources of every type.
-pub(super) async fn search_all(asked: Asked<'_>, body: Body) -> Result<Answer, Refusal> {
-    let body = asked.read_body(body, None).await?;
-    let request = ListRequest::from_search(body, &mut Quirks::lenient())?;
-    found_all(&asked, request).await
-}
-
-/// Goes through the types one after the other; `sortBy` orders within a type. A type that lacks
-/// what the filter names has no match; if all lack it, the filter is wrong.
-async fn found_all(asked: &Asked<'_>, request: ListRequest) -> Result<Answer, Refusal> {
-    let instance = &asked.who.instance;
-    let base = asked.base_url();
-    let skip = request.start_index.saturating_sub(1);
-    let mut left = request.count.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE);
-    let (mut total, mut items) = (0_u64, Vec::new());
-    let (mut refused, mut answered) = (None, false);
-    for rt in instance.registry.resource_types() {
-        let request = ListRequest { start_index: skip.saturating_sub(total) + 1, count: Some(left), ..request.clone() };
-        let found = match asked.app.query(instance, rt, &request).await {
-            Ok(found) => found,
-            Err(Failure::Scim(error)) if error.status == 400 => {
-                refused = refused.or(Some(error));
-                continue;
-            }
-            Err(other) => return Err(other.into()),
-        };
-        answered = true;
-        total += found.total;
-        let asked_for = found.items.len();
-        let renderer = Renderer { app: asked.app, rt, base: &base, projection: &request.projection };
-        let page = renderer.page(found.items).await?;
-        // A page cut short ends the answer: what comes after it would be taken for what is missing.
-        left = if page.len() < asked_for { 0 } else { left.saturating_sub(page.len() as u64) };
-        items.extend(page);
-    }
-    match refused {
-        Some(error) if !answered => Err(error.into()),
-        _ => Ok(Answer::ok(list_response(total, request.start_index, items))),
-    }
 }
 
 /// POST.
