@@ -24,6 +24,9 @@ pub enum FaultKind {
     Permission,
     /// The target refuses this request for good: validation, a person who does not exist there.
     Refused,
+    /// The record lacks what the target needs, such as an address to invite. It was not sent; it is
+    /// kept and goes on once the client sends what is missing.
+    Incomplete,
     /// A name is taken at the target.
     NameTaken,
     /// The object is not there (any more).
@@ -79,8 +82,8 @@ pub struct Fault {
 
 impl Fault {
     /// A fault with the retry and effect that its kind usually has: rate limits, quotas and
-    /// outages are tried again soon, a dead credential or missing permission waits for the
-    /// operator, the rest is final. A time-out's effect is unknown, all others' none.
+    /// outages are tried again soon, a dead credential, a missing permission or a record that lacks
+    /// something waits for the person who can act, the rest is final. A time-out's effect is unknown, all others' none.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         let retry = match kind {
             FaultKind::RateLimited
@@ -89,7 +92,7 @@ impl Fault {
             | FaultKind::Malformed
             | FaultKind::NotSent
             | FaultKind::Quota => Retry::Soon,
-            FaultKind::Credential | FaultKind::Permission => Retry::AfterOperator,
+            FaultKind::Credential | FaultKind::Permission | FaultKind::Incomplete => Retry::AfterOperator,
             FaultKind::Refused | FaultKind::NameTaken | FaultKind::NotFound | FaultKind::Protected => Retry::Never,
         };
         let effect = match kind {

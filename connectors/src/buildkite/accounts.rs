@@ -83,10 +83,13 @@ impl Accounts for People {
 
     async fn create(&self, cx: &Cx<'_>, want: &Person) -> Result<Created, Fault> {
         let Some(email) = Self::address(want) else {
-            return Ok(Created::ActionRequired(Need::new(
-                "identity",
-                "Buildkite invites people by e-mail, and this person has none. Map an e-mail address in the identity provider.",
-            )));
+            return Err(Fault::new(
+                FaultKind::Incomplete,
+                format!(
+                    "{} has no e-mail address, and Buildkite invites by address. Send the attribute emails, or a userName that is an address.",
+                    want.user_name
+                ),
+            ));
         };
         let role = match want.role.as_deref() {
             None => self.settings.default_role.word(),

@@ -20,7 +20,7 @@ impl Org {
     pub(super) async fn create_by_login(&self, cx: &Cx<'_>, want: &Person) -> Result<Created, Fault> {
         let Some(login) = self.handle(want) else {
             return Err(Fault::new(
-                FaultKind::Refused,
+                FaultKind::Incomplete,
                 format!(
                     "{} has no usable GitHub login in the attribute {}. Send the login there (letters, digits and hyphens, at most 39), or choose another identity source.",
                     want.user_name, self.settings.handle_attribute
@@ -79,7 +79,7 @@ impl Org {
     pub(super) async fn create_by_email(&self, cx: &Cx<'_>, want: &Person) -> Result<Created, Fault> {
         let Some(email) = want.email.as_deref().map(str::trim).filter(|email| email.contains('@')) else {
             return Err(Fault::new(
-                FaultKind::Refused,
+                FaultKind::Incomplete,
                 format!(
                     "{} has no e-mail address, and GitHub invites by address. Send the attribute emails, or a userName that is an address.",
                     want.user_name

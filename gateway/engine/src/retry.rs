@@ -134,6 +134,7 @@ fn final_code(kind: FaultKind) -> &'static str {
         FaultKind::Protected => "protected",
         FaultKind::Quota => "quota",
         FaultKind::NotSent => "not_sent",
+        FaultKind::Incomplete => "incomplete",
         _ => "refused",
     }
 }

@@ -53,11 +53,14 @@ pub enum Quirk {
     NullRef,
     /// Two e-mails with `"primary": true`; the first is kept (PingOne).
     TwoPrimaries,
+    /// `"members": [{"value": "some-name"}]`: what is no id of this service, as its ids are UUIDs, names nobody
+    /// (scim-sanity). An id that could be ours and is not there stays an error.
+    ForeignMember,
 }
 
 impl Quirk {
     /// Every leniency there is.
-    pub const ALL: [Quirk; 23] = [
+    pub const ALL: [Quirk; 24] = [
         Quirk::CapitalisedOp,
         Quirk::BooleanAsText,
         Quirk::PathAsKey,
@@ -81,6 +84,7 @@ impl Quirk {
         Quirk::UnqualifiedExtension,
         Quirk::NullRef,
         Quirk::TwoPrimaries,
+        Quirk::ForeignMember,
     ];
 
     /// A stable name for logs, metrics and the admin API.
@@ -109,6 +113,7 @@ impl Quirk {
             Self::UnqualifiedExtension => "unqualified_extension",
             Self::NullRef => "null_ref",
             Self::TwoPrimaries => "two_primaries",
+            Self::ForeignMember => "foreign_member",
         }
     }
 }

@@ -93,9 +93,13 @@ async fn adding_and_removing_costs_what_it_changes() {
         let writes = rig.writes().await;
         assert_eq!(writes.len(), before + 3, "{writes:?}");
         assert_eq!(rig.state().await["groups"][0]["members"].as_array().unwrap().len(), 1);
+        let nobody = "3b1f2c4d-0000-4000-8000-00000000beef";
         let unknown =
-            rig.patch("Group", &group, json!([{"op": "add", "path": "members", "value": [{"value": "nobody"}]}])).await;
-        assert!(matches!(unknown, Err(Failure::Scim(error)) if error.status == 400 && error.detail.contains("nobody")));
+            rig.patch("Group", &group, json!([{"op": "add", "path": "members", "value": [{"value": nobody}]}])).await;
+        assert!(matches!(unknown, Err(Failure::Scim(error)) if error.status == 400 && error.detail.contains(nobody)));
+        let foreign =
+            rig.patch("Group", &group, json!([{"op": "add", "path": "members", "value": [{"value": "bob"}]}])).await;
+        assert!(foreign.is_ok_and(|written| !written.changed), "what is no id of ours names nobody");
     }
 }
 
@@ -103,14 +107,38 @@ async fn adding_and_removing_costs_what_it_changes() {
 async fn a_refused_create_leaves_nothing_behind() {
     for db in databases() {
         let rig = rig(&db, "github", json!({})).await;
-        let refused = rig
-            .post("User", json!({"userName": "no address", "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"]}))
-            .await;
+        rig.control(
+            "POST",
+            "/_sim/faults",
+            json!([{"match": {"method": "POST", "path": "invitations$"}, "times": 1,
+                "do": {"status": 422, "body": {"message": "Validation Failed"}}}]),
+        )
+        .await;
+        let person = json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+            "userName": "ned", "emails": [{"value": "n@example.com"}],
+        });
+        let refused = rig.post("User", person.clone()).await;
         let Err(Failure::Scim(error)) = refused else { panic!("{refused:?}") };
         assert_eq!((error.status, error.scim_type), (400, Some(ScimType::InvalidValue)), "{error:?}");
         // The name is free again.
-        let again = rig.post("User", json!({"userName": "no address", "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "emails": [{"value": "n@example.com"}]})).await;
+        let again = rig.post("User", person).await;
         assert!(again.is_ok(), "{again:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_without_an_address_is_kept_until_it_comes() {
+    for (db, target) in everywhere() {
+        let rig = rig(&db, target, json!({})).await;
+        let person = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ned"});
+        let kept = rig.post("User", person).await.unwrap();
+        assert!(!kept.settled, "{target}");
+        assert_eq!(rig.state().await["invitations"], json!([]), "{target}");
+        let id = kept.stored.id.clone();
+        let address = json!([{"op": "add", "path": "emails", "value": [{"value": "n@example.com"}]}]);
+        assert!(rig.patch("User", &id, address).await.unwrap().settled, "{target}");
+        assert_eq!(rig.state().await["invitations"][0]["email"], "n@example.com", "{target}");
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-const KINDS: [FaultKind; 12] = [
+const KINDS: [FaultKind; 13] = [
     FaultKind::RateLimited,
     FaultKind::Quota,
     FaultKind::Unavailable,
@@ -9,6 +9,7 @@ const KINDS: [FaultKind; 12] = [
     FaultKind::Credential,
     FaultKind::Permission,
     FaultKind::Refused,
+    FaultKind::Incomplete,
     FaultKind::NameTaken,
     FaultKind::NotFound,
     FaultKind::Protected,

@@ -6,7 +6,7 @@ use crate::error::ScimError;
 use crate::filter::{Filter, Op, check_element, value_at};
 use crate::path::{AttrPath, PatchPath};
 use crate::quirks::{Quirk, Quirks};
-use crate::resource::{Document, check_document, find, is_switchable, prune, put, put_sub};
+use crate::resource::{Document, check_document, find, prune, put, put_sub};
 use crate::schema::{AttrType, Attribute, Located, Mutability, Resolved, ResourceType, Returned, Schema};
 use crate::value;
 
@@ -25,11 +25,6 @@ pub fn apply(
     for (n, operation) in request.operations.iter().enumerate() {
         work.operation(operation).map_err(|e| at(n, e))?;
         prune(rt, &mut work.doc);
-    }
-    // Nobody is switched on or off by leaving `active` out: removing it keeps what it was.
-    if is_switchable(rt) && !work.doc.contains_key("active") {
-        let active = current.get("active").cloned().unwrap_or(Value::Bool(true));
-        work.doc.insert("active".into(), active);
     }
     check_document(rt, &work.doc)?;
     Ok(Patched {

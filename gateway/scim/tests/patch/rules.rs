@@ -159,8 +159,8 @@ fn remove() {
         json!({"emails": [{"value": "w@x", "type": "work", "primary": true}]}),
     );
     check(json!([{"op": "remove", "path": "emails", "value": []}]), json!({}));
-    check(json!([{"op": "remove", "path": "active"}]), json!({}));
-    check(json!([{"op": "replace", "path": "active", "value": null}]), json!({}));
+    check(json!([{"op": "remove", "path": "active"}]), json!({"active": null}));
+    check(json!([{"op": "replace", "path": "active", "value": null}]), json!({"active": null}));
 }
 
 #[test]

@@ -12,9 +12,9 @@ use scim::patch::{Base, Changed, NetEdit, PatchRequest, diff, fold_edits};
 use scim::{Document, Quirks, ScimError};
 use serde_json::{Value, json};
 
-use super::members::{Edited, edit_members};
+use super::members::{Edited, edit_members, leave_out_foreign};
 use super::record::{Record, changes_of, index, is_protected, tally, unindex, upsert_work};
-use super::{Accepted, is_active, name_attribute, taken, text};
+use super::{Accepted, name_attribute, taken, text};
 use crate::service::directory::{COLUMNS, stored};
 use crate::service::types::{Caller, Failure, Instance, Precondition, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
@@ -57,7 +57,8 @@ impl Unit for Change {
             .into());
         }
         let mut quirks = self.quirks.clone();
-        let (document, changed, edit) = self.work_out(&before, &mut quirks)?;
+        let (document, changed, mut edit) = self.work_out(&before, &mut quirks)?;
+        leave_out_foreign(&mut edit.want, &mut quirks);
         let adopts = !before.managed;
         if adopts {
             self.may_adopt(tx, &before).await?;
@@ -67,7 +68,8 @@ impl Unit for Change {
         if (adopts || name_key != fold_name(&before.name)) && self.is_taken(tx, &before, &name_key).await? {
             return Err(taken(&self.kind, &name).into());
         }
-        let active = is_active(&document);
+        // Nobody is switched on or off by removing `active`: unassigned, it means what it was.
+        let active = document.get("active").and_then(Value::as_bool).unwrap_or(before.active);
         if before.active && !active && is_protected(tx, &self.instance, before.seq, &before.name).await? {
             return Err(protected(&before.name).into());
         }
@@ -142,7 +144,11 @@ impl Change {
             .ok_or_else(|| StoreError::damaged(format!("resource type {}", self.kind)))?;
         Ok(match &self.body {
             Body::Replace(body) => {
-                let parsed = scim::resource::replace(rt, &before.doc, body.clone(), quirks)?;
+                let mut current = before.doc.clone();
+                if rt.schema.attribute("active").is_some() {
+                    current.entry("active").or_insert(Value::Bool(before.active));
+                }
+                let parsed = scim::resource::replace(rt, &current, body.clone(), quirks)?;
                 let changed = diff(&before.doc, &parsed.document);
                 let edit = match parsed.relation {
                     Some(members) => NetEdit {

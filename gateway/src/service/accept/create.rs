@@ -1,5 +1,6 @@
 //! POST.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use scim::{Document, Quirks, ScimError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::members::{edit_members, inherit_members, move_memberships};
+use super::members::{edit_members, inherit_members, leave_out_foreign, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
 use super::{Accepted, is_active, name_attribute, taken, text};
 use crate::service::types::{Caller, Failure, Instance, Stored};
@@ -84,7 +85,10 @@ impl Unit for Create {
         let after = self.take_over(tx, seq, &name_key).await?;
 
         let mut changes: Vec<Value> = document.iter().map(|(path, value)| json!({"path": path, "to": value})).collect();
-        let members = self.parsed.relation.clone().unwrap_or_default();
+        let mut quirks = self.quirks.clone();
+        let mut members: BTreeMap<String, bool> =
+            self.parsed.relation.iter().flatten().map(|member| (member.value.clone(), true)).collect();
+        leave_out_foreign(&mut members, &mut quirks);
         if !members.is_empty() {
             changes.push(json!({"path": "members", "add": members.len()}));
         }
@@ -95,16 +99,12 @@ impl Unit for Create {
             verb: "create",
             rev: 1,
             changes: changes.into(),
-            quirks: self.quirks.applied().map(scim::Quirk::name).collect(),
+            quirks: quirks.applied().map(scim::Quirk::name).collect(),
             items: 1,
         }
         .write(tx)
         .await?;
-        let edit = NetEdit {
-            base: Base::Keep,
-            want: members.into_iter().map(|member| (member.value, true)).collect(),
-            matching: Vec::new(),
-        };
+        let edit = NetEdit { base: Base::Keep, want: members, matching: Vec::new() };
         let edited = edit_members(tx, &self.instance, seq, operation, edit).await?;
         if edited.todo > 0 {
             tx.conn
@@ -116,14 +116,7 @@ impl Unit for Create {
         }
         let lane = Lane::Grant;
         upsert_work(tx, &self.instance, seq, lane, 1, after).await?;
-        Ok(Accepted {
-            stored,
-            operation: Some(operation),
-            items: 1 + edited.todo,
-            lane,
-            before: None,
-            quirks: self.quirks.clone(),
-        })
+        Ok(Accepted { stored, operation: Some(operation), items: 1 + edited.todo, lane, before: None, quirks })
     }
 }
 

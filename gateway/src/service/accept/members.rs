@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use engine::Lane;
-use scim::ScimError;
 use scim::patch::{Base, NetEdit};
+use scim::{Quirk, Quirks, ScimError};
 use sea_orm::Value;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::record::{Ends, close_operation_items, upsert_work};
 use crate::service::types::{Failure, Instance};
@@ -102,6 +103,12 @@ pub(super) async fn edit_members(
         write_rows(tx, group, operation, chunk).await?;
     }
     Ok(edited)
+}
+
+/// Leaves out whom an addition cannot name: every id of ours is a UUID, so anything else is some other
+/// system's. What could be an id is looked for, and refused by name if it is not there.
+pub(super) fn leave_out_foreign(want: &mut BTreeMap<String, bool>, quirks: &mut Quirks) {
+    want.retain(|id, wanted| !*wanted || Uuid::try_parse(id).is_ok() || !quirks.use_(Quirk::ForeignMember));
 }
 
 /// Finds the rows of ids. Adding an id that is not a user of this instance is refused by name;
