@@ -8,6 +8,7 @@
 //! Input is hostile: every reader here has limits that act before there is a tree, and none panics on input.
 
 pub mod datetime;
+pub mod dialect;
 pub mod discovery;
 pub mod error;
 pub mod etag;
@@ -29,6 +30,6 @@ pub use error::{ScimError, ScimType};
 pub use filter::Filter;
 pub use path::{AttrPath, PatchPath};
 pub use projection::Projection;
-pub use quirks::{Quirk, Quirks};
+pub use quirks::{Quirk, QuirkSet, Quirks};
 pub use resource::Document;
 pub use schema::{Registry, ResourceType};

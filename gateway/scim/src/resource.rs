@@ -3,13 +3,13 @@
 //! A document holds what the client wrote and may read back: canonical names, no nulls, extensions under their
 //! canonical URN; not `id`, `meta`, `schemas`, `groups`, `password`, and not the relation (`members`), which is rows.
 //! Values are kept byte for byte.
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::error::ScimError;
 use crate::path::AttrPath;
-use crate::quirks::{Quirk, Quirks};
+use crate::quirks::{Quirk, Quirks, explicit_nothing, read_only_ignored, scim1_urn};
 use crate::schema::{AttrType, Attribute, Located, Mutability, Resolved, ResourceType, Returned, Schema};
-use crate::urn;
 use crate::value;
 
 /// A resource as it is stored.
@@ -51,7 +51,7 @@ impl Reference {
 pub struct Parsed {
     /// The document to store.
     pub document: Document,
-    /// The elements of the relation; None if the body does not mention it (POST) or the type has none.
+    /// The elements of the relation; None if the body says nothing of it, or the type has none.
     pub relation: Option<Vec<Reference>>,
     /// Whether a password was sent. It is not kept.
     pub password_given: bool,
@@ -71,13 +71,35 @@ pub fn create(rt: &ResourceType, body: Value, quirks: &mut Quirks) -> Result<Par
 }
 
 /// What a PUT without `active` means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum AbsentActive {
     /// The account stays as it is.
     #[default]
+    #[serde(rename = "keep")]
     Keep,
     /// The account is switched off: what clients in the manner of idp-scim-sync mean by it. For a dialect to choose.
+    #[serde(rename = "false")]
     Off,
+}
+
+/// What a PUT without the relation (`members`) means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbsentMembers {
+    /// There are none any more: what RFC 7644 section 3.5.1 says, and Pocket ID and Keycloak's plug-ins mean.
+    #[default]
+    Empty,
+    /// They stay as they are.
+    Keep,
+}
+
+/// What a PUT means by leaving out what matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Absent {
+    /// `active`.
+    pub active: AbsentActive,
+    /// The relation.
+    pub members: AbsentMembers,
 }
 
 /// Reads a PUT body against the document that it replaces; an absent `active` keeps its value.
@@ -85,14 +107,14 @@ pub enum AbsentActive {
 /// # Errors
 /// As [`replace_with`].
 pub fn replace(rt: &ResourceType, current: &Document, body: Value, quirks: &mut Quirks) -> Result<Parsed, ScimError> {
-    replace_with(rt, current, body, AbsentActive::Keep, quirks)
+    replace_with(rt, current, body, Absent::default(), quirks)
 }
 
 /// Reads a PUT body against the document that it replaces.
 ///
-/// What the body leaves out is cleared, with two exceptions: an absent `active` is what `absent_active` says (most
-/// clients mean nothing by leaving it out, and switching people off by accident is worse), and an immutable attribute stays. An
-/// absent relation is an empty one.
+/// What the body leaves out is cleared, with exceptions: an absent `active` and an absent relation are what `absent`
+/// says (most clients mean nothing by leaving `active` out, and switching people off by accident is worse), and an
+/// immutable attribute stays. The relation is None if it stays.
 ///
 /// # Errors
 /// 400, naming the attribute; `mutability` if an immutable attribute differs.
@@ -100,12 +122,12 @@ pub fn replace_with(
     rt: &ResourceType,
     current: &Document,
     body: Value,
-    absent_active: AbsentActive,
+    absent: Absent,
     quirks: &mut Quirks,
 ) -> Result<Parsed, ScimError> {
     let mut parsed = read(rt, body, quirks)?;
     if is_switchable(rt) && !parsed.document.contains_key("active") {
-        let active = match absent_active {
+        let active = match absent.active {
             AbsentActive::Keep => current.get("active").cloned().unwrap_or(Value::Bool(true)),
             AbsentActive::Off => Value::Bool(false),
         };
@@ -125,7 +147,7 @@ pub fn replace_with(
             parsed.document.insert(schema.id.clone(), Value::Object(after));
         }
     }
-    if rt.relation.is_some() && parsed.relation.is_none() {
+    if rt.relation.is_some() && parsed.relation.is_none() && absent.members == AbsentMembers::Empty {
         parsed.relation = Some(Vec::new());
     }
     check_document(rt, &parsed.document)?;
@@ -251,22 +273,13 @@ pub(crate) fn prune(rt: &ResourceType, doc: &mut Document) {
     }
 }
 
-/// Gives the URNs of SCIM 1.1 their present names. `urn:scim:schemas:core:1.0` is the core schema of any type.
-pub(crate) fn modern(urn_text: &str, rt: &ResourceType, quirks: &mut Quirks) -> Option<String> {
-    let new = if urn_text.eq_ignore_ascii_case(urn::CORE_1) {
-        rt.schema.id.clone()
-    } else if urn_text.eq_ignore_ascii_case(urn::ENTERPRISE_1) {
-        urn::ENTERPRISE_USER.to_owned()
-    } else {
-        return None;
-    };
-    quirks.use_(Quirk::Scim1Urn).then_some(new)
-}
-
 /// Finds what a path names, SCIM 1.1 URNs included; an extension's attribute without URN only if leniency allows.
 pub(crate) fn find<'a>(rt: &'a ResourceType, path: &AttrPath, quirks: &mut Quirks) -> Resolved<'a> {
-    let renamed =
-        path.urn.as_deref().and_then(|u| modern(u, rt, quirks)).map(|urn| AttrPath { urn: Some(urn), ..path.clone() });
+    let renamed = path
+        .urn
+        .as_deref()
+        .and_then(|u| scim1_urn::modern(u, &rt.schema.id, quirks))
+        .map(|urn| AttrPath { urn: Some(urn), ..path.clone() });
     match rt.resolve(renamed.as_ref().unwrap_or(path)) {
         Resolved::Attribute(found) if found.unqualified && !quirks.use_(Quirk::UnqualifiedExtension) => {
             Resolved::Unknown
@@ -285,7 +298,7 @@ fn read_schemas(rt: &ResourceType, listed: Option<Value>, quirks: &mut Quirks) -
     let mut core = false;
     for item in &items {
         let text = item.as_str().ok_or_else(|| refuse("expected texts"))?;
-        let renamed = modern(text, rt, quirks);
+        let renamed = scim1_urn::modern(text, &rt.schema.id, quirks);
         let text = renamed.as_deref().unwrap_or(text);
         let known = if text.eq_ignore_ascii_case(&rt.schema.id) {
             core = true;
@@ -352,7 +365,7 @@ impl<'a> Reader<'a, '_> {
     fn extension(&mut self, schema: &'a Schema, value: Value) -> Result<(), ScimError> {
         let map = match value {
             Value::Null => {
-                self.quirks.note(Quirk::ExplicitNothing);
+                explicit_nothing::note(self.quirks);
                 return Ok(());
             }
             Value::Object(map) => map,
@@ -377,7 +390,7 @@ impl<'a> Reader<'a, '_> {
     fn attribute(&mut self, found: Located<'_>, input: Value) -> Result<(), ScimError> {
         if !found.attr.writable() || !found.leaf().writable() {
             // Ignored by RFC 7644 section 3.3, so strict does not refuse it either.
-            self.quirks.note(Quirk::ReadOnlyIgnored);
+            read_only_ignored::note(self.quirks);
             return Ok(());
         }
         let name = found.path();

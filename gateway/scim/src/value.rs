@@ -7,9 +7,10 @@ use std::collections::HashSet;
 
 use crate::datetime;
 use crate::error::ScimError;
-use crate::filter::boolean;
-use crate::json;
-use crate::quirks::{Quirk, Quirks};
+use crate::quirks::{
+    self, Quirk, Quirks, boolean_as_text, empty_clears, explicit_nothing, json_in_role, list_for_single, manager_id,
+    member_by_ref, not_a_uri, null_ref, single_for_list, text_for_complex, wrapped_value,
+};
 use crate::resource::Reference;
 use crate::schema::{AttrType, Attribute};
 
@@ -64,17 +65,7 @@ pub(crate) fn coerce_list(
     name: &str,
     quirks: &mut Quirks,
 ) -> Result<Vec<Value>, ScimError> {
-    let items = match value {
-        Value::Null => Vec::new(),
-        Value::Array(items) => items,
-        one if quirks.use_(Quirk::SingleForList) => vec![one],
-        _ => {
-            return Err(ScimError::invalid_value(format!("{name}: expected a list.")));
-        }
-    };
-    if items.is_empty() {
-        quirks.note(Quirk::ExplicitNothing);
-    }
+    let items = single_for_list::elements(value, name, quirks)?;
     check_length(items.len(), name)?;
     let mut out = Vec::with_capacity(items.len());
     for item in items {
@@ -94,50 +85,34 @@ pub(crate) fn coerce_one(
 ) -> Result<Option<Value>, ScimError> {
     match value {
         Value::Null => {
-            quirks.note(if attr.name == "$ref" { Quirk::NullRef } else { Quirk::ExplicitNothing });
+            null_ref::note(&attr.name, quirks);
             Ok(None)
         }
-        Value::Array(mut items) => {
-            if items.is_empty() {
-                quirks.note(Quirk::ExplicitNothing);
-                return Ok(None);
-            }
-            if items.len() > 1 || !quirks.use_(Quirk::ListForSingle) {
-                return Err(ScimError::invalid_value(format!("{name}: expected one value, not a list.")));
-            }
-            coerce_one(attr, items.pop().unwrap_or(Value::Null), name, quirks)
+        Value::Array(items) if items.is_empty() => {
+            explicit_nothing::note(quirks);
+            Ok(None)
         }
+        Value::Array(items) => coerce_one(attr, list_for_single::only(items, name, quirks)?, name, quirks),
         value if attr.kind == AttrType::Complex => coerce_complex(attr, value, name, quirks),
-        Value::Object(map) => {
-            let mut entries = map.into_iter();
-            match (entries.next(), entries.next()) {
-                (Some((key, inner)), None)
-                    if key.eq_ignore_ascii_case("value") && !inner.is_object() && quirks.use_(Quirk::WrappedValue) =>
-                {
-                    coerce_one(attr, inner, name, quirks)
-                }
-                _ => Err(ScimError::invalid_value(format!("{name}: expected a plain value, not an object."))),
-            }
-        }
+        Value::Object(map) => match wrapped_value::unwrap(map, quirks) {
+            Some(inner) => coerce_one(attr, inner, name, quirks),
+            None => Err(ScimError::invalid_value(format!("{name}: expected a plain value, not an object."))),
+        },
         scalar => coerce_scalar(attr.kind, scalar, name, quirks),
     }
 }
 
 fn coerce_scalar(kind: AttrType, value: Value, name: &str, quirks: &mut Quirks) -> Result<Option<Value>, ScimError> {
     let refuse = |want: &str| Err(ScimError::invalid_value(format!("{name}: expected {want}.")));
-    let empty = value.as_str() == Some("");
-    if empty && kind != AttrType::String && quirks.use_(Quirk::EmptyClears) {
+    if empty_clears::clears(kind, &value, quirks) {
         return Ok(None);
     }
     match kind {
         AttrType::String | AttrType::Reference if !value.is_string() => refuse("a text"),
-        AttrType::Boolean => match &value {
-            Value::Bool(_) => Ok(Some(value)),
-            Value::String(text) => match boolean(text) {
-                Some(flag) if quirks.use_(Quirk::BooleanAsText) => Ok(Some(Value::Bool(flag))),
-                _ => refuse("true or false"),
-            },
-            _ => refuse("true or false"),
+        AttrType::Reference if !not_a_uri::allow(&value, quirks) => refuse("a URI"),
+        AttrType::Boolean => match boolean_as_text::read(&value, quirks) {
+            Some(flag) => Ok(Some(Value::Bool(flag))),
+            None => refuse("true or false"),
         },
         AttrType::Integer if !(value.is_i64() || value.is_u64()) => {
             refuse("a whole number, without fraction and exponent")
@@ -163,21 +138,15 @@ fn is_base64(text: &str) -> bool {
 fn coerce_complex(attr: &Attribute, value: Value, name: &str, quirks: &mut Quirks) -> Result<Option<Value>, ScimError> {
     let map = match value {
         Value::Object(map) => map,
-        scalar if attr.sub("value").is_some() && quirks.use_(Quirk::TextForComplex) => {
-            let mut map = Map::new();
-            map.insert("value".into(), scalar);
-            map
-        }
-        _ => {
-            return Err(ScimError::invalid_value(format!("{name}: expected an object.")));
-        }
+        plain => text_for_complex::wrap(attr, plain, quirks)
+            .ok_or_else(|| ScimError::invalid_value(format!("{name}: expected an object.")))?,
     };
-    let map = unpack_role(attr, map, quirks);
+    let map = json_in_role::unpack(attr, map, quirks);
     let mut out = Map::new();
     for (key, inner) in map {
         let sub = match attr.sub(&key) {
             Some(sub) => sub,
-            None => match manager_id(attr, &key, quirks) {
+            None => match manager_id::sub(attr, &key, quirks) {
                 Some(sub) => sub,
                 None if quirks.use_(Quirk::UnknownIgnored) => continue,
                 None => {
@@ -188,7 +157,7 @@ fn coerce_complex(attr: &Attribute, value: Value, name: &str, quirks: &mut Quirk
             },
         };
         if !sub.writable() {
-            quirks.note(Quirk::ReadOnlyIgnored);
+            quirks::read_only_ignored::note(quirks);
             continue;
         }
         let path = format!("{name}.{}", sub.name);
@@ -196,49 +165,10 @@ fn coerce_complex(attr: &Attribute, value: Value, name: &str, quirks: &mut Quirk
             out.insert(sub.name.clone(), inner);
         }
     }
-    let hollow = !attr.multi_valued && out.get("value").is_some_and(|v| v.as_str() == Some(""));
-    if hollow && quirks.use_(Quirk::EmptyClears) {
+    if empty_clears::hollow(attr, &out, quirks) {
         return Ok(None);
     }
     Ok((!out.is_empty()).then_some(Value::Object(out)))
-}
-
-/// SCIM 1.1 called the manager's `value` `managerId`.
-fn manager_id<'a>(attr: &'a Attribute, key: &str, quirks: &mut Quirks) -> Option<&'a Attribute> {
-    let old = attr.name == "manager" && key.eq_ignore_ascii_case("managerId");
-    attr.sub("value").filter(|_| old && quirks.use_(Quirk::ManagerId))
-}
-
-/// What JSON inside a role may cost.
-const ROLE_LIMITS: json::Limits = json::Limits { max_bytes: 4096, max_depth: 2, max_nodes: 64, max_string: 1024 };
-
-/// A role whose `value` is a JSON object in a text, as Entra's AppRoleAssignmentsComplex sends it.
-fn unpack_role(attr: &Attribute, map: Map<String, Value>, quirks: &mut Quirks) -> Map<String, Value> {
-    let packed = (attr.name == "roles" && attr.multi_valued)
-        .then(|| map.iter().find(|(key, _)| key.eq_ignore_ascii_case("value")))
-        .flatten()
-        .and_then(|(_, value)| value.as_str())
-        .filter(|text| text.trim_start().starts_with('{'))
-        .and_then(|text| json::parse(text.as_bytes(), &ROLE_LIMITS).ok());
-    let Some(Value::Object(inner)) = packed else {
-        return map;
-    };
-    if !quirks.use_(Quirk::JsonInRole) {
-        return map;
-    }
-    let mut out = map;
-    for (key, value) in inner {
-        let name = match key.to_ascii_lowercase().as_str() {
-            "value" => "value",
-            "display" | "displayname" => "display",
-            "type" => "type",
-            "primary" => "primary",
-            _ => continue,
-        };
-        out.retain(|k, _| !k.eq_ignore_ascii_case(name));
-        out.insert(name.into(), value);
-    }
-    out
 }
 
 /// Sees to it that one element at most is primary: one that is new as primary turns the others off
@@ -277,17 +207,7 @@ pub(crate) fn settle_primaries(
 
 /// The elements of a relation, each once.
 pub(crate) fn references(name: &str, value: Value, quirks: &mut Quirks) -> Result<Vec<Reference>, ScimError> {
-    let items = match value {
-        Value::Null => Vec::new(),
-        Value::Array(items) => items,
-        one if quirks.use_(Quirk::SingleForList) => vec![one],
-        _ => {
-            return Err(ScimError::invalid_value(format!("{name}: expected a list.")));
-        }
-    };
-    if items.is_empty() {
-        quirks.note(Quirk::ExplicitNothing);
-    }
+    let items = single_for_list::elements(value, name, quirks)?;
     let mut seen = HashSet::with_capacity(items.len());
     let mut out = Vec::with_capacity(items.len());
     for item in items {
@@ -306,7 +226,7 @@ fn reference(name: &str, item: Value, quirks: &mut Quirks) -> Result<Option<Refe
     let map = match item {
         Value::Null => return Ok(None),
         Value::Object(map) => map,
-        Value::String(value) if !value.is_empty() && quirks.use_(Quirk::TextForComplex) => {
+        Value::String(value) if text_for_complex::member(&value, quirks) => {
             return Ok(Some(Reference { value, kind: None, display: None }));
         }
         _ => return Err(no_value()),
@@ -327,14 +247,13 @@ fn reference(name: &str, item: Value, quirks: &mut Quirks) -> Result<Option<Refe
         };
         match inner {
             Value::String(text) => *slot = Some(text),
-            Value::Null => quirks.note(if key.starts_with('$') { Quirk::NullRef } else { Quirk::ExplicitNothing }),
+            Value::Null => null_ref::note(&key, quirks),
             _ => {
                 return Err(ScimError::invalid_value(format!("{name}: value, type, display and $ref are texts.")));
             }
         }
     }
-    // A `$ref` alone names its resource by its last segment.
-    let value = value.or_else(|| address.as_deref().and_then(|a| a.rsplit('/').next()).map(str::to_owned));
+    let value = value.or_else(|| member_by_ref::id(address.as_deref(), quirks));
     let value = value.filter(|v| !v.is_empty()).ok_or_else(no_value)?;
     Ok(Some(Reference { value, kind, display }))
 }

@@ -1,5 +1,5 @@
 //! POST and PUT bodies.
-use scim::resource::{AbsentActive, Parsed, Reference, create, replace, replace_with, schemas_of};
+use scim::resource::{Absent, AbsentActive, Parsed, Reference, create, replace, replace_with, schemas_of};
 use scim::{Document, Quirk, Quirks, Registry, ResourceType, ScimError};
 use serde_json::{Value, json};
 
@@ -233,7 +233,13 @@ fn put_clears_what_it_leaves_out_but_active() {
     assert_eq!(put("User", current.clone(), user(json!({"active": null}))).document["active"], false);
     assert_eq!(put("User", current, user(json!({"active": true}))).document["active"], true);
     let before = json!({"userName": "u", "active": true}).as_object().expect("object").clone();
-    let off = replace_with(&rt("User"), &before, user(json!({})), AbsentActive::Off, &mut Quirks::lenient());
+    let off = replace_with(
+        &rt("User"),
+        &before,
+        user(json!({})),
+        Absent { active: AbsentActive::Off, ..Absent::default() },
+        &mut Quirks::lenient(),
+    );
     assert_eq!(off.expect("accepted").document["active"], false);
     // Pocket ID and Keycloak mean "none" by a group without members.
     let got = put("Group", json!({"displayName": "a"}), json!({"schemas": [GROUP], "displayName": "b"}));

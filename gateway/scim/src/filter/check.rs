@@ -5,7 +5,7 @@ use super::{Filter, Op, Test};
 use crate::datetime;
 use crate::error::ScimError;
 use crate::path::AttrPath;
-use crate::quirks::{Quirk, Quirks};
+use crate::quirks::{Quirk, Quirks, boolean_as_text, complex_compared};
 use crate::schema::{AttrType, Attribute, Located, Resolved, ResourceType, Returned};
 
 /// Checks a filter's types, with all leniencies. An attribute that nobody declared is no error: it matches nothing.
@@ -26,7 +26,10 @@ pub fn check_with(filter: &Filter, rt: &ResourceType, quirks: &mut Quirks) -> Re
         Filter::Not(inner) => check_with(inner, rt, quirks),
         Filter::Present(path) => locate(path, rt, quirks).map(|_| ()),
         Filter::Compare { path, op, value } => match locate(path, rt, quirks)? {
-            Some(found) => compare(&found.path(), value_of(found.leaf()), *op, value, quirks),
+            Some(found) => {
+                complex_compared::note(found.leaf(), quirks);
+                compare(&found.path(), value_of(found.leaf()), *op, value, quirks)
+            }
             None => Ok(()),
         },
         Filter::ValuePath { attr, filter, then } => {
@@ -76,7 +79,7 @@ fn locate<'a>(path: &AttrPath, rt: &'a ResourceType, quirks: &mut Quirks) -> Res
         return Ok(None);
     };
     if found.unqualified && !quirks.use_(Quirk::UnqualifiedExtension) {
-        return Ok(None);
+        return Err(ScimError::invalid_filter(format!("{} is named without the URN of its extension.", path.attr)));
     }
     if found.attr.returned == Returned::Never || found.leaf().returned == Returned::Never {
         return Err(ScimError::invalid_filter(format!("{} cannot be used in a filter.", found.path())));
@@ -108,10 +111,9 @@ fn compare(name: &str, attr: Option<&Attribute>, op: Op, value: &Value, quirks: 
             if !matches!(op, Op::Eq | Op::Ne) {
                 return refuse("a boolean is compared by eq and ne only");
             }
-            match value {
-                Value::Bool(_) => Ok(()),
-                Value::String(text) if boolean(text).is_some() && quirks.use_(Quirk::BooleanAsText) => Ok(()),
-                _ => refuse("expected true or false"),
+            match boolean_as_text::read(value, quirks) {
+                Some(_) => Ok(()),
+                None => refuse("expected true or false"),
             }
         }
         AttrType::Integer | AttrType::Decimal if op.is_textual() => refuse("a number is not compared by co, sw or ew"),

@@ -5,7 +5,7 @@ use super::lexer::{Kind, Token, tokens, unexpected};
 use super::{Filter, FilterLimits, Op, Test, Then};
 use crate::error::ScimError;
 use crate::path::AttrPath;
-use crate::quirks::{Quirk, Quirks};
+use crate::quirks::{Quirks, unquoted_value};
 
 pub(super) fn parse(text: &str, limits: &FilterLimits, quirks: &mut Quirks) -> Result<Filter, ScimError> {
     let mut parser = Parser::new(text, limits, quirks)?;
@@ -201,8 +201,7 @@ impl<'a, 'q> Parser<'a, 'q> {
     fn bare_value(&mut self, word: &str, at: usize) -> Result<Value, ScimError> {
         match serde_json::from_str::<Value>(word) {
             Ok(value) => Ok(value),
-            Err(_) if self.quirks.use_(Quirk::UnquotedValue) => Ok(Value::String(word.to_owned())),
-            Err(_) => Err(unexpected(at, "a value without quotes")),
+            Err(_) => unquoted_value::text(word, self.quirks).ok_or_else(|| unexpected(at, "a value without quotes")),
         }
     }
 }

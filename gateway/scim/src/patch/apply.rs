@@ -5,9 +5,12 @@ use super::{Operation, PatchOp, PatchRequest, Patched, RelationEdit, at, diff};
 use crate::error::ScimError;
 use crate::filter::{Filter, Op, check_element, value_at};
 use crate::path::{AttrPath, PatchPath};
-use crate::quirks::{Quirk, Quirks};
+use crate::quirks::{
+    Quirk, Quirks, add_as_change, empty_clears, filter_on_single, path_as_key, read_only_ignored, read_only_in_patch,
+    remove_by_value,
+};
 use crate::resource::{Document, check_document, find, prune, put, put_sub};
-use crate::schema::{AttrType, Attribute, Located, Mutability, Resolved, ResourceType, Returned, Schema};
+use crate::schema::{Attribute, Located, Mutability, Resolved, ResourceType, Returned, Schema};
 use crate::value;
 
 /// Applies a request to a document.
@@ -57,16 +60,15 @@ impl<'a> Work<'a, '_> {
     /// An operation on the resource: its value is an object of attributes, or of paths.
     fn whole(&mut self, op: PatchOp, map: &Map<String, Value>) -> Result<(), ScimError> {
         if op == PatchOp::Add {
-            self.quirks.note(Quirk::AddAsChange);
+            add_as_change::note(self.quirks);
         }
         for (key, value) in map {
             if key.eq_ignore_ascii_case("schemas") {
-                self.quirks.note(Quirk::ReadOnlyIgnored);
+                read_only_ignored::note(self.quirks);
                 continue;
             }
             let path = if key.contains('[') {
-                // `emails[type eq "work"].value` as a key: one more form of a path.
-                PatchPath::parse(key, self.quirks).ok().filter(|_| self.quirks.use_(Quirk::PathAsKey))
+                path_as_key::filtered(key, self.quirks)
             } else {
                 AttrPath::read(key).map(|attr| PatchPath { attr, filter: None, sub: None })
             };
@@ -76,9 +78,7 @@ impl<'a> Work<'a, '_> {
             };
             match find(self.rt, &path.attr, self.quirks) {
                 Resolved::Attribute(found) if !found.attr.writable() || !found.leaf().writable() => {
-                    if !self.quirks.use_(Quirk::ReadOnlyIgnored) {
-                        return Err(read_only(&found));
-                    }
+                    read_only_in_patch::allow(&found, self.quirks)?;
                 }
                 Resolved::Attribute(found) => {
                     let plain = path.attr.urn.is_none() && path.attr.sub.is_none();
@@ -100,11 +100,11 @@ impl<'a> Work<'a, '_> {
             Resolved::Attribute(found) => {
                 if found.attr.name == "schemas" && found.extension.is_none() {
                     // It follows from the values; setting it says nothing.
-                    self.quirks.note(Quirk::ReadOnlyIgnored);
+                    read_only_ignored::note(self.quirks);
                     return Ok(());
                 }
                 if !found.attr.writable() || !found.leaf().writable() {
-                    return Err(read_only(&found));
+                    return Err(read_only_in_patch::refusal(&found));
                 }
                 self.attribute(op, &found, path, value)
             }
@@ -142,11 +142,7 @@ impl<'a> Work<'a, '_> {
                 Some(attr) if attr.writable() => {
                     self.attribute(op, &each(attr), &plain_path(attr), Some(value))?;
                 }
-                Some(attr) => {
-                    if !self.quirks.use_(Quirk::ReadOnlyIgnored) {
-                        return Err(read_only(&each(attr)));
-                    }
-                }
+                Some(attr) => read_only_in_patch::allow(&each(attr), self.quirks)?,
                 None => self.unknown()?,
             }
         }
@@ -163,7 +159,7 @@ impl<'a> Work<'a, '_> {
         let found = &with_filter_sub(found, path, self.quirks)?;
         let Some(found) = found else { return Ok(()) };
         if !found.leaf().writable() {
-            return Err(read_only(found));
+            return Err(read_only_in_patch::refusal(found));
         }
         if let Some(filter) = &path.filter {
             check_element(filter, found.attr, self.quirks)?;
@@ -216,7 +212,7 @@ impl<'a> Work<'a, '_> {
         value: Option<&Value>,
     ) -> Result<(), ScimError> {
         if let Some(filter) = &path.filter {
-            // `manager[value eq "x"]`: seen from Entra for removals. The one value is the one element.
+            filter_on_single::allow(&found.path(), self.quirks)?;
             let hit = value_at(found, &self.doc).is_some_and(|v| filter.matches_element(found.attr, v));
             if !hit && op == PatchOp::Remove {
                 return Ok(());
@@ -231,11 +227,7 @@ impl<'a> Work<'a, '_> {
                 PatchOp::Remove => None,
                 _ => value::coerce(sub, value.cloned().unwrap_or(Value::Null), &name, self.quirks)?,
             };
-            if sub.name == "value"
-                && found.attr.kind == AttrType::Complex
-                && stored.as_ref().is_none_or(|v| v.as_str() == Some(""))
-            {
-                // `manager.value` set to nothing leaves no manager.
+            if empty_clears::leaves_nothing(found.attr, sub, stored.as_ref(), self.quirks) {
                 put(&mut self.doc, found, None);
                 return Ok(());
             }
@@ -286,9 +278,7 @@ impl<'a> Work<'a, '_> {
             (PatchOp::Remove, None, None) => RelationEdit::RemoveAll,
             (PatchOp::Remove, None, Some(value)) => {
                 // That a value is there says who is meant, so an empty list means nobody.
-                if !self.quirks.use_(Quirk::RemoveByValue) {
-                    return Err(ScimError::invalid_syntax("remove takes no value; name the values by a filter."));
-                }
+                remove_by_value::allow(self.quirks)?;
                 let list = value::references(name, value.clone(), self.quirks)?;
                 if list.is_empty() {
                     return Ok(());
@@ -303,10 +293,6 @@ impl<'a> Work<'a, '_> {
 
 fn plain_path(attr: &Attribute) -> PatchPath {
     PatchPath { attr: AttrPath::name(attr.name.as_str()), filter: None, sub: None }
-}
-
-fn read_only(found: &Located<'_>) -> ScimError {
-    ScimError::mutability(format!("{} is set by the service.", found.path()))
 }
 
 /// The attribute with the sub-attribute behind the filter of its path. None: there is no such, and that is ignored.

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use super::PatchOp;
 use super::apply::{Work, merged};
 use crate::error::ScimError;
-use crate::filter::{Filter, Op, value_at};
+use crate::filter::{Filter, value_at};
 use crate::path::PatchPath;
-use crate::quirks::{Quirk, Quirks};
+use crate::quirks::{filter_creates, remove_by_value};
 use crate::resource::put;
 use crate::schema::{Attribute, Located};
 use crate::value::{self, fingerprint};
@@ -74,12 +74,9 @@ impl Work<'_, '_> {
         match (step.op, step.value) {
             (PatchOp::Remove, None) => items.clear(),
             (PatchOp::Remove, Some(_)) => {
-                if !self.quirks.use_(Quirk::RemoveByValue) {
-                    return Err(ScimError::invalid_syntax("remove takes no value; name the values by a filter."));
-                }
+                remove_by_value::allow(self.quirks)?;
                 let gone = value::coerce_list(step.attr, step.value(), step.name, self.quirks)?;
-                let gone: HashSet<String> = gone.iter().map(identity).collect();
-                items.retain(|item| !gone.contains(&identity(item)) && !gone.contains(&fingerprint(item)));
+                remove_by_value::remove(items, &gone);
             }
             (PatchOp::Replace, _) => {
                 *items = value::coerce_list(step.attr, step.value(), step.name, self.quirks)?;
@@ -130,8 +127,7 @@ impl Work<'_, '_> {
         Ok(())
     }
 
-    /// No element passes the filter: Entra means one that does, if the filter only says its type or that it is
-    /// primary. Any other filter names values that are not there: `noTarget`.
+    /// No element passes the filter: `noTarget`, or one that does is made.
     fn create_element(
         &mut self,
         step: &Step<'_>,
@@ -143,10 +139,7 @@ impl Work<'_, '_> {
         if step.op == PatchOp::Replace && step.sub.is_none() {
             return Err(none());
         }
-        let mut element = template(filter, step.attr, self.quirks)?.ok_or_else(none)?;
-        if !self.quirks.use_(Quirk::FilterCreates) {
-            return Err(none());
-        }
+        let mut element = filter_creates::element(filter, step.attr, self.quirks)?.ok_or_else(none)?;
         match (step.sub, stored) {
             // Clearing what is not there needs no element.
             (_, None) => return Ok(()),
@@ -172,26 +165,4 @@ fn set(item: &mut Value, sub: &Attribute, stored: Option<&Value>) {
             map.shift_remove(&sub.name);
         }
     }
-}
-
-/// What a removal by value goes by: an element's `value`, else all of it.
-fn identity(item: &Value) -> String {
-    fingerprint(item.get("value").unwrap_or(item))
-}
-
-/// The element that a filter describes, if it is a conjunction of `type eq` and `primary eq true`.
-fn template(filter: &Filter, attr: &Attribute, quirks: &mut Quirks) -> Result<Option<Map<String, Value>>, ScimError> {
-    let mut out = Map::new();
-    for part in filter.conjuncts() {
-        let Filter::Compare { path, op: Op::Eq, value } = part else {
-            return Ok(None);
-        };
-        let Some(sub) = attr.sub(&path.attr).filter(|s| matches!(s.name.as_str(), "type" | "primary")) else {
-            return Ok(None);
-        };
-        if let Some(stored) = value::coerce(sub, value.clone(), &sub.name, quirks)? {
-            out.insert(sub.name.clone(), stored);
-        }
-    }
-    Ok(Some(out))
 }

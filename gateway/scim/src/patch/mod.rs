@@ -9,7 +9,7 @@ use crate::error::ScimError;
 use crate::filter::Filter;
 use crate::list::lists;
 use crate::path::PatchPath;
-use crate::quirks::{Quirk, Quirks};
+use crate::quirks::{Quirks, capitalised_op, scim1_patch};
 use crate::resource::{Document, Reference, take};
 use crate::urn;
 
@@ -72,11 +72,17 @@ impl PatchRequest {
         let Value::Object(mut body) = body else {
             return Err(ScimError::invalid_syntax("The body is not a JSON object."));
         };
-        if !lists(take(&mut body, "schemas").as_ref(), urn::PATCH_OP) {
-            return Err(ScimError::invalid_syntax(format!("schemas: {} is missing.", urn::PATCH_OP)));
-        }
-        let Some(Value::Array(items)) = take(&mut body, "Operations") else {
-            return Err(ScimError::invalid_syntax("Operations: expected a list."));
+        let items = match scim1_patch::operations(&mut body, quirks) {
+            Some(items) => items,
+            None => {
+                if !lists(take(&mut body, "schemas").as_ref(), urn::PATCH_OP) {
+                    return Err(ScimError::invalid_syntax(format!("schemas: {} is missing.", urn::PATCH_OP)));
+                }
+                let Some(Value::Array(items)) = take(&mut body, "Operations") else {
+                    return Err(ScimError::invalid_syntax("Operations: expected a list."));
+                };
+                items
+            }
         };
         if items.is_empty() {
             return Err(ScimError::invalid_syntax("Operations: at least one is needed."));
@@ -103,22 +109,8 @@ fn operation(item: Value, quirks: &mut Quirks) -> Result<Operation, ScimError> {
         return Err(ScimError::invalid_syntax("expected an object."));
     };
     let op = take(&mut item, "op");
-    let op = match op.as_ref().and_then(Value::as_str) {
-        Some("add") => PatchOp::Add,
-        Some("remove") => PatchOp::Remove,
-        Some("replace") => PatchOp::Replace,
-        Some(other) => match other.to_ascii_lowercase().as_str() {
-            "add" if quirks.use_(Quirk::CapitalisedOp) => PatchOp::Add,
-            "remove" if quirks.use_(Quirk::CapitalisedOp) => PatchOp::Remove,
-            "replace" if quirks.use_(Quirk::CapitalisedOp) => PatchOp::Replace,
-            _ => {
-                return Err(ScimError::invalid_syntax("op: expected add, remove or replace."));
-            }
-        },
-        None => {
-            return Err(ScimError::invalid_syntax("op: expected add, remove or replace."));
-        }
-    };
+    let op = op.as_ref().and_then(Value::as_str).and_then(|word| capitalised_op::read(word, quirks));
+    let op = op.ok_or_else(|| ScimError::invalid_syntax("op: expected add, remove or replace."))?;
     let path = match take(&mut item, "path") {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(PatchPath::parse(&text, quirks)?),

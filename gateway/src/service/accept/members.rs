@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use engine::Lane;
 use scim::patch::{Base, NetEdit};
-use scim::{Quirk, Quirks, ScimError};
+use scim::quirks::foreign_member;
+use scim::{Quirks, ScimError};
 use sea_orm::Value;
 use serde_json::json;
 use uuid::Uuid;
@@ -107,8 +108,8 @@ pub(super) async fn edit_members(
 
 /// Leaves out whom an addition cannot name: every id of ours is a UUID, so anything else is some other
 /// system's. What could be an id is looked for, and refused by name if it is not there.
-pub(super) fn leave_out_foreign(want: &mut BTreeMap<String, bool>, quirks: &mut Quirks) {
-    want.retain(|id, wanted| !*wanted || Uuid::try_parse(id).is_ok() || !quirks.use_(Quirk::ForeignMember));
+pub(super) fn leave_out_foreign(want: &mut BTreeMap<String, bool>, quirks: &mut Quirks) -> Vec<String> {
+    foreign_member::leave_out(want, |id| Uuid::try_parse(id).is_ok(), quirks)
 }
 
 /// Finds the rows of ids. Adding an id that is not a user of this instance is refused by name;
