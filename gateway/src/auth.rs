@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use crate::inbound::Rate;
 use crate::service::App;
 use crate::service::keys::Scope;
 use crate::service::types::Instance;
@@ -20,6 +21,10 @@ pub struct Principal {
     pub key_id: String,
     /// What the key may do.
     pub scope: Scope,
+    /// The SCIM id of the User that the key belongs to.
+    pub person: Option<String>,
+    /// The key's own limit of requests.
+    pub rate_limit: Option<Rate>,
     /// The instance that the key belongs to, which is the one of the URL.
     pub instance: Arc<Instance>,
 }
@@ -33,6 +38,8 @@ pub enum Denied {
     Wrong,
     /// Credentials were sent in more than one way (RFC 6750 section 3.1).
     Twice,
+    /// What follows `Bearer` is no token: it has a blank in it (RFC 6750 section 2.1).
+    Malformed,
     /// It could not be found out.
     Store(StoreError),
 }
@@ -53,7 +60,10 @@ fn presented(headers: &HeaderMap) -> Result<Cow<'_, str>, Denied> {
     let text = value.to_str().map_err(|_| Denied::Wrong)?.trim();
     match text.split_once(' ') {
         None => Ok(Cow::Borrowed(text)),
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Cow::Borrowed(rest.trim())),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => match rest.trim() {
+            token if token.contains([' ', '\t']) => Err(Denied::Malformed),
+            token => Ok(Cow::Borrowed(token)),
+        },
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("basic") => {
             let decoded = STANDARD.decode(rest.trim()).map_err(|_| Denied::Wrong)?;
             let decoded = String::from_utf8(decoded).map_err(|_| Denied::Wrong)?;
@@ -76,7 +86,8 @@ pub async fn scim(app: &App, headers: &HeaderMap, instance_id: &str) -> Result<P
     if instance.id != instance_id {
         return Err(Denied::Wrong);
     }
-    Ok(Principal { key_id: key.key_id.clone(), scope: key.scope, instance })
+    let (key_id, person) = (key.key_id.clone(), key.person.clone());
+    Ok(Principal { key_id, scope: key.scope, person, rate_limit: key.rate_limit, instance })
 }
 
 /// Checks an admin request: the admin token as a bearer token.
@@ -121,6 +132,8 @@ mod tests {
         check(&["Bearer"], Ok("Bearer"));
         check(&[], Err("Absent"));
         check(&["Bearer a", "Bearer b"], Err("Twice"));
+        check(&["Bearer a b"], Err("Malformed"));
+        check(&["Bearer"], Ok("Bearer"));
         check(&["Basic !!"], Err("Wrong"));
         check(&["Basic YWJj"], Err("Wrong"));
         check(&["Digest abc"], Err("Wrong"));

@@ -13,6 +13,8 @@ use thiserror::Error;
 use toml::de::DeTable;
 use url::Url;
 
+use crate::inbound::{BadRate, Rate};
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -66,6 +68,12 @@ pub struct Overrides {
     /// Largest body of a request for a group or of a bulk request, in bytes [default: 16777216]
     #[arg(long, env = "SCIMGATE_BODY_LIMIT_GROUP_BYTES", value_name = "BYTES")]
     pub body_limit_group_bytes: Option<u64>,
+    /// Most operations in one bulk request [default: 1000]
+    #[arg(long, env = "SCIMGATE_BULK_MAX_OPERATIONS", value_name = "N")]
+    pub bulk_max_operations: Option<u64>,
+    /// Most SCIM requests per API key, such as 50/s, 600/m or 10000/h [default: no limit]
+    #[arg(long, env = "SCIMGATE_INBOUND_PER_KEY", value_name = "N/UNIT")]
+    pub inbound_per_key: Option<String>,
     /// What to log: a level, or directives such as info,gateway=debug [default: info]
     #[arg(long, env = "SCIMGATE_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -90,7 +98,7 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 }
 
 /// The keys of the file.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "listen",
     "public_url",
     "data_dir",
@@ -102,6 +110,8 @@ const KEYS: [&str; 15] = [
     "header_timeout_seconds",
     "body_limit_user_bytes",
     "body_limit_group_bytes",
+    "bulk_max_operations",
+    "inbound_per_key",
     "log",
     "log_format",
     "call_timeout_seconds",
@@ -241,6 +251,10 @@ pub struct Config {
     pub body_limit_user: usize,
     /// Largest body of a request for a group or of a bulk request, in bytes.
     pub body_limit_group: usize,
+    /// Most operations in one bulk request.
+    pub bulk_max_operations: usize,
+    /// Most requests of the SCIM side per API key; a key may have a limit of its own.
+    pub inbound_per_key: Option<Rate>,
     /// The log filter.
     pub log: String,
     /// How log lines look.
@@ -300,6 +314,13 @@ impl Config {
             header_timeout: seconds("header_timeout_seconds", said.header_timeout_seconds, 10, 1, 300)?,
             body_limit_user: size("body_limit_user_bytes", said.body_limit_user_bytes, 1 << 20, 1 << 10, 1 << 30)?,
             body_limit_group: size("body_limit_group_bytes", said.body_limit_group_bytes, 16 << 20, 1 << 10, 1 << 30)?,
+            bulk_max_operations: size("bulk_max_operations", said.bulk_max_operations, 1_000, 1, 10_000)?,
+            inbound_per_key: match said.inbound_per_key.as_deref() {
+                None | Some("") => None,
+                Some(text) => {
+                    Some(text.parse().map_err(|problem: BadRate| value("inbound_per_key", problem.to_string()))?)
+                }
+            },
             log,
             log_format: said.log_format.unwrap_or_default(),
             // A call is only sent while the driver's lease (15 s, renewed every 3 s) lasts longer.
@@ -331,6 +352,8 @@ impl Overrides {
             header_timeout_seconds: self.header_timeout_seconds.or(other.header_timeout_seconds),
             body_limit_user_bytes: self.body_limit_user_bytes.or(other.body_limit_user_bytes),
             body_limit_group_bytes: self.body_limit_group_bytes.or(other.body_limit_group_bytes),
+            bulk_max_operations: self.bulk_max_operations.or(other.bulk_max_operations),
+            inbound_per_key: self.inbound_per_key.or(other.inbound_per_key),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
             call_timeout_seconds: self.call_timeout_seconds.or(other.call_timeout_seconds),

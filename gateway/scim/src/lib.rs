@@ -7,6 +7,7 @@
 //!
 //! Input is hostile: every reader here has limits that act before there is a tree, and none panics on input.
 
+pub mod bulk;
 pub mod datetime;
 pub mod dialect;
 pub mod discovery;

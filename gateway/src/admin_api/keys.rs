@@ -23,8 +23,13 @@ pub(super) struct CreateKey {
     name: Option<String>,
     /// When it dies (RFC 3339).
     expires_at: Option<String>,
-    /// `scim` (default) or `scim:read`.
+    /// `scim` (default) or `scim:read`. The key of a person has the scope `me`, and no other.
     scopes: Option<Vec<String>>,
+    /// The SCIM id of the User that the key belongs to: it then opens `/Me`, which is that User (RFC 7644
+    /// section 3.11), and discovery, and nothing else.
+    person: Option<String>,
+    /// Most requests of this key, such as `50/s`, `600/m` or `10000/h`; else the setting `inbound_per_key` counts.
+    rate_limit: Option<String>,
 }
 
 /// How to rotate a key.
@@ -68,8 +73,8 @@ pub(super) async fn create(
         None => None,
         Some(text) => Some(instant("expires_at", text)?),
     };
-    let answer =
-        app.create_key(admin.actor, &instance, NewKey { name: new.name, expires_at, scopes: new.scopes }).await?;
+    let new = NewKey { name: new.name, expires_at, scopes: new.scopes, person: new.person, rate_limit: new.rate_limit };
+    let answer = app.create_key(admin.actor, &instance, new).await?;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 

@@ -149,7 +149,7 @@ fn denied_to(denied: Denied) -> Problem {
             "The admin token is not valid. Keys of instances do not open the admin API.",
             "Bearer realm=\"scimgate admin\", error=\"invalid_token\"",
         ),
-        Denied::Twice => (
+        Denied::Twice | Denied::Malformed => (
             StatusCode::BAD_REQUEST,
             "The request carries more than one Authorization header.",
             "Bearer realm=\"scimgate admin\", error=\"invalid_request\"",

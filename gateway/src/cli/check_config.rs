@@ -55,6 +55,8 @@ fn table(config: &Config) -> Table {
         ("header_timeout_seconds", config.header_timeout.as_secs().to_string()),
         ("body_limit_user_bytes", config.body_limit_user.to_string()),
         ("body_limit_group_bytes", config.body_limit_group.to_string()),
+        ("bulk_max_operations", config.bulk_max_operations.to_string()),
+        ("inbound_per_key", config.inbound_per_key.map_or_else(|| "no limit".to_owned(), |rate| rate.to_string())),
         ("log", config.log.clone()),
         ("log_format", format.to_owned()),
         ("call_timeout_seconds", config.call_timeout.as_secs().to_string()),
@@ -95,6 +97,6 @@ mod tests {
         let text = table(&Config::load(overrides).unwrap()).render(Look::Tabs);
         assert!(!text.contains("s3cret"), "{text}");
         assert!(text.contains("postgres://gate:***@db.example.com/gate?***"), "{text}");
-        assert_eq!(text.lines().count(), 15);
+        assert_eq!(text.lines().count(), 17);
     }
 }

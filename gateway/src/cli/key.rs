@@ -36,8 +36,14 @@ enum Verb {
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
         /// What it may do [default: scim]
-        #[arg(long = "scope", value_name = "SCOPE", value_parser = ["scim", "scim:read"])]
+        #[arg(long = "scope", value_name = "SCOPE", value_parser = ["scim", "scim:read"], conflicts_with = "person")]
         scopes: Vec<String>,
+        /// The SCIM id of the user it belongs to: it then opens /Me and nothing else
+        #[arg(long, value_name = "ID")]
+        person: Option<String>,
+        /// Most requests it may make, such as 50/s, 600/m or 10000/h [default: inbound_per_key of the gateway]
+        #[arg(long, value_name = "N/UNIT")]
+        rate_limit: Option<String>,
     },
     /// List the keys, without their text
     List {
@@ -72,7 +78,18 @@ impl Command {
     pub(super) async fn run(self) -> Done {
         let client = Client::new(&self.remote)?;
         match self.verb {
-            Verb::Create { instance, name, expires, scopes } => create(&client, &instance, name, expires, scopes).await,
+            Verb::Create { instance, name, expires, scopes, person, rate_limit } => {
+                let mut body = json!({});
+                for (field, value) in [("name", name), ("person", person), ("rate_limit", rate_limit)] {
+                    if let Some(value) = value {
+                        body[field] = value.into();
+                    }
+                }
+                if !scopes.is_empty() {
+                    body["scopes"] = scopes.into();
+                }
+                create(&client, &instance, expires, body).await
+            }
             Verb::List { instance, page } => list(&client, &instance, &page).await,
             Verb::Rotate { instance, key, overlap } => rotate(&client, &instance, &key, overlap).await,
             Verb::Revoke { instance, key, yes } => revoke(&client, &instance, &key, yes).await,
@@ -80,23 +97,10 @@ impl Command {
     }
 }
 
-async fn create(
-    client: &Client,
-    instance: &str,
-    name: Option<String>,
-    expires: Option<String>,
-    scopes: Vec<String>,
-) -> Done {
+async fn create(client: &Client, instance: &str, expires: Option<String>, mut body: Value) -> Done {
     let id = client.instance_id(instance).await?;
-    let mut body = json!({});
-    if let Some(name) = name {
-        body["name"] = name.into();
-    }
     if let Some(expires) = expires {
         body["expires_at"] = times::time(&expires, Clock::system().now(), false)?.to_string().into();
-    }
-    if !scopes.is_empty() {
-        body["scopes"] = scopes.into();
     }
     let made = client.call(Method::POST, &format!("/instances/{id}/keys"), Some(&body)).await?;
     hand_over(client, &made)

@@ -126,10 +126,19 @@ impl Handle {
     }
 
     /// Waits until a revision is settled, at most as long as the instance's policy lets an answer
-    /// wait, and not at all if the driver cannot start in that time.
-    pub async fn settle(&self, instance: &Instance, resource: i64, rev: i64, lane: Lane) -> Settlement {
-        let within = Duration::from_millis(u64::from(instance.policy.answer_within_ms));
-        let deadline = self.0.clock.now().checked_add(within).unwrap_or(Timestamp::MAX);
+    /// wait or `until` if that is sooner, and not at all if the driver cannot start in that time.
+    pub async fn settle(
+        &self,
+        instance: &Instance,
+        resource: i64,
+        rev: i64,
+        lane: Lane,
+        until: Option<Timestamp>,
+    ) -> Settlement {
+        let now = self.0.clock.now();
+        let policy = Duration::from_millis(u64::from(instance.policy.answer_within_ms));
+        let deadline = now.checked_add(policy).unwrap_or(Timestamp::MAX).min(until.unwrap_or(Timestamp::MAX));
+        let within = Duration::try_from(deadline.duration_since(now)).unwrap_or(Duration::ZERO);
         let gauge = self.gauge(instance);
         let seat = self
             .predict(instance, lane)

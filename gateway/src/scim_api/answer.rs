@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use scim::ScimError;
 use serde_json::Value;
 
+use crate::inbound::Standing;
 use crate::service::types::Failure;
 use crate::store::StoreError;
 
@@ -75,7 +76,21 @@ impl Refusal {
         self.header(header::RETRY_AFTER, seconds.into())
     }
 
-    pub(super) fn into_response(self, plain: bool) -> Response {
+    /// What OPTIONS is answered, from what a wrong verb is told; any other refusal stays one.
+    pub(super) fn allowed(mut self) -> Result<Answer, Self> {
+        let allow = self.headers.iter().position(|(name, _)| *name == header::ALLOW);
+        match allow.filter(|_| self.error.status == 405) {
+            Some(at) => Ok(Answer { headers: vec![self.headers.swap_remove(at)], ..Answer::empty() }),
+            None => Err(self),
+        }
+    }
+
+    pub(super) fn into_response(mut self, plain: bool) -> Response {
+        // Who is sent away for a while is told for how long, whoever did it.
+        if matches!(self.error.status, 429 | 503) && !self.headers.iter().any(|(name, _)| *name == header::RETRY_AFTER)
+        {
+            self = self.retry_after(STORE_RETRY);
+        }
         let mut response = json_response(&self.error.to_json(), plain);
         *response.status_mut() = StatusCode::from_u16(self.error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().extend(self.headers);
@@ -92,17 +107,12 @@ impl From<ScimError> for Refusal {
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Scim(error) => {
-                let unavailable = error.status == 503;
-                let refusal = Self::from(error);
-                if unavailable { refusal.retry_after(STORE_RETRY) } else { refusal }
-            }
+            Failure::Scim(error) => Self::from(error),
             Failure::Store(error) => {
                 tracing::error!(%error, "a SCIM request met trouble of the store");
                 Self::from(ScimError::unavailable(
                     "scimgate cannot reach its database at the moment. Nothing was lost; try again.",
                 ))
-                .retry_after(STORE_RETRY)
             }
         }
     }
@@ -121,23 +131,67 @@ fn json_response(body: &Value, plain: bool) -> Response {
     response
 }
 
-/// Whether a client takes `application/json` and says nothing of SCIM's own type or of any type.
+/// A request over its key's limit.
+pub(super) fn too_many(retry_in: u64) -> Refusal {
+    let detail = format!("This key has sent more requests than it may. Go on in {retry_in} s; nothing was changed.");
+    Refusal::from(ScimError { status: 429, scim_type: None, detail })
+        .retry_after(u32::try_from(retry_in).unwrap_or(u32::MAX))
+}
+
+/// Tells where a key stands: by the fields of draft-ietf-httpapi-ratelimit-headers, and by the names
+/// that SailPoint's client reads.
+pub(super) fn tell_limits(headers: &mut HeaderMap, standing: &Standing) {
+    let mut tell = |name: &'static str, text: String| {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    tell("ratelimit-policy", format!("\"key\";q={};w={}", standing.limit, standing.window));
+    tell("ratelimit", format!("\"key\";r={};t={}", standing.left, standing.full_in));
+    tell("x-rate-limit-limit", standing.limit.to_string());
+    tell("x-rate-limit-remaining", standing.left.to_string());
+    tell("x-rate-limit-reset", standing.full_in.to_string());
+    if let Some(seconds) = standing.retry_in {
+        tell("x-rate-limit-retry-after-seconds", seconds.to_string());
+    }
+}
+
+/// Whether a client would rather have `application/json` than SCIM's own type. What it does not say,
+/// or says so that nothing of ours fits, is answered as `application/scim+json`: RFC 9110 section
+/// 12.5.1 leaves that to the server, and a client that reads SCIM can do more with it than with 406.
 pub(super) fn wants_plain_json(headers: &HeaderMap) -> bool {
-    let mut plain = false;
+    // How specific the range was that spoke of a type, and its weight in thousandths.
+    let (mut scim, mut plain) = ((0, 0), (0, 0));
     for value in headers.get_all(header::ACCEPT) {
         for range in value.to_str().unwrap_or_default().split(',') {
-            let kind = range.split(';').next().unwrap_or_default().trim();
+            let mut parts = range.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default();
+            let weight = parts
+                .filter_map(|part| part.split_once('='))
+                .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+                .map_or(1000, |(_, text)| thousandths(text.trim()));
             if kind.eq_ignore_ascii_case("application/json") {
-                plain = true;
-            } else if kind.eq_ignore_ascii_case("application/scim+json")
-                || kind == "*/*"
-                || kind.eq_ignore_ascii_case("application/*")
-            {
-                return false;
+                plain = plain.max((3, weight));
+            } else if kind.eq_ignore_ascii_case("application/scim+json") {
+                scim = scim.max((3, weight));
+            } else if kind.eq_ignore_ascii_case("application/*") {
+                (scim, plain) = (scim.max((2, weight)), plain.max((2, weight)));
+            } else if kind == "*/*" {
+                (scim, plain) = (scim.max((1, weight)), plain.max((1, weight)));
             }
         }
     }
-    plain
+    plain.1 > scim.1
+}
+
+/// A weight such as `0.5` (RFC 9110 section 12.4.2); what is none counts fully.
+fn thousandths(text: &str) -> u32 {
+    match text.parse::<f32>() {
+        // The value lies between 0 and 1000.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked by the pattern")]
+        Ok(weight) if (0.0..=1.0).contains(&weight) => (weight * 1000.0) as u32,
+        _ => 1000,
+    }
 }
 
 /// What HEAD answers: the head of what GET would (RFC 9110 section 9.3.2).
@@ -168,7 +222,14 @@ mod tests {
         check(&[], false);
         check(&["application/json"], true);
         check(&["Application/JSON; charset=utf-8; q=0.9"], true);
-        check(&["application/json, application/scim+json;q=0.1"], false);
+        check(&["application/json, application/scim+json;q=0.1"], true);
+        check(&["application/json;q=0.5, application/scim+json;q=0.8"], false);
+        check(&["application/json;q=0.5, application/scim+json; Q=0"], true);
+        check(&["application/json; charset=utf-8, */*;q=0.1"], true);
+        check(&["*/*;q=0.8, application/json"], true);
+        check(&["application/json;q=odd"], true);
+        check(&["application/*"], false);
+        check(&["text/html, */*"], false);
         check(&["application/json", "application/scim+json"], false);
         check(&["application/json, */*"], false);
         check(&["application/scim+json"], false);

@@ -21,6 +21,8 @@ pub(super) fn guard(asked: &Asked<'_>, get: bool) -> Result<(), Refusal> {
 pub(super) fn config(asked: &Asked<'_>) -> Answer {
     let mut options = Options::new(asked.base_url());
     options.max_results = MAX_PAGE;
+    let config = &asked.app.config;
+    options.bulk = Some((config.bulk_max_operations as u64, config.body_limit_group as u64));
     options.authentication.push(AuthScheme {
         kind: "httpbasic".into(),
         name: "API key as password".into(),

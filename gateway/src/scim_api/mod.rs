@@ -6,7 +6,10 @@
 
 mod answer;
 mod body;
+mod bulk;
+mod condition;
 mod discovery;
+mod me;
 mod path;
 mod query;
 mod render;
@@ -26,6 +29,7 @@ use scim::ScimError;
 use uuid::Uuid;
 
 use crate::auth::{self, Denied, Principal};
+use crate::inbound::Standing;
 use crate::service::App;
 use crate::service::keys::Scope;
 use crate::service::types::{Caller, Failure, Mode};
@@ -86,7 +90,8 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let method = request.method().clone();
     let id = request_id(request.headers());
     let plain = answer::wants_plain_json(request.headers());
-    let work = AssertUnwindSafe(serve(&app, request, &id)).catch_unwind().await;
+    let mut standing = None;
+    let work = AssertUnwindSafe(serve(&app, request, &id, &mut standing)).catch_unwind().await;
     let outcome = work.unwrap_or_else(|_| {
         tracing::error!(request_id = ?id, "a request made the gateway panic");
         Err(Refusal::from(ScimError::internal(
@@ -101,6 +106,9 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
         response = answer::without_body(response);
     }
     let headers = response.headers_mut();
+    if let Some(standing) = standing {
+        answer::tell_limits(headers, &standing);
+    }
     headers.insert(REQUEST_ID, id);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let label = method_label(&method);
@@ -121,6 +129,7 @@ pub(crate) fn status_label(status: u16) -> std::borrow::Cow<'static, str> {
         401 => "401".into(),
         404 => "404".into(),
         409 => "409".into(),
+        429 => "429".into(),
         503 => "503".into(),
         other => other.to_string().into(),
     }
@@ -145,12 +154,8 @@ impl Asked<'_> {
         Caller {
             actor: format!("key:{}", self.who.key_id),
             request_id: self.request_id.to_str().ok().map(str::to_owned),
+            wait_until: None,
         }
-    }
-
-    fn header(&self, name: HeaderName) -> Option<&str> {
-        // A value that is not text names no version, so it matches none.
-        self.headers.get(name).map(|value| value.to_str().unwrap_or(""))
     }
 
     fn is_get(&self) -> bool {
@@ -158,8 +163,21 @@ impl Asked<'_> {
     }
 }
 
-async fn serve(app: &Arc<App>, request: Request, id: &HeaderValue) -> Result<answer::Answer, Refusal> {
+async fn serve(
+    app: &Arc<App>,
+    request: Request,
+    id: &HeaderValue,
+    standing: &mut Option<Standing>,
+) -> Result<answer::Answer, Refusal> {
     let (parts, body) = request.into_parts();
+    let query = path::query(parts.uri.query().unwrap_or_default());
+    // Tokens in URLs end up in logs: such a one is not taken, and beside another it is refused
+    // (RFC 6750 sections 2.3 and 3.1).
+    if parts.headers.contains_key(header::AUTHORIZATION)
+        && query.as_ref().is_ok_and(|query| query.iter().any(|(name, _)| name == "access_token"))
+    {
+        return Err(denied_to(Denied::Twice));
+    }
     let route = path::segments(parts.uri.path());
     // The first segment is `i`, or we would not be here; without a second one there is no instance.
     let instance = route.get(1).and_then(Option::as_deref).unwrap_or_default();
@@ -167,6 +185,11 @@ async fn serve(app: &Arc<App>, request: Request, id: &HeaderValue) -> Result<ans
         metrics::counter!(names::REJECTED_REQUESTS_TOTAL, "reason" => "credentials").increment(1);
         denied_to(denied)
     })?;
+    *standing = app.inbound.count(&who.key_id, who.rate_limit);
+    if let Some(seconds) = standing.and_then(|standing| standing.retry_in) {
+        metrics::counter!(names::REJECTED_REQUESTS_TOTAL, "reason" => "rate").increment(1);
+        return Err(answer::too_many(seconds));
+    }
     if who.instance.mode == Mode::Disabled {
         let error = ScimError::unavailable(
             "This integration instance is switched off in scimgate. An admin can enable or pause it there; nothing was changed.",
@@ -182,17 +205,33 @@ async fn serve(app: &Arc<App>, request: Request, id: &HeaderValue) -> Result<ans
         _ => return Err(no_endpoint()),
     };
     let searches = rest.last().is_some_and(|last| last.eq_ignore_ascii_case(".search"));
-    let reads =
-        parts.method == Method::GET || parts.method == Method::HEAD || (parts.method == Method::POST && searches);
-    if who.scope == Scope::Read && !reads {
-        return Err(Refusal::from(ScimError::forbidden(
-            "This key may only read (scope scim:read). Make a key with the scope scim for writes.",
-        ))
-        .challenge("Bearer realm=\"scimgate\", error=\"insufficient_scope\", scope=\"scim\""));
+    let options = parts.method == Method::OPTIONS;
+    let reads = parts.method == Method::GET
+        || parts.method == Method::HEAD
+        || options
+        || (parts.method == Method::POST && searches);
+    let beyond = match who.scope {
+        Scope::Full => None,
+        Scope::Read if reads => None,
+        Scope::Read => Some("This key may only read (scope scim:read). Make a key with the scope scim for writes."),
+        Scope::Me if rest.first().is_some_and(|word| for_persons(word)) => None,
+        Scope::Me => Some("This key belongs to a person (scope me): it opens /Me and nothing else."),
+    };
+    if let Some(words) = beyond {
+        return Err(Refusal::from(ScimError::forbidden(words))
+            .challenge("Bearer realm=\"scimgate\", error=\"insufficient_scope\", scope=\"scim\""));
     }
-    let query = path::query(parts.uri.query().unwrap_or_default())?;
-    let asked = Asked { app, who, method: parts.method, headers: parts.headers, query, request_id: id };
-    dispatch(asked, body, rest).await
+    let asked = Asked { app, who, method: parts.method, headers: parts.headers, query: query?, request_id: id };
+    match dispatch(asked, body, rest).await {
+        // What OPTIONS asks is what a wrong verb is told.
+        Err(refusal) if options => refusal.allowed().map_or_else(Err, Ok),
+        other => other,
+    }
+}
+
+/// What the key of a person opens besides `/Me`: what the instance says of itself.
+fn for_persons(word: &str) -> bool {
+    ["Me", "ServiceProviderConfig", "ResourceTypes", "Schemas"].iter().any(|name| name.eq_ignore_ascii_case(word))
 }
 
 async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer::Answer, Refusal> {
@@ -204,14 +243,9 @@ async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer:
         [] => Err(wrong_verb("GET, HEAD")),
         [word] if is(word, ".search") && post => query::search_all(asked, body).await,
         [word] if is(word, ".search") => Err(wrong_verb("POST")),
-        [word, ..] if is(word, "me") => Err(ScimError::not_implemented(
-            "/Me is not served: keys belong to integrations, not to people. Use /Users with a filter.",
-        )
-        .into()),
-        [word] if is(word, "bulk") => Err(ScimError::not_implemented(
-            "Bulk is not served, as the ServiceProviderConfig says. Send the operations one by one.",
-        )
-        .into()),
+        [word] if is(word, "me") => me::serve(asked, body).await,
+        [word] if is(word, "bulk") && post => bulk::serve(asked, body).await,
+        [word] if is(word, "bulk") => Err(wrong_verb("POST")),
         [word, which @ ..] if is(word, "ServiceProviderConfig") && which.is_empty() => {
             discovery::guard(&asked, get).map(|()| discovery::config(&asked))
         }
@@ -253,8 +287,10 @@ fn no_endpoint() -> Refusal {
 }
 
 fn wrong_verb(allow: &'static str) -> Refusal {
-    Refusal::from(ScimError::method_not_allowed(format!("This endpoint takes {allow}.")))
-        .header(header::ALLOW, HeaderValue::from_static(allow))
+    Refusal::from(ScimError::method_not_allowed(format!("This endpoint takes {allow}."))).header(
+        header::ALLOW,
+        HeaderValue::try_from(format!("{allow}, OPTIONS")).unwrap_or_else(|_| HeaderValue::from_static(allow)),
+    )
 }
 
 fn denied_to(denied: Denied) -> Refusal {
@@ -271,9 +307,14 @@ fn denied_to(denied: Denied) -> Refusal {
             let error = ScimError {
                 status: 400,
                 scim_type: None,
-                detail: "The request carries more than one Authorization header.".to_owned(),
+                detail: "The request carries credentials more than once. Send one Authorization header, and no token in the URL.".to_owned(),
             };
             Refusal::from(error).challenge("Bearer realm=\"scimgate\", error=\"invalid_request\"")
+        }
+        Denied::Malformed => {
+            let detail = "What follows Bearer in the Authorization header is not one token.".to_owned();
+            Refusal::from(ScimError { status: 400, scim_type: None, detail })
+                .challenge("Bearer realm=\"scimgate\", error=\"invalid_request\"")
         }
         Denied::Store(error) => Refusal::from(Failure::Store(error)),
     }

@@ -6,12 +6,12 @@ use axum::body::Body;
 use http::header;
 use scim::json::Limits;
 use scim::schema::ResourceType;
-use scim::{Projection, Quirks, ScimError, etag};
+use scim::{Projection, Quirks, ScimError};
 use serde_json::Value;
 
 use super::answer::{Answer, Refusal};
 use super::render::{Renderer, location, tag};
-use super::{Asked, body};
+use super::{Asked, body, condition};
 use crate::service::types::{Instance, Precondition, Stored};
 
 /// A PATCH of a larger group answers without a body, so that adding one member to a group of ten
@@ -30,13 +30,7 @@ impl Asked<'_> {
     }
 
     fn precondition(&self) -> Precondition {
-        match self.header(header::IF_MATCH).map(etag::Precondition::parse) {
-            None => Precondition::None,
-            Some(etag::Precondition::Any) => Precondition::Exists,
-            Some(etag::Precondition::Tags(tags)) => {
-                Precondition::Versions(tags.iter().filter_map(|text| text.parse().ok()).collect())
-            }
-        }
+        condition::of_write(&self.headers)
     }
 
     /// Reads the body, within the limits of what it is about.
@@ -66,7 +60,7 @@ pub(super) async fn read(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Resul
         return Ok(Answer::ok(renderer.one(item).await?));
     }
     let version = item.version;
-    if etag::not_modified(asked.header(header::IF_NONE_MATCH), u64::try_from(version).unwrap_or(0)) {
+    if condition::of_read(&asked.headers, version)? == condition::Read::NotModified {
         return Ok(Answer::not_modified().header(header::ETAG, &tag(version)));
     }
     Ok(Answer::ok(renderer.one(item).await?).header(header::ETAG, &tag(version)))

@@ -13,6 +13,7 @@ use super::App;
 use super::directory::time;
 use super::records::{AdminError, audit};
 use super::types::Instance;
+use crate::inbound::Rate;
 use crate::keys::{self, ApiKey, KeyType};
 use crate::secrets::KeyRing;
 use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
@@ -39,11 +40,20 @@ pub enum Scope {
     Full,
     /// `scim:read`: reads.
     Read,
+    /// `me`: what the person it belongs to is and has (`/Me`), and discovery.
+    Me,
 }
 
 impl Scope {
     fn of(words: &str) -> Self {
-        if words.split(' ').any(|word| word == "scim") { Self::Full } else { Self::Read }
+        let has = |scope: &str| words.split(' ').any(|word| word == scope);
+        if has("me") {
+            Self::Me
+        } else if has("scim") {
+            Self::Full
+        } else {
+            Self::Read
+        }
     }
 }
 
@@ -56,6 +66,10 @@ pub struct KnownKey {
     pub instance_seq: i64,
     /// What it may do.
     pub scope: Scope,
+    /// The SCIM id of the User that `/Me` is.
+    pub person: Option<String>,
+    /// Its own limit of requests.
+    pub rate_limit: Option<Rate>,
     hash: String,
     not_after: Option<i64>,
     touched: AtomicI64,
@@ -99,7 +113,7 @@ impl KeyCache {
             .store
             .reader()
             .one(
-                "SELECT key_id, instance_seq, hash, scopes, not_after, last_used_at FROM api_key WHERE key_id = $1",
+                "SELECT key_id, instance_seq, hash, scopes, person, rate_limit, not_after, last_used_at FROM api_key WHERE key_id = $1",
                 vals![key_id],
             )
             .await?;
@@ -111,6 +125,11 @@ impl KeyCache {
             key_id: row.col("key_id")?,
             instance_seq: row.col("instance_seq")?,
             scope: Scope::of(&row.col::<String>("scopes")?),
+            person: row.col("person")?,
+            rate_limit: match row.col::<Option<String>>("rate_limit")? {
+                None => None,
+                Some(text) => Some(text.parse().map_err(|_| StoreError::damaged("api_key.rate_limit"))?),
+            },
             hash: row.col("hash")?,
             not_after: row.col("not_after")?,
             touched: AtomicI64::new(row.col::<Option<i64>>("last_used_at")?.unwrap_or(0)),
@@ -152,8 +171,20 @@ pub struct NewKey {
     pub name: Option<String>,
     /// When it dies, in microseconds.
     pub expires_at: Option<i64>,
-    /// `scim` (default) or `scim:read`.
+    /// `scim` (default) or `scim:read`; `me`, and nothing else, for the key of a person.
     pub scopes: Option<Vec<String>>,
+    /// The SCIM id of the User that the key belongs to; it then opens `/Me` and nothing else.
+    pub person: Option<String>,
+    /// Its own limit of requests, such as `50/s`.
+    pub rate_limit: Option<String>,
+}
+
+/// What a new key has from its maker, or from the key that it replaces.
+struct Traits {
+    name: String,
+    scopes: String,
+    person: Option<String>,
+    rate_limit: Option<String>,
 }
 
 impl App {
@@ -188,14 +219,57 @@ impl App {
                 format!("must be at most {MAX_NAME} bytes of text without control characters"),
             ));
         }
-        let scopes = new.scopes.unwrap_or_else(|| vec!["scim".to_owned()]);
-        if scopes.is_empty() || scopes.iter().any(|scope| scope != "scim" && scope != "scim:read") {
-            return Err(AdminError::invalid("scopes", "must hold \"scim\" or \"scim:read\""));
+        let scopes = match (&new.person, new.scopes) {
+            (None, None) => vec!["scim".to_owned()],
+            (Some(_), None) => vec!["me".to_owned()],
+            (None, Some(scopes)) => {
+                if scopes.iter().any(|scope| scope == "me") {
+                    return Err(AdminError::invalid(
+                        "person",
+                        "is required by the scope \"me\": the SCIM id of a User",
+                    ));
+                }
+                if scopes.is_empty() || scopes.iter().any(|scope| scope != "scim" && scope != "scim:read") {
+                    return Err(AdminError::invalid("scopes", "must hold \"scim\" or \"scim:read\""));
+                }
+                scopes
+            }
+            (Some(_), Some(scopes)) => {
+                if scopes.is_empty() || scopes.iter().any(|scope| scope != "me") {
+                    return Err(AdminError::invalid("scopes", "must be \"me\" for the key of a person"));
+                }
+                vec!["me".to_owned()]
+            }
+        };
+        if let Some(text) = &new.rate_limit
+            && let Err(problem) = text.parse::<Rate>()
+        {
+            return Err(AdminError::invalid("rate_limit", problem.to_string()));
+        }
+        if let Some(person) = &new.person {
+            self.is_user(instance, person).await?;
         }
         if new.expires_at.is_some_and(|end| end <= self.clock.micros()) {
             return Err(AdminError::invalid("expires_at", "must be in the future"));
         }
-        self.mint(actor, instance, "key.create", name, scopes.join(" "), new.expires_at, None).await
+        let traits = Traits { name, scopes: scopes.join(" "), person: new.person, rate_limit: new.rate_limit };
+        self.mint(actor, instance, "key.create", traits, new.expires_at, None).await
+    }
+
+    /// A key may be bound to a User whom the identity provider manages, and to nobody else.
+    async fn is_user(&self, instance: &Instance, id: &str) -> Result<(), AdminError> {
+        let found = self
+            .store
+            .reader()
+            .one(
+                "SELECT seq FROM resource WHERE id = $1 AND instance_seq = $2 AND kind = 'User' AND managed = 1 AND deleted_at IS NULL",
+                vals![id, instance.seq],
+            )
+            .await?;
+        match found {
+            Some(_) => Ok(()),
+            None => Err(AdminError::invalid("person", "must be the SCIM id of a User of this instance")),
+        }
     }
 
     /// Makes a new key in place of one, which lives on for `overlap_seconds`. A key with an end gets
@@ -217,7 +291,7 @@ impl App {
             .store
             .reader()
             .one(
-                "SELECT name, scopes, created_at, not_after FROM api_key WHERE key_id = $1 AND instance_seq = $2",
+                "SELECT name, scopes, person, rate_limit, created_at, not_after FROM api_key WHERE key_id = $1 AND instance_seq = $2",
                 vals![key_id, instance.seq],
             )
             .await?
@@ -232,17 +306,14 @@ impl App {
             None => None,
         };
         let until = now.saturating_add(i64::try_from(overlap_seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000));
-        let answer = self
-            .mint(
-                actor,
-                instance,
-                "key.rotate",
-                row.col("name")?,
-                row.col("scopes")?,
-                lifetime,
-                Some((key_id.to_owned(), until)),
-            )
-            .await?;
+        let traits = Traits {
+            name: row.col("name")?,
+            scopes: row.col("scopes")?,
+            person: row.col("person")?,
+            rate_limit: row.col("rate_limit")?,
+        };
+        let answer =
+            self.mint(actor, instance, "key.rotate", traits, lifetime, Some((key_id.to_owned(), until))).await?;
         self.keys.forget(key_id);
         Ok(answer)
     }
@@ -272,7 +343,7 @@ impl App {
             .store
             .reader()
             .all(
-                "SELECT key_id, name, scopes, created_at, not_after, last_used_at FROM api_key WHERE instance_seq = $1 AND key_id > $2 ORDER BY key_id LIMIT $3",
+                "SELECT key_id, name, scopes, person, rate_limit, created_at, not_after, last_used_at FROM api_key WHERE instance_seq = $1 AND key_id > $2 ORDER BY key_id LIMIT $3",
                 vals![instance.seq, after, limit],
             )
             .await?;
@@ -285,6 +356,8 @@ impl App {
                     "id": row.col::<String>("key_id")?,
                     "name": row.col::<String>("name")?,
                     "scopes": scopes.split(' ').collect::<Vec<_>>(),
+                    "person": row.col::<Option<String>>("person")?,
+                    "rate_limit": row.col::<Option<String>>("rate_limit")?,
                     "created_at": time(row.col("created_at")?),
                     "expires_at": end.map(time),
                     "last_used_at": row.col::<Option<i64>>("last_used_at")?.map(time),
@@ -294,14 +367,12 @@ impl App {
             .collect()
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the columns of one row")]
     async fn mint(
         &self,
         actor: &str,
         instance: &Instance,
         act: &'static str,
-        name: String,
-        scopes: String,
+        traits: Traits,
         not_after: Option<i64>,
         replaces: Option<(String, i64)>,
     ) -> Result<Value, AdminError> {
@@ -313,8 +384,10 @@ impl App {
             instance_id: instance.id.clone(),
             key_id: key.key_id.clone(),
             hash: self.keys.hash(key.expose()),
-            name: name.clone(),
-            scopes: scopes.clone(),
+            name: traits.name.clone(),
+            scopes: traits.scopes.clone(),
+            person: traits.person.clone(),
+            rate_limit: traits.rate_limit.clone(),
             not_after,
             replaces,
         };
@@ -323,8 +396,10 @@ impl App {
         Ok(json!({
             "id": key.key_id,
             "key": key.expose(),
-            "name": name,
-            "scopes": scopes.split(' ').collect::<Vec<_>>(),
+            "name": traits.name,
+            "scopes": traits.scopes.split(' ').collect::<Vec<_>>(),
+            "person": traits.person,
+            "rate_limit": traits.rate_limit,
             "created_at": time(created_at),
             "expires_at": not_after.map(time),
         }))
@@ -393,6 +468,8 @@ struct Mint {
     hash: String,
     name: String,
     scopes: String,
+    person: Option<String>,
+    rate_limit: Option<String>,
     not_after: Option<i64>,
     replaces: Option<(String, i64)>,
 }
@@ -418,12 +495,14 @@ impl Unit for Mint {
         }
         tx.conn
             .run(
-                "INSERT INTO api_key (key_id, name, instance_seq, hash, scopes, created_at, not_after, last_used_at) VALUES ($1,$2,$3,$4,$5,$6,$7,NULL)",
-                vals![self.key_id.as_str(), self.name.as_str(), self.instance_seq, self.hash.as_str(), self.scopes.as_str(), tx.now, self.not_after],
+                "INSERT INTO api_key (key_id, name, instance_seq, hash, scopes, person, rate_limit, created_at, not_after, last_used_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,NULL)",
+                vals![self.key_id.as_str(), self.name.as_str(), self.instance_seq, self.hash.as_str(), self.scopes.as_str(), self.person.clone(), self.rate_limit.clone(), tx.now, self.not_after],
             )
             .await?;
-        let detail =
-            json!({"key": self.key_id, "scopes": self.scopes, "replaces": self.replaces.as_ref().map(|(old, _)| old)});
+        let detail = json!({
+            "key": self.key_id, "scopes": self.scopes, "person": self.person, "rate_limit": self.rate_limit,
+            "replaces": self.replaces.as_ref().map(|(old, _)| old),
+        });
         audit(tx, &self.actor, self.act, &self.instance_id, &detail).await?;
         Ok(tx.now)
     }

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Overrides};
 use crate::driver;
+use crate::inbound::Inbound;
 use crate::secrets::{KeyRing, KeyRingError, SealError};
 use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
 use crate::transport::{Http, HttpError, HttpOptions};
@@ -40,6 +41,8 @@ pub struct App {
     pub keys: keys::KeyCache,
     /// The driver.
     pub driver: driver::Handle,
+    /// The limits on what clients send.
+    pub inbound: Inbound,
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
 }
@@ -87,6 +90,7 @@ impl App {
         let instances = instances::Instances::new(store.clone(), ring.clone(), catalogue.clone());
         let keys = keys::KeyCache::new(store.clone(), &ring);
         let driver = driver::Handle::new(store.clone(), instances.clone(), http, config.invitation_look);
+        let inbound = Inbound::new(clock.clone(), config.inbound_per_key);
         Ok(Arc::new(Self {
             store,
             clock,
@@ -96,6 +100,7 @@ impl App {
             instances,
             keys,
             driver,
+            inbound,
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
         }))

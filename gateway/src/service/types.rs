@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use connector_sdk::{Connector, DriverKey};
 use engine::policy::{Adopt, AdoptGroups, Policy};
+use jiff::Timestamp;
 use scim::ScimError;
 use scim::resource::Document;
 use scim::schema::Registry;
@@ -89,6 +90,9 @@ pub struct Caller {
     pub actor: String,
     /// The request's id.
     pub request_id: Option<String>,
+    /// Until when the answer may wait for the target, where that is sooner than the instance's policy
+    /// has it: the operations of a bulk request share one deadline.
+    pub wait_until: Option<Timestamp>,
 }
 
 /// A resource of the directory, as stored; without members and groups.
@@ -138,7 +142,7 @@ pub struct Written {
     pub settled: bool,
 }
 
-/// The condition of `If-Match`.
+/// The condition of `If-Match` and `If-None-Match` on a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Precondition {
     /// None given.
@@ -146,8 +150,10 @@ pub enum Precondition {
     None,
     /// `*`: it must exist.
     Exists,
-    /// One of these versions.
+    /// One of these versions; without any it never holds.
     Versions(Vec<i64>),
+    /// None of these versions.
+    Except(Vec<i64>),
 }
 
 impl Precondition {
@@ -156,6 +162,7 @@ impl Precondition {
         match self {
             Self::None | Self::Exists => true,
             Self::Versions(versions) => versions.contains(&version),
+            Self::Except(versions) => !versions.contains(&version),
         }
     }
 }

@@ -85,7 +85,7 @@ impl App {
         let answer = twin
             .twin
             .get_or_try_init(|| async {
-                match self.create_first(instance, unit).await {
+                match self.create_first(instance, caller, unit).await {
                     Ok(written) => Ok(Ok(written)),
                     Err(Failure::Scim(error)) => Ok(Err(error)),
                     Err(Failure::Store(error)) => Err(error),
@@ -97,9 +97,9 @@ impl App {
         Ok(answer??)
     }
 
-    async fn create_first(&self, instance: &Arc<Instance>, unit: Create) -> Result<Written, Failure> {
+    async fn create_first(&self, instance: &Arc<Instance>, caller: &Caller, unit: Create) -> Result<Written, Failure> {
         let accepted = self.accept(unit).await?;
-        match self.settled(instance, &accepted).await {
+        match self.settled(instance, caller, &accepted).await {
             Settlement::Refused { kind, message } => {
                 let retract =
                     Retract { instance: instance.clone(), stored: accepted.stored.clone(), reason: message.clone() };
@@ -172,7 +172,7 @@ impl App {
         };
         let mut accepted = self.accept(unit).await?;
         *quirks = std::mem::take(&mut accepted.quirks);
-        match self.settled(instance, &accepted).await {
+        match self.settled(instance, caller, &accepted).await {
             // Somebody's leaving is never taken back: it stays wanted, visible and tried again.
             Settlement::Refused { kind, .. } if accepted.lane == Lane::Deprovision && kind != FaultKind::Protected => {
                 Ok(written(accepted, false))
@@ -216,7 +216,7 @@ impl App {
             condition,
         };
         let accepted = self.accept(unit).await?;
-        self.settled(instance, &accepted).await;
+        self.settled(instance, caller, &accepted).await;
         Ok(())
     }
 
@@ -228,7 +228,7 @@ impl App {
         self.store.write(Priority::Request, unit).await
     }
 
-    async fn settled(&self, instance: &Instance, accepted: &Accepted) -> Settlement {
+    async fn settled(&self, instance: &Instance, caller: &Caller, accepted: &Accepted) -> Settlement {
         if accepted.operation.is_none() || accepted.items == 0 {
             return Settlement::Done;
         }
@@ -236,7 +236,8 @@ impl App {
             self.driver.wake_for(instance);
             return Settlement::Later;
         }
-        self.driver.settle(instance, accepted.stored.seq, accepted.stored.rev, accepted.lane).await
+        let stored = &accepted.stored;
+        self.driver.settle(instance, stored.seq, stored.rev, accepted.lane, caller.wait_until).await
     }
 }
 

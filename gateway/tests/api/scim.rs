@@ -300,7 +300,8 @@ async fn bad_requests_cost_little_and_answer_in_scim() {
         case("GET", "/Users%00", b"", &[], 404),
         case("GET", "/ResourceTypes/nonesuch", b"", &[], 404),
         case("GET", "/Me", b"", &[], 501),
-        case("POST", "/Bulk", b"{}", &[], 501),
+        case("POST", "/Bulk", b"{}", &[], 400),
+        case("GET", "/Bulk", b"", &[], 405),
         case("DELETE", "/Users", b"", &[], 405),
         case("PUT", "/Users", b"{}", &[], 405),
         case("POST", &one, b"{}", &[], 405),
@@ -336,7 +337,7 @@ async fn discovery_says_what_is_there() {
     let config = gateway.scim(&to, "GET", "/serviceproviderconfig/", None).await.expect(200).json();
     assert_eq!(
         (&config["patch"]["supported"], &config["bulk"]["supported"], &config["filter"]["maxResults"]),
-        (&json!(true), &json!(false), &json!(1000))
+        (&json!(true), &json!(true), &json!(1000))
     );
     let types = gateway.scim(&to, "GET", "/ResourceTypes", None).await.expect(200).json();
     for kind in types["Resources"].as_array().unwrap() {

@@ -31,7 +31,7 @@ impl Unit for Delete {
         let before = find(tx, &self.instance, &self.kind, &self.id).await?;
         if !self.condition.holds(before.version) {
             return Err(ScimError::precondition_failed(format!(
-                "{} {} has changed since you read it. Read it again.",
+                "{} {} is not at the version that the request asks for. Read it again.",
                 self.kind, self.id
             ))
             .into());

@@ -20,6 +20,10 @@ pub struct Model {
     pub created_at: i64,
     pub not_after: Option<i64>,
     pub last_used_at: Option<i64>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub person: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub rate_limit: Option<String>,
 }
 
 /// None: joins are written where they are used.
