@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod discovery;
+mod fields;
 mod path;
 mod query;
 mod render;
