@@ -27,6 +27,8 @@ pub struct Options {
     pub bulk: Option<(u64, u64)>,
     /// Most resources in one answer.
     pub max_results: u64,
+    /// How lists are paged; None says nothing of it.
+    pub pagination: Option<Pagination>,
     /// Whether lists are sorted on request.
     pub sort: bool,
     /// Whether resources have entity tags.
@@ -37,6 +39,17 @@ pub struct Options {
     pub documentation_uri: Option<String>,
 }
 
+/// How lists are paged (RFC 9865 section 4): by index unless a request asks for a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pagination {
+    /// Resources in a page when the request names no number.
+    pub default_page_size: u64,
+    /// Resources in a page at most.
+    pub max_page_size: u64,
+    /// Seconds that a cursor lives at least.
+    pub cursor_timeout: u64,
+}
+
 impl Options {
     /// No bulk, 200 results, sorting, entity tags, bearer tokens.
     pub fn new(base_url: impl Into<String>) -> Self {
@@ -44,6 +57,7 @@ impl Options {
             base_url: base_url.into(),
             bulk: None,
             max_results: 200,
+            pagination: None,
             sort: true,
             etag: true,
             authentication: vec![AuthScheme {
@@ -75,6 +89,19 @@ pub fn service_provider_config(options: &Options) -> Value {
         json!({"supported": options.bulk.is_some(), "maxOperations": operations, "maxPayloadSize": bytes}),
     );
     out.insert("filter".into(), json!({"supported": true, "maxResults": options.max_results}));
+    if let Some(pagination) = &options.pagination {
+        out.insert(
+            "pagination".into(),
+            json!({
+                "cursor": true,
+                "index": true,
+                "defaultPaginationMethod": "index",
+                "defaultPageSize": pagination.default_page_size,
+                "maxPageSize": pagination.max_page_size,
+                "cursorTimeout": pagination.cursor_timeout,
+            }),
+        );
+    }
     out.insert("changePassword".into(), json!({"supported": false}));
     out.insert("sort".into(), json!({"supported": options.sort}));
     out.insert("etag".into(), json!({"supported": options.etag}));

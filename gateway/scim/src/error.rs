@@ -107,6 +107,8 @@ constructors! {
     invalid_cursor => 400, Some(ScimType::InvalidCursor);
     /// 400 `expiredCursor`.
     expired_cursor => 400, Some(ScimType::ExpiredCursor);
+    /// 400 `invalidCount`.
+    invalid_count => 400, Some(ScimType::InvalidCount);
     /// 401: no or bad credentials.
     unauthorized => 401, None;
     /// 403: the credentials do not reach that far.

@@ -1,4 +1,4 @@
-//! Queries and their answers (RFC 7644 sections 3.4.2 and 3.4.3).
+//! Queries and their answers (RFC 7644 sections 3.4.2 and 3.4.3; cursors: RFC 9865).
 use serde_json::{Map, Value, json};
 
 use crate::error::ScimError;
@@ -31,6 +31,8 @@ pub struct ListRequest {
     pub start_index: u64,
     /// Most resources wanted, at most `i64::MAX`; None if the request leaves it to the service.
     pub count: Option<u64>,
+    /// Where to go on, as an earlier answer said; empty: a walk by cursor begins. None: pages by index.
+    pub cursor: Option<String>,
     /// Which attributes.
     pub projection: Projection,
 }
@@ -43,6 +45,7 @@ impl Default for ListRequest {
             sort_order: SortOrder::default(),
             start_index: 1,
             count: None,
+            cursor: None,
             projection: Projection::default(),
         }
     }
@@ -53,13 +56,19 @@ impl ListRequest {
     /// are ignored, and so are known ones without a value, `filter` excepted.
     ///
     /// # Errors
-    /// 400 `invalidFilter` for the filter, `invalidValue` for the rest.
+    /// 400 `invalidFilter` for the filter, `invalidCount` for the count of a request with a cursor, `invalidValue`
+    /// for the rest; a cursor and a `startIndex` exclude each other.
     pub fn from_query(pairs: &[(String, String)], quirks: &mut Quirks) -> Result<Self, ScimError> {
         let get = |name: &str| {
             let found = pairs.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value.as_str())
         };
         let text = |name: &str| get(name).map(str::trim).filter(|v| !v.is_empty());
+        let cursor = get("cursor").map(|v| v.trim().to_owned());
+        let count = text("count").map(|v| count(v, cursor.as_deref())).transpose()?;
+        if cursor.is_some() && text("startIndex").is_some() {
+            return Err(two_ways());
+        }
         Ok(Self {
             filter: match get("filter") {
                 Some(filter) => Some(Filter::parse(filter, &FilterLimits::default(), quirks)?),
@@ -68,7 +77,8 @@ impl ListRequest {
             sort_by: text("sortBy").map(sort_path).transpose()?,
             sort_order: text("sortOrder").map(sort_order).transpose()?.unwrap_or_default(),
             start_index: text("startIndex").map(|v| index("startIndex", v, 1)).transpose()?.unwrap_or(1),
-            count: text("count").map(|v| index("count", v, 0)).transpose()?,
+            count,
+            cursor,
             projection: Projection::from_params(text("attributes"), text("excludedAttributes"))?,
         })
     }
@@ -100,12 +110,17 @@ impl ListRequest {
                 .ok_or_else(|| ScimError::invalid_value(format!("{name}: expected a list of texts."))),
             Some(_) => Err(ScimError::invalid_value(format!("{name}: expected a list of texts."))),
         };
-        let number = |name: &str, least: u64| match get(name) {
-            None => Ok(None),
-            Some(Value::Number(n)) => index(name, &whole(n), least).map(Some),
-            Some(Value::String(text)) => index(name, text.trim(), least).map(Some),
-            Some(_) => Err(ScimError::invalid_value(format!("{name}: expected a whole number."))),
+        let number = |name: &str| match get(name) {
+            None => None,
+            Some(Value::Number(n)) => Some(whole(n)),
+            Some(Value::String(text)) => Some(text.trim().to_owned()),
+            // What no number can be read from is refused with what is none.
+            Some(_) => Some("?".to_owned()),
         };
+        let cursor = text("cursor")?.map(|v| v.trim().to_owned());
+        if cursor.is_some() && get("startIndex").is_some() {
+            return Err(two_ways());
+        }
         if !lists(get("schemas"), urn::SEARCH_REQUEST) {
             return Err(ScimError::invalid_syntax(format!("schemas: {} is missing.", urn::SEARCH_REQUEST)));
         }
@@ -116,8 +131,9 @@ impl ListRequest {
             },
             sort_by: text("sortBy")?.filter(|v| !v.is_empty()).map(sort_path).transpose()?,
             sort_order: text("sortOrder")?.map(sort_order).transpose()?.unwrap_or_default(),
-            start_index: number("startIndex", 1)?.unwrap_or(1),
-            count: number("count", 0)?,
+            start_index: number("startIndex").map(|v| index("startIndex", &v, 1)).transpose()?.unwrap_or(1),
+            count: number("count").map(|v| count(&v, cursor.as_deref())).transpose()?,
+            cursor,
             projection: Projection::from_names(&names("attributes")?, &names("excludedAttributes")?)?,
         })
     }
@@ -128,6 +144,21 @@ pub(crate) fn lists(schemas: Option<&Value>, urn: &str) -> bool {
     schemas
         .and_then(Value::as_array)
         .is_some_and(|items| items.iter().any(|v| v.as_str().is_some_and(|s| s.eq_ignore_ascii_case(urn))))
+}
+
+fn two_ways() -> ScimError {
+    ScimError::invalid_value("startIndex and cursor exclude each other. Page by one of them.")
+}
+
+/// The size of a page. A walk that goes on needs pages that hold something: none would never end.
+fn count(text: &str, cursor: Option<&str>) -> Result<u64, ScimError> {
+    match (index("count", text, 0), cursor) {
+        (Ok(0), Some(cursor)) if !cursor.is_empty() => {
+            Err(ScimError::invalid_count("count: with a cursor that goes on, at least 1."))
+        }
+        (Err(error), Some(_)) => Err(ScimError::invalid_count(error.detail)),
+        (read, _) => read,
+    }
 }
 
 /// A JSON number as the digits that [`index`] reads: serde_json keeps integers beyond 64 bits as floats.
@@ -171,11 +202,36 @@ fn index(name: &str, text: &str, least: u64) -> Result<u64, ScimError> {
 
 /// A ListResponse. `itemsPerPage` is the number of resources in it; `Resources` is there even if empty.
 pub fn list_response(total: u64, start_index: u64, resources: Vec<Value>) -> Value {
-    let mut out = Map::new();
-    out.insert("schemas".into(), json!([urn::LIST_RESPONSE]));
-    out.insert("totalResults".into(), json!(total));
-    out.insert("startIndex".into(), json!(start_index));
-    out.insert("itemsPerPage".into(), json!(resources.len()));
+    let mut out = list_head(&ListHead {
+        total: Some(total),
+        start_index: Some(start_index),
+        items: resources.len() as u64,
+        next_cursor: None,
+    });
     out.insert("Resources".into(), Value::Array(resources));
     Value::Object(out)
+}
+
+/// What a ListResponse says of its page.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListHead {
+    /// How many match in all; a walk by cursor may leave it out (RFC 9865 section 2).
+    pub total: Option<u64>,
+    /// Where the page begins; only where pages go by index.
+    pub start_index: Option<u64>,
+    /// Resources in the page.
+    pub items: u64,
+    /// Where the walk goes on; None on the last page, and where pages go by index.
+    pub next_cursor: Option<String>,
+}
+
+/// A ListResponse without its `Resources`.
+pub fn list_head(head: &ListHead) -> Map<String, Value> {
+    let mut out = Map::new();
+    out.insert("schemas".into(), json!([urn::LIST_RESPONSE]));
+    out.extend(head.total.map(|total| ("totalResults".to_owned(), json!(total))));
+    out.extend(head.start_index.map(|start| ("startIndex".to_owned(), json!(start))));
+    out.insert("itemsPerPage".into(), json!(head.items));
+    out.extend(head.next_cursor.as_ref().map(|cursor| ("nextCursor".to_owned(), json!(cursor))));
+    out
 }

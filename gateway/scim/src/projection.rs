@@ -34,6 +34,17 @@ enum Named {
     Whole,
 }
 
+/// How an answer shows a key of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// Not at all.
+    No,
+    /// Perhaps without some of what is in it.
+    Part,
+    /// As it is, but for empty objects.
+    Whole,
+}
+
 impl Projection {
     /// Reads the two parameters: names separated by commas. Without a name a parameter counts as absent; what is
     /// no attribute path names nothing.
@@ -106,6 +117,23 @@ impl Projection {
             }
         }
         out
+    }
+
+    /// How this answer shows a key of a resource's representation; [`Self::apply`] does what this says.
+    pub fn show(&self, rt: &ResourceType, key: &str) -> Show {
+        let Some(attr) = rt.schema.attribute(key).or_else(|| common().attribute(key)) else {
+            return match rt.extension(key) {
+                Some(_) => Show::Part,
+                None if self.wants(rt, key) => Show::Whole,
+                None => Show::No,
+            };
+        };
+        let view = self.view(rt);
+        match view.shows(None, attr) {
+            Named::No => Show::No,
+            _ if attr.sub_attributes.iter().all(|sub| view.shows_sub(None, attr, sub)) => Show::Whole,
+            _ => Show::Part,
+        }
     }
 
     /// Whether this answer holds an attribute, or a part of it, so that it has to be read at all. Also for a key

@@ -15,19 +15,37 @@ const PLAIN_JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Seconds after which a client should come back when the store has trouble.
 const STORE_RETRY: u32 = 5;
 
+/// What an answer holds: a tree, or JSON text that may be sent as it comes to be.
+pub(super) enum Content {
+    Tree(Value),
+    Text(Body),
+}
+
+impl From<Value> for Content {
+    fn from(tree: Value) -> Self {
+        Self::Tree(tree)
+    }
+}
+
+impl From<Body> for Content {
+    fn from(text: Body) -> Self {
+        Self::Text(text)
+    }
+}
+
 /// A good answer.
 pub(super) struct Answer {
     status: StatusCode,
-    body: Option<Value>,
+    body: Option<Content>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Answer {
-    pub(super) fn ok(body: Value) -> Self {
-        Self { status: StatusCode::OK, body: Some(body), headers: Vec::new() }
+    pub(super) fn ok(body: impl Into<Content>) -> Self {
+        Self { status: StatusCode::OK, body: Some(body.into()), headers: Vec::new() }
     }
 
-    pub(super) fn created(body: Value) -> Self {
+    pub(super) fn created(body: impl Into<Content>) -> Self {
         Self { status: StatusCode::CREATED, ..Self::ok(body) }
     }
 
@@ -48,7 +66,8 @@ impl Answer {
     pub(super) fn into_response(self, plain: bool) -> Response {
         let mut response = match self.body {
             None => Response::new(Body::empty()),
-            Some(body) => json_response(&body, plain),
+            Some(Content::Tree(tree)) => json_response(&tree, plain),
+            Some(Content::Text(text)) => text_response(text, plain),
         };
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);
@@ -126,7 +145,11 @@ impl From<StoreError> for Refusal {
 
 fn json_response(body: &Value, plain: bool) -> Response {
     // A tree of JSON values always serializes.
-    let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
+    text_response(Body::from(serde_json::to_vec(body).unwrap_or_default()), plain)
+}
+
+fn text_response(body: Body, plain: bool) -> Response {
+    let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, if plain { PLAIN_JSON } else { SCIM_JSON });
     response
 }

@@ -1,11 +1,11 @@
 //! What an instance says of itself (RFC 7644 section 4).
 
 use scim::ScimError;
-use scim::discovery::{self, AuthScheme, Options};
+use scim::discovery::{self, AuthScheme, Options, Pagination};
 
 use super::answer::{Answer, Refusal};
 use super::{Asked, no_endpoint, wrong_verb};
-use crate::service::directory::MAX_PAGE;
+use crate::service::directory::{CURSOR_TIMEOUT, DEFAULT_PAGE, MAX_PAGE};
 
 /// Discovery is read only, and takes no filter (RFC 7644 section 4).
 pub(super) fn guard(asked: &Asked<'_>, get: bool) -> Result<(), Refusal> {
@@ -23,6 +23,8 @@ pub(super) fn config(asked: &Asked<'_>) -> Answer {
     options.max_results = MAX_PAGE;
     let config = &asked.app.config;
     options.bulk = Some((config.bulk_max_operations as u64, config.body_limit_group as u64));
+    options.pagination =
+        Some(Pagination { default_page_size: DEFAULT_PAGE, max_page_size: MAX_PAGE, cursor_timeout: CURSOR_TIMEOUT });
     options.authentication.push(AuthScheme {
         kind: "httpbasic".into(),
         name: "API key as password".into(),

@@ -9,6 +9,7 @@ mod body;
 mod bulk;
 mod condition;
 mod discovery;
+mod fields;
 mod me;
 mod path;
 mod query;

@@ -1,15 +1,19 @@
-//! Lists and searches (RFC 7644 sections 3.4.2 and 3.4.3).
+//! Lists and searches (RFC 7644 sections 3.4.2 and 3.4.3), paged by index or by cursor (RFC 9865).
 
 use axum::body::Body;
-use scim::Quirks;
-use scim::list::{ListRequest, list_response};
+use scim::list::{ListHead, ListRequest, list_head};
 use scim::schema::ResourceType;
+use scim::{Quirks, ScimError};
 
 use super::Asked;
 use super::answer::{Answer, Refusal};
-use super::render::Renderer;
-use crate::service::directory::{DEFAULT_PAGE, MAX_PAGE};
+use super::render::{Parts, Renderer, put_json};
+use crate::service::directory::cursor::{self, Mark};
+use crate::service::directory::{DEFAULT_PAGE, Found, MAX_PAGE, Start};
 use crate::service::types::Failure;
+
+/// What stands for the endpoint where a cursor belongs to the base URL.
+const ROOT: &str = "";
 
 /// GET of an endpoint.
 pub(super) async fn list(asked: Asked<'_>, rt: &ResourceType) -> Result<Answer, Refusal> {
@@ -22,14 +26,6 @@ pub(super) async fn search(asked: Asked<'_>, body: Body, rt: &ResourceType) -> R
     let body = asked.read_body(body, None).await?;
     let request = ListRequest::from_search(body, &mut Quirks::lenient())?;
     found(&asked, rt, &request).await
-}
-
-async fn found(asked: &Asked<'_>, rt: &ResourceType, request: &ListRequest) -> Result<Answer, Refusal> {
-    let found = asked.app.query(&asked.who.instance, rt, request).await?;
-    let base = asked.base_url();
-    let renderer = Renderer { app: asked.app, rt, base: &base, projection: &request.projection };
-    let items = renderer.page(found.items).await?;
-    Ok(Answer::ok(list_response(found.total, request.start_index, items)))
 }
 
 /// GET of the base URL: resources of every type.
@@ -45,18 +41,95 @@ pub(super) async fn search_all(asked: Asked<'_>, body: Body) -> Result<Answer, R
     found_all(&asked, request).await
 }
 
+/// A walk by cursor.
+struct Walk<'a> {
+    asked: &'a Asked<'a>,
+    binding: String,
+    now: i64,
+}
+
+impl<'a> Walk<'a> {
+    /// The walk of a request, and where its page begins; None where pages go by index. A request for no resource
+    /// asks for the total alone, and walks nowhere.
+    fn of(
+        asked: &'a Asked<'a>,
+        endpoint: &str,
+        request: &ListRequest,
+    ) -> Result<Option<(Self, Option<Mark>)>, ScimError> {
+        let Some(text) = request.cursor.as_deref().filter(|_| request.count != Some(0)) else { return Ok(None) };
+        let binding = cursor::binding(&asked.who.instance.id, endpoint, request);
+        let walk = Self { asked, binding, now: asked.app.clock.now().as_second() };
+        let mark = match text {
+            "" => None,
+            text => Some(cursor::open(&asked.app.ring, &walk.binding, text, walk.now)?),
+        };
+        Ok(Some((walk, mark)))
+    }
+
+    fn cursor(&self, mark: Mark) -> String {
+        cursor::seal(&self.asked.app.ring, &self.binding, mark, self.now)
+    }
+}
+
+fn page_size(request: &ListRequest) -> u64 {
+    request.count.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE)
+}
+
+async fn found(asked: &Asked<'_>, rt: &ResourceType, request: &ListRequest) -> Result<Answer, Refusal> {
+    let walk = Walk::of(asked, &rt.endpoint, request)?;
+    let start = match &walk {
+        None => Start::Index(request.start_index),
+        Some((_, mark)) => Start::After(mark.as_ref().and_then(|mark| mark.after.clone())),
+    };
+    let found = asked.app.query(&asked.who.instance, rt, request, &start, page_size(request)).await?;
+    let base = asked.base_url();
+    let renderer = Renderer::new(asked.app, rt, &base, &request.projection);
+    let mut resources = Parts::default();
+    let shown = renderer.page(&mut resources, &found.items).await?;
+    let head = ListHead {
+        total: found.total,
+        start_index: walk.is_none().then_some(request.start_index),
+        items: shown as u64,
+        next_cursor: walk.and_then(|(walk, _)| {
+            behind(&found, shown).map(|after| walk.cursor(Mark { kind: rt.name.clone(), after: Some(after) }))
+        }),
+    };
+    Ok(answer(asked, &base, &head, resources))
+}
+
+/// Where a walk goes on behind so many of what was found.
+fn behind(found: &Found, shown: usize) -> Option<cursor::Position> {
+    if shown == found.items.len() { found.next.clone() } else { found.marks.get(shown.checked_sub(1)?).cloned() }
+}
+
 /// Goes through the types one after the other; `sortBy` orders within a type. A type that lacks
 /// what the filter names has no match; if all lack it, the filter is wrong.
 async fn found_all(asked: &Asked<'_>, request: ListRequest) -> Result<Answer, Refusal> {
     let instance = &asked.who.instance;
     let base = asked.base_url();
-    let skip = request.start_index.saturating_sub(1);
-    let mut left = request.count.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE);
-    let (mut total, mut items) = (0_u64, Vec::new());
+    let walk = Walk::of(asked, ROOT, &request)?;
+    let mut mark = walk.as_ref().and_then(|(_, mark)| mark.clone());
+    let by_cursor = walk.is_some();
+    let mut left = page_size(&request);
+    let (mut total, mut passed, mut items) = (Some(0_u64), 0_u64, 0_usize);
+    let mut next = None;
+    let mut resources = Parts::default();
     let (mut refused, mut answered) = (None, false);
     for rt in instance.registry.resource_types() {
-        let request = ListRequest { start_index: skip.saturating_sub(total) + 1, count: Some(left), ..request.clone() };
-        let found = match asked.app.query(instance, rt, &request).await {
+        // A walk that is beyond a type counts it no more.
+        if mark.as_ref().is_some_and(|mark| mark.kind != rt.name) {
+            total = None;
+            continue;
+        }
+        let start = match mark.take() {
+            Some(mark) => Start::After(mark.after),
+            None if by_cursor => Start::After(None),
+            None => Start::Index(request.start_index.saturating_sub(passed).max(1)),
+        };
+        // A full page asks only whether there is anything to go on with.
+        let peeks = by_cursor && left == 0;
+        let count = if peeks { 1 } else { left };
+        let found = match asked.app.query(instance, rt, &request, &start, count).await {
             Ok(found) => found,
             Err(Failure::Scim(error)) if error.status == 400 => {
                 refused = refused.or(Some(error));
@@ -65,16 +138,48 @@ async fn found_all(asked: &Asked<'_>, request: ListRequest) -> Result<Answer, Re
             Err(other) => return Err(other.into()),
         };
         answered = true;
-        total += found.total;
-        let asked_for = found.items.len();
-        let renderer = Renderer { app: asked.app, rt, base: &base, projection: &request.projection };
-        let page = renderer.page(found.items).await?;
-        // A page cut short ends the answer: what comes after it would be taken for what is missing.
-        left = if page.len() < asked_for { 0 } else { left.saturating_sub(page.len() as u64) };
-        items.extend(page);
+        let none_before = matches!(start, Start::Index(_) | Start::After(None));
+        total = total.zip(found.total.filter(|_| none_before)).map(|(all, some)| all + some);
+        passed = passed.saturating_add(found.total.unwrap_or(0));
+        if peeks {
+            if next.is_none() && !(found.items.is_empty() && found.next.is_none()) {
+                next = Some(Mark { kind: rt.name.clone(), after: None });
+            }
+            continue;
+        }
+        let renderer = Renderer::new(asked.app, rt, &base, &request.projection);
+        if items > 0 && !found.items.is_empty() {
+            resources.push(b",");
+        }
+        let shown = renderer.page(&mut resources, &found.items).await?;
+        items += shown;
+        left = left.saturating_sub(shown as u64);
+        let after = behind(&found, shown);
+        if shown < found.items.len() || after.is_some() {
+            // What comes after a page that was cut short would be taken for what is missing.
+            left = 0;
+        }
+        next = next.or(after.map(|after| Mark { kind: rt.name.clone(), after: Some(after) }));
     }
-    match refused {
-        Some(error) if !answered => Err(error.into()),
-        _ => Ok(Answer::ok(list_response(total, request.start_index, items))),
+    if let Some(error) = refused.filter(|_| !answered) {
+        return Err(error.into());
     }
+    let head = ListHead {
+        total,
+        start_index: (!by_cursor).then_some(request.start_index),
+        items: items as u64,
+        next_cursor: walk.zip(next).map(|((walk, _), mark)| walk.cursor(mark)),
+    };
+    Ok(answer(asked, &base, &head, resources))
+}
+
+/// A ListResponse around resources that are text already.
+fn answer(asked: &Asked<'_>, base: &str, head: &ListHead, mut resources: Parts) -> Answer {
+    let mut text = Vec::new();
+    put_json(&mut text, &list_head(head));
+    text.truncate(text.len() - 1);
+    text.extend_from_slice(b",\"Resources\":[");
+    resources.push_front(text);
+    resources.push(b"]}");
+    Answer::ok(resources.into_body(asked.app, base))
 }

@@ -55,7 +55,7 @@ pub(super) async fn read(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Resul
     let projection = asked.projection()?;
     let item = asked.app.read(&asked.who.instance, rt, id).await?.ok_or_else(|| missing(rt, id))?;
     let base = asked.base_url();
-    let renderer = Renderer { app: asked.app, rt, base: &base, projection: &projection };
+    let renderer = Renderer::new(asked.app, rt, &base, &projection);
     if renderer.shows_sync() {
         return Ok(Answer::ok(renderer.one(item).await?));
     }
@@ -133,11 +133,11 @@ async fn shown(
     rt: &ResourceType,
     projection: &Projection,
     item: Stored,
-) -> Result<(Value, Option<i64>), Refusal> {
+) -> Result<(Body, Option<i64>), Refusal> {
     let base = asked.base_url();
-    let renderer = Renderer { app: asked.app, rt, base: &base, projection };
+    let renderer = Renderer::new(asked.app, rt, &base, projection);
     let version = (!renderer.shows_sync()).then_some(item.version);
-    Ok((renderer.one(item).await?, version))
+    Ok((renderer.one(item.try_into()?).await?, version))
 }
 
 fn tagged(answer: Answer, version: Option<i64>) -> Answer {

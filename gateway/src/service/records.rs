@@ -384,6 +384,17 @@ impl App {
         Ok(row.is_some())
     }
 
+    /// How many members a group has; one more than `most` stands for any number above it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn count_members(&self, group_seq: i64, most: i64) -> Result<i64, StoreError> {
+        let text =
+            "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM member WHERE group_seq = $1 AND want = 1 LIMIT $2) m";
+        let row = self.store.reader().one(text, vals![group_seq, most.max(0) + 1]).await?;
+        row.map_or(Ok(0), |row| row.col("n"))
+    }
+
     /// The members of several groups, by row of the group; none if there are more than `most` in
     /// all, so that one answer cannot fill the memory.
     ///

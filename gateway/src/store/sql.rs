@@ -22,6 +22,9 @@ pub(crate) trait Sql: ConnectionTrait {
     ) -> impl Future<Output = Result<Option<QueryResult>, StoreError>> + Send;
     /// Every row.
     fn all(&self, text: &str, values: Vec<Value>) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
+    /// A table of one column `v` with the texts of a JSON list, which is the value at a place: however long it is,
+    /// it is one value, and what compares with it stays in the database.
+    fn each(&self, place: usize) -> String;
     /// ` FOR UPDATE` where rows are locked (PostgreSQL), nothing where there is one writer.
     fn for_update(&self) -> &'static str;
 }
@@ -40,6 +43,13 @@ impl<C: ConnectionTrait + Send> Sql for C {
     async fn all(&self, text: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, StoreError> {
         let statement = Statement::from_sql_and_values(self.get_database_backend(), text, values);
         Ok(self.query_all_raw(statement).await?)
+    }
+
+    fn each(&self, place: usize) -> String {
+        match self.get_database_backend() {
+            DbBackend::Postgres => format!("(SELECT v FROM json_array_elements_text(CAST(${place} AS json)) AS e(v))"),
+            _ => format!("(SELECT value AS v FROM json_each(${place}))"),
+        }
     }
 
     fn for_update(&self) -> &'static str {

@@ -1,6 +1,7 @@
 //! Ways in which access was kept, given or lost that nobody asked for. Each test is named after what
 //! went wrong.
 
+use gateway::service::directory::Start;
 use gateway::service::types::{Failure, Mode};
 use scim::list::ListRequest;
 use serde_json::{Value, json};
@@ -289,7 +290,8 @@ async fn memberships_of_an_imported_twin_were_lost_with_it() {
         let filter = vec![("filter".to_owned(), r#"userName eq "load0000@example.com""#.to_owned())];
         let request = ListRequest::from_query(&filter, &mut scim::Quirks::lenient()).unwrap();
         let registry = rig.instance.registry.clone();
-        let twin = rig.app.query(&rig.instance, registry.user().unwrap(), &request).await.unwrap().items.remove(0);
+        let user = registry.user().unwrap();
+        let twin = rig.app.query(&rig.instance, user, &request, &Start::Index(1), 1).await.unwrap().items.remove(0);
         let eng =
             rig.post("Group", json!({"displayName": "Eng", "members": [{"value": twin.id}]})).await.unwrap().stored;
         rig.quiet().await;

@@ -218,7 +218,7 @@ fn compare_one(value: &Value, kind: AttrType, rule: Rule, op: Op, wanted: &Value
     }
 }
 
-pub(crate) fn number_order(a: &Value, b: &Value) -> Option<Ordering> {
+fn number_order(a: &Value, b: &Value) -> Option<Ordering> {
     if let (Some(a), Some(b)) = (a.as_i64(), b.as_i64()) {
         return Some(a.cmp(&b));
     }

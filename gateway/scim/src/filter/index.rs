@@ -15,6 +15,8 @@ pub enum IndexTerm {
     Id(String),
     /// `userName eq` of a User or `displayName eq` of a Group; compared by [`crate::fold::fold_name`].
     Name(String),
+    /// `userName sw` of a User or `displayName sw` of a Group; compared by [`crate::fold::fold_name`].
+    NamePrefix(String),
     /// `externalId eq`, byte by byte.
     ExternalId(String),
     /// `emails.value eq` or `emails eq`; compared by [`crate::fold::fold_text`].
@@ -25,14 +27,14 @@ pub enum IndexTerm {
     Active(bool),
     /// `meta.lastModified gt` or `ge`.
     ModifiedAfter {
-        /// Microseconds since 1970.
+        /// Microseconds since 1970, rounded down.
         micros: i64,
         /// Whether that instant itself passes.
         inclusive: bool,
     },
     /// `meta.lastModified lt` or `le`.
     ModifiedBefore {
-        /// Microseconds since 1970.
+        /// Microseconds since 1970, rounded up.
         micros: i64,
         /// Whether that instant itself passes.
         inclusive: bool,
@@ -60,10 +62,24 @@ impl Filter {
         self.terms(rt).1
     }
 
+    /// The terms of which each match fulfils one, where a part of the top-level conjunction is an `or` of
+    /// equalities on one attribute; and whether they are all that the filter says.
+    pub fn index_choice(&self, rt: &ResourceType) -> Option<(Vec<IndexTerm>, bool)> {
+        let parts = self.conjuncts();
+        parts.iter().find_map(|part| {
+            let Filter::Or(choices) = part else { return None };
+            let found: Vec<(IndexTerm, bool)> = choices.iter().map(|one| term(one, rt)).collect::<Option<_>>()?;
+            let first = std::mem::discriminant(&found.first()?.0);
+            let same = found.iter().all(|(one, _)| std::mem::discriminant(one) == first);
+            let whole = parts.len() == 1 && found.iter().all(|(_, whole)| *whole);
+            same.then(|| (found.into_iter().map(|(one, _)| one).collect(), whole))
+        })
+    }
+
     fn terms(&self, rt: &ResourceType) -> (Vec<IndexTerm>, bool) {
         let mut whole = true;
         let mut terms = Vec::new();
-        for part in self.conjuncts() {
+        for part in self.conjuncts().iter().filter(|part| !always(part, rt)) {
             match term(part, rt) {
                 Some((term, exact)) => {
                     terms.push(term);
@@ -76,10 +92,17 @@ impl Filter {
     }
 }
 
+/// Whether every resource fulfils a condition: `userName pr`, `id pr`.
+fn always(part: &Filter, rt: &ResourceType) -> bool {
+    let Filter::Present(path) = part else { return false };
+    let Resolved::Attribute(found) = rt.resolve(path) else { return false };
+    rt.is_name(&found) || (found.extension.is_none() && found.sub.is_none() && found.attr.name == "id")
+}
+
 /// The term that a condition implies, and whether it is all of it.
 fn term(part: &Filter, rt: &ResourceType) -> Option<(IndexTerm, bool)> {
     match part {
-        Filter::Compare { path, op, value } => compare(path, *op, value, rt).map(|t| (t, true)),
+        Filter::Compare { path, op, value } => compare(path, *op, value, rt).map(|t| (t, !is_finer(value, rt, path))),
         Filter::ValuePath { attr, filter, then } => {
             // `members[value eq "x"]` says what `members.value eq "x"` says; the rest implies it.
             let inner = filter.conjuncts();
@@ -111,6 +134,12 @@ fn element(attr: &AttrPath, sub: &str, value: &Value, rt: &ResourceType) -> Opti
     compare(&path, Op::Eq, value, rt)
 }
 
+/// Whether a time is finer than a microsecond, so that a term says less than the condition.
+fn is_finer(value: &Value, rt: &ResourceType, path: &AttrPath) -> bool {
+    let of_time = rt.resolve(path).attribute().is_some_and(|found| found.leaf().kind == AttrType::DateTime);
+    of_time && value.as_str().and_then(datetime::parse).is_some_and(|at| at.subsec_nanosecond() % 1_000 != 0)
+}
+
 fn compare(path: &AttrPath, op: Op, value: &Value, rt: &ResourceType) -> Option<IndexTerm> {
     let Resolved::Attribute(found) = rt.resolve(path) else {
         return None;
@@ -124,7 +153,12 @@ fn compare(path: &AttrPath, op: Op, value: &Value, rt: &ResourceType) -> Option<
         canonical.push_str(".value");
     }
     if canonical == "meta.lastModified" {
-        let micros = datetime::parse(value.as_str()?)?.as_microsecond();
+        let nanos = datetime::parse(value.as_str()?)?.as_nanosecond();
+        let (down, up) = (i64::try_from(nanos.div_euclid(1_000)).ok()?, nanos.rem_euclid(1_000) > 0);
+        let micros = match op {
+            Op::Lt | Op::Le => down + i64::from(up),
+            _ => down,
+        };
         return match op {
             Op::Gt => Some(IndexTerm::ModifiedAfter { micros, inclusive: false }),
             Op::Ge => Some(IndexTerm::ModifiedAfter { micros, inclusive: true }),
@@ -132,6 +166,9 @@ fn compare(path: &AttrPath, op: Op, value: &Value, rt: &ResourceType) -> Option<
             Op::Le => Some(IndexTerm::ModifiedBefore { micros, inclusive: true }),
             _ => None,
         };
+    }
+    if op == Op::Sw && rt.is_name(&found) {
+        return value.as_str().map(|text| IndexTerm::NamePrefix(text.to_owned()));
     }
     if op != Op::Eq {
         return None;

@@ -17,7 +17,7 @@ mod parser;
 
 pub(crate) use check::{boolean, check_element};
 pub use check::{check, check_with};
-pub(crate) use eval::{Rule, number_order, value_at};
+pub(crate) use eval::{Rule, value_at};
 pub use index::IndexTerm;
 
 /// What a filter may cost.

@@ -276,7 +276,7 @@ impl Change {
         if listed == 0 {
             tally(tx, self.instance.seq, &self.kind, before.seq, 1).await?;
         }
-        if before.doc.get("emails") != after.doc.get("emails") {
+        if ["emails", "displayName"].iter().any(|name| before.doc.get(*name) != after.doc.get(*name)) {
             unindex(tx, before.seq).await?;
             index(tx, self.instance.seq, before.seq, &after.doc).await?;
         }

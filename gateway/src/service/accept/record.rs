@@ -163,28 +163,24 @@ pub(crate) async fn tally(
     Ok(())
 }
 
-/// Writes the indexed attributes of a document: the e-mail addresses.
+/// Writes the indexed attributes of a document: the e-mail addresses and the display name.
 pub(crate) async fn index(
     tx: &Tx<'_>,
     instance_seq: i64,
     resource_seq: i64,
     document: &Document,
 ) -> Result<(), StoreError> {
-    let mut keys: Vec<String> = document
-        .get("emails")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|email| email.get("value").and_then(Value::as_str))
-        .map(fold_text)
-        .collect();
+    let emails = document.get("emails").and_then(Value::as_array).into_iter().flatten();
+    let emails = emails.filter_map(|email| email.get("value").and_then(Value::as_str));
+    let mut keys: Vec<(&str, String)> = emails.map(|email| ("emails.value", fold_text(email))).collect();
+    keys.extend(document.get("displayName").and_then(Value::as_str).map(|name| ("displayName", fold_text(name))));
     keys.sort();
     keys.dedup();
-    for key in keys {
+    for (path, key) in keys {
         tx.conn
             .run(
-                "INSERT INTO attr (instance_seq, path, value_key, resource_seq) VALUES ($1,'emails.value',$2,$3) ON CONFLICT DO NOTHING",
-                vals![instance_seq, key, resource_seq],
+                "INSERT INTO attr (instance_seq, path, value_key, resource_seq) VALUES ($1,$2,$3,$4) ON CONFLICT DO NOTHING",
+                vals![instance_seq, path, key, resource_seq],
             )
             .await?;
     }
