@@ -7,6 +7,7 @@
 //!
 //! Input is hostile: every reader here has limits that act before there is a tree, and none panics on input.
 
+pub mod compare;
 pub mod datetime;
 pub mod discovery;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod quirks;
 pub mod resource;
 pub mod schema;
 pub mod sort;
+pub mod syntax;
 pub mod urn;
 mod value;
 

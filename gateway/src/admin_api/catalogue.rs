@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use scim::schema::extension_urn;
 use serde_json::{Value, json};
 
 use super::extract::{Admin, PageQuery, Query, limit, listed, row_of};
@@ -11,14 +12,22 @@ use super::problem::Problem;
 use crate::service::App;
 
 /// The connectors of this gateway, with their settings.
-#[utoipa::path(get, path = "/connectors", tag = "connectors", responses((status = 200, description = "name, title, kind, settings, attributes and limits of each", body = Vec<Value>)))]
+#[utoipa::path(get, path = "/connectors", tag = "connectors", responses((status = 200, description = "name, title, kind, settings, attributes, extensions and limits of each", body = Vec<Value>)))]
 pub(super) async fn connectors(_: Admin, State(app): State<Arc<App>>) -> Json<Value> {
     let items: Vec<Value> = app
         .catalogue
         .iter()
         .map(|entry| {
             let attributes: Vec<Value> = entry.attributes.iter().map(|(name, effect)| json!({"name": name, "description": effect})).collect();
-            json!({"name": entry.name, "title": entry.title, "kind": entry.kind, "settings": entry.settings, "attributes": attributes, "limits": entry.limits})
+            let extensions: Vec<Value> = entry
+                .extensions
+                .iter()
+                .map(|extension| {
+                    let attributes: Value = serde_json::from_str(extension.attributes).unwrap_or_default();
+                    json!({"resource_type": extension.resource_type, "urn": extension_urn(entry.name, extension.resource_type), "description": extension.description, "attributes": attributes})
+                })
+                .collect();
+            json!({"name": entry.name, "title": entry.title, "kind": entry.kind, "settings": entry.settings, "attributes": attributes, "extensions": extensions, "limits": entry.limits})
         })
         .collect();
     Json(Value::Array(items))

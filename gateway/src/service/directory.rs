@@ -1,7 +1,6 @@
 //! Reading the directory. Nothing here touches the target: what is answered is what is wanted.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -430,9 +429,4 @@ impl Source {
         values.push(after.into());
         values
     }
-}
-
-/// The schemas of an instance: the core ones; connectors with attributes of their own add theirs.
-pub(crate) fn registry() -> Arc<scim::Registry> {
-    Arc::new(scim::Registry::core())
 }

@@ -2,11 +2,12 @@
 use serde_json::{Map, Value};
 
 use super::{Operation, PatchOp, PatchRequest, Patched, RelationEdit, at, diff};
+use crate::compare::{keep_immutable_parts, same, set_once};
 use crate::error::ScimError;
 use crate::filter::{Filter, Op, check_element, value_at};
 use crate::path::{AttrPath, PatchPath};
 use crate::quirks::{Quirk, Quirks};
-use crate::resource::{Document, check_document, find, is_switchable, prune, put, put_sub};
+use crate::resource::{Document, check_patched, find, is_switchable, prune, put, put_sub};
 use crate::schema::{AttrType, Attribute, Located, Mutability, Resolved, ResourceType, Returned, Schema};
 use crate::value;
 
@@ -31,7 +32,7 @@ pub fn apply(
         let active = current.get("active").cloned().unwrap_or(Value::Bool(true));
         work.doc.insert("active".into(), active);
     }
-    check_document(rt, &work.doc)?;
+    check_patched(rt, current, &work.doc)?;
     Ok(Patched {
         changed: diff(current, &work.doc),
         document: work.doc,
@@ -176,10 +177,10 @@ impl<'a> Work<'a, '_> {
         if self.rt.is_relation(found) {
             return self.relation(op, found, path, value);
         }
-        if found.attr.returned == Returned::Never {
+        if found.attr.returned == Returned::Never || found.leaf().returned == Returned::Never {
             if op != PatchOp::Remove {
                 let value = value.cloned().unwrap_or(Value::Null);
-                self.password_given |= value::coerce(found.attr, value, &found.path(), self.quirks)?.is_some();
+                self.password_given |= value::coerce(found.leaf(), value, &found.path(), self.quirks)?.is_some();
             }
             return Ok(());
         }
@@ -196,21 +197,15 @@ impl<'a> Work<'a, '_> {
     fn keep_immutable(&self, found: &Located<'_>, before: Option<&Value>) -> Result<(), ScimError> {
         let Some(before) = before else { return Ok(()) };
         let after = value_at(found, &self.doc);
-        let refuse =
-            |name: String| Err(ScimError::mutability(format!("{name} may be set once and has another value already.")));
-        if found.attr.mutability == Mutability::Immutable && after != Some(before) {
-            return refuse(found.path());
+        let kept = after.is_some_and(|after| same(found.attr, before, after));
+        if found.attr.mutability == Mutability::Immutable && !kept {
+            return Err(set_once(&found.path()));
         }
+        // A list's elements are looked at where they are changed: as a whole they may be replaced.
         if found.attr.multi_valued || after.is_none() {
             return Ok(());
         }
-        for sub in found.attr.sub_attributes.iter().filter(|s| s.mutability == Mutability::Immutable) {
-            let old = before.get(&sub.name);
-            if old.is_some() && old != after.and_then(|v| v.get(&sub.name)) {
-                return refuse(format!("{}.{}", found.attr.name, sub.name));
-            }
-        }
-        Ok(())
+        keep_immutable_parts(found.attr, before, after, &found.attr.name)
     }
 
     fn single(
