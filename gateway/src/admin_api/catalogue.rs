@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use scim::schema::extension_urn;
 use serde_json::{Value, json};
 
 use super::extract::{Admin, PageQuery, Query, limit, listed, row_of};
 use super::problem::Problem;
 use crate::service::App;
+use crate::service::instances::describe_extensions;
 
 /// The connectors of this gateway, with their settings.
 #[utoipa::path(get, path = "/connectors", tag = "connectors", responses((status = 200, description = "name, title, kind, settings, attributes, extensions and limits of each", body = Vec<Value>)))]
@@ -19,15 +19,7 @@ pub(super) async fn connectors(_: Admin, State(app): State<Arc<App>>) -> Json<Va
         .iter()
         .map(|entry| {
             let attributes: Vec<Value> = entry.attributes.iter().map(|(name, effect)| json!({"name": name, "description": effect})).collect();
-            let extensions: Vec<Value> = entry
-                .extensions
-                .iter()
-                .map(|extension| {
-                    let attributes: Value = serde_json::from_str(extension.attributes).unwrap_or_default();
-                    json!({"resource_type": extension.resource_type, "urn": extension_urn(entry.name, extension.resource_type), "description": extension.description, "attributes": attributes})
-                })
-                .collect();
-            json!({"name": entry.name, "title": entry.title, "kind": entry.kind, "settings": entry.settings, "attributes": attributes, "extensions": extensions, "limits": entry.limits})
+            json!({"name": entry.name, "title": entry.title, "kind": entry.kind, "settings": entry.settings, "attributes": attributes, "extensions": describe_extensions(entry), "limits": entry.limits})
         })
         .collect();
     Json(Value::Array(items))

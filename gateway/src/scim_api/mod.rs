@@ -9,6 +9,7 @@ mod body;
 mod discovery;
 mod path;
 mod query;
+mod references;
 mod render;
 mod resources;
 

@@ -27,7 +27,8 @@ pub(super) async fn search(asked: Asked<'_>, body: Body, rt: &ResourceType) -> R
 async fn found(asked: &Asked<'_>, rt: &ResourceType, request: &ListRequest) -> Result<Answer, Refusal> {
     let found = asked.app.query(&asked.who.instance, rt, request).await?;
     let base = asked.base_url();
-    let renderer = Renderer { app: asked.app, rt, base: &base, projection: &request.projection };
+    let renderer =
+        Renderer { app: asked.app, instance: &asked.who.instance, rt, base: &base, projection: &request.projection };
     let items = renderer.page(found.items).await?;
     Ok(Answer::ok(list_response(found.total, request.start_index, items)))
 }
@@ -67,7 +68,7 @@ async fn found_all(asked: &Asked<'_>, request: ListRequest) -> Result<Answer, Re
         answered = true;
         total += found.total;
         let asked_for = found.items.len();
-        let renderer = Renderer { app: asked.app, rt, base: &base, projection: &request.projection };
+        let renderer = Renderer { app: asked.app, instance, rt, base: &base, projection: &request.projection };
         let page = renderer.page(found.items).await?;
         // A page cut short ends the answer: what comes after it would be taken for what is missing.
         left = if page.len() < asked_for { 0 } else { left.saturating_sub(page.len() as u64) };

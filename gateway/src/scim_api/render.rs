@@ -5,9 +5,10 @@ use scim::schema::ResourceType;
 use scim::{Projection, etag};
 use serde_json::{Map, Value, json};
 
+use super::references;
 use crate::service::App;
 use crate::service::directory::time;
-use crate::service::types::{MemberEntry, Stored};
+use crate::service::types::{Instance, MemberEntry, Stored};
 use crate::store::StoreError;
 
 /// The extension that says how far a resource is from what is wanted; answered on request only.
@@ -18,6 +19,7 @@ const MOST_MEMBERS: i64 = 100_000;
 /// Renders resources of one type for one request.
 pub(super) struct Renderer<'a> {
     pub(super) app: &'a App,
+    pub(super) instance: &'a Instance,
     pub(super) rt: &'a ResourceType,
     /// The SCIM base URL.
     pub(super) base: &'a str,
@@ -47,7 +49,8 @@ impl Renderer<'_> {
     }
 
     /// One resource, with what the request wants to see of it.
-    pub(super) async fn one(&self, item: Stored) -> Result<Value, StoreError> {
+    pub(super) async fn one(&self, mut item: Stored) -> Result<Value, StoreError> {
+        references::fill(self, std::slice::from_mut(&mut item)).await?;
         let mut beside = Beside::default();
         if self.wants_members() {
             beside.members = Some(self.app.members_of(item.seq).await?);
@@ -63,7 +66,8 @@ impl Renderer<'_> {
 
     /// A page. It may hold fewer resources than were found, where groups have very many members;
     /// the client goes on behind what it got.
-    pub(super) async fn page(&self, items: Vec<Stored>) -> Result<Vec<Value>, StoreError> {
+    pub(super) async fn page(&self, mut items: Vec<Stored>) -> Result<Vec<Value>, StoreError> {
+        references::fill(self, &mut items).await?;
         let seqs: Vec<i64> = items.iter().map(|item| item.seq).collect();
         let mut groups = if self.wants_groups() { Some(self.app.groups_of(&seqs).await?) } else { None };
         let wants_members = self.wants_members();
@@ -108,7 +112,8 @@ impl Renderer<'_> {
         let mut out = Map::with_capacity(item.doc.len() + 6);
         out.insert("schemas".into(), schemas.into());
         out.insert("id".into(), Value::String(item.id));
-        out.extend(item.doc);
+        // What an admin no longer declares is kept, and not shown.
+        out.extend(item.doc.into_iter().filter(|(key, _)| self.rt.declares(key)));
         if let Some(members) = beside.members {
             out.insert("members".into(), self.references(members, "Users", "User"));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::header;
 use scim::json::Limits;
+use scim::resource::{add_written, on_request_in};
 use scim::schema::ResourceType;
 use scim::{Projection, Quirks, ScimError, etag};
 use serde_json::Value;
@@ -61,7 +62,7 @@ pub(super) async fn read(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Resul
     let projection = asked.projection()?;
     let item = asked.app.read(&asked.who.instance, rt, id).await?.ok_or_else(|| missing(rt, id))?;
     let base = asked.base_url();
-    let renderer = Renderer { app: asked.app, rt, base: &base, projection: &projection };
+    let renderer = Renderer { app: asked.app, instance: &asked.who.instance, rt, base: &base, projection: &projection };
     if renderer.shows_sync() {
         return Ok(Answer::ok(renderer.one(item).await?));
     }
@@ -76,10 +77,11 @@ pub(super) async fn read(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Resul
 pub(super) async fn create(asked: Asked<'_>, body: Body, rt: &ResourceType) -> Result<Answer, Refusal> {
     let projection = asked.projection()?;
     let body = asked.read_body(body, Some(rt)).await?;
+    let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
     let written = asked.app.create(&instance, &asked.caller(), rt, body, &mut Quirks::lenient()).await?;
     let place = location(&asked.base_url(), rt, &written.stored.id);
-    let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
+    let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
     let answer = Answer::created(value).header(header::LOCATION, &place);
     Ok(tagged(answer, version))
 }
@@ -89,10 +91,11 @@ pub(super) async fn replace(asked: Asked<'_>, body: Body, rt: &ResourceType, id:
     let projection = asked.projection()?;
     let condition = asked.precondition();
     let body = asked.read_body(body, Some(rt)).await?;
+    let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
     let written =
         asked.app.replace(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
-    let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
+    let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
     Ok(tagged(Answer::ok(value), version))
 }
 
@@ -101,12 +104,13 @@ pub(super) async fn patch(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &
     let projection = asked.projection()?;
     let condition = asked.precondition();
     let body = asked.read_body(body, Some(rt)).await?;
+    let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
     let written = asked.app.patch(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
     if !answers_with_body(&asked, &instance, rt, &projection, &written.stored).await? {
         return Ok(Answer::empty().header(header::ETAG, &tag(written.stored.version)));
     }
-    let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
+    let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
     Ok(tagged(Answer::ok(value), version))
 }
 
@@ -138,12 +142,27 @@ async fn shown(
     asked: &Asked<'_>,
     rt: &ResourceType,
     projection: &Projection,
+    given: &[String],
     item: Stored,
 ) -> Result<(Value, Option<i64>), Refusal> {
     let base = asked.base_url();
-    let renderer = Renderer { app: asked.app, rt, base: &base, projection };
+    let renderer = Renderer { app: asked.app, instance: &asked.who.instance, rt, base: &base, projection };
     let version = (!renderer.shows_sync()).then_some(item.version);
-    Ok((renderer.one(item).await?, version))
+    // What the request asks for by name is all it gets; else it is shown what it wrote.
+    let given = match projection {
+        Projection::Only(_) => Vec::new(),
+        Projection::Default => given.to_vec(),
+        Projection::Without(_) => given.iter().filter(|path| !projection.leaves_out(rt, path)).cloned().collect(),
+    };
+    if given.is_empty() {
+        return Ok((renderer.one(item).await?, version));
+    }
+    let document = item.doc.clone();
+    let mut value = renderer.one(item).await?;
+    if let Value::Object(answer) = &mut value {
+        add_written(rt, &given, &document, answer);
+    }
+    Ok((value, version))
 }
 
 fn tagged(answer: Answer, version: Option<i64>) -> Answer {

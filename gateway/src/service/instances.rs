@@ -23,6 +23,7 @@ mod schema;
 mod tests;
 mod tx;
 
+pub(crate) use schema::describe_extensions;
 use tx::{Delete, Insert, Sealed, Update};
 
 /// How long another replica's change may go unseen.

@@ -40,6 +40,16 @@ fn of_connector(entry: Option<&Entry>) -> Result<Registry, String> {
     Ok(registry)
 }
 
+/// The extensions of a connector as the admin API and the shell describe them.
+pub(crate) fn describe_extensions(entry: &Entry) -> Vec<Value> {
+    let describe = |extension: &connector_sdk::Extension| {
+        let attributes: Value = serde_json::from_str(extension.attributes).unwrap_or_default();
+        let urn = extension_urn(entry.name, extension.resource_type);
+        json!({"resource_type": extension.resource_type, "urn": urn, "description": extension.description, "attributes": attributes})
+    };
+    entry.extensions.iter().map(describe).collect()
+}
+
 /// The schemas that declarations make, or what is wrong with them, naming the place.
 pub(super) fn registry(entry: Option<&Entry>, declared: &Value) -> Result<Registry, AdminError> {
     let base = of_connector(entry).map_err(|error| StoreError::Other(format!("the connector's extension: {error}")))?;
