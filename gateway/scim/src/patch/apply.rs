@@ -194,12 +194,16 @@ impl<'a> Work<'a, '_> {
     }
 
     /// What may be set once must be what it was, if it was.
-    fn keep_immutable(&self, found: &Located<'_>, before: Option<&Value>) -> Result<(), ScimError> {
+    fn keep_immutable(&mut self, found: &Located<'_>, before: Option<&Value>) -> Result<(), ScimError> {
         let Some(before) = before else { return Ok(()) };
         let after = value_at(found, &self.doc);
-        let kept = after.is_some_and(|after| same(found.attr, before, after));
-        if found.attr.mutability == Mutability::Immutable && !kept {
-            return Err(set_once(&found.path()));
+        if found.attr.mutability == Mutability::Immutable {
+            if !after.is_some_and(|after| same(found.attr, before, after)) {
+                return Err(set_once(&Located { sub: None, ..*found }.path()));
+            }
+            // Equal is not always spelled alike.
+            put(&mut self.doc, found, Some(before.clone()));
+            return Ok(());
         }
         // A list's elements are looked at where they are changed: as a whole they may be replaced.
         if found.attr.multi_valued || after.is_none() {
