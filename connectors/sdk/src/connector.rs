@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::account::{Account, AccountChange, AccountRef, Found, Person};
+use crate::extension::Extension;
 use crate::fault::{Fault, FaultKind};
 use crate::group::{GroupChange, GroupWant, Member, RemoteGroup};
 use crate::id::{InviteId, RemoteId};
@@ -220,6 +221,11 @@ pub trait ConnectorKind: Send + Sync + 'static {
     /// SCIM attributes that reach the target, with what they do there.
     fn attributes() -> Vec<(&'static str, &'static str)>;
 
+    /// Attributes of the target's own, beside those of RFC 7643. Only what the connector really uses.
+    fn extensions() -> Vec<Extension> {
+        Vec::new()
+    }
+
     /// The vendor's limits, in words, each with the page it comes from.
     fn limits() -> Vec<&'static str>;
 }
@@ -240,6 +246,8 @@ pub struct Entry {
     pub settings: Vec<Setting>,
     /// [`ConnectorKind::attributes`].
     pub attributes: Vec<(&'static str, &'static str)>,
+    /// [`ConnectorKind::extensions`].
+    pub extensions: Vec<Extension>,
     /// [`ConnectorKind::limits`].
     pub limits: Vec<&'static str>,
     build: Build,
@@ -254,6 +262,7 @@ impl Entry {
             kind: K::KIND,
             settings: K::Settings::describe(),
             attributes: K::attributes(),
+            extensions: K::extensions(),
             limits: K::limits(),
             build: |settings, secrets| K::build(crate::settings::read(settings, secrets)?, secrets),
         }

@@ -12,6 +12,7 @@
 
 pub mod account;
 pub mod connector;
+pub mod extension;
 pub mod fault;
 pub mod group;
 pub mod id;
@@ -24,6 +25,7 @@ pub mod transport;
 
 pub use account::{Account, AccountChange, AccountRef, AccountStatus, Evidence, Found, Person};
 pub use connector::{Accounts, Connector, ConnectorKind, Entry, Groups, Page, PageToken, Probe, ProbeCheck};
+pub use extension::Extension;
 pub use fault::{Effect, Fault, FaultKind, Retry};
 pub use group::{GroupChange, GroupWant, Member, RemoteGroup};
 pub use id::{DriverKey, InviteId, RemoteId};

@@ -27,8 +27,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Connector, ConnectorKind, Cx, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck, Reading, Reply,
-    RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    Accounts, Connector, ConnectorKind, Cx, Extension, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck, Reading,
+    Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
 use http::Method;
 use jiff::Timestamp;
@@ -118,6 +118,14 @@ impl ConnectorKind for GitHub {
             ),
             ("displayName", "Of a group: the team's name. Of a person: stays in the directory."),
         ]
+    }
+
+    fn extensions() -> Vec<Extension> {
+        vec![Extension {
+            resource_type: "User",
+            description: "What GitHub knows a person by",
+            attributes: r#"[{"name": "login", "type": "string", "description": "The person's GitHub login. It is read where the instance's handle_attribute names it."}]"#,
+        }]
     }
 
     fn limits() -> Vec<&'static str> {

@@ -8,6 +8,7 @@
 //! Input is hostile: every reader here has limits that act before there is a tree, and none panics on input.
 
 pub mod bulk;
+pub mod compare;
 pub mod datetime;
 pub mod dialect;
 pub mod discovery;
@@ -24,6 +25,7 @@ pub mod quirks;
 pub mod resource;
 pub mod schema;
 pub mod sort;
+pub mod syntax;
 pub mod urn;
 mod value;
 

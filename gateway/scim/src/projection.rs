@@ -136,6 +136,16 @@ impl Projection {
         }
     }
 
+    /// Whether `excludedAttributes` names an attribute as a whole.
+    pub fn leaves_out(&self, rt: &ResourceType, path: &str) -> bool {
+        let view = self.view(rt);
+        matches!(self, Self::Without(_))
+            && rt
+                .resolve_str(path)
+                .attribute()
+                .is_some_and(|found| view.named(found.extension, found.attr) == Named::Whole)
+    }
+
     /// Whether this answer holds an attribute, or a part of it, so that it has to be read at all. Also for a key
     /// that no schema declares, by its name or URN.
     pub fn wants(&self, rt: &ResourceType, path: &str) -> bool {

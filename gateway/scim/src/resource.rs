@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::compare::{same, set_once};
 use crate::error::ScimError;
 use crate::path::AttrPath;
 use crate::quirks::{Quirk, Quirks, explicit_nothing, read_only_ignored, scim1_urn};
@@ -147,6 +148,7 @@ pub fn replace_with(
             parsed.document.insert(schema.id.clone(), Value::Object(after));
         }
     }
+    keep_undeclared(rt, current, &mut parsed.document);
     if rt.relation.is_some() && parsed.relation.is_none() && absent.members == AbsentMembers::Empty {
         parsed.relation = Some(Vec::new());
     }
@@ -158,7 +160,8 @@ pub fn replace_with(
 pub fn schemas_of(rt: &ResourceType, document: &Document) -> Vec<String> {
     let mut out = vec![rt.schema.id.clone()];
     for (schema, _) in &rt.extensions {
-        if document.get(&schema.id).is_some_and(|v| v.as_object().is_some_and(|m| !m.is_empty())) {
+        let shown = |map: &Map<String, Value>| map.keys().any(|name| schema.attribute(name).is_some());
+        if document.get(&schema.id).and_then(Value::as_object).is_some_and(shown) {
             out.push(schema.id.clone());
         }
     }
@@ -167,7 +170,7 @@ pub fn schemas_of(rt: &ResourceType, document: &Document) -> Vec<String> {
 
 /// Whether resources of this type can be switched on and off.
 pub(crate) fn is_switchable(rt: &ResourceType) -> bool {
-    rt.schema.attribute("active").is_some_and(|a| a.kind == AttrType::Boolean)
+    rt.is_core() && rt.schema.attribute("active").is_some_and(|a| a.kind == AttrType::Boolean)
 }
 
 fn keep_immutable(
@@ -176,33 +179,62 @@ fn keep_immutable(
     before: &Map<String, Value>,
     after: &mut Map<String, Value>,
 ) -> Result<(), ScimError> {
-    for attr in attributes.iter().filter(|a| a.mutability == Mutability::Immutable) {
+    for attr in attributes {
         let Some(old) = before.get(&attr.name) else {
             continue;
         };
-        match after.get(&attr.name) {
-            None => {
-                after.insert(attr.name.clone(), old.clone());
+        let name = format!("{prefix}{}", attr.name);
+        if attr.mutability == Mutability::Immutable {
+            match after.get(&attr.name) {
+                Some(new) if !same(attr, new, old) => return Err(set_once(&name)),
+                _ => {
+                    after.insert(attr.name.clone(), old.clone());
+                }
             }
-            Some(new) if new == old => {}
-            Some(_) => {
-                return Err(ScimError::mutability(format!(
-                    "{prefix}{} may be set once and has another value already.",
-                    attr.name
-                )));
-            }
+        } else if let (Value::Object(old), Some(Value::Object(new))) = (old, after.get_mut(&attr.name)) {
+            keep_immutable(&attr.sub_attributes, &format!("{name}."), old, new)?;
         }
     }
     Ok(())
 }
 
-/// Checks what has to hold for every stored document, whichever verb made it: required attributes and extensions.
+/// Takes over what is stored and no longer declared: it is not the client's to clear, and is there again when the
+/// admin declares it again.
+fn keep_undeclared(rt: &ResourceType, current: &Document, document: &mut Document) {
+    for (key, value) in current {
+        if !rt.declares(key) {
+            document.insert(key.clone(), value.clone());
+            continue;
+        }
+        let (Some(schema), Value::Object(inner)) = (rt.extension(key), value) else { continue };
+        for (name, value) in inner.iter().filter(|(name, _)| schema.attribute(name).is_none()) {
+            holder(document, Some(schema)).insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Checks what has to hold for a document that a client sent whole: required attributes and extensions.
 pub(crate) fn check_document(rt: &ResourceType, doc: &Document) -> Result<(), ScimError> {
-    check_required(&rt.schema.attributes, "", doc, rt.relation.as_deref())?;
+    check_against(rt, None, doc)
+}
+
+/// The same for a document that was changed in part. What was lacking before is not for this change to bring: an
+/// attribute may have been declared required since, and nobody's deactivation may fail for it.
+pub(crate) fn check_patched(rt: &ResourceType, before: &Document, doc: &Document) -> Result<(), ScimError> {
+    check_against(rt, Some(before), doc)
+}
+
+fn check_against(rt: &ResourceType, before: Option<&Document>, doc: &Document) -> Result<(), ScimError> {
+    check_required(&rt.schema.attributes, "", before, doc, rt.relation.as_deref())?;
+    let empty = Map::new();
     for (schema, required) in &rt.extensions {
+        let old = before.map(|doc| doc.get(&schema.id).and_then(Value::as_object));
         match doc.get(&schema.id).and_then(Value::as_object) {
-            Some(map) => check_required(&schema.attributes, &format!("{}:", schema.id), map, None)?,
-            None if *required => {
+            Some(map) => {
+                let old = old.map(|old| old.unwrap_or(&empty));
+                check_required(&schema.attributes, &format!("{}:", schema.id), old, map, None)?;
+            }
+            None if *required && old.is_none_or(|old| old.is_some()) => {
                 return Err(ScimError::invalid_value(format!("The extension {} is required.", schema.id)));
             }
             None => {}
@@ -211,9 +243,11 @@ pub(crate) fn check_document(rt: &ResourceType, doc: &Document) -> Result<(), Sc
     Ok(())
 }
 
+/// Required attributes; with `before`, only where something changed.
 fn check_required(
     attributes: &[Attribute],
     prefix: &str,
+    before: Option<&Map<String, Value>>,
     map: &Map<String, Value>,
     relation: Option<&str>,
 ) -> Result<(), ScimError> {
@@ -221,8 +255,12 @@ fn check_required(
         if relation == Some(attr.name.as_str()) || !attr.writable() || attr.returned == Returned::Never {
             continue;
         }
+        let found = map.get(&attr.name);
+        if before.is_some_and(|before| before.get(&attr.name) == found) {
+            continue;
+        }
         let name = format!("{prefix}{}", attr.name);
-        let Some(found) = map.get(&attr.name) else {
+        let Some(found) = found else {
             if attr.required {
                 return Err(ScimError::invalid_value(format!("{name} is required.")));
             }
@@ -236,10 +274,67 @@ fn check_required(
             one => std::slice::from_ref(one),
         };
         for element in elements.iter().filter_map(Value::as_object) {
-            check_required(&attr.sub_attributes, &format!("{name}."), element, None)?;
+            check_required(&attr.sub_attributes, &format!("{name}."), None, element, None)?;
         }
     }
     Ok(())
+}
+
+/// The attributes and sub-attributes that are returned on request only and that a POST or PUT body gives; see
+/// [`add_written`].
+pub fn on_request_in(rt: &ResourceType, body: &Value) -> Vec<String> {
+    let mut out = Vec::new();
+    let wanted = |attr: &Attribute| {
+        attr.returned == Returned::Request || attr.sub_attributes.iter().any(|sub| sub.returned == Returned::Request)
+    };
+    if !rt.attributes().any(|(_, attr)| wanted(attr)) {
+        return out;
+    }
+    let mut name = |path: &str| match rt.resolve_str(path) {
+        Resolved::Attribute(found) if wanted(found.attr) => {
+            out.push(Located { sub: None, ..found }.path());
+        }
+        Resolved::Extension(schema) => {
+            out.extend(
+                schema.attributes.iter().filter(|attr| wanted(attr)).map(|attr| format!("{}:{}", schema.id, attr.name)),
+            );
+        }
+        _ => {}
+    };
+    let Some(body) = body.as_object() else { return out };
+    let operations =
+        body.iter().find(|(key, _)| key.eq_ignore_ascii_case("Operations")).and_then(|(_, list)| list.as_array());
+    match operations {
+        None => body.keys().for_each(|key| name(key)),
+        Some(operations) => {
+            for operation in operations.iter().filter_map(Value::as_object) {
+                let part = |word: &str| {
+                    operation.iter().find(|(key, _)| key.eq_ignore_ascii_case(word)).map(|(_, value)| value)
+                };
+                match (part("path").and_then(Value::as_str), part("value")) {
+                    (Some(path), _) => name(path.split('[').next().unwrap_or_default()),
+                    (None, Some(Value::Object(value))) => value.keys().for_each(|key| name(key)),
+                    _ => {}
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Puts what a request wrote into its answer where it is returned on request only (RFC 7643 section 7: such an
+/// attribute is in the answer to a POST, PUT or PATCH that gave it). `written` is what [`on_request_in`] found.
+pub fn add_written(rt: &ResourceType, written: &[String], document: &Document, answer: &mut Map<String, Value>) {
+    for path in written {
+        let Some(found) = rt.resolve_str(path).attribute() else { continue };
+        let stored = match found.extension {
+            Some(schema) => document.get(&schema.id).and_then(|inner| inner.get(&found.attr.name)),
+            None => document.get(&found.attr.name),
+        };
+        if let Some(stored) = stored {
+            put(answer, &found, Some(stored.clone()));
+        }
+    }
 }
 
 fn read(rt: &ResourceType, body: Value, quirks: &mut Quirks) -> Result<Parsed, ScimError> {
@@ -401,9 +496,9 @@ impl<'a> Reader<'a, '_> {
             self.parsed.relation = Some(value::references(&name, input, self.quirks)?);
             return Ok(());
         }
-        if found.attr.returned == Returned::Never {
+        if found.attr.returned == Returned::Never || found.leaf().returned == Returned::Never {
             // Checked for its type, then dropped: secrets are not kept.
-            self.parsed.password_given |= value::coerce(found.attr, input, &name, self.quirks)?.is_some();
+            self.parsed.password_given |= value::coerce(found.leaf(), input, &name, self.quirks)?.is_some();
             return Ok(());
         }
         let document = &mut self.parsed.document;

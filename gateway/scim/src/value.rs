@@ -5,14 +5,17 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
+use crate::compare::join_duplicates;
 use crate::datetime;
 use crate::error::ScimError;
+use crate::fold::fold_text;
 use crate::quirks::{
     self, Quirk, Quirks, boolean_as_text, empty_clears, explicit_nothing, json_in_role, list_for_single, manager_id,
     member_by_ref, not_a_uri, null_ref, single_for_list, text_for_complex, wrapped_value,
 };
 use crate::resource::Reference;
-use crate::schema::{AttrType, Attribute};
+use crate::schema::{AttrType, Attribute, Returned};
+use crate::syntax;
 
 /// Most elements of a list that is stored in the document. Relations are rows and have no such limit.
 pub(crate) const MAX_ELEMENTS: usize = 1000;
@@ -54,6 +57,7 @@ pub(crate) fn coerce(
         return coerce_one(attr, value, name, quirks);
     }
     let mut items = coerce_list(attr, value, name, quirks)?;
+    join_duplicates(attr, &mut items);
     settle_primaries(attr, &[], &mut items, name, quirks)?;
     Ok((!items.is_empty()).then_some(Value::Array(items)))
 }
@@ -98,8 +102,26 @@ pub(crate) fn coerce_one(
             Some(inner) => coerce_one(attr, inner, name, quirks),
             None => Err(ScimError::invalid_value(format!("{name}: expected a plain value, not an object."))),
         },
-        scalar => coerce_scalar(attr.kind, scalar, name, quirks),
+        scalar => {
+            let stored = coerce_scalar(attr.kind, scalar, name, quirks)?;
+            if let Some(Value::String(text)) = &stored {
+                check_text(attr, text, name, quirks.is_strict())?;
+            }
+            Ok(stored)
+        }
     }
+}
+
+/// Checks a text against its form and, where the schema restricts it to them, against the canonical values.
+fn check_text(attr: &Attribute, text: &str, name: &str, strict: bool) -> Result<(), ScimError> {
+    if let Some(want) = syntax::fault(attr, text, strict) {
+        return Err(ScimError::invalid_value(format!("{name}: expected {want}.")));
+    }
+    let known = |value: &String| if attr.exact() { value == text } else { fold_text(value) == fold_text(text) };
+    if attr.restrict_canonical_values && !attr.canonical_values.iter().any(known) {
+        return Err(ScimError::invalid_value(format!("{name}: expected one of {}.", attr.canonical_values.join(", "))));
+    }
+    Ok(())
 }
 
 fn coerce_scalar(kind: AttrType, value: Value, name: &str, quirks: &mut Quirks) -> Result<Option<Value>, ScimError> {
@@ -127,7 +149,7 @@ fn coerce_scalar(kind: AttrType, value: Value, name: &str, quirks: &mut Quirks) 
 }
 
 /// Base64 of either alphabet, with or without padding, in lines or not.
-fn is_base64(text: &str) -> bool {
+pub(crate) fn is_base64(text: &str) -> bool {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     [alphabet::STANDARD, alphabet::URL_SAFE]
@@ -161,7 +183,10 @@ fn coerce_complex(attr: &Attribute, value: Value, name: &str, quirks: &mut Quirk
             continue;
         }
         let path = format!("{name}.{}", sub.name);
-        if let Some(inner) = coerce(sub, inner, &path, quirks)? {
+        // What is never returned is checked, then dropped: secrets are not kept.
+        if let Some(inner) = coerce(sub, inner, &path, quirks)?
+            && sub.returned != Returned::Never
+        {
             out.insert(sub.name.clone(), inner);
         }
     }

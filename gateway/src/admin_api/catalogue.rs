@@ -9,16 +9,17 @@ use serde_json::{Value, json};
 use super::extract::{Admin, PageQuery, Query, limit, listed, row_of};
 use super::problem::Problem;
 use crate::service::App;
+use crate::service::instances::describe_extensions;
 
 /// The connectors of this gateway, with their settings.
-#[utoipa::path(get, path = "/connectors", tag = "connectors", responses((status = 200, description = "name, title, kind, settings, attributes and limits of each", body = Vec<Value>)))]
+#[utoipa::path(get, path = "/connectors", tag = "connectors", responses((status = 200, description = "name, title, kind, settings, attributes, extensions and limits of each", body = Vec<Value>)))]
 pub(super) async fn connectors(_: Admin, State(app): State<Arc<App>>) -> Json<Value> {
     let items: Vec<Value> = app
         .catalogue
         .iter()
         .map(|entry| {
             let attributes: Vec<Value> = entry.attributes.iter().map(|(name, effect)| json!({"name": name, "description": effect})).collect();
-            json!({"name": entry.name, "title": entry.title, "kind": entry.kind, "settings": entry.settings, "attributes": attributes, "limits": entry.limits})
+            json!({"name": entry.name, "title": entry.title, "kind": entry.kind, "settings": entry.settings, "attributes": attributes, "extensions": describe_extensions(entry), "limits": entry.limits})
         })
         .collect();
     Json(Value::Array(items))

@@ -46,6 +46,33 @@ pub(super) struct CreateInstance {
     /// The policy; what is left out has its default.
     #[schema(value_type = Object)]
     policy: Option<Map<String, Value>>,
+    /// What it declares of schemas, beside the core ones: `attributes`, `extensions` and `resource_types`.
+    #[serde(default)]
+    #[schema(value_type = Option<SchemaDeclarations>)]
+    schema: Value,
+}
+
+/// What an instance declares of schemas. An attribute has the members of RFC 7643 section 7, and
+/// `restrictCanonicalValues`.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes what the service reads itself, to name the place of an error")]
+struct SchemaDeclarations {
+    /// Attributes: `resource_type`, `schema` (`core`, `enterprise` or a URN, which makes the extension), and the
+    /// characteristics: `name`, `type`, `multiValued`, `required`, `caseExact`, `mutability`, `returned`,
+    /// `uniqueness`, `canonicalValues`, `restrictCanonicalValues`, `referenceTypes`, `subAttributes`, `description`.
+    #[schema(value_type = Option<Vec<Object>>)]
+    attributes: Option<Vec<Value>>,
+    /// Extensions: `resource_type`, `schema` with `id`, `name`, `description` and `attributes`, and `required`.
+    #[schema(value_type = Option<Vec<Object>>)]
+    extensions: Option<Vec<Value>>,
+    /// Resource types: `name`, `endpoint`, `description`, `schema`, and `extensions` with `schema` and `required`.
+    #[schema(value_type = Option<Vec<Object>>)]
+    resource_types: Option<Vec<Value>>,
+}
+
+/// A member that was given, null included.
+fn given<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 /// What to change of an instance; null in settings, secrets and policy takes a value away.
@@ -67,6 +94,12 @@ pub(super) struct ChangeInstance {
     /// Policy fields to change.
     #[schema(value_type = Option<Object>)]
     policy: Option<Map<String, Value>>,
+    /// Declarations of schemas to change: each list that is given replaces the one before, null takes it away.
+    /// Values of what is no longer declared are kept and not shown; a declaration that stored values do not fit is
+    /// refused with 409.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<SchemaDeclarations>)]
+    schema: Option<Value>,
 }
 
 async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
@@ -79,10 +112,11 @@ async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
         "settings": instance.settings,
         "secrets": app.secret_names(instance.seq).await?,
         "policy": instance.policy,
+        "schema": instance.declared,
         "driver_key": instance.driver_key,
         "config_rev": instance.config_rev,
         "created_at": time(instance.created_at),
-        "problem": instance.connector.as_ref().err(),
+        "problem": instance.connector.as_ref().err().or(instance.schema_problem.as_ref()),
     }))
 }
 
@@ -120,6 +154,7 @@ pub(super) async fn create(
         secrets: new.secrets,
         mode: new.mode,
         policy: new.policy.map_or(Value::Null, Value::Object),
+        schema: new.schema,
     };
     let instance = app.create_instance(admin.actor, new).await?;
     let place = format!("{PREFIX}/instances/{}", instance.id);
@@ -157,6 +192,7 @@ pub(super) async fn update(
         settings: change.settings,
         secrets: change.secrets,
         policy: change.policy,
+        schema: change.schema,
     };
     let instance = app.update_instance(admin.actor, &current, change).await?;
     Ok(Json(shown(&app, &instance).await?))

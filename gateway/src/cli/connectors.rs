@@ -8,6 +8,7 @@ use super::client::{Client, text};
 use super::exit::{Done, Exit, Stop};
 use super::out::Out;
 use super::table::{Table, column};
+use crate::service::instances::describe_extensions;
 
 /// `scimgate connectors [NAME]`.
 #[derive(Debug, Args)]
@@ -51,6 +52,7 @@ fn describe(entry: &Entry) -> Value {
         "kind": entry.kind,
         "settings": entry.settings,
         "attributes": entry.attributes.iter().map(|(name, effect)| json!({"name": name, "description": effect})).collect::<Vec<_>>(),
+        "extensions": describe_extensions(entry),
         "limits": entry.limits,
     })
 }
@@ -105,6 +107,12 @@ fn show(out: Out, item: &Value) -> Result<(), Stop> {
     out.line("Attributes that reach the target; others are kept in the directory:")?;
     for attribute in item["attributes"].as_array().into_iter().flatten() {
         out.line(&format!("  {}: {}", text(attribute, "name"), text(attribute, "description")))?;
+    }
+    for extension in item["extensions"].as_array().into_iter().flatten() {
+        for attribute in extension["attributes"].as_array().into_iter().flatten() {
+            let name = format!("{}:{}", text(extension, "urn"), text(attribute, "name"));
+            out.line(&format!("  {name}: {}", text(attribute, "description")))?;
+        }
     }
     out.line("")?;
     out.line("Limits:")?;

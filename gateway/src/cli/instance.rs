@@ -114,6 +114,9 @@ struct Create {
     /// A field of the policy; the value is JSON or text
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     policy: Vec<(String, String)>,
+    /// JSON file with what it declares of schemas: attributes, extensions, resource_types
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
     /// What it does with what it is told [default: enabled]
     #[arg(long, value_parser = MODES)]
     mode: Option<String>,
@@ -144,6 +147,10 @@ struct Update {
     /// A field of the policy; the value is JSON or text, null takes it back to its default
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     policy: Vec<(String, String)>,
+    /// JSON file with what it declares of schemas: attributes, extensions, resource_types; lists that it does not name
+    /// stay, null takes one away
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
 }
 
 impl Command {
@@ -238,6 +245,9 @@ impl Create {
         if !self.policy.is_empty() {
             put_into(&mut body, "policy", policy(&self.policy))?;
         }
+        if let Some(file) = &self.schema {
+            body.insert("schema".into(), Value::Object(read_object("--schema", file)?));
+        }
         match self.mode {
             Some(mode) => body.insert("mode".into(), mode.into()),
             None => None,
@@ -269,16 +279,20 @@ fn announce(client: &Client, instance: &Value) -> Done {
 
 /// The object of a file, less what the ready line of a simulator has beside a body.
 fn read_body(file: &PathBuf) -> Result<Map<String, Value>, Stop> {
-    let wrong = |error: String| Stop::usage(format!("--from {}: {error}", file.display()));
+    let mut body = read_object("--from", file)?;
+    body.remove("target");
+    body.remove("base_url");
+    Ok(body)
+}
+
+/// The object of a file that a flag names.
+fn read_object(flag: &str, file: &PathBuf) -> Result<Map<String, Value>, Stop> {
+    let wrong = |error: String| Stop::usage(format!("{flag} {}: {error}", file.display()));
     if std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?.len() > MAX_FILE {
         return Err(wrong("the file is larger than 1 MiB".to_owned()));
     }
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    let mut body: Map<String, Value> =
-        serde_json::from_str(&text).map_err(|error| wrong(format!("not a JSON object: {error}")))?;
-    body.remove("target");
-    body.remove("base_url");
-    Ok(body)
+    serde_json::from_str(&text).map_err(|error| wrong(format!("not a JSON object: {error}")))
 }
 
 /// Puts fields over those of an object inside `body`.
@@ -315,9 +329,12 @@ impl Update {
                 .filter(|(_, part)| !part.is_empty())
                 .map(|(field, part)| (field.to_owned(), Value::Object(part))),
         );
+        if let Some(file) = &self.schema {
+            body.insert("schema".into(), Value::Object(read_object("--schema", file)?));
+        }
         if body.is_empty() {
             return Err(Stop::usage(
-                "Nothing to change was given: --name, --mode, --set, --unset, --secret or --policy",
+                "Nothing to change was given: --name, --mode, --set, --unset, --secret, --policy or --schema",
             ));
         }
         let now = client.call(Method::PATCH, &format!("/instances/{id}"), Some(&Value::Object(body))).await?;

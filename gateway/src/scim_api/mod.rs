@@ -13,6 +13,7 @@ mod fields;
 mod me;
 mod path;
 mod query;
+mod references;
 mod render;
 mod resources;
 

@@ -83,7 +83,7 @@ async fn found(asked: &Asked<'_>, rt: &ResourceType, request: &ListRequest) -> R
     };
     let found = asked.app.query(&asked.who.instance, rt, request, &start, page_size(request)).await?;
     let base = asked.base_url();
-    let renderer = Renderer::new(asked.app, rt, &base, &request.projection);
+    let renderer = Renderer::new(asked.app, &asked.who.instance, rt, &base, &request.projection);
     let mut resources = Parts::default();
     let shown = renderer.page(&mut resources, &found.items).await?;
     let head = ListHead {
@@ -147,7 +147,7 @@ async fn found_all(asked: &Asked<'_>, request: ListRequest) -> Result<Answer, Re
             }
             continue;
         }
-        let renderer = Renderer::new(asked.app, rt, &base, &request.projection);
+        let renderer = Renderer::new(asked.app, &asked.who.instance, rt, &base, &request.projection);
         if items > 0 && !found.items.is_empty() {
             resources.push(b",");
         }

@@ -12,15 +12,17 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 use scim::projection::Show;
+use scim::resource::add_written;
 use scim::schema::ResourceType;
-use scim::{Projection, etag};
+use scim::{Document, Projection, etag};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
+use super::references;
 use crate::service::App;
 use crate::service::directory::{Listed, time};
-use crate::service::types::MemberEntry;
+use crate::service::types::{Instance, MemberEntry};
 use crate::store::StoreError;
 
 /// The extension that says how far a resource is from what is wanted; answered on request only.
@@ -30,11 +32,14 @@ const MOST_MEMBERS: i64 = 100_000;
 
 /// Renders resources of one type for one request.
 pub(super) struct Renderer<'a> {
-    app: &'a Arc<App>,
-    rt: &'a ResourceType,
+    pub(super) app: &'a Arc<App>,
+    pub(super) instance: &'a Instance,
+    pub(super) rt: &'a ResourceType,
     /// The SCIM base URL.
-    base: &'a str,
-    projection: &'a Projection,
+    pub(super) base: &'a str,
+    pub(super) projection: &'a Projection,
+    /// Attributes that are shown on request only, and that the request wrote (RFC 7643 section 2.4).
+    given: Vec<String>,
     /// How keys are shown, once it is known.
     shows: Mutex<HashMap<String, Show>>,
     /// What is shown of a member and of a group of a user; None: nothing.
@@ -57,6 +62,8 @@ struct Reference {
 /// What a resource is shown with.
 #[derive(Default)]
 struct Beside {
+    /// The document with its references filled in, if it has any.
+    filled: Option<Document>,
     members: Option<Vec<MemberEntry>>,
     groups: Vec<MemberEntry>,
     sync: Option<Value>,
@@ -132,18 +139,31 @@ impl Parts {
 }
 
 impl<'a> Renderer<'a> {
-    pub(super) fn new(app: &'a Arc<App>, rt: &'a ResourceType, base: &'a str, projection: &'a Projection) -> Self {
+    pub(super) fn new(
+        app: &'a Arc<App>,
+        instance: &'a Instance,
+        rt: &'a ResourceType,
+        base: &'a str,
+        projection: &'a Projection,
+    ) -> Self {
         let relation = rt.relation.as_deref().filter(|relation| *relation == "members");
         let groups = (rt.schema.id == scim::urn::USER).then_some("groups");
         Self {
             app,
+            instance,
             rt,
             base,
             projection,
+            given: Vec::new(),
             shows: Mutex::default(),
             members: relation.and_then(|name| Reference::of(rt, projection, name, "Users", "User")),
             groups: groups.and_then(|name| Reference::of(rt, projection, name, "Groups", "direct")),
         }
+    }
+
+    /// Shows these attributes too, which the request wrote.
+    pub(super) fn with(self, given: Vec<String>) -> Self {
+        Self { given, ..self }
     }
 
     /// Whether the answer holds the sync status; then it has no entity tag (DECISIONS 31).
@@ -171,7 +191,8 @@ impl<'a> Renderer<'a> {
             Some(_) => self.app.groups_of(&[item.seq]).await?.remove(&item.seq).unwrap_or_default(),
             None => Vec::new(),
         };
-        self.put(&mut parts, &item, groups, None).await?;
+        let filled = references::fill(self, std::slice::from_ref(&item)).await?.remove(&item.seq);
+        self.put(&mut parts, &item, filled, groups, None).await?;
         Ok(parts.into_body(self.app, self.base))
     }
 
@@ -184,6 +205,7 @@ impl<'a> Renderer<'a> {
             Some(_) => self.app.members_of_all(&seqs, MOST_MEMBERS).await?,
             None => None,
         };
+        let mut filled = references::fill(self, items).await?;
         let mut left = MOST_MEMBERS;
         for (n, item) in items.iter().enumerate() {
             let known = members.as_mut().map(|all| all.remove(&item.seq).unwrap_or_default());
@@ -196,7 +218,8 @@ impl<'a> Renderer<'a> {
             if n > 0 {
                 parts.push(b",");
             }
-            self.put(parts, item, groups.remove(&item.seq).unwrap_or_default(), known).await?;
+            let filled = filled.remove(&item.seq);
+            self.put(parts, item, filled, groups.remove(&item.seq).unwrap_or_default(), known).await?;
         }
         Ok(items.len())
     }
@@ -206,6 +229,7 @@ impl<'a> Renderer<'a> {
         &self,
         parts: &mut Parts,
         item: &Listed,
+        filled: Option<Document>,
         groups: Vec<MemberEntry>,
         members: Option<Vec<MemberEntry>>,
     ) -> Result<(), StoreError> {
@@ -217,7 +241,7 @@ impl<'a> Renderer<'a> {
             members => (members, None),
         };
         let sync = if self.shows_sync() { Some(self.app.sync_of(&self.rt.name, item).await?) } else { None };
-        self.document(&mut parts.text, item, &Beside { members, groups, sync })?;
+        self.document(&mut parts.text, item, &Beside { filled, members, groups, sync })?;
         if let (Some(after), Some(shown)) = (rest, self.members) {
             // The list of members goes on, and with it the resource.
             parts.text.truncate(parts.text.len().saturating_sub(2));
@@ -242,17 +266,31 @@ impl<'a> Renderer<'a> {
         if self.show("id") != Show::No {
             object.value("id", &item.id);
         }
-        for (key, value) in &fields {
-            match self.show(key) {
-                Show::No => {}
-                Show::Whole if !value.get().contains("{}") => object.raw(key, value.get()),
-                _ => {
-                    let value: Value = serde_json::from_str(value.get()).map_err(damaged)?;
-                    let one = Map::from_iter([(key.clone().into_owned(), value)]);
-                    for (key, value) in &self.projection.apply(self.rt, one) {
-                        object.value(key, value);
+        // What an admin no longer declares is kept, and not shown.
+        let declared = fields.iter().filter(|(key, _)| self.rt.declares(key));
+        match &beside.filled {
+            None if self.given.is_empty() => {
+                for (key, value) in declared {
+                    match self.show(key) {
+                        Show::No => {}
+                        Show::Whole if !value.get().contains("{}") => object.raw(key, value.get()),
+                        _ => {
+                            let value: Value = serde_json::from_str(value.get()).map_err(damaged)?;
+                            let one = Map::from_iter([(key.clone().into_owned(), value)]);
+                            object.all(&self.projection.apply(self.rt, one));
+                        }
                     }
                 }
+            }
+            filled => {
+                let mut document = match filled {
+                    Some(filled) => filled.clone(),
+                    None => serde_json::from_str(&item.doc).map_err(damaged)?,
+                };
+                document.retain(|key, _| self.rt.declares(key));
+                let mut shown = self.projection.apply(self.rt, document.clone());
+                add_written(self.rt, &self.given, &document, &mut shown);
+                object.all(&shown);
             }
         }
         if let Some(shown) = self.groups
@@ -289,9 +327,7 @@ impl<'a> Renderer<'a> {
             return;
         }
         let one = Map::from_iter([("meta".to_owned(), Value::Object(meta))]);
-        for (key, value) in &self.projection.apply(self.rt, one) {
-            object.value(key, value);
-        }
+        object.all(&self.projection.apply(self.rt, one));
     }
 }
 
@@ -371,6 +407,12 @@ impl<'o> Object<'o> {
     fn raw(&mut self, key: &str, text: &str) {
         self.key(key);
         self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn all(&mut self, entries: &Map<String, Value>) {
+        for (key, value) in entries {
+            self.value(key, value);
+        }
     }
 
     fn list(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::header;
 use scim::json::Limits;
+use scim::resource::on_request_in;
 use scim::schema::ResourceType;
 use scim::{Projection, Quirks, ScimError};
 use serde_json::Value;
@@ -55,7 +56,7 @@ pub(super) async fn read(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Resul
     let projection = asked.projection()?;
     let item = asked.app.read(&asked.who.instance, rt, id).await?.ok_or_else(|| missing(rt, id))?;
     let base = asked.base_url();
-    let renderer = Renderer::new(asked.app, rt, &base, &projection);
+    let renderer = Renderer::new(asked.app, &asked.who.instance, rt, &base, &projection);
     if renderer.shows_sync() {
         return Ok(Answer::ok(renderer.one(item).await?));
     }
@@ -70,10 +71,11 @@ pub(super) async fn read(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Resul
 pub(super) async fn create(asked: Asked<'_>, body: Body, rt: &ResourceType) -> Result<Answer, Refusal> {
     let projection = asked.projection()?;
     let body = asked.read_body(body, Some(rt)).await?;
+    let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
     let written = asked.app.create(&instance, &asked.caller(), rt, body, &mut Quirks::lenient()).await?;
     let place = location(&asked.base_url(), rt, &written.stored.id);
-    let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
+    let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
     let answer = Answer::created(value).header(header::LOCATION, &place);
     Ok(tagged(answer, version))
 }
@@ -83,10 +85,11 @@ pub(super) async fn replace(asked: Asked<'_>, body: Body, rt: &ResourceType, id:
     let projection = asked.projection()?;
     let condition = asked.precondition();
     let body = asked.read_body(body, Some(rt)).await?;
+    let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
     let written =
         asked.app.replace(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
-    let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
+    let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
     Ok(tagged(Answer::ok(value), version))
 }
 
@@ -95,12 +98,13 @@ pub(super) async fn patch(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &
     let projection = asked.projection()?;
     let condition = asked.precondition();
     let body = asked.read_body(body, Some(rt)).await?;
+    let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
     let written = asked.app.patch(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
     if !answers_with_body(&asked, &instance, rt, &projection, &written.stored).await? {
         return Ok(Answer::empty().header(header::ETAG, &tag(written.stored.version)));
     }
-    let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
+    let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
     Ok(tagged(Answer::ok(value), version))
 }
 
@@ -132,10 +136,17 @@ async fn shown(
     asked: &Asked<'_>,
     rt: &ResourceType,
     projection: &Projection,
+    given: &[String],
     item: Stored,
 ) -> Result<(Body, Option<i64>), Refusal> {
     let base = asked.base_url();
-    let renderer = Renderer::new(asked.app, rt, &base, projection);
+    // What the request asks for by name is all it gets; else it is shown what it wrote.
+    let given = match projection {
+        Projection::Only(_) => Vec::new(),
+        Projection::Default => given.to_vec(),
+        Projection::Without(_) => given.iter().filter(|path| !projection.leaves_out(rt, path)).cloned().collect(),
+    };
+    let renderer = Renderer::new(asked.app, &asked.who.instance, rt, &base, projection).with(given);
     let version = (!renderer.shows_sync()).then_some(item.version);
     Ok((renderer.one(item.try_into()?).await?, version))
 }

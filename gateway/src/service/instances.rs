@@ -18,10 +18,12 @@ use crate::reconcile::RunKind;
 use crate::secrets::{KeyRing, sealed_name};
 use crate::store::{Priority, Rows, Sql, Store, StoreError};
 
+mod schema;
 #[cfg(test)]
 mod tests;
 mod tx;
 
+pub(crate) use schema::describe_extensions;
 use tx::{Delete, Insert, Sealed, Update};
 
 /// How long another replica's change may go unseen.
@@ -30,7 +32,7 @@ const FRESH: Duration = Duration::from_secs(5);
 const CACHED: u64 = 10_000;
 const MAX_NAME: usize = 200;
 
-const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at";
+const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, declared";
 
 /// The instances, ready to use.
 #[derive(Clone)]
@@ -159,6 +161,11 @@ impl Instances {
         let connector_name: String = row.col("connector")?;
         let mode: String = row.col("mode")?;
         let settings: Value = read_json(row, "settings")?;
+        let declared = read_json(row, "declared")?;
+        let (registry, schema_problem) = schema::usable(self.entry(&connector_name), &declared);
+        if let Some(words) = &schema_problem {
+            tracing::error!(instance = %id, problem = %words, "the declared schemas cannot be used");
+        }
         let policy = Policy::parse(&read_json(row, "policy")?)
             .map_err(|(field, why)| StoreError::damaged(format!("instance.policy.{field}: {why}")))?;
         let connector = match self.entry(&connector_name) {
@@ -184,7 +191,9 @@ impl Instances {
             config_rev: row.col("config_rev")?,
             driver_key: DriverKey::new(row.col::<String>("driver_key")?),
             created_at: row.col("created_at")?,
-            registry: super::directory::registry(),
+            declared,
+            registry,
+            schema_problem,
             connector,
         })
     }
@@ -250,6 +259,8 @@ pub struct NewInstance {
     pub mode: Mode,
     /// Its policy; null is the default.
     pub policy: Value,
+    /// What it declares of schemas; null is nothing.
+    pub schema: Value,
 }
 
 /// What an admin changes of an instance; what is `None` stays. Settings, credentials and policy are
@@ -266,6 +277,8 @@ pub struct InstanceChange {
     pub secrets: BTreeMap<String, Option<SecretString>>,
     /// Policy fields to change.
     pub policy: Option<Map<String, Value>>,
+    /// Declarations to change, list by list; a null takes a list away, or all.
+    pub schema: Option<Value>,
 }
 
 impl App {
@@ -287,6 +300,8 @@ impl App {
         let connector =
             entry.build(&new.settings, &secrets).map_err(|error| AdminError::invalid(error.field, error.message))?;
         check_policy(&policy, &*connector)?;
+        let declared = schema::merged(&json!({}), &new.schema);
+        schema::registry(Some(entry), &declared)?;
         let id = new_id();
         let sealed = new.secrets.iter().map(|(field, secret)| self.seal(&id, &new.connector, field, secret)).collect();
         let seq = self
@@ -301,6 +316,7 @@ impl App {
                     mode: new.mode,
                     settings: new.settings,
                     policy: json!(policy),
+                    declared,
                     driver_key: connector.traits().driver_key.as_str().to_owned(),
                     sealed,
                 },
@@ -360,6 +376,14 @@ impl App {
                 None => dropped.push(field.clone()),
             }
         }
+        let declared = match &change.schema {
+            None => None,
+            Some(change) => {
+                let declared = schema::merged(&old.declared, change);
+                let to = schema::registry(Some(entry), &declared)?;
+                Some(schema::Redeclared { from: Arc::clone(&old.registry), to: Arc::new(to), declared })
+            }
+        };
         let mode = change.mode.unwrap_or(old.mode);
         self.store
             .write(
@@ -372,6 +396,7 @@ impl App {
                     settings,
                     listed: (policy.list_unmanaged != old.policy.list_unmanaged).then_some(policy.list_unmanaged),
                     policy: json!(policy),
+                    declared,
                     driver_key: connector.traits().driver_key.as_str().to_owned(),
                     identity,
                     sealed,

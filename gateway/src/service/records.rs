@@ -172,12 +172,21 @@ const STANDING: &str = "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.exte
      FROM resource r LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
      LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN work w ON w.resource_seq = r.seq";
 
+/// Under which word a resource's name is shown.
+fn label(kind: &str) -> &'static str {
+    match kind {
+        "User" => "userName",
+        "Group" => "displayName",
+        _ => "name",
+    }
+}
+
 fn standing(row: &QueryResult) -> Result<Map<String, Value>, StoreError> {
     let user = row.col::<String>("kind")? == "User";
     let managed = row.col::<i16>("managed")? == 1;
     let mut item = Map::new();
     item.insert("id".into(), json!(row.col::<String>("id")?));
-    item.insert(if user { "userName" } else { "displayName" }.into(), json!(row.col::<String>("name")?));
+    item.insert(label(&row.col::<String>("kind")?).into(), json!(row.col::<String>("name")?));
     if user {
         item.insert("active".into(), json!(row.col::<i16>("active")? == 1));
     }

@@ -67,8 +67,12 @@ pub struct Instance {
     pub driver_key: DriverKey,
     /// When it was made, in microseconds.
     pub created_at: i64,
-    /// Its schemas.
+    /// What its admin declared of schemas, as it was given.
+    pub declared: Value,
+    /// Its schemas and resource types: the core ones, the connector's, the declared ones.
     pub registry: Arc<Registry>,
+    /// Why the declarations cannot be used any more, for the admin; then the registry is without them.
+    pub schema_problem: Option<String>,
     /// The connector, or why it cannot be built (a key of the key ring is missing), for the admin.
     pub connector: Result<Arc<dyn Connector>, String>,
 }

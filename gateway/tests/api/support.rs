@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use gateway::clock::Clock;
+use gateway::config::{Config, Overrides};
 use gateway::service::App;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -22,7 +23,7 @@ pub(crate) struct Gateway {
     pub(crate) app: Arc<App>,
     pub(crate) router: Router,
     pub(crate) clock: Clock,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 #[derive(Debug)]
@@ -58,12 +59,48 @@ pub(crate) struct Instance {
 
 impl Gateway {
     pub(crate) async fn start() -> Self {
+        Self::start_at(None).await
+    }
+
+    /// One on SQLite, and one on PostgreSQL where the test run offers a server.
+    #[allow(clippy::disallowed_methods, reason = "the test run says by environment where its database server is")]
+    pub(crate) async fn on_every_database() -> Vec<Self> {
+        let mut all = vec![Self::start().await];
+        match std::env::var("SCIMGATE_TEST_POSTGRES") {
+            Ok(server) => {
+                let name = format!("api_{}", uuid::Uuid::new_v4().simple());
+                let connection = sea_orm::Database::connect(server.as_str()).await.unwrap();
+                let text = format!("CREATE DATABASE {name}");
+                sea_orm::ConnectionTrait::execute_unprepared(&connection, &text).await.unwrap();
+                let mut url = url::Url::parse(&server).unwrap();
+                url.set_path(&name);
+                all.push(Self::start_at(Some(url.to_string())).await);
+            }
+            Err(_) => eprintln!("skipped: PostgreSQL (SCIMGATE_TEST_POSTGRES is not set)"),
+        }
+        all
+    }
+
+    async fn start_at(postgres: Option<String>) -> Self {
         let folder = TempDir::new().unwrap();
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-        let app = App::for_tests(folder.path(), clock.clone()).await.unwrap();
+        let app = match postgres {
+            None => App::for_tests(folder.path(), clock.clone()).await.unwrap(),
+            Some(url) => {
+                let overrides = Overrides {
+                    data_dir: Some(folder.path().to_owned()),
+                    admin_token: Some("admin-token-for-tests".to_owned().into()),
+                    allow_private_targets: Some(true),
+                    database_url: Some(url.into()),
+                    master_key: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into()),
+                    ..Overrides::default()
+                };
+                App::build(Config::load(overrides).unwrap(), clock.clone()).await.unwrap()
+            }
+        };
         app.ensure_admin_token().await.unwrap();
         let router = gateway::scim_api::router(app.clone()).merge(gateway::admin_api::router(app.clone()));
-        Self { app, router, clock, _folder: folder }
+        Self { app, router, clock, folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

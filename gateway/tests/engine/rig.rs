@@ -107,6 +107,7 @@ pub(crate) async fn rig_with(db: &Db, target: &str, policy: Value, settings: Val
         secrets,
         mode: Mode::Enabled,
         policy,
+        schema: Value::Null,
     };
     let instance = app.create_instance("admin", new).await.map_err(|error| format!("{error:?}")).unwrap();
     let rig = Rig { app, instance, sim, stop, _folder: folder };

@@ -188,7 +188,7 @@ fn compare(path: &AttrPath, op: Op, value: &Value, rt: &ResourceType) -> Option<
     Some(match canonical.as_str() {
         "id" => IndexTerm::Id(text),
         "externalId" => IndexTerm::ExternalId(text),
-        "emails.value" => IndexTerm::Email(text),
+        "emails.value" if rt.schema.id == urn::USER => IndexTerm::Email(text),
         _ if rt.is_name(&found) => IndexTerm::Name(text),
         _ if rt.is_relation(&found) && leaf.name == "value" => IndexTerm::Member(text),
         _ => IndexTerm::Attr { exact: leaf.exact(), path: canonical, value: text },

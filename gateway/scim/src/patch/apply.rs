@@ -2,6 +2,7 @@
 use serde_json::{Map, Value};
 
 use super::{Operation, PatchOp, PatchRequest, Patched, RelationEdit, at, diff};
+use crate::compare::{keep_immutable_parts, same, set_once};
 use crate::error::ScimError;
 use crate::filter::{Filter, Op, check_element, value_at};
 use crate::path::{AttrPath, PatchPath};
@@ -9,7 +10,7 @@ use crate::quirks::{
     Quirk, Quirks, add_as_change, empty_clears, filter_on_single, path_as_key, read_only_ignored, read_only_in_patch,
     remove_by_value,
 };
-use crate::resource::{Document, check_document, find, prune, put, put_sub};
+use crate::resource::{Document, check_patched, find, prune, put, put_sub};
 use crate::schema::{Attribute, Located, Mutability, Resolved, ResourceType, Returned, Schema};
 use crate::value;
 
@@ -29,7 +30,7 @@ pub fn apply(
         work.operation(operation).map_err(|e| at(n, e))?;
         prune(rt, &mut work.doc);
     }
-    check_document(rt, &work.doc)?;
+    check_patched(rt, current, &work.doc)?;
     Ok(Patched {
         changed: diff(current, &work.doc),
         document: work.doc,
@@ -167,10 +168,10 @@ impl<'a> Work<'a, '_> {
         if self.rt.is_relation(found) {
             return self.relation(op, found, path, value);
         }
-        if found.attr.returned == Returned::Never {
+        if found.attr.returned == Returned::Never || found.leaf().returned == Returned::Never {
             if op != PatchOp::Remove {
                 let value = value.cloned().unwrap_or(Value::Null);
-                self.password_given |= value::coerce(found.attr, value, &found.path(), self.quirks)?.is_some();
+                self.password_given |= value::coerce(found.leaf(), value, &found.path(), self.quirks)?.is_some();
             }
             return Ok(());
         }
@@ -184,24 +185,22 @@ impl<'a> Work<'a, '_> {
     }
 
     /// What may be set once must be what it was, if it was.
-    fn keep_immutable(&self, found: &Located<'_>, before: Option<&Value>) -> Result<(), ScimError> {
+    fn keep_immutable(&mut self, found: &Located<'_>, before: Option<&Value>) -> Result<(), ScimError> {
         let Some(before) = before else { return Ok(()) };
         let after = value_at(found, &self.doc);
-        let refuse =
-            |name: String| Err(ScimError::mutability(format!("{name} may be set once and has another value already.")));
-        if found.attr.mutability == Mutability::Immutable && after != Some(before) {
-            return refuse(found.path());
+        if found.attr.mutability == Mutability::Immutable {
+            if !after.is_some_and(|after| same(found.attr, before, after)) {
+                return Err(set_once(&Located { sub: None, ..*found }.path()));
+            }
+            // Equal is not always spelled alike.
+            put(&mut self.doc, found, Some(before.clone()));
+            return Ok(());
         }
+        // A list's elements are looked at where they are changed: as a whole they may be replaced.
         if found.attr.multi_valued || after.is_none() {
             return Ok(());
         }
-        for sub in found.attr.sub_attributes.iter().filter(|s| s.mutability == Mutability::Immutable) {
-            let old = before.get(&sub.name);
-            if old.is_some() && old != after.and_then(|v| v.get(&sub.name)) {
-                return refuse(format!("{}.{}", found.attr.name, sub.name));
-            }
-        }
-        Ok(())
+        keep_immutable_parts(found.attr, before, after, &found.attr.name)
     }
 
     fn single(

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::PatchOp;
 use super::apply::{Work, merged};
+use crate::compare::{join_duplicates, keep_immutable_parts};
 use crate::error::ScimError;
 use crate::filter::{Filter, value_at};
 use crate::path::PatchPath;
@@ -50,12 +51,15 @@ impl Work<'_, '_> {
                 if items.is_empty() && stored.is_some() {
                     items.push(Value::Object(Map::new()));
                 }
-                items.iter_mut().for_each(|item| set(item, sub, stored.as_ref()));
+                for item in &mut items {
+                    set_part(&step, item, sub, stored.as_ref())?;
+                }
             }
             (Some(filter), _) => self.list_filtered(&step, &mut items, filter)?,
         }
         items.retain(|item| item.as_object().is_none_or(|map| !map.is_empty()));
         if items != before {
+            join_duplicates(found.attr, &mut items);
             value::settle_primaries(found.attr, &before, &mut items, &name, self.quirks)?;
         }
         put(&mut self.doc, found, (!items.is_empty()).then_some(Value::Array(items)));
@@ -100,7 +104,11 @@ impl Work<'_, '_> {
         let hits: Vec<usize> = (0..items.len()).filter(|&n| passes(&items[n])).collect();
         if step.op == PatchOp::Remove {
             match step.sub {
-                Some(sub) => hits.into_iter().for_each(|n| set(&mut items[n], sub, None)),
+                Some(sub) => {
+                    for n in hits {
+                        set_part(step, &mut items[n], sub, None)?;
+                    }
+                }
                 None => items.retain(|item| !passes(item)),
             }
             return Ok(());
@@ -114,11 +122,13 @@ impl Work<'_, '_> {
         }
         for n in hits {
             match (step.sub, &stored) {
-                (Some(sub), stored) => set(&mut items[n], sub, stored.as_ref()),
+                (Some(sub), stored) => set_part(step, &mut items[n], sub, stored.as_ref())?,
                 (None, None) => items[n] = Value::Object(Map::new()),
                 (None, Some(Value::Object(new))) if step.op == PatchOp::Add => {
                     if let Value::Object(old) = &items[n] {
-                        items[n] = Value::Object(merged(old, new.clone()));
+                        let new = Value::Object(merged(old, new.clone()));
+                        keep_immutable_parts(step.attr, &items[n], Some(&new), step.name)?;
+                        items[n] = new;
                     }
                 }
                 (None, Some(new)) => items[n] = new.clone(),
@@ -153,6 +163,13 @@ impl Work<'_, '_> {
         items.push(Value::Object(element));
         Ok(())
     }
+}
+
+/// Sets a part of an element, unless it may be set once and was.
+fn set_part(step: &Step<'_>, item: &mut Value, sub: &Attribute, stored: Option<&Value>) -> Result<(), ScimError> {
+    let old = item.clone();
+    set(item, sub, stored);
+    keep_immutable_parts(step.attr, &old, Some(item), step.attr.name.as_str())
 }
 
 fn set(item: &mut Value, sub: &Attribute, stored: Option<&Value>) {

@@ -9,12 +9,14 @@ use engine::Lane;
 use engine::policy::Adopt;
 use scim::fold::{fold_name, fold_text};
 use scim::patch::{Base, Changed, NetEdit, PatchRequest, diff, fold_edits};
+use scim::schema::ResourceType;
 use scim::{Document, Quirks, ScimError};
 use serde_json::{Value, json};
 
+use super::claims::claim;
 use super::members::{Edited, edit_members, leave_out_foreign};
 use super::record::{Record, changes_of, index, is_protected, tally, unindex, upsert_work};
-use super::{Accepted, name_attribute, taken, text};
+use super::{Accepted, name_of, taken, text, type_of};
 use crate::service::directory::{COLUMNS, stored};
 use crate::service::types::{Caller, Failure, Instance, Precondition, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
@@ -56,21 +58,27 @@ impl Unit for Change {
             ))
             .into());
         }
+        let rt = type_of(&self.instance, &self.kind)?;
         let mut quirks = self.quirks.clone();
-        let (document, changed, mut edit) = self.work_out(&before, &mut quirks)?;
+        let (document, changed, mut edit) = self.work_out(rt, &before, &mut quirks)?;
         leave_out_foreign(&mut edit.want, &mut quirks);
         let adopts = !before.managed;
         if adopts {
             self.may_adopt(tx, &before).await?;
         }
-        let name = text(&document, name_attribute(&self.kind)).unwrap_or(&before.name).to_owned();
-        let name_key = fold_name(&name);
-        if (adopts || name_key != fold_name(&before.name)) && self.is_taken(tx, &before, &name_key).await? {
-            return Err(taken(&self.kind, &name).into());
+        let (name, name_key) =
+            name_of(rt, &document, &before.id).unwrap_or_else(|| (before.name.clone(), fold_name(&before.name)));
+        let renamed = rt.is_core() && (adopts || name_key != fold_name(&before.name));
+        if renamed && self.is_taken(tx, &before, &name_key).await? {
+            return Err(taken(rt, &name).into());
         }
         // Nobody is switched on or off by removing `active`: unassigned, it means what it was.
         let active = document.get("active").and_then(Value::as_bool).unwrap_or(before.active);
-        if before.active && !active && is_protected(tx, &self.instance, before.seq, &before.name).await? {
+        if rt.is_core()
+            && before.active
+            && !active
+            && is_protected(tx, &self.instance, before.seq, &before.name).await?
+        {
             return Err(protected(&before.name).into());
         }
 
@@ -89,7 +97,7 @@ impl Unit for Change {
                     rev: after.rev,
                     changes: changes_of(&changed).into(),
                     quirks: quirks.applied().map(scim::Quirk::name).collect(),
-                    items: 1,
+                    items: i64::from(rt.is_core()),
                 }
                 .write(tx)
                 .await?,
@@ -103,7 +111,9 @@ impl Unit for Change {
             if let Some(operation) = operation {
                 tx.conn.run("DELETE FROM operation WHERE seq = $1", vals![operation]).await?;
             }
-            self.mark_for_a_look(tx, &before).await?;
+            if rt.is_core() {
+                self.mark_for_a_look(tx, &before).await?;
+            }
             return Ok(Accepted { stored: before, operation: None, items: 0, lane: Lane::Grant, before: None, quirks });
         }
         after.doc = document;
@@ -112,10 +122,11 @@ impl Unit for Change {
         after.managed = true;
         after.version += 1;
         after.modified_at = tx.now.max(before.modified_at + 1);
-        self.store(tx, &before, &after, &name_key, adopts).await?;
+        self.store(tx, rt, &before, &after, &name_key, adopts).await?;
 
-        // One item for the resource itself, settled with its revision, and one per membership.
-        let items = 1 + edited.todo;
+        // One item for the resource itself, settled with its revision, and one per membership; none
+        // where the directory is all there is.
+        let items = if rt.is_core() { 1 + edited.todo } else { 0 };
         if let Some(operation) = operation {
             self.complete_record(tx, operation, &changed, edited, items).await?;
         }
@@ -123,7 +134,9 @@ impl Unit for Change {
         if self.kind == "User" && before.active != active {
             wake_groups(tx, &self.instance, before.seq, active).await?;
         }
-        upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
+        if rt.is_core() {
+            upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
+        }
         Ok(Accepted { stored: after, operation, items, lane, before: Some(before), quirks })
     }
 }
@@ -136,12 +149,12 @@ impl Change {
         }
     }
 
-    fn work_out(&self, before: &Stored, quirks: &mut Quirks) -> Result<(Document, Vec<Changed>, NetEdit), Failure> {
-        let rt = self
-            .instance
-            .registry
-            .resource_type(&self.kind)
-            .ok_or_else(|| StoreError::damaged(format!("resource type {}", self.kind)))?;
+    fn work_out(
+        &self,
+        rt: &ResourceType,
+        before: &Stored,
+        quirks: &mut Quirks,
+    ) -> Result<(Document, Vec<Changed>, NetEdit), Failure> {
         Ok(match &self.body {
             Body::Replace(body) => {
                 let mut current = before.doc.clone();
@@ -238,6 +251,7 @@ impl Change {
     async fn store(
         &self,
         tx: &Tx<'_>,
+        rt: &ResourceType,
         before: &Stored,
         after: &Stored,
         name_key: &str,
@@ -252,10 +266,12 @@ impl Change {
         } else {
             1
         };
+        let held = before.managed.then_some(&before.doc);
+        claim(tx, self.instance.seq, rt, before.seq, held, &after.doc).await?;
         tx.conn
             .run(
                 "UPDATE resource SET name = $2, name_key = $3, name_slot = 0, external_id = $4, active = $5, doc = $6, managed = 1, listed = 1, \
-                 version = $7, rev = $8, modified_at = $9 WHERE seq = $1",
+                 version = $7, rev = $8, modified_at = $9, settled_rev = CASE WHEN $10 = 1 THEN settled_rev ELSE $8 END WHERE seq = $1",
                 vals![
                     before.seq,
                     after.name.as_str(),
@@ -265,12 +281,13 @@ impl Change {
                     document,
                     after.version,
                     after.rev,
-                    after.modified_at
+                    after.modified_at,
+                    i64::from(rt.is_core())
                 ],
             )
             .await
             .map_err(|error| match error {
-                StoreError::Unique(_) => Failure::Scim(taken(&self.kind, &after.name)),
+                StoreError::Unique(_) => Failure::Scim(taken(rt, &after.name)),
                 other => Failure::Store(other),
             })?;
         if listed == 0 {

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::Lane;
-use scim::fold::{fold_name, fold_text};
+use scim::fold::fold_text;
 use scim::patch::{Base, NetEdit};
 use scim::resource::Parsed;
 use scim::{Document, Quirks, ScimError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::claims::claim;
 use super::members::{edit_members, inherit_members, leave_out_foreign, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
-use super::{Accepted, is_active, name_attribute, taken, text};
+use super::{Accepted, is_active, name_of, taken, text, type_of};
 use crate::service::types::{Caller, Failure, Instance, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -34,18 +35,22 @@ impl Unit for Create {
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<Accepted, Failure> {
         let document = &self.parsed.document;
-        let name = text(document, name_attribute(&self.kind))
-            .ok_or_else(|| ScimError::invalid_value(format!("{} is required.", name_attribute(&self.kind))))?
-            .to_owned();
-        let name_key = fold_name(&name);
-        if self.is_taken(tx, &name_key).await? {
-            return Err(taken(&self.kind, &name).into());
+        let rt = type_of(&self.instance, &self.kind)?;
+        // What targets know is brought to them; a declared type lives in the directory alone.
+        let driven = rt.is_core();
+        let id = Uuid::new_v4().to_string();
+        let Some((name, name_key)) = name_of(rt, document, &id) else {
+            let what = rt.name_attribute().map_or("id", |attr| attr.name.as_str());
+            return Err(ScimError::invalid_value(format!("{what} is required.")).into());
+        };
+        if driven && self.is_taken(tx, &name_key).await? {
+            return Err(taken(rt, &name).into());
         }
         let seq = tx.seq()?;
         let active = is_active(document);
         let stored = Stored {
             seq,
-            id: Uuid::new_v4().to_string(),
+            id,
             kind: self.kind.clone(),
             doc: document.clone(),
             name,
@@ -61,7 +66,7 @@ impl Unit for Create {
             .run(
                 "INSERT INTO resource (seq, instance_seq, kind, id, name, name_key, name_slot, external_id, active, doc, managed, listed, \
                  version, rev, settled_rev, created_at, modified_at, deleted_at, merged_into, look_at) \
-                 VALUES ($1,$2,$3,$4,$5,$6,0,$7,$8,$9,1,1,1,1,0,$10,$10,NULL,NULL,NULL)",
+                 VALUES ($1,$2,$3,$4,$5,$6,0,$7,$8,$9,1,1,1,1,$11,$10,$10,NULL,NULL,NULL)",
                 vals![
                     seq,
                     self.instance.seq,
@@ -72,17 +77,19 @@ impl Unit for Create {
                     text(document, "externalId").map(str::to_owned),
                     i16::from(active),
                     text_of_document,
-                    tx.now
+                    tx.now,
+                    i64::from(!driven)
                 ],
             )
             .await
             .map_err(|error| match error {
-                StoreError::Unique(_) => Failure::Scim(taken(&self.kind, &stored.name)),
+                StoreError::Unique(_) => Failure::Scim(taken(rt, &stored.name)),
                 other => Failure::Store(other),
             })?;
+        claim(tx, self.instance.seq, rt, seq, None, document).await?;
         index(tx, self.instance.seq, seq, document).await?;
         tally(tx, self.instance.seq, &self.kind, seq, 1).await?;
-        let after = self.take_over(tx, seq, &name_key).await?;
+        let after = if driven { self.take_over(tx, seq, &name_key).await? } else { None };
 
         let mut changes: Vec<Value> = document.iter().map(|(path, value)| json!({"path": path, "to": value})).collect();
         let mut quirks = self.quirks.clone();
@@ -100,10 +107,14 @@ impl Unit for Create {
             rev: 1,
             changes: changes.into(),
             quirks: quirks.applied().map(scim::Quirk::name).collect(),
-            items: 1,
+            items: i64::from(driven),
         }
         .write(tx)
         .await?;
+        let lane = Lane::Grant;
+        if !driven {
+            return Ok(Accepted { stored, operation: Some(operation), items: 0, lane, before: None, quirks });
+        }
         let edit = NetEdit { base: Base::Keep, want: members, matching: Vec::new() };
         let edited = edit_members(tx, &self.instance, seq, operation, edit).await?;
         if edited.todo > 0 {
@@ -114,7 +125,6 @@ impl Unit for Create {
                 )
                 .await?;
         }
-        let lane = Lane::Grant;
         upsert_work(tx, &self.instance, seq, lane, 1, after).await?;
         Ok(Accepted { stored, operation: Some(operation), items: 1 + edited.todo, lane, before: None, quirks })
     }

@@ -7,9 +7,10 @@ use engine::Lane;
 use scim::{Quirks, ScimError};
 use serde_json::json;
 
-use super::Accepted;
 use super::change::{find, protected};
+use super::claims::disclaim;
 use super::record::{Record, is_protected, tally, unindex, upsert_work};
+use super::{Accepted, type_of};
 use crate::service::types::{Caller, Failure, Instance, Precondition};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -53,6 +54,7 @@ impl Unit for Delete {
             )
             .await?;
         unindex(tx, before.seq).await?;
+        disclaim(tx, before.seq).await?;
         if listed == 1 {
             tally(tx, self.instance.seq, &self.kind, before.seq, -1).await?;
         }
@@ -60,7 +62,9 @@ impl Unit for Delete {
             self.leave_groups(tx, before.seq).await?;
         }
         // An account that nobody manages is hidden, and the target is not touched (DECISIONS 1).
-        let items = i64::from(before.managed);
+        // So is what lives in the directory alone.
+        let driven = before.managed && type_of(&self.instance, &self.kind)?.is_core();
+        let items = i64::from(driven);
         let operation = Record {
             instance: &self.instance,
             resource_seq: before.seq,
@@ -74,7 +78,7 @@ impl Unit for Delete {
         .write(tx)
         .await?;
         let lane = if self.kind == "User" { Lane::Deprovision } else { Lane::Removal };
-        if before.managed {
+        if driven {
             upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
         }
         Ok(Accepted {

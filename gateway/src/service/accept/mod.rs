@@ -5,6 +5,7 @@
 //! thousand reads and writes one.
 
 mod change;
+mod claims;
 mod create;
 mod delete;
 mod members;
@@ -15,17 +16,24 @@ mod undo;
 
 use engine::Lane;
 use scim::ScimError;
+use scim::fold::fold_name;
+use scim::schema::{Attribute, ResourceType};
 use serde_json::Value;
 
 pub(crate) use change::wake_groups;
 pub(super) use change::{Body, Change};
+pub(crate) use claims::{claims_of, own};
 pub(super) use create::Create;
 pub(super) use delete::Delete;
 pub(crate) use members::move_memberships;
 pub(crate) use record::{Ends, close_operation_items, index, tally, unindex, upsert_work};
 pub(super) use undo::{Retract, Revert};
 
-use super::types::Stored;
+use super::types::{Instance, Stored};
+use crate::store::StoreError;
+
+/// Of the text that a resource of a declared type is known by, so many characters are kept beside the document.
+const LONGEST_NAME: usize = 200;
 
 /// What an accepted change left behind.
 #[derive(Debug)]
@@ -45,14 +53,30 @@ pub(super) struct Accepted {
 }
 
 /// The word that a 409 of a taken name uses.
-fn taken(kind: &str, name: &str) -> ScimError {
-    let what = if kind == "Group" { "displayName" } else { "userName" };
-    ScimError::uniqueness(format!("{what} \"{name}\" is taken by another {kind} of this instance."))
+fn taken(rt: &ResourceType, name: &str) -> ScimError {
+    let what = rt.name_attribute().map_or("id", |attr| attr.name.as_str());
+    ScimError::uniqueness(format!("{what} \"{name}\" is taken by another {} of this instance.", rt.name))
 }
 
-/// Where a document keeps its name.
-fn name_attribute(kind: &str) -> &'static str {
-    if kind == "Group" { "displayName" } else { "userName" }
+/// The resource type of a kind.
+fn type_of<'i>(instance: &'i Instance, kind: &str) -> Result<&'i ResourceType, StoreError> {
+    instance.registry.resource_type(kind).ok_or_else(|| StoreError::damaged(format!("resource type {kind}")))
+}
+
+/// Under which name a document is known to people, and the key that no two living resources share. A resource of a
+/// declared type has no name that is unique by itself: its key is its id.
+fn name_of(rt: &ResourceType, document: &scim::Document, id: &str) -> Option<(String, String)> {
+    if let Some(attr) = rt.name_attribute() {
+        let name = text(document, &attr.name)?;
+        return Some((name.to_owned(), fold_name(name)));
+    }
+    let written = |attr: &Attribute| text(document, &attr.name).filter(|name| !name.trim().is_empty());
+    let named = |word: &str| rt.schema.attribute(word).and_then(written);
+    let name = named("displayName")
+        .or_else(|| named("name"))
+        .or_else(|| rt.schema.attributes.iter().filter(|attr| attr.required).find_map(written))
+        .unwrap_or(id);
+    Some((name.chars().take(LONGEST_NAME).collect(), id.to_owned()))
 }
 
 fn text<'a>(document: &'a scim::Document, attribute: &str) -> Option<&'a str> {

@@ -9,8 +9,9 @@ use scim::fold::fold_name;
 use engine::Lane;
 
 use super::change::wake_groups;
+use super::claims::{claims_of, disclaim, is_claimed, own};
 use super::record::{Ends, close_operation_items, index, tally, unindex, upsert_work};
-use super::text;
+use super::{text, type_of};
 use crate::service::types::{Instance, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -43,6 +44,7 @@ impl Unit for Retract {
             return Err(StoreError::Busy("the resource changed while its refusal was recorded".to_owned()));
         }
         unindex(tx, seq).await?;
+        disclaim(tx, seq).await?;
         tally(tx, self.instance.seq, &self.stored.kind, seq, -1).await?;
         tx.conn.run("DELETE FROM member WHERE group_seq = $1", vals![seq]).await?;
         fail_operations(tx, seq, self.stored.rev, &self.reason).await?;
@@ -96,7 +98,10 @@ impl Unit for Revert {
     async fn run(&mut self, tx: &Tx<'_>) -> Result<bool, StoreError> {
         let seq = self.before.seq;
         lock(tx, seq).await?;
-        if !self.before.managed || self.name_is_taken(tx).await? || !clear_refused_work(tx, seq, self.rev).await? {
+        let rt = type_of(&self.instance, &self.before.kind)?;
+        let taken =
+            self.name_is_taken(tx).await? || is_claimed(tx, self.instance.seq, rt, seq, &self.before.doc).await?;
+        if !self.before.managed || taken || !clear_refused_work(tx, seq, self.rev).await? {
             return Ok(false);
         }
         let was_active = tx
@@ -128,6 +133,12 @@ impl Unit for Revert {
         }
         unindex(tx, seq).await?;
         index(tx, self.instance.seq, seq, &self.before.doc).await?;
+        disclaim(tx, seq).await?;
+        for claim in claims_of(rt, &self.before.doc) {
+            if own(tx, self.instance.seq, rt, seq, &claim).await?.is_some() {
+                return Err(StoreError::Busy("a unique value was taken while a refusal was recorded".to_owned()));
+            }
+        }
         fail_operations(tx, seq, self.rev, &self.reason).await?;
         if self.before.kind == "User" && was_active != self.before.active {
             wake_groups(tx, &self.instance, seq, self.before.active).await?;

@@ -7,7 +7,6 @@ mod relation;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 
 use scim::Document;
 use scim::schema::ResourceType;
@@ -187,9 +186,4 @@ fn placeholders(n: usize) -> String {
 pub fn time(micros: i64) -> String {
     let at = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{at:.3}")
-}
-
-/// The schemas of an instance: the core ones; connectors with attributes of their own add theirs.
-pub(crate) fn registry() -> Arc<scim::Registry> {
-    Arc::new(scim::Registry::core())
 }

@@ -65,6 +65,7 @@ fn new(org: &str) -> NewInstance {
         secrets: [("token".to_owned(), SecretString::from("canary-secret".to_owned()))].into(),
         mode: Mode::Paused,
         policy: Value::Null,
+        schema: Value::Null,
     }
 }
 

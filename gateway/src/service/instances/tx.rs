@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use engine::Lane;
 use serde_json::{Value, json};
 
+use super::schema::Redeclared;
 use super::{AdminError, Instance, Mode, audit};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -39,6 +40,7 @@ pub(super) struct Insert {
     pub(super) mode: Mode,
     pub(super) settings: Value,
     pub(super) policy: Value,
+    pub(super) declared: Value,
     pub(super) driver_key: String,
     pub(super) sealed: Vec<Sealed>,
 }
@@ -52,8 +54,8 @@ impl Unit for Insert {
         let seq = tx.seq()?;
         tx.conn
             .run(
-                "INSERT INTO instance (seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, deleted_at) \
-                 VALUES ($1,$2,$3,$4,$5,$6,$7,1,$8,$9,NULL)",
+                "INSERT INTO instance (seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, deleted_at, declared) \
+                 VALUES ($1,$2,$3,$4,$5,$6,$7,1,$8,$9,NULL,$10)",
                 vals![
                     seq,
                     self.id.as_str(),
@@ -63,7 +65,8 @@ impl Unit for Insert {
                     self.settings.to_string(),
                     self.policy.to_string(),
                     self.driver_key.as_str(),
-                    tx.now
+                    tx.now,
+                    self.declared.to_string()
                 ],
             )
             .await?;
@@ -82,6 +85,8 @@ pub(super) struct Update {
     pub(super) mode: Mode,
     pub(super) settings: Value,
     pub(super) policy: Value,
+    /// What it declares from now on, if that changes.
+    pub(super) declared: Option<Redeclared>,
     /// Whether lists show unmanaged rows from now on, if that changes.
     pub(super) listed: Option<bool>,
     pub(super) driver_key: String,
@@ -132,6 +137,9 @@ impl Unit for Update {
             return Err(AdminError::Conflict(
                 "The instance was changed by someone else in between. Read it again and repeat the change.".to_owned(),
             ));
+        }
+        if let Some(redeclared) = &self.declared {
+            redeclared.store(tx, seq).await?;
         }
         store_sealed(tx, seq, &self.sealed).await?;
         for field in &self.dropped {
@@ -184,6 +192,9 @@ impl Update {
         }
         detail.insert("settings".into(), json!(names(&self.old.settings, &self.settings)));
         detail.insert("policy".into(), json!(names(&json!(self.old.policy), &self.policy)));
+        if let Some(redeclared) = &self.declared {
+            detail.insert("schema".into(), json!(names(&self.old.declared, &redeclared.declared)));
+        }
         let secrets: Vec<&String> = self.sealed.iter().map(|item| &item.field).chain(&self.dropped).collect();
         detail.insert("secrets".into(), json!(secrets));
         Value::Object(detail)

@@ -26,6 +26,8 @@ pub struct Model {
     pub driver_key: String,
     pub created_at: i64,
     pub deleted_at: Option<i64>,
+    #[sea_orm(column_type = "Text")]
+    pub declared: String,
 }
 
 /// None: joins are written where they are used.

@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod attr;
 pub mod audit;
 pub mod bucket;
+pub mod claim;
 pub mod counter;
 pub mod hold;
 pub mod instance;

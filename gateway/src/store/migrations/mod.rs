@@ -14,6 +14,7 @@ mod m0005_work;
 mod m0006_runs;
 mod m0007_waiting;
 mod m0008_queries;
+mod m0009_schemas;
 mod m0010_persons;
 
 /// Every migration, oldest first.
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_runs::Migration),
             Box::new(m0007_waiting::Migration),
             Box::new(m0008_queries::Migration),
+            Box::new(m0009_schemas::Migration),
             Box::new(m0010_persons::Migration),
         ]
     }
