@@ -131,7 +131,7 @@ impl Run<'_> {
             tracing::error!(request_id = ?self.asked.request_id, operation = index, "an operation of a bulk request made the gateway panic");
             Err(ScimError::internal("The gateway made a mistake; it is in its log under the id in x-request-id.").into())
         });
-        let known = place.id.as_deref().map(|id| location(&self.base, place.rt, id));
+        let known = place.id.as_deref().filter(|_| method != "POST").map(|id| location(&self.base, place.rt, id));
         let (status, written) = done.map_err(|failure| {
             let error = told(failure, trouble);
             // Parts of a circle that cannot be made without each other are in conflict (section 3.7.1).

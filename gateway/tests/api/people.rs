@@ -8,7 +8,7 @@ use crate::support::{GROUP, Gateway, USER};
 
 #[tokio::test]
 async fn a_manager_is_shown_where_he_is_a_user() {
-    for gateway in Gateway::on_every_database().await {
+    for gateway in Gateway::everywhere().await {
         let to = gateway.instance("paused", json!({})).await;
         let other = gateway.instance("paused", json!({})).await;
         let boss = post(&gateway, &to, "/Users", user("boss@example.com", json!({"displayName": "The Boss"}))).await;

@@ -28,7 +28,7 @@ async fn declare(gateway: &Gateway, to: &Instance, schema: Value, status: u16) -
 /// An instance with the example's schemas, on each database.
 pub(crate) async fn declared() -> Vec<(Gateway, Instance)> {
     let mut all = Vec::new();
-    for gateway in Gateway::on_every_database().await {
+    for gateway in Gateway::everywhere().await {
         let to = gateway.instance("paused", json!({})).await;
         declare(&gateway, &to, example()["schema"].clone(), 200).await;
         all.push((gateway, to));
@@ -328,7 +328,7 @@ async fn a_declared_resource_type_works_fully() {
 /// A type without any required text: known by its id.
 #[tokio::test]
 async fn a_resource_type_needs_no_name() {
-    for gateway in Gateway::on_every_database().await {
+    for gateway in Gateway::everywhere().await {
         let to = gateway.instance("paused", json!({})).await;
         let schema = json!({"resource_types": [{"name": "Note", "endpoint": "Notes", "schema": {"id": "urn:x:notes", "attributes": [
             {"name": "stars", "type": "integer"}, {"name": "active", "type": "boolean"}, {"name": "emails", "multiValued": true}]}}]});
@@ -377,7 +377,7 @@ async fn characteristics_hold_for_declared_attributes() {
             {"name": "serial", "uniqueness": "server"}]},
         {"resource_type": "User", "name": "desk", "type": "complex", "subAttributes": [{"name": "floor", "mutability": "immutable"}, {"name": "seat"}]}
     ]});
-    for gateway in Gateway::on_every_database().await {
+    for gateway in Gateway::everywhere().await {
         let to = gateway.instance("paused", json!({})).await;
         declare(&gateway, &to, schema.clone(), 200).await;
         let (gateway, to) = (&gateway, &to);
@@ -507,7 +507,7 @@ async fn characteristics_hold_for_declared_attributes() {
 
 #[tokio::test]
 async fn of_equal_unique_values_at_once_one_is_taken() {
-    for gateway in Gateway::on_every_database().await {
+    for gateway in Gateway::everywhere().await {
         let to = gateway.instance("paused", json!({})).await;
         let schema = json!({"attributes": [{"resource_type": "User", "name": "badge", "uniqueness": "server"}]});
         declare(&gateway, &to, schema, 200).await;
@@ -528,7 +528,7 @@ async fn of_equal_unique_values_at_once_one_is_taken() {
 
 #[tokio::test]
 async fn values_outlive_their_declaration_and_a_new_one_has_to_fit_them() {
-    for gateway in Gateway::on_every_database().await {
+    for gateway in Gateway::everywhere().await {
         let to = gateway.instance("paused", json!({})).await;
         let (gateway, to) = (&gateway, &to);
         let one = |more: Value| {

@@ -59,45 +59,46 @@ pub(crate) struct Instance {
 
 impl Gateway {
     pub(crate) async fn start() -> Self {
-        Self::start_at(None).await
+        Self::configured(Overrides::default()).await
     }
 
-    /// One on SQLite, and one on PostgreSQL where the test run offers a server.
+    /// One gateway on each database: SQLite always, PostgreSQL where the test run offers a server.
     #[allow(clippy::disallowed_methods, reason = "the test run says by environment where its database server is")]
-    pub(crate) async fn on_every_database() -> Vec<Self> {
+    pub(crate) async fn everywhere() -> Vec<Self> {
         let mut all = vec![Self::start().await];
         match std::env::var("SCIMGATE_TEST_POSTGRES") {
-            Ok(server) => {
+            Ok(url) => {
                 let name = format!("api_{}", uuid::Uuid::new_v4().simple());
-                let connection = sea_orm::Database::connect(server.as_str()).await.unwrap();
-                let text = format!("CREATE DATABASE {name}");
-                sea_orm::ConnectionTrait::execute_unprepared(&connection, &text).await.unwrap();
-                let mut url = url::Url::parse(&server).unwrap();
+                let server = sea_orm::Database::connect(url.as_str()).await.unwrap();
+                let create = format!("CREATE DATABASE {name}");
+                sea_orm::ConnectionTrait::execute_unprepared(&server, &create).await.unwrap();
+                let mut url = url::Url::parse(&url).unwrap();
                 url.set_path(&name);
-                all.push(Self::start_at(Some(url.to_string())).await);
+                all.push(
+                    Self::configured(Overrides {
+                        database_url: Some(url.to_string().into()),
+                        master_key: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into()),
+                        ..Overrides::default()
+                    })
+                    .await,
+                );
             }
             Err(_) => eprintln!("skipped: PostgreSQL (SCIMGATE_TEST_POSTGRES is not set)"),
         }
         all
     }
 
-    async fn start_at(postgres: Option<String>) -> Self {
+    /// A gateway with settings of its own.
+    pub(crate) async fn configured(settings: Overrides) -> Self {
         let folder = TempDir::new().unwrap();
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-        let app = match postgres {
-            None => App::for_tests(folder.path(), clock.clone()).await.unwrap(),
-            Some(url) => {
-                let overrides = Overrides {
-                    data_dir: Some(folder.path().to_owned()),
-                    admin_token: Some("admin-token-for-tests".to_owned().into()),
-                    allow_private_targets: Some(true),
-                    database_url: Some(url.into()),
-                    master_key: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into()),
-                    ..Overrides::default()
-                };
-                App::build(Config::load(overrides).unwrap(), clock.clone()).await.unwrap()
-            }
+        let settings = Overrides {
+            data_dir: Some(folder.path().to_owned()),
+            admin_token: Some("admin-token-for-tests".to_owned().into()),
+            allow_private_targets: Some(true),
+            ..settings
         };
+        let app = App::build(Config::load(settings).unwrap(), clock.clone()).await.unwrap();
         app.ensure_admin_token().await.unwrap();
         let router = gateway::scim_api::router(app.clone()).merge(gateway::admin_api::router(app.clone()));
         Self { app, router, clock, folder }
@@ -144,6 +145,37 @@ impl Gateway {
 
     pub(crate) async fn scim(&self, to: &Instance, method: &str, path: &str, body: Option<Value>) -> Reply {
         self.call(method, &format!("{}{path}", to.base), &to.key, body).await
+    }
+
+    /// A key of an instance, made as the admin API is told.
+    pub(crate) async fn key(&self, to: &Instance, new: Value) -> Instance {
+        let key = self.admin("POST", &format!("/instances/{}/keys", to.id), Some(new)).await.expect(201).json();
+        Instance {
+            id: to.id.clone(),
+            base: to.base.clone(),
+            key: format!("Bearer {}", key["key"].as_str().unwrap()),
+            key_id: key["id"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// A request with headers of its own; they may replace the key.
+    pub(crate) async fn ask(
+        &self,
+        to: &Instance,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Reply {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", to.base));
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request = request.header("authorization", &to.key);
+        }
+        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+            request = request.header(*name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(request.body(body).unwrap()).await
     }
 
     pub(crate) async fn user(&self, to: &Instance, name: &str) -> String {

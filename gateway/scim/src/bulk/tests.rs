@@ -158,8 +158,68 @@ fn a_circle_is_made_without_what_is_not_known_and_completed() {
     assert_eq!((done[2].0, done[2].1.as_ref().err()), (Step::Complete(0), Some(&409)));
 }
 
+/// JSON with words in it that bulk requests are made of.
+fn any_json() -> impl Strategy<Value = Value> {
+    let word = prop_oneof![
+        Just("Operations"),
+        Just("method"),
+        Just("path"),
+        Just("bulkId"),
+        Just("data"),
+        Just("version"),
+        Just("value"),
+        Just("$ref"),
+        Just("POST"),
+        Just("patch"),
+        Just("/Users"),
+        Just("/Groups/bulkId:a"),
+        Just("bulkId:a"),
+        Just("bulkId:"),
+        Just("x/bulkId:b"),
+        Just("a[b eq \"bulkId:a\"]"),
+        Just("\"bulkId:"),
+        Just("a"),
+        Just("b"),
+        Just(""),
+        Just("é/bulkId:\u{1F600}"),
+    ]
+    .prop_map(str::to_owned);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        word.clone().prop_map(Value::from)
+    ];
+    leaf.prop_recursive(5, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(word.clone(), inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn reading_and_carrying_out_never_panics_and_ends(
+        operations in prop::collection::vec((any_json(), any_json(), any_json()), 0..8),
+        limit in 0_usize..10,
+    ) {
+        let operations: Vec<Value> = operations.into_iter().enumerate().map(|(n, (one, data, path))| match n % 3 {
+            0 => one,
+            1 => json!({"method": "POST", "path": "/Users", "bulkId": data.as_str().unwrap_or("a"), "data": data}),
+            _ => json!({"method": "PATCH", "path": path.as_str().unwrap_or("/Users/bulkId:a"), "data": data}),
+        }).collect();
+        for body in [json!({"schemas": [urn::BULK_REQUEST], "Operations": operations}), json!(operations)] {
+            let Ok(mut bulk) = Bulk::parse(body, limit) else { continue };
+            let steps = run(&mut bulk, &["b"]);
+            prop_assert!(steps.len() <= 2 * bulk.operations().len());
+            let handed: BTreeSet<usize> = steps.iter().map(|(step, _)| step.index()).collect();
+            prop_assert_eq!(handed.len(), bulk.operations().len());
+        }
+    }
 
     /// Whatever refers to whatever: everything is handed out once, and every id is known when it is needed.
     #[test]

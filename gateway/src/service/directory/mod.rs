@@ -7,7 +7,6 @@ mod relation;
 #[cfg(test)]
 mod tests;
 
-
 use scim::Document;
 use scim::schema::ResourceType;
 use sea_orm::QueryResult;
