@@ -1,5 +1,6 @@
 //! Whose account is it: imports, adoption, protection (DECISIONS 1 to 7, 13).
 
+use gateway::service::directory::Start;
 use gateway::service::types::Failure;
 use scim::ScimType;
 use scim::list::ListRequest;
@@ -11,8 +12,9 @@ async fn found(rig: &Rig, kind: &str, filter: &str) -> Vec<String> {
     let pairs = if filter.is_empty() { vec![] } else { vec![("filter".to_owned(), filter.to_owned())] };
     let request = ListRequest::from_query(&pairs, &mut scim::Quirks::lenient()).unwrap();
     let registry = rig.instance.registry.clone();
-    let found = rig.app.query(&rig.instance, registry.resource_type(kind).unwrap(), &request).await.unwrap();
-    assert!(found.total >= found.items.len() as u64);
+    let rt = registry.resource_type(kind).unwrap();
+    let found = rig.app.query(&rig.instance, rt, &request, &Start::Index(1), 100).await.unwrap();
+    assert!(found.total.unwrap() >= found.items.len() as u64);
     found.items.into_iter().map(|item| item.id).collect()
 }
 

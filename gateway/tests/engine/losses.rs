@@ -289,7 +289,8 @@ async fn memberships_of_an_imported_twin_were_lost_with_it() {
         let filter = vec![("filter".to_owned(), r#"userName eq "load0000@example.com""#.to_owned())];
         let request = ListRequest::from_query(&filter, &mut scim::Quirks::lenient()).unwrap();
         let registry = rig.instance.registry.clone();
-        let twin = rig.app.query(&rig.instance, registry.user().unwrap(), &request).await.unwrap().items.remove(0);
+        let (rt, first) = (registry.user().unwrap(), gateway::service::directory::Start::Index(1));
+        let twin = rig.app.query(&rig.instance, rt, &request, &first, 100).await.unwrap().items.remove(0);
         let eng =
             rig.post("Group", json!({"displayName": "Eng", "members": [{"value": twin.id}]})).await.unwrap().stored;
         rig.quiet().await;

@@ -115,7 +115,7 @@ impl Unit for Furnish {
             for member in &row.members {
                 let text = "INSERT INTO member (group_seq, user_seq, want, asserted, state) VALUES ($1,$2,$3,1,'todo')";
                 // Every seventh is about to leave, and no member any more.
-                tx.conn.run(text, vals![seq, seq_of(*member), i16::from(member % 7 > 0)]).await?;
+                tx.conn.run(text, vals![seq, seq_of(*member), i16::from(!member.is_multiple_of(7))]).await?;
             }
         }
         Ok(())
@@ -188,14 +188,14 @@ fn users() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
+/// Name, external id, members and last change of a group.
+type Drawn = (&'static str, Option<&'static str>, std::collections::BTreeSet<usize>, i64);
+
 fn groups() -> impl Strategy<Value = Vec<Row>> {
     let members = prop::collection::btree_set(0..USERS, 0..12);
     let one = (select(&WORDS[..]), prop::option::of(select(&WORDS[..])), members, 0_i64..10_000);
     prop::collection::vec(one, GROUPS).prop_map(|all| {
-        let group = |(n, (word, external, members, at)): (
-            usize,
-            (&str, Option<&str>, std::collections::BTreeSet<usize>, i64),
-        )| {
+        let group = |(n, (word, external, members, at)): (usize, Drawn)| {
             let mut doc = json!({"displayName": format!("{word}{n}")});
             if let Some(external) = external {
                 doc["externalId"] = json!(external);
@@ -295,7 +295,7 @@ struct Oracle {
 
 impl Oracle {
     fn of(rows: &[Row], kind: &'static str) -> Self {
-        let is_member = |member: &usize| member % 7 > 0;
+        let is_member = |member: &usize| !member.is_multiple_of(7);
         let mut groups: HashMap<usize, Vec<Value>> = HashMap::new();
         for (n, row) in rows.iter().enumerate() {
             for member in row.members.iter().filter(|member| is_member(member)) {
