@@ -37,7 +37,7 @@ async fn cursors_are_opaque_and_belong_to_their_query() {
 
         // 155, 158: every page but the last has one, and an empty value or none begins.
         assert_eq!(walk(&place, "/Users?count=3").await.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 1]);
-        assert_eq!(walk(&place, "/Users?count=7").await, [users.clone()]);
+        assert_eq!(walk(&place, "/Users?count=7").await.concat(), users);
         assert_eq!(ids(&place.list("/Users?cursor&count=3").await), users[..3]);
         // 159
         assert_eq!(place.list("/Users?cursor=&count=3").await["totalResults"], 7);
