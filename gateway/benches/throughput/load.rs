@@ -26,6 +26,7 @@ pub(crate) struct Load {
 }
 
 /// One request.
+#[derive(Clone)]
 pub(crate) struct Shot {
     method: Method,
     path: String,

@@ -3,6 +3,7 @@
 //!
 //!     cargo bench -p gateway --bench throughput
 //!     cargo bench -p gateway --bench throughput -- --users 1000 --seconds 2
+//!     cargo bench -p gateway --bench throughput -- --users 1000000
 //!
 //! Everything runs in one process over real loopback HTTP: the servers, the load client (16
 //! keep-alive connections), and the simulated target (no limits, no delay). SQLite is on disk in
@@ -29,7 +30,8 @@ use place::{Mode, Place};
 /// What to measure.
 #[derive(Clone, Debug, Parser)]
 struct Options {
-    /// Users in the directory before a measurement; the large group holds all of them
+    /// Users in the directory before a measurement. The paused instance's are put into its database; those of the
+    /// enabled one are created by requests, so it is left out above twenty thousand
     #[arg(long, default_value_t = 10_000)]
     users: usize,
     /// Seconds of a case at most
@@ -46,7 +48,17 @@ struct Options {
 impl Options {
     /// Users beside those of the large group; writes that need a fresh user take one each.
     fn extra(&self) -> usize {
-        (self.users / 2).max(100)
+        (self.users / 2).clamp(100, 10_000)
+    }
+
+    /// Members of the large group.
+    fn large(&self) -> usize {
+        self.users.min(10_000)
+    }
+
+    /// Members of the huge group.
+    fn huge(&self) -> usize {
+        self.users.min(50_000)
     }
 
     /// Groups of ten members.
@@ -54,10 +66,18 @@ impl Options {
         (self.users / 10).clamp(1, 200)
     }
 
+    /// One request after the other.
+    fn one_by_one(&self) -> Load {
+        Load { connections: 1, ..self.load(usize::MAX) }
+    }
+
     fn load(&self, requests: usize) -> Load {
         Load { connections: self.connections, requests, bound: Some(Duration::from_secs(self.seconds)) }
     }
 }
+
+/// Users that an enabled instance is filled with at most.
+const MOST_CREATED: usize = 20_000;
 
 /// One line of the table.
 struct Line {
@@ -108,9 +128,16 @@ async fn main() -> Result<()> {
         (Mode::Paused, "gateway, instance paused: the store's cost alone"),
         (Mode::Enabled, "gateway, simulated target without delay"),
     ] {
+        if mode == Mode::Enabled && options.users > MOST_CREATED {
+            println!("\n{title}: left out, creating {} users at the target takes too long", options.users);
+            continue;
+        }
         let place = Place::open(mode).await?;
         let idle = resident()?;
-        let people = place.fill(&options).await?;
+        let people = match mode {
+            Mode::Paused => place.seed(&options).await?,
+            Mode::Enabled => place.fill(&options).await?,
+        };
         println!("\n{title}");
         heads();
         for line in cases(&options, &place, &people).await? {
@@ -141,9 +168,44 @@ async fn cases(options: &Options, place: &Place, people: &place::People) -> Resu
     };
     lines.push(place.reads("filter userName eq", &reads, shot).await?);
 
+    let shot = move |n: usize| {
+        Shot::get(format!("/Users?filter=emails.value%20eq%20%22{}%22", place::user_name(spread(n, users))))
+    };
+    lines.push(place.reads("filter emails.value eq", &reads, shot).await?);
+
+    let shot = |_| Shot::get("/Users?filter=active%20eq%20true&count=100".to_owned());
+    lines.push(place.reads("filter active eq true, first 100", &reads, shot).await?);
+
     let pages = (seeded / 100).max(1);
     let shot = move |n: usize| Shot::get(format!("/Users?startIndex={}&count=100", 1 + 100 * (n % pages)));
     lines.push(place.reads("list of 100", &reads, shot).await?);
+
+    for (what, path) in [("cursor", "/Users?"), ("cursor, active eq true", "/Users?filter=active%20eq%20true")] {
+        let first = Shot::get(format!("{path}&count=100&cursor="));
+        lines.push(place.reads(&format!("{what}, first 100"), &reads, move |_| first.clone()).await?);
+        let deep = place.cursor_within(path, options.users / 2).await?;
+        let deep = Shot::get(format!("{path}&count=100&cursor={deep}"));
+        let what = format!("{what}, 100 behind {}", options.users / 2);
+        lines.push(place.reads(&what, &reads, move |_| deep.clone()).await?);
+    }
+
+    if let Some(huge) = &people.huge {
+        let (members, size) = (&people.users[..options.huge()], options.huge());
+        let get = Shot::get(format!("/Groups/{huge}"));
+        lines.push(place.reads(&format!("GET of {size} members"), &reads, move |_| get.clone()).await?);
+        let get = Shot::get(format!("/Groups/{huge}?excludedAttributes=members"));
+        lines.push(place.reads("the same without its members", &reads, move |_| get.clone()).await?);
+        let put = |members: &[String]| {
+            Shot::write(Method::PUT, format!("/Groups/{huge}?attributes=id"), &place::group("Huge", members), &[200])
+        };
+        // One leaves and comes back: what is compared is fifty thousand, what changes is one.
+        let puts = [put(&members[1..]), put(members)];
+        let shot = move |n: usize| puts[n % 2].clone();
+        lines.push(place.writes(&format!("PUT of {size} members, one changes"), &options.one_by_one(), shot).await?);
+        let puts = [put(&[]), put(members)];
+        let shot = move |n: usize| puts[n % 2].clone();
+        lines.push(place.writes(&format!("PUT of none, PUT of {size}"), &options.one_by_one(), shot).await?);
+    }
 
     // Users of their own, so that the number of the ones before stays as it is said.
     let shot = move |n: usize| Shot::write(Method::POST, "/Users".into(), &place::user(1_000_000 + n), &[201]);
@@ -155,7 +217,7 @@ async fn cases(options: &Options, place: &Place, people: &place::People) -> Resu
 
     let (group, extra) = (people.large.clone(), people.users[options.users..].to_vec());
     let shot = move |n: usize| add(&group, &extra[n % extra.len()]);
-    lines.push(place.writes(&format!("add one member to a group of {}", options.users), &writes, shot).await?);
+    lines.push(place.writes(&format!("add one member to a group of {}", options.large()), &writes, shot).await?);
 
     let ids = people.users.clone();
     let off = json!({"schemas": [place::PATCH], "Operations": [{"op": "replace", "path": "active", "value": false}]});
@@ -199,7 +261,7 @@ fn spread(n: usize, of: usize) -> usize {
 
 fn heads() {
     println!(
-        "{:<34} {:>9} {:>10} {:>9} {:>9} {:>11} {:>9}",
+        "{:<38} {:>9} {:>10} {:>9} {:>9} {:>11} {:>9}",
         "", "requests", "per second", "p50 ms", "p99 ms", "bare / this", "drain s"
     );
 }
@@ -207,7 +269,7 @@ fn heads() {
 fn print(line: &Line, read: &Outcome, write: &Outcome) {
     let bare = if line.against == Against::Reads { read } else { write };
     println!(
-        "{:<34} {:>9} {:>10.0} {:>9.2} {:>9.2} {:>10.2}x {:>9}",
+        "{:<38} {:>9} {:>10.0} {:>9.2} {:>9.2} {:>10.2}x {:>9}",
         line.what,
         line.outcome.requests(),
         line.outcome.rate(),

@@ -1,6 +1,7 @@
 //! A gateway with one instance of a simulated target, filled with people and groups.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use gateway::service::App;
 use http::Method;
 use serde_json::{Value, json};
 use simulators::{Limits, Simulator};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -65,8 +68,10 @@ pub(crate) struct People {
     pub(crate) users: Vec<String>,
     /// Groups of ten.
     pub(crate) small: Vec<String>,
-    /// The group of all but the extra users.
+    /// A group of [`Options::large`] users.
     pub(crate) large: String,
+    /// A group of [`Options::huge`] users; only where they were seeded.
+    pub(crate) huge: Option<String>,
 }
 
 /// The gateway and the target.
@@ -80,7 +85,7 @@ pub(crate) struct Place {
     http: reqwest::Client,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Place {
@@ -121,7 +126,7 @@ impl Place {
             http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build()?,
             stop,
             tasks: vec![gateway, serving],
-            _folder: folder,
+            folder,
         };
         let body = json!({
             "name": "bench", "connector": offer["connector"], "settings": offer["settings"], "secrets": offer["secrets"],
@@ -161,6 +166,55 @@ impl Place {
         made.bodies.values().map(|body| text(&serde_json::from_slice(body)?, "id")).collect()
     }
 
+    /// Fills the directory of a paused instance: users by statements of the database itself, groups by requests.
+    pub(crate) async fn seed(&self, options: &Options) -> Result<People> {
+        let count = options.users + options.extra();
+        let begun = Instant::now();
+        seed_users(&self.folder.path().join("scimgate.db"), &self.instance, count).await?;
+        eprintln!("seeded {count} users in {:.1} s", begun.elapsed().as_secs_f64());
+        let users: Vec<String> = (0..count).map(seeded_id).collect();
+        let (small, large) = self.groups(options, &users).await?;
+        let wanted = users[..options.huge()].to_vec();
+        let huge = self
+            .make(1, 1, move |_| Shot::write(Method::POST, "/Groups".to_owned(), &group("Huge", &wanted), &[201]))
+            .await
+            .context("filling in the huge group")?;
+        Ok(People { users, small, large, huge: huge.into_iter().next() })
+    }
+
+    async fn groups(&self, options: &Options, users: &[String]) -> Result<(Vec<String>, String)> {
+        eprintln!("creating groups");
+        let wanted = users.to_vec();
+        let small = self
+            .make(options.connections, options.small_groups(), move |n| {
+                let members: Vec<String> = (0..10).map(|m| wanted[(n * 10 + m) % wanted.len()].clone()).collect();
+                Shot::write(Method::POST, "/Groups".to_owned(), &group(&format!("Small {n}"), &members), &[201])
+            })
+            .await
+            .context("filling in groups")?;
+        let wanted = users[..options.large()].to_vec();
+        let large = self
+            .make(1, 1, move |_| Shot::write(Method::POST, "/Groups".to_owned(), &group("Large", &wanted), &[201]))
+            .await
+            .context("filling in the large group")?;
+        Ok((small, large.into_iter().next().context("no large group")?))
+    }
+
+    /// The cursor in the middle of a list.
+    pub(crate) async fn cursor_within(&self, path: &str, depth: usize) -> Result<String> {
+        let mut cursor = String::new();
+        for _ in 0..depth.div_ceil(1_000).max(1) {
+            let url = format!("http://{}{}{path}&count=1000&cursor={cursor}", self.address, self.scim);
+            let page = answer(self.http.get(url).bearer_auth(&self.key), path, None).await?;
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                // A small list ends before; its beginning is as deep as it gets.
+                None => break,
+            }
+        }
+        Ok(cursor)
+    }
+
     /// Fills the directory; an enabled instance's target agrees with it at the end.
     pub(crate) async fn fill(&self, options: &Options) -> Result<People> {
         eprintln!("creating {} users", options.users + options.extra());
@@ -176,26 +230,9 @@ impl Place {
             answer(self.http.post(format!("{}/_sim/accept", self.simulator)), "accept", Some(&json!({}))).await?;
             self.reconcile().await?;
         }
-        eprintln!("creating groups");
-        let wanted = users.clone();
-        let small = self
-            .make(options.connections, options.small_groups(), move |n| {
-                let members: Vec<&str> = (0..10).map(|m| wanted[(n * 10 + m) % wanted.len()].as_str()).collect();
-                Shot::write(Method::POST, "/Groups".to_owned(), &group(&format!("Small {n}"), &members), &[201])
-            })
-            .await
-            .context("filling in groups")?;
-        let wanted = users[..options.users].to_vec();
-        let large = self
-            .make(1, 1, move |_| {
-                let members: Vec<&str> = wanted.iter().map(String::as_str).collect();
-                Shot::write(Method::POST, "/Groups".to_owned(), &group("Large", &members), &[201])
-            })
-            .await
-            .context("filling in the large group")?;
+        let (small, large) = self.groups(options, &users).await?;
         self.drained().await?;
-        let large = large.into_iter().next().context("no large group")?;
-        Ok(People { users, small, large })
+        Ok(People { users, small, large, huge: None })
     }
 
     async fn reconcile(&self) -> Result<()> {
@@ -254,9 +291,53 @@ impl Place {
     }
 }
 
-fn group(name: &str, members: &[&str]) -> Value {
+/// A group, as identity providers send it.
+pub(crate) fn group(name: &str, members: &[String]) -> Value {
     let members: Vec<Value> = members.iter().map(|id| json!({"value": id})).collect();
     json!({"schemas": [GROUP], "displayName": name, "members": members})
+}
+
+/// The id of a user by number, where users are seeded.
+fn seeded_id(n: usize) -> String {
+    format!("{n:08x}-0000-4000-8000-{n:012x}")
+}
+
+/// Puts users into the database of a gateway, as its acceptance of them would, without the history.
+async fn seed_users(database: &Path, instance: &str, count: usize) -> Result<()> {
+    let options = SqliteConnectOptions::new().filename(database).busy_timeout(PATIENCE).pragma("cache_size", "-400000");
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    let count = i64::try_from(count)?;
+    let mut tx = connection.begin().await?;
+    let (instance,): (i64,) =
+        sqlx::query_as("SELECT seq FROM instance WHERE id = $1").bind(instance).fetch_one(&mut *tx).await?;
+    let (next,): (i64,) = sqlx::query_as("UPDATE counter SET next = next + $1 WHERE name = 'seq' RETURNING next")
+        .bind(count)
+        .fetch_one(&mut *tx)
+        .await?;
+    let numbers = "(WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $3) SELECT i FROM n)";
+    let name = "printf('user%07d@example.com', i)";
+    let document = format!(
+        "printf('{{\"userName\":\"%s\",\"externalId\":\"00u%017d\",\"active\":true,\"displayName\":\"Person %d\",\"name\":{{\"givenName\":\"Person\",\"familyName\":\"Number %d\"}},\
+         \"title\":\"Engineer\",\"emails\":[{{\"value\":\"%s\",\"type\":\"work\",\"primary\":true}}]}}', {name}, i, i, i, {name})"
+    );
+    let statements = [
+        format!(
+            "INSERT INTO resource (seq, instance_seq, kind, id, name, name_key, name_slot, external_id, active, doc, managed, listed, version, rev, settled_rev, \
+             created_at, modified_at) SELECT $2 + i, $1, 'User', printf('%08x-0000-4000-8000-%012x', i, i), {name}, {name}, 0, printf('00u%017d', i), 1, {document}, \
+             1, 1, 1, 1, 0, 1767225600000000 + i * 1000, 1767225600000000 + i * 1000 FROM {numbers} s"
+        ),
+        format!("INSERT INTO attr SELECT $1, 'displayName', printf('person %d', i), $2 + i FROM {numbers} s"),
+        format!("INSERT INTO attr SELECT $1, 'emails.value', {name}, $2 + i FROM {numbers} s"),
+        "INSERT INTO tally (instance_seq, kind, shard, n) VALUES ($1, 'User', 0, $3 + 0 * $2) \
+         ON CONFLICT (instance_seq, kind, shard) DO UPDATE SET n = n + excluded.n"
+            .to_owned(),
+    ];
+    for text in statements {
+        sqlx::query(sqlx::AssertSqlSafe(text)).bind(instance).bind(next - count).bind(count).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    connection.close().await?;
+    Ok(())
 }
 
 async fn answer(request: reqwest::RequestBuilder, what: &str, body: Option<&Value>) -> Result<Value> {

@@ -153,16 +153,16 @@ async fn refuse_strangers(tx: &Tx<'_>, instance: &Instance, ids: &str) -> Result
     .into())
 }
 
-/// The columns of a [`Turn`].
+/// The columns of a [`Turn`]. The statements below say CROSS JOIN where SQLite has to begin with the ids and not
+/// with all resources; PostgreSQL joins as it likes.
 const TURN: &str = "m.have, m.state, m.op_seq";
 
 /// Who is to be a member and is not yet. What the target refused is tried again when it is asked for
 /// again (DECISIONS 10).
 async fn additions(tx: &Tx<'_>, instance: &Instance, group: i64, ids: &str) -> Result<Vec<Turn>, StoreError> {
     let text = format!(
-        "SELECT r.seq, {TURN} FROM {} e JOIN resource r ON r.id = e.v AND r.instance_seq = $1 AND r.deleted_at IS NULL \
-         LEFT JOIN member m ON m.group_seq = $3 AND m.user_seq = r.seq \
-         WHERE m.user_seq IS NULL OR m.want = 0 OR m.state = 'refused'",
+        "SELECT r.seq, {TURN} FROM {} e CROSS JOIN resource r LEFT JOIN member m ON m.group_seq = $3 AND m.user_seq = r.seq \
+         WHERE r.id = e.v AND r.instance_seq = $1 AND r.deleted_at IS NULL AND (m.user_seq IS NULL OR m.want = 0 OR m.state = 'refused')",
         tx.conn.each(2)
     );
     turns(&tx.conn.all(&text, vals![instance.seq, ids, group]).await?, true)
@@ -171,8 +171,8 @@ async fn additions(tx: &Tx<'_>, instance: &Instance, group: i64, ids: &str) -> R
 /// Who of these ids is a member and is not to be.
 async fn removals(tx: &Tx<'_>, instance: &Instance, group: i64, ids: &str) -> Result<Vec<Turn>, StoreError> {
     let text = format!(
-        "SELECT r.seq, {TURN} FROM {} e JOIN resource r ON r.id = e.v AND r.instance_seq = $1 AND r.deleted_at IS NULL \
-         JOIN member m ON m.group_seq = $3 AND m.user_seq = r.seq WHERE m.want = 1 OR m.state = 'refused'",
+        "SELECT r.seq, {TURN} FROM {} e CROSS JOIN resource r CROSS JOIN member m WHERE r.id = e.v AND r.instance_seq = $1 \
+         AND r.deleted_at IS NULL AND m.group_seq = $3 AND m.user_seq = r.seq AND (m.want = 1 OR m.state = 'refused')",
         tx.conn.each(2)
     );
     turns(&tx.conn.all(&text, vals![instance.seq, ids, group]).await?, false)
@@ -182,7 +182,7 @@ async fn removals(tx: &Tx<'_>, instance: &Instance, group: i64, ids: &str) -> Re
 async fn all_but(tx: &Tx<'_>, instance: &Instance, group: i64, ids: &str) -> Result<Vec<Turn>, StoreError> {
     let text = format!(
         "SELECT m.user_seq, {TURN} FROM member m WHERE m.group_seq = $3 AND (m.want = 1 OR m.state = 'refused') AND m.user_seq NOT IN \
-         (SELECT r.seq FROM {} e JOIN resource r ON r.id = e.v AND r.instance_seq = $1 AND r.deleted_at IS NULL)",
+         (SELECT r.seq FROM {} e CROSS JOIN resource r WHERE r.id = e.v AND r.instance_seq = $1 AND r.deleted_at IS NULL)",
         tx.conn.each(2)
     );
     turns(&tx.conn.all(&text, vals![instance.seq, ids, group]).await?, false)

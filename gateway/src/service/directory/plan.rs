@@ -121,14 +121,18 @@ impl Source {
         let keys: Vec<String> = (first..=source.values.len()).map(|n| format!("${n}")).collect();
         let keys = keys.join(",");
         let one = terms.len() == 1;
+        // CROSS JOIN: SQLite keeps the order of the tables as written, the selective one first. To PostgreSQL it is
+        // a join like any other.
         let (from, seq, condition) = match terms.first() {
             Some(IndexTerm::Id(_)) => ("resource r", "r.seq", format!("r.id IN ({keys})")),
             Some(IndexTerm::Name(_)) => ("resource r", "r.seq", format!("r.name_key IN ({keys})")),
             Some(IndexTerm::ExternalId(_)) => ("resource r", "r.seq", format!("r.external_id IN ({keys})")),
             Some(IndexTerm::Member(_)) if one => (
-                "resource u JOIN member m ON m.user_seq = u.seq JOIN resource r ON r.seq = m.group_seq",
+                "resource u CROSS JOIN member m CROSS JOIN resource r",
                 "m.group_seq",
-                format!("u.id = {keys} AND u.deleted_at IS NULL AND m.want = 1"),
+                format!(
+                    "u.id = {keys} AND m.user_seq = u.seq AND r.seq = m.group_seq AND u.deleted_at IS NULL AND m.want = 1"
+                ),
             ),
             Some(IndexTerm::Member(_)) => (
                 "resource r",
@@ -139,9 +143,11 @@ impl Source {
                 ),
             ),
             Some(IndexTerm::Attr { path, .. }) if path == GROUPS && one => (
-                "resource g JOIN member m ON m.group_seq = g.seq JOIN resource r ON r.seq = m.user_seq",
+                "resource g CROSS JOIN member m CROSS JOIN resource r",
                 "m.user_seq",
-                format!("g.id = {keys} AND g.deleted_at IS NULL AND m.want = 1"),
+                format!(
+                    "g.id = {keys} AND m.group_seq = g.seq AND r.seq = m.user_seq AND g.deleted_at IS NULL AND m.want = 1"
+                ),
             ),
             Some(IndexTerm::Attr { path, .. }) if path == GROUPS => (
                 "resource r",
@@ -152,9 +158,12 @@ impl Source {
                 ),
             ),
             Some(term) if one => (
-                "attr a JOIN resource r ON r.seq = a.resource_seq",
+                "attr a CROSS JOIN resource r",
                 "a.resource_seq",
-                format!("a.instance_seq = $1 AND a.path = '{}' AND a.value_key = {keys}", kept_as(term)),
+                format!(
+                    "a.instance_seq = $1 AND a.path = '{}' AND a.value_key = {keys} AND r.seq = a.resource_seq",
+                    kept_as(term)
+                ),
             ),
             Some(term) => (
                 "resource r",

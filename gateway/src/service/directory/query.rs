@@ -163,12 +163,11 @@ impl Query<'_> {
             Start::Index(1) => (None, 0),
             Start::Index(place) => {
                 let all = self.total().await?;
-                if *place > all {
-                    return Ok(Found { total: Some(all), ..Found::default() });
-                }
                 total = Some(all);
                 match self.app.walks.ends.get(&(self.key.clone(), *place)) {
+                    // Also beyond the total, where others were deleted since the walk began.
                     Some(position) => (Some(position), 0),
+                    None if *place > all => return Ok(Found { total, ..Found::default() }),
                     None => (None, place - 1),
                 }
             }
