@@ -99,3 +99,22 @@ async fn one_name_in_every_spelling_and_no_password_anywhere() {
         assert!(!bytes.windows(15).any(|part| part == b"canary-password"), "182");
     }
 }
+
+/// Entra writes a mapped extension attribute by path and never lists its URN in `schemas`.
+#[tokio::test]
+async fn entras_custom_attribute_is_kept_once_it_is_declared() {
+    const URN: &str = "urn:ietf:params:scim:schemas:extension:CustomExtensionName:2.0:User";
+    let gateway = Gateway::start().await;
+    let to = gateway.instance("paused", json!({})).await;
+    let path = format!("/Users/{}", gateway.user(&to, "ada@example.com").await);
+    let add = patch(json!([{"op": "Add", "path": format!("{URN}:CustomAttribute"), "value": "701984"}]));
+    let ignored = gateway.scim(&to, "PATCH", &path, Some(add.clone())).await.expect(200).json();
+    assert_eq!((ignored.get(URN), &ignored["schemas"]), (None, &json!([USER])));
+    let schema = json!({"attributes": [{"resource_type": "User", "schema": URN, "name": "CustomAttribute"}]});
+    gateway.admin("PATCH", &format!("/instances/{}", to.id), Some(json!({"schema": schema}))).await.expect(200);
+    let kept = gateway.scim(&to, "PATCH", &path, Some(add)).await.expect(200).json();
+    assert_eq!((&kept[URN], &kept["schemas"]), (&json!({"CustomAttribute": "701984"}), &json!([USER, URN]))); // 15, 16
+    let remove = patch(json!([{"op": "Remove", "path": format!("{URN}:customattribute")}]));
+    let gone = gateway.scim(&to, "PATCH", &path, Some(remove)).await.expect(200).json();
+    assert_eq!((gone.get(URN), &gone["schemas"]), (None, &json!([USER]))); // 16
+}

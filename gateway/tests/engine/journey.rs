@@ -221,3 +221,21 @@ async fn a_target_that_is_down_costs_the_client_nothing_and_gets_everything_late
         rig.quiet().await;
     }
 }
+
+/// GitHub's own extension: a person is invited by the login that it holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attribute_of_the_connector_reaches_it() {
+    const LOGIN: &str = "urn:scimgate:params:scim:schemas:extension:github:2.0:User";
+    for db in databases() {
+        let settings = json!({"identity": "handle", "handle_attribute": format!("{LOGIN}:login")});
+        let rig = rig_with(&db, "github", json!({}), settings).await;
+        rig.control("POST", "/_sim/set", json!({"any_login": true})).await;
+        let core = "urn:ietf:params:scim:schemas:core:2.0:User";
+        let ada = json!({"schemas": [core, LOGIN], "userName": "ada@example.com", LOGIN: {"login": "countess"}});
+        rig.post("User", ada).await.unwrap();
+        let writes = rig.writes().await;
+        assert!(writes.iter().any(|call| call.contains("/memberships/countess 200")), "{writes:?}");
+        let refused = rig.post("User", json!({"userName": "bob@example.com"})).await.unwrap_err();
+        assert!(refused.to_string().contains(LOGIN), "{refused}");
+    }
+}

@@ -43,7 +43,9 @@ fn instance() -> Arc<Instance> {
         config_rev: 1,
         driver_key: DriverKey::new("k"),
         created_at: 0,
+        declared: json!({}),
         registry: Arc::new(scim::Registry::core()),
+        schema_problem: None,
         connector: Err("none is needed here".to_owned()),
     })
 }

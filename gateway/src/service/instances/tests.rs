@@ -194,3 +194,36 @@ fn ids_have_the_form_that_is_looked_up() {
         assert!(!is_id(wrong), "{wrong}");
     }
 }
+
+/// A later version may bring an attribute of a declared name: the instance goes on without the declarations and says so.
+#[tokio::test]
+async fn declarations_that_cannot_be_used_any_more_are_reported_and_harm_nothing() {
+    let fixture = Fixture::new().await;
+    fixture
+        .sql(&[r#"UPDATE instance SET declared = '{"attributes":[{"resource_type":"User","name":"title"}]}', config_rev = 9 WHERE seq = :i"#])
+        .await;
+    fixture.app.instances.invalidate(fixture.instance.seq);
+    let instance = fixture.app.instances.by_seq(fixture.instance.seq).await.unwrap().unwrap();
+    assert_eq!(*instance.registry, scim::Registry::core());
+    let problem = instance.schema_problem.clone().unwrap();
+    assert!(problem.contains("schema.attributes[0].name"), "{problem}");
+    // Taken away, the problem is gone.
+    let change = InstanceChange { schema: Some(Value::Null), ..InstanceChange::default() };
+    let mended = fixture.app.update_instance("admin", &instance, change).await.unwrap();
+    assert!(mended.schema_problem.is_none());
+}
+
+#[test]
+fn every_connectors_extensions_make_schemas() {
+    for entry in connectors::builtin() {
+        let registry =
+            schema::registry(Some(&entry), &json!({})).unwrap_or_else(|error| panic!("{}: {error}", entry.name));
+        for extension in schema::describe_extensions(&entry) {
+            let announced = registry.schema(extension["urn"].as_str().unwrap()).unwrap();
+            assert!(
+                !announced.attributes.is_empty()
+                    && announced.attributes.len() == extension["attributes"].as_array().unwrap().len()
+            );
+        }
+    }
+}
