@@ -20,6 +20,8 @@ pub struct Principal {
     pub key_id: String,
     /// What the key may do.
     pub scope: Scope,
+    /// Whether it may poll security events.
+    pub polls: bool,
     /// The instance that the key belongs to, which is the one of the URL.
     pub instance: Arc<Instance>,
 }
@@ -76,7 +78,7 @@ pub async fn scim(app: &App, headers: &HeaderMap, instance_id: &str) -> Result<P
     if instance.id != instance_id {
         return Err(Denied::Wrong);
     }
-    Ok(Principal { key_id: key.key_id.clone(), scope: key.scope, instance })
+    Ok(Principal { key_id: key.key_id.clone(), scope: key.scope, polls: key.polls, instance })
 }
 
 /// Checks an admin request: the admin token as a bearer token.

@@ -11,6 +11,7 @@ pub mod datetime;
 pub mod discovery;
 pub mod error;
 pub mod etag;
+pub mod event;
 pub mod filter;
 pub mod fold;
 pub mod json;

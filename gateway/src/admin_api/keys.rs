@@ -23,7 +23,7 @@ pub(super) struct CreateKey {
     name: Option<String>,
     /// When it dies (RFC 3339).
     expires_at: Option<String>,
-    /// `scim` (default) or `scim:read`.
+    /// `scim` (default), `scim:read`, `scim:events` (polls security events).
     scopes: Option<Vec<String>>,
 }
 

@@ -18,12 +18,14 @@ const STORE_RETRY: u32 = 5;
 pub(super) struct Answer {
     status: StatusCode,
     body: Option<Value>,
+    /// Whether the body is no SCIM message, so that its type is `application/json` whatever is asked for.
+    plain: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Answer {
     pub(super) fn ok(body: Value) -> Self {
-        Self { status: StatusCode::OK, body: Some(body), headers: Vec::new() }
+        Self { status: StatusCode::OK, body: Some(body), plain: false, headers: Vec::new() }
     }
 
     pub(super) fn created(body: Value) -> Self {
@@ -31,7 +33,17 @@ impl Answer {
     }
 
     pub(super) fn empty() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new() }
+        Self { status: StatusCode::NO_CONTENT, body: None, plain: false, headers: Vec::new() }
+    }
+
+    /// An answer that is no SCIM message.
+    pub(super) fn json(body: Value) -> Self {
+        Self { plain: true, ..Self::ok(body) }
+    }
+
+    /// 202 without a body.
+    pub(super) fn accepted() -> Self {
+        Self { status: StatusCode::ACCEPTED, ..Self::empty() }
     }
 
     pub(super) fn not_modified() -> Self {
@@ -47,7 +59,7 @@ impl Answer {
     pub(super) fn into_response(self, plain: bool) -> Response {
         let mut response = match self.body {
             None => Response::new(Body::empty()),
-            Some(body) => json_response(&body, plain),
+            Some(body) => json_response(&body, plain || self.plain),
         };
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);

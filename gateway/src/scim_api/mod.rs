@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod discovery;
+mod events;
 mod path;
 mod query;
 mod render;
@@ -145,6 +146,7 @@ impl Asked<'_> {
         Caller {
             actor: format!("key:{}", self.who.key_id),
             request_id: self.request_id.to_str().ok().map(str::to_owned),
+            later: None,
         }
     }
 
@@ -184,7 +186,13 @@ async fn serve(app: &Arc<App>, request: Request, id: &HeaderValue) -> Result<ans
     let searches = rest.last().is_some_and(|last| last.eq_ignore_ascii_case(".search"));
     let reads =
         parts.method == Method::GET || parts.method == Method::HEAD || (parts.method == Method::POST && searches);
-    if who.scope == Scope::Read && !reads {
+    if let [word, _] = rest
+        && word.eq_ignore_ascii_case(events::ENDPOINT)
+    {
+        events::may_poll(&who)?;
+    } else if who.scope == Scope::Events {
+        return Err(events::only_polls());
+    } else if who.scope == Scope::Read && !reads {
         return Err(Refusal::from(ScimError::forbidden(
             "This key may only read (scope scim:read). Make a key with the scope scim for writes.",
         ))
@@ -213,7 +221,8 @@ async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer:
         )
         .into()),
         [word, which @ ..] if is(word, "ServiceProviderConfig") && which.is_empty() => {
-            discovery::guard(&asked, get).map(|()| discovery::config(&asked))
+            discovery::guard(&asked, get)?;
+            discovery::config(&asked).await
         }
         [word, which @ ..] if is(word, "ResourceTypes") && which.len() <= 1 => {
             discovery::guard(&asked, get)?;
@@ -223,6 +232,8 @@ async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer:
             discovery::guard(&asked, get)?;
             discovery::schemas(&asked, which.first().copied())
         }
+        [word, stream] if is(word, events::ENDPOINT) && post => events::poll(asked, body, stream).await,
+        [word, _] if is(word, events::ENDPOINT) => Err(wrong_verb("POST")),
         [endpoint, which @ ..] if which.len() <= 1 => {
             let instance = Arc::clone(&asked.who.instance);
             let Some(rt) = instance.registry.by_endpoint(endpoint) else { return Err(no_endpoint()) };

@@ -30,7 +30,8 @@ const FRESH: Duration = Duration::from_secs(5);
 const CACHED: u64 = 10_000;
 const MAX_NAME: usize = 200;
 
-const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at";
+const COLUMNS: &str =
+    "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams";
 
 /// The instances, ready to use.
 #[derive(Clone)]
@@ -184,6 +185,7 @@ impl Instances {
             config_rev: row.col("config_rev")?,
             driver_key: DriverKey::new(row.col::<String>("driver_key")?),
             created_at: row.col("created_at")?,
+            has_streams: row.col::<i16>("has_streams")? == 1,
             registry: super::directory::registry(),
             connector,
         })

@@ -39,11 +39,18 @@ pub enum Scope {
     Full,
     /// `scim:read`: reads.
     Read,
+    /// Neither; `scim:events` alone.
+    Events,
 }
 
 impl Scope {
     fn of(words: &str) -> Self {
-        if words.split(' ').any(|word| word == "scim") { Self::Full } else { Self::Read }
+        let has = |scope: &str| words.split(' ').any(|word| word == scope);
+        match (has("scim"), has("scim:read")) {
+            (true, _) => Self::Full,
+            (false, true) => Self::Read,
+            (false, false) => Self::Events,
+        }
     }
 }
 
@@ -56,6 +63,9 @@ pub struct KnownKey {
     pub instance_seq: i64,
     /// What it may do.
     pub scope: Scope,
+    /// `scim:events`: whether it may poll security events. No other scope includes this: who polls also
+    /// acknowledges, and would take events away from their receiver.
+    pub polls: bool,
     hash: String,
     not_after: Option<i64>,
     touched: AtomicI64,
@@ -111,6 +121,7 @@ impl KeyCache {
             key_id: row.col("key_id")?,
             instance_seq: row.col("instance_seq")?,
             scope: Scope::of(&row.col::<String>("scopes")?),
+            polls: row.col::<String>("scopes")?.split(' ').any(|word| word == "scim:events"),
             hash: row.col("hash")?,
             not_after: row.col("not_after")?,
             touched: AtomicI64::new(row.col::<Option<i64>>("last_used_at")?.unwrap_or(0)),
@@ -152,7 +163,7 @@ pub struct NewKey {
     pub name: Option<String>,
     /// When it dies, in microseconds.
     pub expires_at: Option<i64>,
-    /// `scim` (default) or `scim:read`.
+    /// `scim` (default), `scim:read`, `scim:events`.
     pub scopes: Option<Vec<String>>,
 }
 
@@ -189,8 +200,10 @@ impl App {
             ));
         }
         let scopes = new.scopes.unwrap_or_else(|| vec!["scim".to_owned()]);
-        if scopes.is_empty() || scopes.iter().any(|scope| scope != "scim" && scope != "scim:read") {
-            return Err(AdminError::invalid("scopes", "must hold \"scim\" or \"scim:read\""));
+        if scopes.is_empty()
+            || scopes.iter().any(|scope| !["scim", "scim:read", "scim:events"].contains(&scope.as_str()))
+        {
+            return Err(AdminError::invalid("scopes", "must hold \"scim\", \"scim:read\" or \"scim:events\""));
         }
         if new.expires_at.is_some_and(|end| end <= self.clock.micros()) {
             return Err(AdminError::invalid("expires_at", "must be in the future"));

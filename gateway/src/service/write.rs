@@ -73,7 +73,10 @@ impl App {
     ) -> Result<Written, Failure> {
         let parsed = scim::resource::create(rt, body, quirks)?;
         let members: Vec<&str> = parsed.relation.iter().flatten().map(|member| member.value.as_str()).collect();
-        let key = format!("{}\n{}\n{}\n{members:?}", instance.seq, rt.name, Value::Object(parsed.document.clone()));
+        // A completion of its own is owed to each asynchronous request, so these join nobody.
+        let alone = caller.later.as_ref().map(|later| later.txn.as_str());
+        let document = Value::Object(parsed.document.clone());
+        let key = format!("{}\n{}\n{document}\n{members:?}\n{alone:?}", instance.seq, rt.name);
         let twin = Joined { twins: &self.twins, twin: self.twins.join(&key), key };
         let unit = Create {
             instance: instance.clone(),
@@ -98,8 +101,9 @@ impl App {
     }
 
     async fn create_first(&self, instance: &Arc<Instance>, unit: Create) -> Result<Written, Failure> {
+        let later = unit.caller.later.is_some();
         let accepted = self.accept(unit).await?;
-        match self.settled(instance, &accepted).await {
+        match self.settled(instance, &accepted, later).await {
             Settlement::Refused { kind, message } => {
                 let retract =
                     Retract { instance: instance.clone(), stored: accepted.stored.clone(), reason: message.clone() };
@@ -172,7 +176,7 @@ impl App {
         };
         let mut accepted = self.accept(unit).await?;
         *quirks = std::mem::take(&mut accepted.quirks);
-        match self.settled(instance, &accepted).await {
+        match self.settled(instance, &accepted, caller.later.is_some()).await {
             // Somebody's leaving is never taken back: it stays wanted, visible and tried again.
             Settlement::Refused { kind, .. } if accepted.lane == Lane::Deprovision && kind != FaultKind::Protected => {
                 Ok(written(accepted, false))
@@ -216,7 +220,7 @@ impl App {
             condition,
         };
         let accepted = self.accept(unit).await?;
-        self.settled(instance, &accepted).await;
+        self.settled(instance, &accepted, caller.later.is_some()).await;
         Ok(())
     }
 
@@ -228,11 +232,12 @@ impl App {
         self.store.write(Priority::Request, unit).await
     }
 
-    async fn settled(&self, instance: &Instance, accepted: &Accepted) -> Settlement {
+    /// `later`: the request is answered at once, and its completion is told by an event.
+    async fn settled(&self, instance: &Instance, accepted: &Accepted, later: bool) -> Settlement {
         if accepted.operation.is_none() || accepted.items == 0 {
             return Settlement::Done;
         }
-        if accepted.items > WAIT_FOR_ITEMS {
+        if later || accepted.items > WAIT_FOR_ITEMS {
             self.driver.wake_for(instance);
             return Settlement::Later;
         }

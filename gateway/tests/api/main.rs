@@ -1,8 +1,14 @@
 //! The HTTP surfaces, whole router in process. Instances are paused, so nothing is sent anywhere.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with what it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test ends with what it did not expect, and says what it skipped"
+)]
 
 mod admin;
+mod events;
 mod scim;
 mod start;
 mod support;

@@ -66,6 +66,39 @@ impl Gateway {
         Self { app, router, clock, _folder: folder }
     }
 
+    /// One gateway per database: SQLite always, PostgreSQL where the test run offers a server.
+    #[allow(clippy::disallowed_methods, reason = "the test run says by environment where its database server is")]
+    pub(crate) async fn everywhere() -> Vec<Self> {
+        let mut all = vec![Self::start().await];
+        match std::env::var("SCIMGATE_TEST_POSTGRES") {
+            Ok(url) => all.push(Self::start_on_postgres(&url).await),
+            Err(_) => eprintln!("skipped: PostgreSQL (SCIMGATE_TEST_POSTGRES is not set)"),
+        }
+        all
+    }
+
+    async fn start_on_postgres(server: &str) -> Self {
+        let name = format!("api_{}", uuid::Uuid::new_v4().simple());
+        let connection = sea_orm::Database::connect(server).await.unwrap();
+        sea_orm::ConnectionTrait::execute_unprepared(&connection, &format!("CREATE DATABASE {name}")).await.unwrap();
+        let mut url = url::Url::parse(server).unwrap();
+        url.set_path(&name);
+        let folder = TempDir::new().unwrap();
+        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        let overrides = gateway::config::Overrides {
+            data_dir: Some(folder.path().to_owned()),
+            admin_token: Some("admin-token-for-tests".to_owned().into()),
+            allow_private_targets: Some(true),
+            database_url: Some(url.to_string().into()),
+            master_key: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into()),
+            ..gateway::config::Overrides::default()
+        };
+        let app = App::build(gateway::config::Config::load(overrides).unwrap(), clock.clone()).await.unwrap();
+        app.ensure_admin_token().await.unwrap();
+        let router = gateway::scim_api::router(app.clone()).merge(gateway::admin_api::router(app.clone()));
+        Self { app, router, clock, _folder: folder }
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

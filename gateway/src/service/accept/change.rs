@@ -16,6 +16,7 @@ use super::members::{Edited, edit_members};
 use super::record::{Record, changes_of, index, is_protected, tally, unindex, upsert_work};
 use super::{Accepted, is_active, name_attribute, taken, text};
 use crate::service::directory::{COLUMNS, stored};
+use crate::service::events::{self, Changing, Members};
 use crate::service::types::{Caller, Failure, Instance, Precondition, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -93,6 +94,7 @@ impl Unit for Change {
                 .await?,
             )
         };
+        let members = Members::of(&self.instance, &edit);
         let edited = match operation {
             Some(operation) => edit_members(tx, &self.instance, before.seq, operation, edit).await?,
             None => Edited::default(),
@@ -102,6 +104,7 @@ impl Unit for Change {
                 tx.conn.run("DELETE FROM operation WHERE seq = $1", vals![operation]).await?;
             }
             self.mark_for_a_look(tx, &before).await?;
+            self.tell(tx, &before, &before, &changed, Members::Same, None).await?;
             return Ok(Accepted { stored: before, operation: None, items: 0, lane: Lane::Grant, before: None, quirks });
         }
         after.doc = document;
@@ -122,6 +125,8 @@ impl Unit for Change {
             wake_groups(tx, &self.instance, before.seq, active).await?;
         }
         upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
+        let members = if edited.changed > 0 { members } else { Members::Same };
+        self.tell(tx, &before, &after, &changed, members, operation).await?;
         Ok(Accepted { stored: after, operation, items, lane, before: Some(before), quirks })
     }
 }
@@ -132,6 +137,21 @@ impl Change {
             Body::Replace(_) => "replace",
             Body::Patch(_) => "patch",
         }
+    }
+
+    /// Tells those who listen.
+    async fn tell(
+        &self,
+        tx: &Tx<'_>,
+        before: &Stored,
+        after: &Stored,
+        changed: &[Changed],
+        members: Members,
+        operation: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let whole = matches!(self.body, Body::Replace(_));
+        let change = Changing { before, after, whole, changed, members, operation };
+        events::changed(tx, &self.instance, &self.caller, change).await
     }
 
     fn work_out(&self, before: &Stored, quirks: &mut Quirks) -> Result<(Document, Vec<Changed>, NetEdit), Failure> {

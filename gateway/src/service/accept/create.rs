@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::members::{edit_members, inherit_members, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
 use super::{Accepted, is_active, name_attribute, taken, text};
+use crate::service::events;
 use crate::service::types::{Caller, Failure, Instance, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -116,6 +117,7 @@ impl Unit for Create {
         }
         let lane = Lane::Grant;
         upsert_work(tx, &self.instance, seq, lane, 1, after).await?;
+        events::created(tx, &self.instance, &self.caller, &stored, operation).await?;
         Ok(Accepted {
             stored,
             operation: Some(operation),

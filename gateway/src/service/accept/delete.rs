@@ -10,6 +10,7 @@ use serde_json::json;
 use super::Accepted;
 use super::change::{find, protected};
 use super::record::{Record, is_protected, tally, unindex, upsert_work};
+use crate::service::events;
 use crate::service::types::{Caller, Failure, Instance, Precondition};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -56,6 +57,7 @@ impl Unit for Delete {
         if listed == 1 {
             tally(tx, self.instance.seq, &self.kind, before.seq, -1).await?;
         }
+        let left = events::leaving(tx, &self.instance, before.seq).await?;
         if self.kind == "User" {
             self.leave_groups(tx, before.seq).await?;
         }
@@ -77,6 +79,7 @@ impl Unit for Delete {
         if before.managed {
             upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
         }
+        events::deleted(tx, &self.instance, &self.caller, &before, operation, left).await?;
         Ok(Accepted {
             stored: after,
             operation: Some(operation),

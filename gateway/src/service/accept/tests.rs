@@ -138,6 +138,7 @@ fn instance() -> Arc<Instance> {
         config_rev: 1,
         driver_key: DriverKey::new("k"),
         created_at: 0,
+        has_streams: false,
         registry: Arc::new(scim::Registry::core()),
         connector: Err("none is needed here".to_owned()),
     })

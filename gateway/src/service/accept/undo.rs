@@ -11,6 +11,7 @@ use engine::Lane;
 use super::change::wake_groups;
 use super::record::{Ends, close_operation_items, index, tally, unindex, upsert_work};
 use super::text;
+use crate::service::events;
 use crate::service::types::{Instance, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -45,6 +46,7 @@ impl Unit for Retract {
         unindex(tx, seq).await?;
         tally(tx, self.instance.seq, &self.stored.kind, seq, -1).await?;
         tx.conn.run("DELETE FROM member WHERE group_seq = $1", vals![seq]).await?;
+        events::retracted(tx, &self.instance, &self.stored).await?;
         fail_operations(tx, seq, self.stored.rev, &self.reason).await?;
         self.leave_nothing_behind(tx).await?;
         Ok(true)
@@ -99,6 +101,7 @@ impl Unit for Revert {
         if !self.before.managed || self.name_is_taken(tx).await? || !clear_refused_work(tx, seq, self.rev).await? {
             return Ok(false);
         }
+        let refused = events::standing(tx, &self.instance, seq).await?;
         let was_active = tx
             .conn
             .one("SELECT active FROM resource WHERE seq = $1", vals![seq])
@@ -128,6 +131,7 @@ impl Unit for Revert {
         }
         unindex(tx, seq).await?;
         index(tx, self.instance.seq, seq, &self.before.doc).await?;
+        events::reverted(tx, &self.instance, refused, &self.before).await?;
         fail_operations(tx, seq, self.rev, &self.reason).await?;
         if self.before.kind == "User" && was_active != self.before.active {
             wake_groups(tx, &self.instance, seq, self.before.active).await?;

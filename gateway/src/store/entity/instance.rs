@@ -26,6 +26,7 @@ pub struct Model {
     pub driver_key: String,
     pub created_at: i64,
     pub deleted_at: Option<i64>,
+    pub has_streams: i16,
 }
 
 /// None: joins are written where they are used.
