@@ -10,6 +10,7 @@ use sea_orm::QueryResult;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::signing::Signer;
@@ -87,6 +88,7 @@ pub struct Events {
     signer: Signer,
     public_url: String,
     polls: Semaphore,
+    closing: CancellationToken,
 }
 
 impl Events {
@@ -99,7 +101,13 @@ impl Events {
             ring,
             public_url,
             polls: Semaphore::new(POLLS),
+            closing: CancellationToken::new(),
         }
+    }
+
+    /// The gateway ends: polls that wait are answered, so that nobody waits for them.
+    pub fn close(&self) {
+        self.closing.cancel();
     }
 
     /// The public key of the tokens' signatures, as a JWK set.
@@ -220,13 +228,16 @@ impl Events {
             let paused = self.stream(stream.seq).await?.is_none_or(|stream| stream.paused);
             let mut found = if paused { Vec::new() } else { self.waiting(&stream, most + 1).await? };
             let now = self.clock.now();
-            if !found.is_empty() || patient.is_none() || now >= until {
+            if !found.is_empty() || patient.is_none() || now >= until || self.closing.is_cancelled() {
                 let size = usize::try_from(most).unwrap_or(usize::MAX);
                 let more = found.len() > size;
                 found.truncate(size);
                 return Ok(answer(found, more));
             }
-            self.clock.sleep_until(now.checked_add(POLL_LOOK).unwrap_or(until).min(until)).await;
+            tokio::select! {
+                () = self.closing.cancelled() => {}
+                () = self.clock.sleep_until(now.checked_add(POLL_LOOK).unwrap_or(until).min(until)) => {}
+            }
         }
     }
 
