@@ -45,7 +45,15 @@ pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: CancellationTok
     };
     // The only error is that they are installed already; whoever did that looks after them.
     let upkeep = telemetry::Metrics::install().ok().map(|metrics| tokio::spawn(keep(metrics, Arc::clone(&app))));
+    let polls = {
+        let (events, shutdown) = (Arc::clone(&app.events), shutdown.clone());
+        tokio::spawn(async move {
+            shutdown.cancelled().await;
+            events.close();
+        })
+    };
     server::serve(listener, router(&app), options, shutdown).await;
+    polls.abort();
     if let Some(upkeep) = upkeep {
         upkeep.abort();
     }

@@ -25,6 +25,8 @@ pub struct Principal {
     pub person: Option<String>,
     /// The key's own limit of requests.
     pub rate_limit: Option<Rate>,
+    /// Whether it may poll security events.
+    pub polls: bool,
     /// The instance that the key belongs to, which is the one of the URL.
     pub instance: Arc<Instance>,
 }
@@ -87,7 +89,7 @@ pub async fn scim(app: &App, headers: &HeaderMap, instance_id: &str) -> Result<P
         return Err(Denied::Wrong);
     }
     let (key_id, person) = (key.key_id.clone(), key.person.clone());
-    Ok(Principal { key_id, scope: key.scope, person, rate_limit: key.rate_limit, instance })
+    Ok(Principal { key_id, scope: key.scope, person, rate_limit: key.rate_limit, polls: key.polls, instance })
 }
 
 /// Checks an admin request: the admin token as a bearer token.

@@ -33,12 +33,14 @@ use crate::limits::{Budget, Pass, Permit};
 use crate::telemetry::names;
 
 mod guard;
+mod post;
 mod record;
 #[cfg(test)]
 mod tests;
 
 use guard::{GuardedResolver, Lookup, system_lookup};
 pub use guard::{Refusal, check_url, public};
+pub(crate) use post::Receipt;
 pub use record::{CallRecord, Recorder};
 
 /// Settings of the HTTP client.

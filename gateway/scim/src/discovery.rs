@@ -37,6 +37,17 @@ pub struct Options {
     pub authentication: Vec<AuthScheme>,
     /// Where the documentation is.
     pub documentation_uri: Option<String>,
+    /// Security events; None while they are off.
+    pub security_events: Option<SecurityEvents>,
+}
+
+/// What is announced of security events (RFC 9967 section 4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityEvents {
+    /// Whether `Prefer: respond-async` is followed.
+    pub on_request: bool,
+    /// The URIs of the events that are sent.
+    pub uris: Vec<String>,
 }
 
 /// How lists are paged (RFC 9865 section 4): by index unless a request asks for a cursor.
@@ -67,6 +78,7 @@ impl Options {
                 primary: true,
             }],
             documentation_uri: None,
+            security_events: None,
         }
     }
 }
@@ -111,6 +123,10 @@ pub fn service_provider_config(options: &Options) -> Value {
         .map(|s| json!({"type": s.kind, "name": s.name, "description": s.description, "primary": s.primary}))
         .collect();
     out.insert("authenticationSchemes".into(), Value::Array(schemes));
+    if let Some(events) = &options.security_events {
+        let asynchronous = if events.on_request { "request" } else { "none" };
+        out.insert("securityEvents".into(), json!({"asyncRequest": asynchronous, "eventUris": events.uris}));
+    }
     out.insert(
         "meta".into(),
         json!({

@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod discovery;
 pub mod error;
 pub mod etag;
+pub mod event;
 pub mod filter;
 pub mod fold;
 pub mod json;

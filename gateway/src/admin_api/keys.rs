@@ -23,7 +23,8 @@ pub(super) struct CreateKey {
     name: Option<String>,
     /// When it dies (RFC 3339).
     expires_at: Option<String>,
-    /// `scim` (default) or `scim:read`. The key of a person has the scope `me`, and no other.
+    /// `scim` (default), `scim:read`, or `scim:events` (polls security events). The key of a person has the scope `me`,
+    /// and no other.
     scopes: Option<Vec<String>>,
     /// The SCIM id of the User that the key belongs to: it then opens `/Me`, which is that User (RFC 7644
     /// section 3.11), and discovery, and nothing else.

@@ -4,12 +4,14 @@
 //! `Admin` that only the guard makes. Errors are problem details (RFC 9457).
 
 mod catalogue;
+mod event_streams;
 mod extract;
 mod health;
 mod instances;
 mod keys;
 mod problem;
 mod records;
+mod well_known;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -73,6 +75,8 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::revoke))
+        .routes(routes!(event_streams::list, event_streams::create))
+        .routes(routes!(event_streams::show, event_streams::change, event_streams::delete))
         .routes(routes!(records::users))
         .routes(routes!(records::groups))
         .routes(routes!(records::operations))
@@ -101,6 +105,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .nest(PREFIX, api)
         .merge(health::routes())
+        .merge(well_known::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_verb)
         .with_state(app)

@@ -10,6 +10,7 @@ mod doubt;
 mod group;
 mod invitations;
 mod lease;
+mod outbox;
 mod person;
 mod pump;
 mod run;
@@ -37,6 +38,7 @@ pub use waiters::Settlement;
 use crate::clock::Clock;
 use crate::limits::{BucketRow, Budget, Budgets};
 use crate::reconcile;
+use crate::service::events::Events;
 use crate::service::instances::Instances;
 use crate::service::types::{Instance, Mode};
 use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
@@ -67,13 +69,14 @@ pub(crate) struct Shared {
     supervisor: Notify,
     owner: String,
     invitation_look: Duration,
+    events: Arc<Events>,
     /// The epoch while the lease is held.
     epoch: watch::Sender<Option<lease::Held>>,
 }
 
 impl Handle {
     /// A driver over a store. It drives once [`Handle::start`] runs.
-    pub fn new(store: Store, instances: Instances, http: Http, invitation_look: Duration) -> Self {
+    pub fn new(store: Store, instances: Instances, http: Http, invitation_look: Duration, events: Arc<Events>) -> Self {
         let clock = store.clock().clone();
         Self(Arc::new(Shared {
             budgets: Budgets::new(clock.clone()),
@@ -86,6 +89,7 @@ impl Handle {
             supervisor: Notify::new(),
             owner: Uuid::new_v4().to_string(),
             invitation_look,
+            events,
             epoch: watch::Sender::new(None),
         }))
     }
@@ -418,6 +422,7 @@ impl Unit for KeepRows {
 /// one look-out for invitations.
 async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker) {
     tasks.spawn(invitations::look_out(shared.clone(), stop.clone()));
+    tasks.spawn(outbox::deliver(shared.clone(), stop.clone()));
     let mut pumping: HashSet<DriverKey> = HashSet::new();
     let mut running: HashMap<i64, JoinHandle<()>> = HashMap::new();
     let mut schedule_at = shared.clock.now();

@@ -37,12 +37,14 @@ impl From<Body> for Content {
 pub(super) struct Answer {
     status: StatusCode,
     body: Option<Content>,
+    /// Whether the body is no SCIM message, so that its type is `application/json` whatever is asked for.
+    plain: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Answer {
     pub(super) fn ok(body: impl Into<Content>) -> Self {
-        Self { status: StatusCode::OK, body: Some(body.into()), headers: Vec::new() }
+        Self { status: StatusCode::OK, body: Some(body.into()), plain: false, headers: Vec::new() }
     }
 
     pub(super) fn created(body: impl Into<Content>) -> Self {
@@ -50,7 +52,17 @@ impl Answer {
     }
 
     pub(super) fn empty() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new() }
+        Self { status: StatusCode::NO_CONTENT, body: None, plain: false, headers: Vec::new() }
+    }
+
+    /// An answer that is no SCIM message.
+    pub(super) fn json(body: Value) -> Self {
+        Self { plain: true, ..Self::ok(body) }
+    }
+
+    /// 202 without a body.
+    pub(super) fn accepted() -> Self {
+        Self { status: StatusCode::ACCEPTED, ..Self::empty() }
     }
 
     pub(super) fn not_modified() -> Self {
@@ -66,8 +78,8 @@ impl Answer {
     pub(super) fn into_response(self, plain: bool) -> Response {
         let mut response = match self.body {
             None => Response::new(Body::empty()),
-            Some(Content::Tree(tree)) => json_response(&tree, plain),
-            Some(Content::Text(text)) => text_response(text, plain),
+            Some(Content::Tree(tree)) => json_response(&tree, plain || self.plain),
+            Some(Content::Text(text)) => text_response(text, plain || self.plain),
         };
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);

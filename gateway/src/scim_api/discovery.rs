@@ -18,7 +18,7 @@ pub(super) fn guard(asked: &Asked<'_>, get: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn config(asked: &Asked<'_>) -> Answer {
+pub(super) async fn config(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let mut options = Options::new(asked.base_url());
     options.max_results = MAX_PAGE;
     let config = &asked.app.config;
@@ -31,7 +31,8 @@ pub(super) fn config(asked: &Asked<'_>) -> Answer {
         description: "A key of this instance as the password of HTTP Basic; the user name does not matter.".into(),
         primary: false,
     });
-    Answer::ok(discovery::service_provider_config(&options))
+    options.security_events = asked.app.security_events(&asked.who.instance).await?;
+    Ok(Answer::ok(discovery::service_provider_config(&options)))
 }
 
 pub(super) fn resource_types(asked: &Asked<'_>, which: Option<&str>) -> Result<Answer, Refusal> {

@@ -9,6 +9,7 @@ mod body;
 mod bulk;
 mod condition;
 mod discovery;
+mod events;
 mod fields;
 mod me;
 mod path;
@@ -157,6 +158,7 @@ impl Asked<'_> {
             actor: format!("key:{}", self.who.key_id),
             request_id: self.request_id.to_str().ok().map(str::to_owned),
             wait_until: None,
+            later: None,
         }
     }
 
@@ -218,8 +220,13 @@ async fn serve(
         Scope::Read => Some("This key may only read (scope scim:read). Make a key with the scope scim for writes."),
         Scope::Me if rest.first().is_some_and(|word| for_persons(word)) => None,
         Scope::Me => Some("This key belongs to a person (scope me): it opens /Me and nothing else."),
+        Scope::Events => Some("This key may only poll security events (scope scim:events)."),
     };
-    if let Some(words) = beyond {
+    if let [word, _] = rest
+        && word.eq_ignore_ascii_case(events::ENDPOINT)
+    {
+        events::may_poll(&who)?;
+    } else if let Some(words) = beyond {
         return Err(Refusal::from(ScimError::forbidden(words))
             .challenge("Bearer realm=\"scimgate\", error=\"insufficient_scope\", scope=\"scim\""));
     }
@@ -249,7 +256,8 @@ async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer:
         [word] if is(word, "bulk") && post => bulk::serve(asked, body).await,
         [word] if is(word, "bulk") => Err(wrong_verb("POST")),
         [word, which @ ..] if is(word, "ServiceProviderConfig") && which.is_empty() => {
-            discovery::guard(&asked, get).map(|()| discovery::config(&asked))
+            discovery::guard(&asked, get)?;
+            discovery::config(&asked).await
         }
         [word, which @ ..] if is(word, "ResourceTypes") && which.len() <= 1 => {
             discovery::guard(&asked, get)?;
@@ -259,6 +267,8 @@ async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer:
             discovery::guard(&asked, get)?;
             discovery::schemas(&asked, which.first().copied())
         }
+        [word, stream] if is(word, events::ENDPOINT) && post => events::poll(asked, body, stream).await,
+        [word, _] if is(word, events::ENDPOINT) => Err(wrong_verb("POST")),
         [endpoint, which @ ..] if which.len() <= 1 => {
             let instance = Arc::clone(&asked.who.instance);
             let Some(rt) = instance.registry.by_endpoint(endpoint) else { return Err(no_endpoint()) };

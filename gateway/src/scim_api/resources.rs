@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::answer::{Answer, Refusal};
 use super::render::{Renderer, location, tag};
-use super::{Asked, body, condition};
+use super::{Asked, body, condition, events};
 use crate::service::types::{Instance, Precondition, Stored};
 
 /// A PATCH of a larger group answers without a body, so that adding one member to a group of ten
@@ -73,8 +73,12 @@ pub(super) async fn create(asked: Asked<'_>, body: Body, rt: &ResourceType) -> R
     let body = asked.read_body(body, Some(rt)).await?;
     let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
-    let written = asked.app.create(&instance, &asked.caller(), rt, body, &mut Quirks::lenient()).await?;
+    let caller = events::caller(&asked, "POST").await?;
+    let written = asked.app.create(&instance, &caller, rt, body, &mut Quirks::lenient()).await?;
     let place = location(&asked.base_url(), rt, &written.stored.id);
+    if let Some(answer) = events::answer_later(&caller, &place) {
+        return Ok(answer);
+    }
     let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
     let answer = Answer::created(value).header(header::LOCATION, &place);
     Ok(tagged(answer, version))
@@ -87,8 +91,11 @@ pub(super) async fn replace(asked: Asked<'_>, body: Body, rt: &ResourceType, id:
     let body = asked.read_body(body, Some(rt)).await?;
     let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
-    let written =
-        asked.app.replace(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
+    let caller = events::caller(&asked, "PUT").await?;
+    let written = asked.app.replace(&instance, &caller, rt, id, body, condition, &mut Quirks::lenient()).await?;
+    if let Some(answer) = events::answer_later(&caller, &location(&asked.base_url(), rt, &written.stored.id)) {
+        return Ok(answer);
+    }
     let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
     Ok(tagged(Answer::ok(value), version))
 }
@@ -100,7 +107,11 @@ pub(super) async fn patch(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &
     let body = asked.read_body(body, Some(rt)).await?;
     let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
-    let written = asked.app.patch(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
+    let caller = events::caller(&asked, "PATCH").await?;
+    let written = asked.app.patch(&instance, &caller, rt, id, body, condition, &mut Quirks::lenient()).await?;
+    if let Some(answer) = events::answer_later(&caller, &location(&asked.base_url(), rt, &written.stored.id)) {
+        return Ok(answer);
+    }
     if !answers_with_body(&asked, &instance, rt, &projection, &written.stored).await? {
         return Ok(Answer::empty().header(header::ETAG, &tag(written.stored.version)));
     }
@@ -127,8 +138,10 @@ async fn answers_with_body(
 /// DELETE.
 pub(super) async fn delete(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Result<Answer, Refusal> {
     let instance = Arc::clone(&asked.who.instance);
-    asked.app.delete(&instance, &asked.caller(), rt, id, asked.precondition()).await?;
-    Ok(Answer::empty())
+    let caller = events::caller(&asked, "DELETE").await?;
+    asked.app.delete(&instance, &caller, rt, id, asked.precondition()).await?;
+    let place = location(&asked.base_url(), rt, id);
+    Ok(events::answer_later(&caller, &place).unwrap_or_else(Answer::empty))
 }
 
 /// A resource as the request wants to see it, and its version if the answer has an entity tag.

@@ -32,7 +32,8 @@ const FRESH: Duration = Duration::from_secs(5);
 const CACHED: u64 = 10_000;
 const MAX_NAME: usize = 200;
 
-const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, declared";
+const COLUMNS: &str =
+    "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams, declared";
 
 /// The instances, ready to use.
 #[derive(Clone)]
@@ -191,6 +192,7 @@ impl Instances {
             config_rev: row.col("config_rev")?,
             driver_key: DriverKey::new(row.col::<String>("driver_key")?),
             created_at: row.col("created_at")?,
+            has_streams: row.col::<i16>("has_streams")? == 1,
             declared,
             registry,
             schema_problem,

@@ -42,6 +42,8 @@ pub enum Scope {
     Read,
     /// `me`: what the person it belongs to is and has (`/Me`), and discovery.
     Me,
+    /// Neither; `scim:events` alone.
+    Events,
 }
 
 impl Scope {
@@ -51,8 +53,10 @@ impl Scope {
             Self::Me
         } else if has("scim") {
             Self::Full
-        } else {
+        } else if has("scim:read") {
             Self::Read
+        } else {
+            Self::Events
         }
     }
 }
@@ -70,6 +74,9 @@ pub struct KnownKey {
     pub person: Option<String>,
     /// Its own limit of requests.
     pub rate_limit: Option<Rate>,
+    /// `scim:events`: whether it may poll security events. No other scope includes this: who polls also
+    /// acknowledges, and would take events away from their receiver.
+    pub polls: bool,
     hash: String,
     not_after: Option<i64>,
     touched: AtomicI64,
@@ -130,6 +137,7 @@ impl KeyCache {
                 None => None,
                 Some(text) => Some(text.parse().map_err(|_| StoreError::damaged("api_key.rate_limit"))?),
             },
+            polls: row.col::<String>("scopes")?.split(' ').any(|word| word == "scim:events"),
             hash: row.col("hash")?,
             not_after: row.col("not_after")?,
             touched: AtomicI64::new(row.col::<Option<i64>>("last_used_at")?.unwrap_or(0)),
@@ -171,7 +179,7 @@ pub struct NewKey {
     pub name: Option<String>,
     /// When it dies, in microseconds.
     pub expires_at: Option<i64>,
-    /// `scim` (default) or `scim:read`; `me`, and nothing else, for the key of a person.
+    /// `scim` (default), `scim:read`, `scim:events`; `me`, and nothing else, for the key of a person.
     pub scopes: Option<Vec<String>>,
     /// The SCIM id of the User that the key belongs to; it then opens `/Me` and nothing else.
     pub person: Option<String>,
@@ -229,8 +237,9 @@ impl App {
                         "is required by the scope \"me\": the SCIM id of a User",
                     ));
                 }
-                if scopes.is_empty() || scopes.iter().any(|scope| scope != "scim" && scope != "scim:read") {
-                    return Err(AdminError::invalid("scopes", "must hold \"scim\" or \"scim:read\""));
+                let known = |scope: &String| ["scim", "scim:read", "scim:events"].contains(&scope.as_str());
+                if scopes.is_empty() || !scopes.iter().all(known) {
+                    return Err(AdminError::invalid("scopes", "must hold \"scim\", \"scim:read\" or \"scim:events\""));
                 }
                 scopes
             }

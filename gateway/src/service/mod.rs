@@ -3,6 +3,7 @@
 
 pub(crate) mod accept;
 pub mod directory;
+pub mod events;
 pub mod instances;
 pub mod keys;
 pub mod records;
@@ -43,6 +44,8 @@ pub struct App {
     pub driver: driver::Handle,
     /// The limits on what clients send.
     pub inbound: Inbound,
+    /// The delivery of security events.
+    pub events: Arc<events::Events>,
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
 }
@@ -89,7 +92,10 @@ impl App {
         let catalogue = Arc::new(connectors::builtin());
         let instances = instances::Instances::new(store.clone(), ring.clone(), catalogue.clone());
         let keys = keys::KeyCache::new(store.clone(), &ring);
-        let driver = driver::Handle::new(store.clone(), instances.clone(), http, config.invitation_look);
+        let public_url = config.public_url_at(config.listen);
+        let events = Arc::new(events::Events::new(store.clone(), ring.clone(), public_url));
+        let driver =
+            driver::Handle::new(store.clone(), instances.clone(), http, config.invitation_look, events.clone());
         let inbound = Inbound::new(clock.clone(), config.inbound_per_key);
         Ok(Arc::new(Self {
             store,
@@ -101,6 +107,7 @@ impl App {
             keys,
             driver,
             inbound,
+            events,
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
         }))

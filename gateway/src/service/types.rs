@@ -67,6 +67,8 @@ pub struct Instance {
     pub driver_key: DriverKey,
     /// When it was made, in microseconds.
     pub created_at: i64,
+    /// Whether it has streams of security events; without them nothing about events is read or written.
+    pub has_streams: bool,
     /// What its admin declared of schemas, as it was given.
     pub declared: Value,
     /// Its schemas and resource types: the core ones, the connector's, the declared ones.
@@ -97,6 +99,21 @@ pub struct Caller {
     /// Until when the answer may wait for the target, where that is sooner than the instance's policy
     /// has it: the operations of a bulk request share one deadline.
     pub wait_until: Option<Timestamp>,
+    /// The request is answered 202, and its completion is told by an event.
+    pub later: Option<Later>,
+}
+
+/// How an asynchronous request is completed (RFC 9967 section 2.5.1).
+#[derive(Clone, Debug)]
+pub struct Later {
+    /// What `Set-Txn` says. In a bulk request each operation has its own: `<Set-Txn>:<index>`.
+    pub txn: String,
+    /// `POST`, `PUT`, `PATCH`, `DELETE`.
+    pub method: &'static str,
+    /// The SCIM base URL, for the resource's location.
+    pub base: String,
+    /// The operation's id in its bulk request.
+    pub bulk_id: Option<String>,
 }
 
 /// A resource of the directory, as stored; without members and groups.

@@ -202,8 +202,31 @@ async fn the_entities_are_what_the_migrations_made() {
         let store = Store::open(&place.database, Clock::system()).await.unwrap();
         store.write(Priority::Request, put("one", false)).await.unwrap();
         read!(
-            store, account, api_key, attempt, attr, audit, bucket, claim, counter, hold, instance, lease, link, member,
-            operation, resource, run, sealed, setting, tally, waiver, work
+            store,
+            account,
+            api_key,
+            async_request,
+            attempt,
+            attr,
+            audit,
+            bucket,
+            claim,
+            counter,
+            event,
+            event_stream,
+            hold,
+            instance,
+            lease,
+            link,
+            member,
+            operation,
+            resource,
+            run,
+            sealed,
+            setting,
+            tally,
+            waiver,
+            work
         );
         let kept = entity::setting::Entity::find_by_id("one").one(store.reader()).await.unwrap().unwrap();
         assert_eq!(kept.value, "x");

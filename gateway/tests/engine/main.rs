@@ -9,6 +9,7 @@
 )]
 
 mod adoption;
+mod events;
 mod journey;
 mod losses;
 mod races;

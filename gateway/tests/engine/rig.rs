@@ -178,7 +178,7 @@ impl Rig {
     }
 
     pub(crate) fn caller(&self) -> Caller {
-        Caller { actor: "key:test".to_owned(), request_id: None, wait_until: None }
+        Caller { actor: "key:test".to_owned(), request_id: None, wait_until: None, later: None }
     }
 
     pub(crate) async fn post(&self, kind: &str, body: Value) -> Result<Written, Failure> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::print_stderr, reason = "test code: helpers fail the test, and say with which seed")]
 
+mod events;
 mod rounds;
 mod stage;
 mod windows;

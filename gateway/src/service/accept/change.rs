@@ -18,6 +18,7 @@ use super::members::{Edited, edit_members, leave_out_foreign};
 use super::record::{Record, changes_of, index, is_protected, tally, unindex, upsert_work};
 use super::{Accepted, name_of, taken, text, type_of};
 use crate::service::directory::{COLUMNS, stored};
+use crate::service::events::{self, Changing, Members};
 use crate::service::types::{Caller, Failure, Instance, Precondition, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -103,6 +104,7 @@ impl Unit for Change {
                 .await?,
             )
         };
+        let members = Members::of(&self.instance, &edit);
         let edited = match operation {
             Some(operation) => edit_members(tx, &self.instance, before.seq, operation, edit).await?,
             None => Edited::default(),
@@ -114,6 +116,7 @@ impl Unit for Change {
             if rt.is_core() {
                 self.mark_for_a_look(tx, &before).await?;
             }
+            self.tell(tx, &before, &before, &changed, Members::Same, None).await?;
             return Ok(Accepted { stored: before, operation: None, items: 0, lane: Lane::Grant, before: None, quirks });
         }
         after.doc = document;
@@ -137,6 +140,8 @@ impl Unit for Change {
         if rt.is_core() {
             upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
         }
+        let members = if edited.changed > 0 { members } else { Members::Same };
+        self.tell(tx, &before, &after, &changed, members, operation).await?;
         Ok(Accepted { stored: after, operation, items, lane, before: Some(before), quirks })
     }
 }
@@ -147,6 +152,21 @@ impl Change {
             Body::Replace(_) => "replace",
             Body::Patch(_) => "patch",
         }
+    }
+
+    /// Tells those who listen.
+    async fn tell(
+        &self,
+        tx: &Tx<'_>,
+        before: &Stored,
+        after: &Stored,
+        changed: &[Changed],
+        members: Members,
+        operation: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let whole = matches!(self.body, Body::Replace(_));
+        let change = Changing { before, after, whole, changed, members, operation };
+        events::changed(tx, &self.instance, &self.caller, change).await
     }
 
     fn work_out(

@@ -16,6 +16,7 @@ use super::claims::claim;
 use super::members::{edit_members, inherit_members, leave_out_foreign, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
 use super::{Accepted, is_active, name_of, taken, text, type_of};
+use crate::service::events;
 use crate::service::types::{Caller, Failure, Instance, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -113,6 +114,7 @@ impl Unit for Create {
         .await?;
         let lane = Lane::Grant;
         if !driven {
+            events::created(tx, &self.instance, &self.caller, &stored, operation).await?;
             return Ok(Accepted { stored, operation: Some(operation), items: 0, lane, before: None, quirks });
         }
         let edit = NetEdit { base: Base::Keep, want: members, matching: Vec::new() };
@@ -126,6 +128,7 @@ impl Unit for Create {
                 .await?;
         }
         upsert_work(tx, &self.instance, seq, lane, 1, after).await?;
+        events::created(tx, &self.instance, &self.caller, &stored, operation).await?;
         Ok(Accepted { stored, operation: Some(operation), items: 1 + edited.todo, lane, before: None, quirks })
     }
 }

@@ -11,6 +11,7 @@ use super::change::{find, protected};
 use super::claims::disclaim;
 use super::record::{Record, is_protected, tally, unindex, upsert_work};
 use super::{Accepted, type_of};
+use crate::service::events;
 use crate::service::types::{Caller, Failure, Instance, Precondition};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -58,6 +59,7 @@ impl Unit for Delete {
         if listed == 1 {
             tally(tx, self.instance.seq, &self.kind, before.seq, -1).await?;
         }
+        let left = events::leaving(tx, &self.instance, before.seq).await?;
         if self.kind == "User" {
             self.leave_groups(tx, before.seq).await?;
         }
@@ -81,6 +83,7 @@ impl Unit for Delete {
         if driven {
             upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
         }
+        events::deleted(tx, &self.instance, &self.caller, &before, operation, left).await?;
         Ok(Accepted {
             stored: after,
             operation: Some(operation),

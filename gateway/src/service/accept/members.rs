@@ -15,6 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::record::{Ends, close_operation_items, upsert_work};
+use crate::service::events;
 use crate::service::types::{Failure, Instance};
 use crate::store::{Rows, Sql, StoreError, Tx};
 
@@ -296,6 +297,7 @@ pub(crate) async fn move_memberships(
             tx.conn
                 .run("UPDATE resource SET version = version + 1, modified_at = $2 WHERE seq = $1", vals![group, tx.now])
                 .await?;
+            events::regrouped(tx, instance, group).await?;
         }
         let lane = if want == 1 { Lane::Grant } else { Lane::Removal };
         upsert_work(tx, instance, group, lane, row.col("rev")?, None).await?;

@@ -7,6 +7,7 @@ use scim::patch::Changed;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::service::events;
 use crate::service::types::{Caller, Instance};
 use crate::store::{Rows, Sql, StoreError, Tx};
 
@@ -97,20 +98,26 @@ pub(crate) async fn close_operation_items(
         return Ok(());
     }
     let left = "(CASE WHEN open_items > $2 THEN open_items - $2 ELSE 0 END)";
-    tx.conn
-        .run(
+    let row = tx
+        .conn
+        .one(
             &format!(
                 "UPDATE operation SET open_items = {left}, failed_items = failed_items + $3, parked_items = parked_items + $4, \
                  superseded_items = superseded_items + $5, reason = COALESCE($6, reason), \
                  state = CASE WHEN {left} > 0 THEN 'open' WHEN failed_items + $3 > 0 THEN 'failed' \
                    WHEN superseded_items + $5 >= items THEN 'superseded' ELSE 'applied' END, \
                  closed_at = CASE WHEN {left} > 0 THEN NULL ELSE $7 END \
-                 WHERE seq = $1 AND state = 'open'"
+                 WHERE seq = $1 AND state = 'open' RETURNING state, answer_later"
             ),
             vals![operation, ended, ends.failed, ends.parked, ends.superseded, reason.map(str::to_owned), tx.now],
         )
         .await?;
-    Ok(())
+    match row {
+        Some(row) if row.col::<i16>("answer_later")? == 1 && row.col::<String>("state")? != "open" => {
+            events::answered(tx, operation).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes sure that work for a resource is waiting: one row per resource, the best lane kept, one

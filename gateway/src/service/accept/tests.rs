@@ -139,6 +139,7 @@ fn instance() -> Arc<Instance> {
         driver_key: DriverKey::new("k"),
         created_at: 0,
         declared: json!({}),
+        has_streams: false,
         registry: Arc::new(scim::Registry::core()),
         schema_problem: None,
         connector: Err("none is needed here".to_owned()),

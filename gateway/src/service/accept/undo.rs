@@ -12,6 +12,7 @@ use super::change::wake_groups;
 use super::claims::{claims_of, disclaim, is_claimed, own};
 use super::record::{Ends, close_operation_items, index, tally, unindex, upsert_work};
 use super::{text, type_of};
+use crate::service::events;
 use crate::service::types::{Instance, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -47,6 +48,7 @@ impl Unit for Retract {
         disclaim(tx, seq).await?;
         tally(tx, self.instance.seq, &self.stored.kind, seq, -1).await?;
         tx.conn.run("DELETE FROM member WHERE group_seq = $1", vals![seq]).await?;
+        events::retracted(tx, &self.instance, &self.stored).await?;
         fail_operations(tx, seq, self.stored.rev, &self.reason).await?;
         self.leave_nothing_behind(tx).await?;
         Ok(true)
@@ -104,6 +106,7 @@ impl Unit for Revert {
         if !self.before.managed || taken || !clear_refused_work(tx, seq, self.rev).await? {
             return Ok(false);
         }
+        let refused = events::standing(tx, &self.instance, seq).await?;
         let was_active = tx
             .conn
             .one("SELECT active FROM resource WHERE seq = $1", vals![seq])
@@ -139,6 +142,7 @@ impl Unit for Revert {
                 return Err(StoreError::Busy("a unique value was taken while a refusal was recorded".to_owned()));
             }
         }
+        events::reverted(tx, &self.instance, refused, &self.before).await?;
         fail_operations(tx, seq, self.rev, &self.reason).await?;
         if self.before.kind == "User" && was_active != self.before.active {
             wake_groups(tx, &self.instance, seq, self.before.active).await?;

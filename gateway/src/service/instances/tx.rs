@@ -278,6 +278,7 @@ impl Unit for Delete {
                 vals![self.seq, tx.now],
             )
             .await?;
+        crate::service::events::forget(tx, self.seq).await?;
         audit(tx, &self.actor, "instance.delete", &self.id, &json!({"force": self.force, "open_deprovisions": open}))
             .await?;
         keys.iter().map(|row| Ok(row.col("key_id")?)).collect()

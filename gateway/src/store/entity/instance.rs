@@ -28,6 +28,7 @@ pub struct Model {
     pub deleted_at: Option<i64>,
     #[sea_orm(column_type = "Text")]
     pub declared: String,
+    pub has_streams: i16,
 }
 
 /// None: joins are written where they are used.

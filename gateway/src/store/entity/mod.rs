@@ -2,12 +2,15 @@
 
 pub mod account;
 pub mod api_key;
+pub mod async_request;
 pub mod attempt;
 pub mod attr;
 pub mod audit;
 pub mod bucket;
 pub mod claim;
 pub mod counter;
+pub mod event;
+pub mod event_stream;
 pub mod hold;
 pub mod instance;
 pub mod lease;

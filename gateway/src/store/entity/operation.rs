@@ -36,6 +36,7 @@ pub struct Model {
     pub reason: Option<String>,
     pub at: i64,
     pub closed_at: Option<i64>,
+    pub answer_later: i16,
 }
 
 /// None: joins are written where they are used.
