@@ -125,14 +125,20 @@ impl Handle {
         self.0.epoch.borrow().is_some()
     }
 
-    /// Waits until a revision is settled, at most as long as the instance's policy lets an answer
-    /// wait, and not at all if the driver cannot start in that time.
-    pub async fn settle(&self, instance: &Instance, resource: i64, rev: i64, lane: Lane) -> Settlement {
-        let within = Duration::from_millis(u64::from(instance.policy.answer_within_ms));
+    /// Waits until a revision is settled, at most `within`, and not at all if the driver cannot start
+    /// in that time.
+    pub async fn settle(
+        &self,
+        instance: &Instance,
+        resource: i64,
+        rev: i64,
+        lane: Lane,
+        within: Duration,
+    ) -> Settlement {
         let deadline = self.0.clock.now().checked_add(within).unwrap_or(Timestamp::MAX);
         let gauge = self.gauge(instance);
         let seat = self
-            .predict(instance, lane)
+            .predict(instance, lane, within)
             .filter(|start| instance.mode == Mode::Enabled && *start < within)
             .and_then(|start| gauge.seat(start));
         let Some(_seat) = seat else {
@@ -191,7 +197,7 @@ impl Handle {
     }
 
     /// When a change in that lane could start; `None` if nobody can say.
-    fn predict(&self, instance: &Instance, lane: Lane) -> Option<Duration> {
+    fn predict(&self, instance: &Instance, lane: Lane, within: Duration) -> Option<Duration> {
         let connector = instance.connector.as_ref().ok()?;
         let budget = self.0.budgets.get(&instance.driver_key, &connector.traits().buckets);
         if budget.snapshot().breaker.state != "closed" {
@@ -199,7 +205,7 @@ impl Handle {
         }
         if let Some(until) = budget.blocked_until() {
             let wait = Duration::try_from(until.duration_since(self.0.clock.now())).unwrap_or(Duration::ZERO);
-            if wait > Duration::from_millis(u64::from(instance.policy.answer_within_ms)) {
+            if wait > within {
                 return None;
             }
         }

@@ -3,7 +3,8 @@
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use scim::ScimError;
+use scim::quirks::accept_json;
+use scim::{Quirks, ScimError};
 use serde_json::Value;
 
 use crate::service::types::Failure;
@@ -122,22 +123,8 @@ fn json_response(body: &Value, plain: bool) -> Response {
 }
 
 /// Whether a client takes `application/json` and says nothing of SCIM's own type or of any type.
-pub(super) fn wants_plain_json(headers: &HeaderMap) -> bool {
-    let mut plain = false;
-    for value in headers.get_all(header::ACCEPT) {
-        for range in value.to_str().unwrap_or_default().split(',') {
-            let kind = range.split(';').next().unwrap_or_default().trim();
-            if kind.eq_ignore_ascii_case("application/json") {
-                plain = true;
-            } else if kind.eq_ignore_ascii_case("application/scim+json")
-                || kind == "*/*"
-                || kind.eq_ignore_ascii_case("application/*")
-            {
-                return false;
-            }
-        }
-    }
-    plain
+pub(super) fn wants_plain_json(headers: &HeaderMap, quirks: &mut Quirks) -> bool {
+    accept_json::wanted(headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().unwrap_or_default()), quirks)
 }
 
 /// What HEAD answers: the head of what GET would (RFC 9110 section 9.3.2).
@@ -150,28 +137,4 @@ pub(super) fn without_body(response: Response) -> Response {
         parts.headers.insert(header::CONTENT_LENGTH, length.into());
     }
     Response::from_parts(parts, Body::empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn media_types() {
-        let check = |accept: &[&str], want: bool| {
-            let mut headers = HeaderMap::new();
-            for value in accept {
-                headers.append(header::ACCEPT, HeaderValue::from_str(value).unwrap());
-            }
-            assert_eq!(wants_plain_json(&headers), want, "{accept:?}");
-        };
-        check(&[], false);
-        check(&["application/json"], true);
-        check(&["Application/JSON; charset=utf-8; q=0.9"], true);
-        check(&["application/json, application/scim+json;q=0.1"], false);
-        check(&["application/json", "application/scim+json"], false);
-        check(&["application/json, */*"], false);
-        check(&["application/scim+json"], false);
-        check(&["text/html"], false);
-    }
 }

@@ -1,7 +1,8 @@
 //! What an instance says of itself (RFC 7644 section 4).
 
-use scim::ScimError;
 use scim::discovery::{self, AuthScheme, Options};
+use scim::quirks::short_schema_id;
+use scim::{Quirk, ScimError};
 
 use super::answer::{Answer, Refusal};
 use super::{Asked, no_endpoint, wrong_verb};
@@ -21,12 +22,14 @@ pub(super) fn guard(asked: &Asked<'_>, get: bool) -> Result<(), Refusal> {
 pub(super) fn config(asked: &Asked<'_>) -> Answer {
     let mut options = Options::new(asked.base_url());
     options.max_results = MAX_PAGE;
-    options.authentication.push(AuthScheme {
-        kind: "httpbasic".into(),
-        name: "API key as password".into(),
-        description: "A key of this instance as the password of HTTP Basic; the user name does not matter.".into(),
-        primary: false,
-    });
+    if asked.quirks.allows(Quirk::BasicKey) {
+        options.authentication.push(AuthScheme {
+            kind: "httpbasic".into(),
+            name: "API key as password".into(),
+            description: "A key of this instance as the password of HTTP Basic; the user name does not matter.".into(),
+            primary: false,
+        });
+    }
     Answer::ok(discovery::service_provider_config(&options))
 }
 
@@ -46,7 +49,9 @@ pub(super) fn schemas(asked: &Asked<'_>, which: Option<&str>) -> Result<Answer, 
     match which {
         None => Ok(Answer::ok(discovery::schemas(registry, &base))),
         Some(id) => {
-            let schema = registry.schema(id).ok_or_else(no_endpoint)?;
+            let mut quirks = asked.quirks.clone();
+            let schema = short_schema_id::find(registry, id, &mut quirks).ok_or_else(no_endpoint)?;
+            asked.learn_quirks(&quirks);
             Ok(Answer::ok(discovery::schema_document(schema, &base)))
         }
     }

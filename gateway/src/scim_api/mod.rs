@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod dialect;
 mod discovery;
 mod path;
 mod query;
@@ -22,7 +23,8 @@ use axum::response::Response;
 use axum::routing::any;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use scim::ScimError;
+use scim::quirks::extra_slashes;
+use scim::{Quirks, ScimError};
 use uuid::Uuid;
 
 use crate::auth::{self, Denied, Principal};
@@ -85,7 +87,7 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let started = app.clock.now();
     let method = request.method().clone();
     let id = request_id(request.headers());
-    let plain = answer::wants_plain_json(request.headers());
+    let plain = answer::wants_plain_json(request.headers(), &mut Quirks::lenient());
     let work = AssertUnwindSafe(serve(&app, request, &id)).catch_unwind().await;
     let outcome = work.unwrap_or_else(|_| {
         tracing::error!(request_id = ?id, "a request made the gateway panic");
@@ -134,6 +136,8 @@ struct Asked<'a> {
     headers: HeaderMap,
     query: Vec<(String, String)>,
     request_id: &'a HeaderValue,
+    /// What the instance allows, with what the head of the request used of it.
+    quirks: Quirks,
 }
 
 impl Asked<'_> {
@@ -145,6 +149,7 @@ impl Asked<'_> {
         Caller {
             actor: format!("key:{}", self.who.key_id),
             request_id: self.request_id.to_str().ok().map(str::to_owned),
+            spoken: self.spoken(),
         }
     }
 
@@ -173,14 +178,15 @@ async fn serve(app: &Arc<App>, request: Request, id: &HeaderValue) -> Result<ans
         );
         return Err(Refusal::from(error).retry_after(DISABLED_RETRY));
     }
+    let mut quirks = who.instance.policy.quirks();
+    dialect::form_allowed(who.form, &mut quirks)?;
+    if !extra_slashes::allow(parts.uri.path(), &mut quirks) {
+        return Err(no_endpoint());
+    }
     let segments: Option<Vec<&str>> = route.iter().map(Option::as_deref).collect();
     let segments = segments.ok_or_else(no_endpoint)?;
-    let rest = match segments.as_slice() {
-        [_, _, scim, version, rest @ ..] if scim.eq_ignore_ascii_case("scim") && version.eq_ignore_ascii_case("v2") => {
-            rest
-        }
-        _ => return Err(no_endpoint()),
-    };
+    let of = Arc::clone(&who.instance);
+    let rest = path::endpoint(&segments, &of.registry, &mut quirks).ok_or_else(no_endpoint)?;
     let searches = rest.last().is_some_and(|last| last.eq_ignore_ascii_case(".search"));
     let reads =
         parts.method == Method::GET || parts.method == Method::HEAD || (parts.method == Method::POST && searches);
@@ -190,9 +196,11 @@ async fn serve(app: &Arc<App>, request: Request, id: &HeaderValue) -> Result<ans
         ))
         .challenge("Bearer realm=\"scimgate\", error=\"insufficient_scope\", scope=\"scim\""));
     }
-    let query = path::query(parts.uri.query().unwrap_or_default())?;
-    let asked = Asked { app, who, method: parts.method, headers: parts.headers, query, request_id: id };
-    dispatch(asked, body, rest).await
+    let query = path::query(parts.uri.query().unwrap_or_default(), &mut quirks)?;
+    answer::wants_plain_json(&parts.headers, &mut quirks);
+    let asked = Asked { app, who, method: parts.method, headers: parts.headers, query, request_id: id, quirks };
+    asked.learn_head();
+    dispatch(asked, body, &rest).await
 }
 
 async fn dispatch(asked: Asked<'_>, body: Body, rest: &[&str]) -> Result<answer::Answer, Refusal> {

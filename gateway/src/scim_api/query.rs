@@ -13,14 +13,18 @@ use crate::service::types::Failure;
 
 /// GET of an endpoint.
 pub(super) async fn list(asked: Asked<'_>, rt: &ResourceType) -> Result<Answer, Refusal> {
-    let request = ListRequest::from_query(&asked.query, &mut Quirks::lenient())?;
+    let mut quirks = asked.quirks.clone();
+    let request = ListRequest::from_query(&asked.query, &mut quirks)?;
+    asked.learn_query(&request, rt, &mut quirks)?;
     found(&asked, rt, &request).await
 }
 
 /// POST `/{endpoint}/.search` (RFC 7644 section 3.4.3).
 pub(super) async fn search(asked: Asked<'_>, body: Body, rt: &ResourceType) -> Result<Answer, Refusal> {
     let body = asked.read_body(body, None).await?;
-    let request = ListRequest::from_search(body, &mut Quirks::lenient())?;
+    let mut quirks = asked.quirks.clone();
+    let request = ListRequest::from_search(body, &mut quirks)?;
+    asked.learn_query(&request, rt, &mut quirks)?;
     found(&asked, rt, &request).await
 }
 
@@ -34,20 +38,22 @@ async fn found(asked: &Asked<'_>, rt: &ResourceType, request: &ListRequest) -> R
 
 /// GET of the base URL: resources of every type.
 pub(super) async fn list_all(asked: Asked<'_>) -> Result<Answer, Refusal> {
-    let request = ListRequest::from_query(&asked.query, &mut Quirks::lenient())?;
-    found_all(&asked, request).await
+    let mut quirks = asked.quirks.clone();
+    let request = ListRequest::from_query(&asked.query, &mut quirks)?;
+    found_all(&asked, request, quirks).await
 }
 
 /// POST `/.search`: resources of every type.
 pub(super) async fn search_all(asked: Asked<'_>, body: Body) -> Result<Answer, Refusal> {
     let body = asked.read_body(body, None).await?;
-    let request = ListRequest::from_search(body, &mut Quirks::lenient())?;
-    found_all(&asked, request).await
+    let mut quirks = asked.quirks.clone();
+    let request = ListRequest::from_search(body, &mut quirks)?;
+    found_all(&asked, request, quirks).await
 }
 
 /// Goes through the types one after the other; `sortBy` orders within a type. A type that lacks
 /// what the filter names has no match; if all lack it, the filter is wrong.
-async fn found_all(asked: &Asked<'_>, request: ListRequest) -> Result<Answer, Refusal> {
+async fn found_all(asked: &Asked<'_>, request: ListRequest, mut quirks: Quirks) -> Result<Answer, Refusal> {
     let instance = &asked.who.instance;
     let base = asked.base_url();
     let skip = request.start_index.saturating_sub(1);
@@ -56,6 +62,10 @@ async fn found_all(asked: &Asked<'_>, request: ListRequest) -> Result<Answer, Re
     let (mut refused, mut answered) = (None, false);
     for rt in instance.registry.resource_types() {
         let request = ListRequest { start_index: skip.saturating_sub(total) + 1, count: Some(left), ..request.clone() };
+        if let Err(error) = asked.learn_query(&request, rt, &mut quirks) {
+            refused = refused.or(Some(error));
+            continue;
+        }
         let found = match asked.app.query(instance, rt, &request).await {
             Ok(found) => found,
             Err(Failure::Scim(error)) if error.status == 400 => {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::header;
+use scim::dialect::GroupPatchAnswer;
 use scim::json::Limits;
 use scim::schema::ResourceType;
-use scim::{Projection, Quirks, ScimError, etag};
+use scim::{Projection, ScimError, etag};
 use serde_json::Value;
 
 use super::answer::{Answer, Refusal};
 use super::render::{Renderer, location, tag};
 use super::{Asked, body};
-use crate::service::types::{Instance, Precondition, Stored};
+use crate::service::types::{Precondition, Stored};
 
 /// A PATCH of a larger group answers without a body, so that adding one member to a group of ten
 /// thousand does not cost ten thousand.
@@ -77,7 +78,10 @@ pub(super) async fn create(asked: Asked<'_>, body: Body, rt: &ResourceType) -> R
     let projection = asked.projection()?;
     let body = asked.read_body(body, Some(rt)).await?;
     let instance = Arc::clone(&asked.who.instance);
-    let written = asked.app.create(&instance, &asked.caller(), rt, body, &mut Quirks::lenient()).await?;
+    let mut quirks = asked.quirks.clone();
+    asked.learn_body(&body);
+    let written = asked.app.create(&instance, &asked.caller(), rt, body, &mut quirks).await?;
+    asked.learn_quirks(&quirks);
     let place = location(&asked.base_url(), rt, &written.stored.id);
     let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
     let answer = Answer::created(value).header(header::LOCATION, &place);
@@ -90,8 +94,10 @@ pub(super) async fn replace(asked: Asked<'_>, body: Body, rt: &ResourceType, id:
     let condition = asked.precondition();
     let body = asked.read_body(body, Some(rt)).await?;
     let instance = Arc::clone(&asked.who.instance);
-    let written =
-        asked.app.replace(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
+    let mut quirks = asked.quirks.clone();
+    asked.learn_body(&body);
+    let written = asked.app.replace(&instance, &asked.caller(), rt, id, body, condition, &mut quirks).await?;
+    asked.learn_quirks(&quirks);
     let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
     Ok(tagged(Answer::ok(value), version))
 }
@@ -102,8 +108,11 @@ pub(super) async fn patch(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &
     let condition = asked.precondition();
     let body = asked.read_body(body, Some(rt)).await?;
     let instance = Arc::clone(&asked.who.instance);
-    let written = asked.app.patch(&instance, &asked.caller(), rt, id, body, condition, &mut Quirks::lenient()).await?;
-    if !answers_with_body(&asked, &instance, rt, &projection, &written.stored).await? {
+    let mut quirks = asked.quirks.clone();
+    asked.learn_body(&body);
+    let written = asked.app.patch(&instance, &asked.caller(), rt, id, body, condition, &mut quirks).await?;
+    asked.learn_quirks(&quirks);
+    if !answers_with_body(&asked, rt, &projection, &written.stored).await? {
         return Ok(Answer::empty().header(header::ETAG, &tag(written.stored.version)));
     }
     let (value, version) = shown(&asked, rt, &projection, written.stored).await?;
@@ -112,7 +121,6 @@ pub(super) async fn patch(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &
 
 async fn answers_with_body(
     asked: &Asked<'_>,
-    instance: &Instance,
     rt: &ResourceType,
     projection: &Projection,
     item: &Stored,
@@ -120,7 +128,7 @@ async fn answers_with_body(
     if rt.relation.is_none() || matches!(projection, Projection::Only(_)) {
         return Ok(true);
     }
-    if instance.policy.dialect == "entra" {
+    if asked.settings().group_patch == GroupPatchAnswer::Empty {
         return Ok(false);
     }
     Ok(!asked.app.has_more_members(item.seq, SMALL_GROUP).await?)

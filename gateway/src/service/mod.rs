@@ -2,6 +2,7 @@
 //! each can do what the other can, under the same rules.
 
 pub(crate) mod accept;
+pub mod clients;
 pub mod directory;
 pub mod instances;
 pub mod keys;
@@ -40,6 +41,8 @@ pub struct App {
     pub keys: keys::KeyCache,
     /// The driver.
     pub driver: driver::Handle,
+    /// Which clients speak behind the keys.
+    pub clients: clients::Clients,
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
 }
@@ -96,6 +99,7 @@ impl App {
             instances,
             keys,
             driver,
+            clients: clients::Clients::default(),
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
         }))

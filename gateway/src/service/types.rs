@@ -10,6 +10,7 @@ use scim::schema::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::clients::Spoken;
 use crate::store::{FromStore, StoreError};
 
 /// What an instance does with what it is told (DECISIONS 15).
@@ -89,6 +90,8 @@ pub struct Caller {
     pub actor: String,
     /// The request's id.
     pub request_id: Option<String>,
+    /// In which dialect the request is read.
+    pub spoken: Spoken,
 }
 
 /// A resource of the directory, as stored; without members and groups.

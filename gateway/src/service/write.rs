@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use connector_sdk::FaultKind;
 use engine::Lane;
@@ -73,7 +74,9 @@ impl App {
     ) -> Result<Written, Failure> {
         let parsed = scim::resource::create(rt, body, quirks)?;
         let members: Vec<&str> = parsed.relation.iter().flatten().map(|member| member.value.as_str()).collect();
-        let key = format!("{}\n{}\n{}\n{members:?}", instance.seq, rt.name, Value::Object(parsed.document.clone()));
+        let groups = parsed.groups.clone().unwrap_or_default();
+        let key =
+            format!("{}\n{}\n{}\n{members:?}\n{groups}", instance.seq, rt.name, Value::Object(parsed.document.clone()));
         let twin = Joined { twins: &self.twins, twin: self.twins.join(&key), key };
         let unit = Create {
             instance: instance.clone(),
@@ -98,8 +101,11 @@ impl App {
     }
 
     async fn create_first(&self, instance: &Arc<Instance>, unit: Create) -> Result<Written, Failure> {
+        let caller = unit.caller.clone();
         let accepted = self.accept(unit).await?;
-        match self.settled(instance, &accepted).await {
+        match self.settled(instance, &caller, &accepted).await {
+            // Groups have the user by now: what they were told is not taken back.
+            Settlement::Refused { .. } if accepted.groups > 0 => Ok(written(accepted, false)),
             Settlement::Refused { kind, message } => {
                 let retract =
                     Retract { instance: instance.clone(), stored: accepted.stored.clone(), reason: message.clone() };
@@ -172,7 +178,8 @@ impl App {
         };
         let mut accepted = self.accept(unit).await?;
         *quirks = std::mem::take(&mut accepted.quirks);
-        match self.settled(instance, &accepted).await {
+        match self.settled(instance, caller, &accepted).await {
+            Settlement::Refused { .. } if accepted.groups > 0 => Ok(written(accepted, false)),
             // Somebody's leaving is never taken back: it stays wanted, visible and tried again.
             Settlement::Refused { kind, .. } if accepted.lane == Lane::Deprovision && kind != FaultKind::Protected => {
                 Ok(written(accepted, false))
@@ -216,7 +223,7 @@ impl App {
             condition,
         };
         let accepted = self.accept(unit).await?;
-        self.settled(instance, &accepted).await;
+        self.settled(instance, caller, &accepted).await;
         Ok(())
     }
 
@@ -228,7 +235,10 @@ impl App {
         self.store.write(Priority::Request, unit).await
     }
 
-    async fn settled(&self, instance: &Instance, accepted: &Accepted) -> Settlement {
+    async fn settled(&self, instance: &Instance, caller: &Caller, accepted: &Accepted) -> Settlement {
+        if accepted.groups > 0 {
+            self.driver.wake_for(instance);
+        }
         if accepted.operation.is_none() || accepted.items == 0 {
             return Settlement::Done;
         }
@@ -236,12 +246,14 @@ impl App {
             self.driver.wake_for(instance);
             return Settlement::Later;
         }
-        self.driver.settle(instance, accepted.stored.seq, accepted.stored.rev, accepted.lane).await
+        let most = caller.spoken.settings(&instance.policy).answer_within_ms.unwrap_or(u32::MAX);
+        let within = Duration::from_millis(u64::from(instance.policy.answer_within_ms.min(most)));
+        self.driver.settle(instance, accepted.stored.seq, accepted.stored.rev, accepted.lane, within).await
     }
 }
 
 fn written(accepted: Accepted, settled: bool) -> Written {
-    Written { changed: accepted.operation.is_some(), settled, stored: accepted.stored }
+    Written { changed: accepted.operation.is_some() || accepted.groups > 0, settled, stored: accepted.stored }
 }
 
 /// What the client is told that the target refused for good.

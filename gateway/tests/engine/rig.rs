@@ -177,7 +177,11 @@ impl Rig {
     }
 
     pub(crate) fn caller(&self) -> Caller {
-        Caller { actor: "key:test".to_owned(), request_id: None }
+        Caller {
+            actor: "key:test".to_owned(),
+            request_id: None,
+            spoken: gateway::service::clients::Spoken::named(&self.instance.policy),
+        }
     }
 
     pub(crate) async fn post(&self, kind: &str, body: Value) -> Result<Written, Failure> {

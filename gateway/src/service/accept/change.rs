@@ -2,16 +2,19 @@
 //! write only the difference. The first write to an account that nobody manages adopts it
 //! (DECISIONS 2).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::Lane;
 use engine::policy::Adopt;
 use scim::fold::{fold_name, fold_text};
-use scim::patch::{Base, Changed, NetEdit, PatchRequest, diff, fold_edits};
+use scim::patch::{Base, Changed, NetEdit, PatchRequest, diff, fold_edits, replace_groups, take_groups};
+use scim::resource::Absent;
 use scim::{Document, Quirks, ScimError};
 use serde_json::{Value, json};
 
+use super::groups::UserSide;
 use super::members::{Edited, edit_members};
 use super::record::{Record, changes_of, index, is_protected, tally, unindex, upsert_work};
 use super::{Accepted, is_active, name_attribute, taken, text};
@@ -29,6 +32,16 @@ pub(in crate::service) enum Body {
     Replace(Value),
     /// Operations.
     Patch(PatchRequest),
+}
+
+/// What a change comes to.
+struct Wanted {
+    document: Document,
+    changed: Vec<Changed>,
+    /// Of a group.
+    members: NetEdit,
+    /// Of a user, where the policy lets users' clients change them.
+    groups: NetEdit,
 }
 
 /// Changes a resource.
@@ -57,7 +70,7 @@ impl Unit for Change {
             .into());
         }
         let mut quirks = self.quirks.clone();
-        let (document, changed, edit) = self.work_out(&before, &mut quirks)?;
+        let Wanted { document, changed, members: edit, groups } = self.work_out(&before, &mut quirks)?;
         let adopts = !before.managed;
         if adopts {
             self.may_adopt(tx, &before).await?;
@@ -102,7 +115,16 @@ impl Unit for Change {
                 tx.conn.run("DELETE FROM operation WHERE seq = $1", vals![operation]).await?;
             }
             self.mark_for_a_look(tx, &before).await?;
-            return Ok(Accepted { stored: before, operation: None, items: 0, lane: Lane::Grant, before: None, quirks });
+            let groups = self.edit_groups(tx, &before, &groups).await?;
+            return Ok(Accepted {
+                stored: before,
+                operation: None,
+                items: 0,
+                lane: Lane::Grant,
+                before: None,
+                quirks,
+                groups,
+            });
         }
         after.doc = document;
         after.name = name;
@@ -118,11 +140,12 @@ impl Unit for Change {
             self.complete_record(tx, operation, &changed, edited, items).await?;
         }
         let lane = lane_of(&before, &after, edited);
+        let groups = self.edit_groups(tx, &before, &groups).await?;
         if self.kind == "User" && before.active != active {
             wake_groups(tx, &self.instance, before.seq, active).await?;
         }
         upsert_work(tx, &self.instance, before.seq, lane, after.rev, None).await?;
-        Ok(Accepted { stored: after, operation, items, lane, before: Some(before), quirks })
+        Ok(Accepted { stored: after, operation, items, lane, before: Some(before), quirks, groups })
     }
 }
 
@@ -134,7 +157,19 @@ impl Change {
         }
     }
 
-    fn work_out(&self, before: &Stored, quirks: &mut Quirks) -> Result<(Document, Vec<Changed>, NetEdit), Failure> {
+    /// Changes the groups of a user, where the policy lets users' clients do that.
+    async fn edit_groups(&self, tx: &Tx<'_>, user: &Stored, edit: &NetEdit) -> Result<usize, Failure> {
+        if edit.is_empty() {
+            return Ok(0);
+        }
+        let side = UserSide { instance: &self.instance, caller: &self.caller, user: user.seq, id: &user.id };
+        side.lock(tx, edit).await?;
+        side.edit(tx, edit).await
+    }
+
+    fn work_out(&self, before: &Stored, quirks: &mut Quirks) -> Result<Wanted, Failure> {
+        let settings = self.instance.policy.settings();
+        let via_users = self.kind == "User" && settings.groups_via_users;
         let rt = self
             .instance
             .registry
@@ -142,9 +177,15 @@ impl Change {
             .ok_or_else(|| StoreError::damaged(format!("resource type {}", self.kind)))?;
         Ok(match &self.body {
             Body::Replace(body) => {
-                let parsed = scim::resource::replace(rt, &before.doc, body.clone(), quirks)?;
+                let absent = Absent { active: settings.put_without_active, members: settings.put_without_members };
+                let parsed = scim::resource::replace_with(rt, &before.doc, body.clone(), absent, quirks)?;
+                // A user without `groups` says nothing of them: nobody loses access by a key that was left out.
+                let groups = match parsed.groups.filter(|_| via_users) {
+                    Some(given) => fold_edits(&[replace_groups(given, quirks)?]),
+                    None => NetEdit::default(),
+                };
                 let changed = diff(&before.doc, &parsed.document);
-                let edit = match parsed.relation {
+                let members = match parsed.relation {
                     Some(members) => NetEdit {
                         base: Base::Clear,
                         want: members.into_iter().map(|member| (member.value, true)).collect(),
@@ -152,12 +193,15 @@ impl Change {
                     },
                     None => NetEdit { base: Base::Keep, want: Default::default(), matching: Vec::new() },
                 };
-                (parsed.document, changed, edit)
+                Wanted { document: parsed.document, changed, members, groups }
             }
             Body::Patch(request) => {
-                let patched = scim::patch::apply(rt, &before.doc, request, quirks)?;
-                let edit = fold_edits(&patched.edits);
-                (patched.document, patched.changed, edit)
+                let mut request = Cow::Borrowed(request);
+                let groups =
+                    if via_users { fold_edits(&take_groups(request.to_mut(), quirks)?) } else { NetEdit::default() };
+                let patched = scim::patch::apply(rt, &before.doc, &request, quirks)?;
+                let members = fold_edits(&patched.edits);
+                Wanted { document: patched.document, changed: patched.changed, members, groups }
             }
         })
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use engine::Lane;
 use scim::fold::{fold_name, fold_text};
-use scim::patch::{Base, NetEdit};
+use scim::patch::{Base, NetEdit, fold_edits, replace_groups};
 use scim::resource::Parsed;
 use scim::{Document, Quirks, ScimError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::groups::UserSide;
 use super::members::{edit_members, inherit_members, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
 use super::{Accepted, is_active, name_attribute, taken, text};
@@ -32,6 +33,7 @@ impl Unit for Create {
     type Err = Failure;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<Accepted, Failure> {
+        let groups = self.groups()?;
         let document = &self.parsed.document;
         let name = text(document, name_attribute(&self.kind))
             .ok_or_else(|| ScimError::invalid_value(format!("{} is required.", name_attribute(&self.kind))))?
@@ -116,6 +118,9 @@ impl Unit for Create {
         }
         let lane = Lane::Grant;
         upsert_work(tx, &self.instance, seq, lane, 1, after).await?;
+        let side = UserSide { instance: &self.instance, caller: &self.caller, user: seq, id: &stored.id };
+        side.lock(tx, &groups).await?;
+        let groups = side.edit(tx, &groups).await?;
         Ok(Accepted {
             stored,
             operation: Some(operation),
@@ -123,11 +128,21 @@ impl Unit for Create {
             lane,
             before: None,
             quirks: self.quirks.clone(),
+            groups,
         })
     }
 }
 
 impl Create {
+    /// The groups that a new user comes into, where the policy lets users' clients say that.
+    fn groups(&mut self) -> Result<NetEdit, ScimError> {
+        let given = self.parsed.groups.take().filter(|_| self.kind == "User");
+        match given.filter(|_| self.instance.policy.settings().groups_via_users) {
+            Some(given) => Ok(fold_edits(&[replace_groups(given, &mut self.quirks)?])),
+            None => Ok(NetEdit::default()),
+        }
+    }
+
     /// Whether a live row has the name. An account that nobody manages yet counts: the client is
     /// told 409, looks it up and adopts it (DECISIONS 2).
     async fn is_taken(&self, tx: &Tx<'_>, name_key: &str) -> Result<bool, StoreError> {

@@ -7,6 +7,7 @@
 mod change;
 mod create;
 mod delete;
+mod groups;
 mod members;
 mod record;
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub(super) struct Accepted {
     pub(super) before: Option<Stored>,
     /// Quirks applied while reading the body.
     pub(super) quirks: scim::Quirks,
+    /// Groups that were changed along with a user, each with an operation of its own.
+    pub(super) groups: usize,
 }
 
 /// The word that a 409 of a taken name uses.

@@ -36,6 +36,8 @@ pub struct Model {
     pub reason: Option<String>,
     pub at: i64,
     pub closed_at: Option<i64>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub dialect: Option<String>,
 }
 
 /// None: joins are written where they are used.

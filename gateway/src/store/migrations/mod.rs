@@ -13,6 +13,7 @@ mod m0004_operations;
 mod m0005_work;
 mod m0006_runs;
 mod m0007_waiting;
+mod m0011_dialects;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_work::Migration),
             Box::new(m0006_runs::Migration),
             Box::new(m0007_waiting::Migration),
+            Box::new(m0011_dialects::Migration),
         ]
     }
 }
