@@ -125,6 +125,7 @@ async fn list(client: &Client, instance: &str, page: &Page) -> Done {
         column("LAST USED").rank(1),
         column("EXPIRES").rank(2),
         column("SCOPES").rank(3),
+        column("CLIENT").rank(4),
     ]);
     for item in &items {
         let when = |field: &str, none: &str| {
@@ -139,6 +140,7 @@ async fn list(client: &Client, instance: &str, page: &Page) -> Done {
             when("last_used_at", "never"),
             when("expires_at", "never"),
             scopes.join(" "),
+            text(item, "client"),
         ]);
     }
     client.out.table(&table, &format!("The instance has no key yet. Make one with: scimgate key create {id}"))?;

@@ -13,3 +13,4 @@ mod journey;
 mod losses;
 mod races;
 mod rig;
+mod user_side;
