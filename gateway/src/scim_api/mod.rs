@@ -87,7 +87,7 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let started = app.clock.now();
     let method = request.method().clone();
     let id = request_id(request.headers());
-    let plain = answer::wants_plain_json(request.headers(), &mut Quirks::lenient());
+    let plain = answer::wants_plain_json(request.headers(), &mut Quirks::default());
     let work = AssertUnwindSafe(serve(&app, request, &id)).catch_unwind().await;
     let outcome = work.unwrap_or_else(|_| {
         tracing::error!(request_id = ?id, "a request made the gateway panic");
