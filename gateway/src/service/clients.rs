@@ -87,3 +87,52 @@ impl Clients {
         self.dialect(key_id).map_or(named, |dialect| Spoken { dialect, recognised: true })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scim::dialect::Sign;
+    use scim::dialect::{GroupPatchAnswer, aws_style, entra};
+    use scim::resource::AbsentActive;
+    use serde_json::{Value, json};
+
+    fn policy(value: &Value) -> Policy {
+        Policy::parse(value).expect("a good policy")
+    }
+
+    fn seen(signs: &[Sign]) -> Evidence {
+        let mut evidence = Evidence::default();
+        signs.iter().for_each(|sign| evidence.see(*sign));
+        evidence
+    }
+
+    #[test]
+    fn what_was_seen_adds_up_per_key() {
+        let clients = Clients::default();
+        clients.learn("a", seen(&[Sign::GuidProbe]));
+        clients.learn("b", seen(&[Sign::WithoutMembers]));
+        assert_eq!((clients.dialect("a"), clients.dialect("b"), clients.dialect("c")), (None, None, None));
+        clients.learn("a", seen(&[Sign::WithoutMembers]));
+        assert_eq!(clients.dialect("a").map(|dialect| dialect.name), Some("entra"));
+        assert_eq!(clients.dialect("b"), None);
+        let spoken = clients.spoken("a", &policy(&json!({"dialect": "okta"})));
+        assert_eq!((spoken.record().as_str(), spoken.recognised), ("okta", false));
+        assert_eq!(clients.spoken("a", &Policy::default()).record(), "auto:entra");
+        assert_eq!(clients.spoken("c", &Policy::default()).record(), "auto");
+    }
+
+    #[test]
+    fn a_guess_shapes_answers_and_the_policy_decides_the_rest() {
+        let check = |dialect, recognised, own: Value, active, group_patch| {
+            let got = Spoken { dialect, recognised }.settings(&policy(&own));
+            assert_eq!((got.put_without_active, got.group_patch), (active, group_patch), "{own}");
+        };
+        use AbsentActive::{Keep, Off};
+        use GroupPatchAnswer::{Empty, Group};
+        check(&entra::DIALECT, true, json!({}), Keep, Empty);
+        check(&aws_style::DIALECT, true, json!({}), Keep, Group);
+        check(&aws_style::DIALECT, true, json!({"put_without_active": "false"}), Off, Group);
+        check(&aws_style::DIALECT, false, json!({"dialect": "aws_style"}), Off, Group);
+        check(&entra::DIALECT, true, json!({"put_without_active": "false"}), Off, Empty);
+    }
+}

@@ -33,7 +33,7 @@ impl Unit for Create {
     type Err = Failure;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<Accepted, Failure> {
-        let groups = self.groups()?;
+        let groups = self.joined()?;
         let document = &self.parsed.document;
         let name = text(document, name_attribute(&self.kind))
             .ok_or_else(|| ScimError::invalid_value(format!("{} is required.", name_attribute(&self.kind))))?
@@ -135,7 +135,7 @@ impl Unit for Create {
 
 impl Create {
     /// The groups that a new user comes into, where the policy lets users' clients say that.
-    fn groups(&mut self) -> Result<NetEdit, ScimError> {
+    fn joined(&mut self) -> Result<NetEdit, ScimError> {
         let given = self.parsed.groups.take().filter(|_| self.kind == "User");
         match given.filter(|_| self.instance.policy.settings().groups_via_users) {
             Some(given) => Ok(fold_edits(&[replace_groups(given, &mut self.quirks)?])),
