@@ -15,8 +15,21 @@ use crate::service::keys::Scope;
 use crate::service::types::Instance;
 use crate::store::StoreError;
 
+/// In which form a key was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `Bearer KEY`.
+    Bearer,
+    /// As the password of `Basic`.
+    Basic,
+    /// The key alone.
+    Bare,
+}
+
 /// Who asks on the SCIM side.
 pub struct Principal {
+    /// In which form the key came.
+    pub form: Form,
     /// The key's public id.
     pub key_id: String,
     /// What the key may do.
@@ -53,7 +66,7 @@ impl From<StoreError> for Denied {
 }
 
 /// The credential of a request: a bearer token, the password of Basic, or the bare text.
-fn presented(headers: &HeaderMap) -> Result<Cow<'_, str>, Denied> {
+fn presented(headers: &HeaderMap) -> Result<(Cow<'_, str>, Form), Denied> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Err(Denied::Absent) };
     if values.next().is_some() {
@@ -61,16 +74,16 @@ fn presented(headers: &HeaderMap) -> Result<Cow<'_, str>, Denied> {
     }
     let text = value.to_str().map_err(|_| Denied::Wrong)?.trim();
     match text.split_once(' ') {
-        None => Ok(Cow::Borrowed(text)),
+        None => Ok((Cow::Borrowed(text), Form::Bare)),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => match rest.trim() {
             token if token.contains([' ', '\t']) => Err(Denied::Malformed),
-            token => Ok(Cow::Borrowed(token)),
+            token => Ok((Cow::Borrowed(token), Form::Bearer)),
         },
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("basic") => {
             let decoded = STANDARD.decode(rest.trim()).map_err(|_| Denied::Wrong)?;
             let decoded = String::from_utf8(decoded).map_err(|_| Denied::Wrong)?;
             let (_, password) = decoded.split_once(':').ok_or(Denied::Wrong)?;
-            Ok(Cow::Owned(password.to_owned()))
+            Ok((Cow::Owned(password.to_owned()), Form::Basic))
         }
         Some(_) => Err(Denied::Wrong),
     }
@@ -83,13 +96,14 @@ fn presented(headers: &HeaderMap) -> Result<Cow<'_, str>, Denied> {
 /// # Errors
 /// [`Denied`].
 pub async fn scim(app: &App, headers: &HeaderMap, instance_id: &str) -> Result<Principal, Denied> {
-    let key = app.verify_key(&presented(headers)?).await?.ok_or(Denied::Wrong)?;
+    let (text, form) = presented(headers)?;
+    let key = app.verify_key(&text).await?.ok_or(Denied::Wrong)?;
     let instance = app.instances.by_seq(key.instance_seq).await?.ok_or(Denied::Wrong)?;
     if instance.id != instance_id {
         return Err(Denied::Wrong);
     }
     let (key_id, person) = (key.key_id.clone(), key.person.clone());
-    Ok(Principal { key_id, scope: key.scope, person, rate_limit: key.rate_limit, polls: key.polls, instance })
+    Ok(Principal { form, key_id, scope: key.scope, person, rate_limit: key.rate_limit, polls: key.polls, instance })
 }
 
 /// Checks an admin request: the admin token as a bearer token.
@@ -115,27 +129,27 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn check(headers: &[&str], want: Result<&str, &str>) {
+    fn check(headers: &[&str], want: Result<(&str, Form), &str>) {
         let mut map = HeaderMap::new();
         for value in headers {
             map.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
         let got = presented(&map).map_err(|denied| format!("{denied:?}"));
-        assert_eq!(got.as_deref().map_err(String::as_str), want, "{headers:?}");
+        let got = got.as_ref().map(|(key, form)| (key.as_ref(), *form));
+        assert_eq!(got.map_err(String::as_str), want, "{headers:?}");
     }
 
     #[test]
     fn credentials_are_read_in_three_forms() {
-        check(&["Bearer abc"], Ok("abc"));
-        check(&["bEARER   abc "], Ok("abc"));
-        check(&["Basic dXNlcjphYmM6ZA=="], Ok("abc:d"));
-        check(&["basic OmFiYw=="], Ok("abc"));
-        check(&["abc"], Ok("abc"));
-        check(&["Bearer"], Ok("Bearer"));
+        check(&["Bearer abc"], Ok(("abc", Form::Bearer)));
+        check(&["bEARER   abc "], Ok(("abc", Form::Bearer)));
+        check(&["Basic dXNlcjphYmM6ZA=="], Ok(("abc:d", Form::Basic)));
+        check(&["basic OmFiYw=="], Ok(("abc", Form::Basic)));
+        check(&["abc"], Ok(("abc", Form::Bare)));
+        check(&["Bearer"], Ok(("Bearer", Form::Bare)));
         check(&[], Err("Absent"));
         check(&["Bearer a", "Bearer b"], Err("Twice"));
         check(&["Bearer a b"], Err("Malformed"));
-        check(&["Bearer"], Ok("Bearer"));
         check(&["Basic !!"], Err("Wrong"));
         check(&["Basic YWJj"], Err("Wrong"));
         check(&["Digest abc"], Err("Wrong"));

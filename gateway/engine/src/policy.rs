@@ -1,30 +1,10 @@
 //! An instance's policy, as data.
 
+use scim::dialect::{Dialect, Settings, auto};
+use scim::resource::{AbsentActive, AbsentMembers};
+use scim::{Quirk, QuirkSet, Quirks};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
-
-/// The dialects that can be named; `auto` tells a client by its habits.
-pub const DIALECTS: [&str; 19] = [
-    "auto",
-    "entra",
-    "okta",
-    "onelogin",
-    "auth0",
-    "authentik",
-    "aws_style",
-    "conductorone",
-    "cyberark",
-    "google_workspace",
-    "jumpcloud",
-    "keycloak",
-    "lumos",
-    "pingfederate",
-    "pingone",
-    "pocket_id",
-    "sailpoint",
-    "saviynt",
-    "zluri",
-];
 
 /// The longest time an answer may wait for the target, in milliseconds.
 const MAX_ANSWER_WITHIN_MS: u32 = 10_000;
@@ -125,8 +105,21 @@ pub struct Policy {
     pub protected: Vec<String>,
     /// Hours between two comparisons with the target.
     pub reconcile_every_hours: u32,
-    /// The client's dialect, one of [`DIALECTS`].
+    /// The client's dialect, by the name of one of [`Dialect::ALL`]; `auto` tells the client by its requests.
     pub dialect: String,
+    /// Whether all leniencies are off: the RFCs to the letter.
+    pub strict: bool,
+    /// Leniencies that are off, by the names of [`Quirk::ALL`].
+    pub quirks_off: Vec<String>,
+    /// What a PUT of a user without `active` means; `None`: what it means in the dialect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub put_without_active: Option<AbsentActive>,
+    /// What a PUT of a group without `members` means; `None`: what it means in the dialect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub put_without_members: Option<AbsentMembers>,
+    /// Whether `groups` of a user change memberships; `None`: what the dialect has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups_via_users: Option<bool>,
     /// Whether the IdP may assign privileged roles (DECISIONS 29).
     pub allow_privileged: bool,
     /// The brake; `None` where nothing was said about it.
@@ -147,7 +140,12 @@ impl Default for Policy {
             answer_within_ms: 2_000,
             protected: Vec::new(),
             reconcile_every_hours: 24,
-            dialect: "auto".to_owned(),
+            dialect: auto::DIALECT.name.to_owned(),
+            strict: false,
+            quirks_off: Vec::new(),
+            put_without_active: None,
+            put_without_members: None,
+            groups_via_users: None,
             allow_privileged: false,
             brake: None,
             repair: None,
@@ -188,8 +186,20 @@ impl Policy {
         if !(1..=MAX_RECONCILE_HOURS).contains(&self.reconcile_every_hours) {
             return wrong("reconcile_every_hours", format!("must be from 1 to {MAX_RECONCILE_HOURS}"));
         }
-        if !DIALECTS.contains(&self.dialect.as_str()) {
-            return wrong("dialect", format!("must be one of {}", DIALECTS.join(", ")));
+        if Dialect::by_name(&self.dialect).is_none() {
+            let names: Vec<&str> = Dialect::ALL.iter().map(|dialect| dialect.name).collect();
+            return wrong("dialect", format!("must be one of {}", names.join(", ")));
+        }
+        for (at, name) in self.quirks_off.iter().enumerate() {
+            let field = format!("quirks_off[{at}]");
+            match Quirk::by_name(name) {
+                Some(quirk) if quirk.is_leniency() => {}
+                Some(_) => return wrong(&field, format!("{name} cannot be switched off: the RFCs allow it")),
+                None => {
+                    let names: Vec<&str> = QuirkSet::leniencies().iter().map(Quirk::name).collect();
+                    return wrong(&field, format!("must be one of {}", names.join(", ")));
+                }
+            }
         }
         if self.protected.len() > MAX_PROTECTED {
             return wrong("protected", format!("must have at most {MAX_PROTECTED} entries"));
@@ -204,6 +214,31 @@ impl Policy {
             }
         }
         Ok(())
+    }
+
+    /// What a request may use of the leniencies, none used yet.
+    pub fn quirks(&self) -> Quirks {
+        if self.strict {
+            return Quirks::strict();
+        }
+        Quirks::without(self.quirks_off.iter().filter_map(|name| Quirk::by_name(name)).collect())
+    }
+
+    /// The dialect that the admin named; `auto` if none.
+    pub fn named_dialect(&self) -> &'static Dialect {
+        Dialect::by_name(&self.dialect).unwrap_or(&auto::DIALECT)
+    }
+
+    /// What clients mean where they differ, as far as it is the admin's to say: by the dialect, and by the fields that
+    /// stand above it. Whatever changes data goes by this.
+    pub fn settings(&self) -> Settings {
+        let dialect = self.named_dialect().settings;
+        Settings {
+            put_without_active: self.put_without_active.unwrap_or(dialect.put_without_active),
+            put_without_members: self.put_without_members.unwrap_or(dialect.put_without_members),
+            groups_via_users: self.groups_via_users.unwrap_or(dialect.groups_via_users),
+            ..dialect
+        }
     }
 
     /// Whether `protected` lists one of a person's names (user name, login, address). Compares
@@ -249,7 +284,8 @@ mod tests {
             json!({
                 "adopt": "by_user_name", "adopt_groups": "never", "list_unmanaged": false,
                 "on_group_delete": "delete", "answer_within_ms": 2000, "protected": [],
-                "reconcile_every_hours": 24, "dialect": "auto", "allow_privileged": false,
+                "reconcile_every_hours": 24, "dialect": "auto", "strict": false, "quirks_off": [],
+                "allow_privileged": false,
             })
         );
     }
@@ -265,9 +301,12 @@ mod tests {
                 "dialect": "entra", "allow_privileged": true, "brake": false, "repair": "none"}),
             None,
         );
-        for dialect in DIALECTS {
-            check(&json!({ "dialect": dialect }), None);
+        for dialect in Dialect::ALL {
+            check(&json!({"dialect": dialect.name}), None);
         }
+        let off: Vec<&str> = QuirkSet::leniencies().iter().map(Quirk::name).collect();
+        check(&json!({"strict": true, "quirks_off": off}), None);
+        check(&json!({"put_without_active": "false", "put_without_members": "keep", "groups_via_users": true}), None);
     }
 
     #[test]
@@ -277,7 +316,13 @@ mod tests {
         check(&json!({"adopt": "always"}), Some("adopt"));
         check(&json!({"adopt": null}), Some("adopt"));
         check(&json!({"adop": "never"}), Some("adop"));
-        check(&json!({"strict": true}), Some("strict"));
+        check(&json!({"strict": "yes"}), Some("strict"));
+        check(&json!({"quirks_off": ["capitalised_op", "capitalized_op"]}), Some("quirks_off[1]"));
+        check(&json!({"quirks_off": ["accept_json"]}), Some("quirks_off[0]"));
+        check(&json!({"quirks_off": "capitalised_op"}), Some("quirks_off"));
+        check(&json!({"put_without_active": "off"}), Some("put_without_active"));
+        check(&json!({"put_without_members": "none"}), Some("put_without_members"));
+        check(&json!({"groups_via_users": "yes"}), Some("groups_via_users"));
         check(&json!({"adopt_groups": "by_id"}), Some("adopt_groups"));
         check(&json!({"on_group_delete": "keep"}), Some("on_group_delete"));
         check(&json!({"list_unmanaged": 1}), Some("list_unmanaged"));
@@ -294,6 +339,32 @@ mod tests {
         check(&json!({"brake": "off"}), Some("brake"));
         check(&json!({"repair": "all"}), Some("repair"));
         check(&json!({"repair": "less_access"}), Some("repair"));
+    }
+
+    #[test]
+    fn the_dialect_decides_unless_a_field_stands_above_it() {
+        let check = |policy: Value, active: AbsentActive, members: AbsentMembers, groups: bool| {
+            let settings = Policy::parse(&policy).expect("a good policy").settings();
+            let got = (settings.put_without_active, settings.put_without_members, settings.groups_via_users);
+            assert_eq!(got, (active, members, groups), "{policy}");
+        };
+        use AbsentActive::{Keep, Off};
+        check(json!({}), Keep, AbsentMembers::Empty, false);
+        check(json!({"dialect": "aws_style"}), Off, AbsentMembers::Empty, false);
+        check(json!({"dialect": "aws_style", "put_without_active": "keep"}), Keep, AbsentMembers::Empty, false);
+        check(json!({"put_without_active": "false"}), Off, AbsentMembers::Empty, false);
+        check(json!({"put_without_members": "keep"}), Keep, AbsentMembers::Keep, false);
+        check(json!({"dialect": "sailpoint"}), Keep, AbsentMembers::Empty, false);
+        check(json!({"dialect": "sailpoint", "groups_via_users": true}), Keep, AbsentMembers::Empty, true);
+    }
+
+    #[test]
+    fn leniencies_go_one_by_one_or_all() {
+        let quirks = |policy: Value| Policy::parse(&policy).expect("a good policy").quirks();
+        assert_eq!(quirks(json!({})), Quirks::lenient());
+        assert_eq!(quirks(json!({"strict": true})), Quirks::strict());
+        let some = quirks(json!({"quirks_off": ["scim1_urn"]}));
+        assert!(!some.allows(Quirk::Scim1Urn) && some.allows(Quirk::CapitalisedOp));
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub struct Parsed {
     pub relation: Option<Vec<Reference>>,
     /// Whether a password was sent. It is not kept.
     pub password_given: bool,
+    /// The `groups` of a user as the body has them, unread: read-only, unless a setting makes them more.
+    pub groups: Option<Value>,
 }
 
 /// Reads a POST body. An absent `active` means true.
@@ -343,8 +345,12 @@ fn read(rt: &ResourceType, body: Value, quirks: &mut Quirks) -> Result<Parsed, S
     };
     let listed = take(&mut body, "schemas");
     let listed = read_schemas(rt, listed, quirks)?;
-    let mut reader =
-        Reader { rt, listed, parsed: Parsed { document: Map::new(), relation: None, password_given: false }, quirks };
+    let mut reader = Reader {
+        rt,
+        listed,
+        parsed: Parsed { document: Map::new(), relation: None, password_given: false, groups: None },
+        quirks,
+    };
     for (key, value) in body {
         reader.key(&key, value)?;
     }
@@ -486,6 +492,9 @@ impl<'a> Reader<'a, '_> {
         if !found.attr.writable() || !found.leaf().writable() {
             // Ignored by RFC 7644 section 3.3, so strict does not refuse it either.
             read_only_ignored::note(self.quirks);
+            if found.attr.name == "groups" && found.extension.is_none() && found.sub.is_none() {
+                self.parsed.groups = Some(input);
+            }
             return Ok(());
         }
         let name = found.path();

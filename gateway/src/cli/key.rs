@@ -130,6 +130,7 @@ async fn list(client: &Client, instance: &str, page: &Page) -> Done {
         column("EXPIRES").rank(2),
         column("SCOPES").rank(3),
         column("PERSON").rank(4),
+        column("CLIENT").rank(5),
     ]);
     for item in &items {
         let when = |field: &str, none: &str| {
@@ -145,6 +146,7 @@ async fn list(client: &Client, instance: &str, page: &Page) -> Done {
             when("expires_at", "never"),
             scopes.join(" "),
             text(item, "person"),
+            text(item, "client"),
         ]);
     }
     client.out.table(&table, &format!("The instance has no key yet. Make one with: scimgate key create {id}"))?;

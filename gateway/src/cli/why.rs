@@ -69,6 +69,9 @@ fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<Strin
         if let Some(changes) = changes(&operation["changes"]) {
             line.push_str(&format!(" ({changes})"));
         }
+        if let Some(spoken) = spoken(operation) {
+            line.push_str(&format!(" [{spoken}]"));
+        }
         lines.push(format!("{line}  -> {}  ref {}", outcome(operation), text(operation, "id")));
         lines.extend(list(operation, "attempts").rev().flat_map(|attempt| tried(attempt, time)));
     }
@@ -130,6 +133,14 @@ fn changes(changes: &Value) -> Option<String> {
     (!said.is_empty()).then(|| said.join(", "))
 }
 
+/// In which dialect it was asked, and what was bent for it; None if there is nothing to tell.
+fn spoken(operation: &Value) -> Option<String> {
+    let dialect = operation["dialect"].as_str().filter(|dialect| *dialect != "auto");
+    let quirks = list(operation, "quirks").filter_map(Value::as_str);
+    let said: Vec<&str> = dialect.into_iter().chain(quirks).collect();
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
 fn outcome(operation: &Value) -> String {
     let mut said = text(operation, "state");
     for (field, word) in [("open", "open"), ("failed", "failed"), ("parked", "parked")] {
@@ -177,7 +188,7 @@ mod tests {
             "resource": {"id": "u1", "kind": "User", "userName": "ada", "active": true, "link": null, "sync": "needs", "reason": "No seat is left."},
             "others": [], "truncated": false, "memberships": [],
             "operations": [{
-                "id": "op_1", "verb": "create", "actor": "key:k1", "state": "open", "open": 1, "failed": 0, "parked": 0, "reason": null, "at": "T1", "changes": [{"path": "active", "to": true}, {"path": "name", "to": {"familyName": "x".repeat(80)}}, {"path": "title"}],
+                "id": "op_1", "verb": "create", "actor": "key:k1", "state": "open", "open": 1, "failed": 0, "parked": 0, "reason": null, "at": "T1", "dialect": "okta", "quirks": ["bare_key"], "changes": [{"path": "active", "to": true}, {"path": "name", "to": {"familyName": "x".repeat(80)}}, {"path": "title"}],
                 "attempts": [{"step": "invite", "state": "refused", "message": "No seat is left.", "started_at": "T2",
                     "calls": {"calls": [{"method": "POST", "path": "/orgs/acme/invitations", "status": 422, "duration_ms": 40}], "left_out": 0}}],
             }],
@@ -187,7 +198,7 @@ mod tests {
             lines(&found, 10, &str::to_owned),
             [
                 "User ada (u1)  wanted active; not at the target; needs; No seat is left.",
-                "T1  key:k1 asked: create (active=true, name, title=(none))  -> open, 1 open  ref op_1",
+                "T1  key:k1 asked: create (active=true, name, title=(none)) [okta, bare_key]  -> open, 1 open  ref op_1",
                 "    T2  did invite: refused",
                 "        POST /orgs/acme/invitations  422  40 ms",
                 "        No seat is left.",

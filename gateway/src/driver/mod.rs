@@ -129,23 +129,20 @@ impl Handle {
         self.0.epoch.borrow().is_some()
     }
 
-    /// Waits until a revision is settled, at most as long as the instance's policy lets an answer
-    /// wait or `until` if that is sooner, and not at all if the driver cannot start in that time.
+    /// Waits until a revision is settled, at most `within`, and not at all if the driver cannot start
+    /// in that time.
     pub async fn settle(
         &self,
         instance: &Instance,
         resource: i64,
         rev: i64,
         lane: Lane,
-        until: Option<Timestamp>,
+        within: Duration,
     ) -> Settlement {
-        let now = self.0.clock.now();
-        let policy = Duration::from_millis(u64::from(instance.policy.answer_within_ms));
-        let deadline = now.checked_add(policy).unwrap_or(Timestamp::MAX).min(until.unwrap_or(Timestamp::MAX));
-        let within = Duration::try_from(deadline.duration_since(now)).unwrap_or(Duration::ZERO);
+        let deadline = self.0.clock.now().checked_add(within).unwrap_or(Timestamp::MAX);
         let gauge = self.gauge(instance);
         let seat = self
-            .predict(instance, lane)
+            .predict(instance, lane, within)
             .filter(|start| instance.mode == Mode::Enabled && *start < within)
             .and_then(|start| gauge.seat(start));
         let Some(_seat) = seat else {
@@ -204,7 +201,7 @@ impl Handle {
     }
 
     /// When a change in that lane could start; `None` if nobody can say.
-    fn predict(&self, instance: &Instance, lane: Lane) -> Option<Duration> {
+    fn predict(&self, instance: &Instance, lane: Lane, within: Duration) -> Option<Duration> {
         let connector = instance.connector.as_ref().ok()?;
         let budget = self.0.budgets.get(&instance.driver_key, &connector.traits().buckets);
         if budget.snapshot().breaker.state != "closed" {
@@ -212,7 +209,7 @@ impl Handle {
         }
         if let Some(until) = budget.blocked_until() {
             let wait = Duration::try_from(until.duration_since(self.0.clock.now())).unwrap_or(Duration::ZERO);
-            if wait > Duration::from_millis(u64::from(instance.policy.answer_within_ms)) {
+            if wait > within {
                 return None;
             }
         }

@@ -3,7 +3,8 @@
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use scim::ScimError;
+use scim::quirks::accept_json;
+use scim::{Quirks, ScimError};
 use serde_json::Value;
 
 use crate::inbound::Standing;
@@ -191,42 +192,9 @@ pub(super) fn tell_limits(headers: &mut HeaderMap, standing: &Standing) {
     }
 }
 
-/// Whether a client would rather have `application/json` than SCIM's own type. What it does not say,
-/// or says so that nothing of ours fits, is answered as `application/scim+json`: RFC 9110 section
-/// 12.5.1 leaves that to the server, and a client that reads SCIM can do more with it than with 406.
-pub(super) fn wants_plain_json(headers: &HeaderMap) -> bool {
-    // How specific the range was that spoke of a type, and its weight in thousandths.
-    let (mut scim, mut plain) = ((0, 0), (0, 0));
-    for value in headers.get_all(header::ACCEPT) {
-        for range in value.to_str().unwrap_or_default().split(',') {
-            let mut parts = range.split(';').map(str::trim);
-            let kind = parts.next().unwrap_or_default();
-            let weight = parts
-                .filter_map(|part| part.split_once('='))
-                .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
-                .map_or(1000, |(_, text)| thousandths(text.trim()));
-            if kind.eq_ignore_ascii_case("application/json") {
-                plain = plain.max((3, weight));
-            } else if kind.eq_ignore_ascii_case("application/scim+json") {
-                scim = scim.max((3, weight));
-            } else if kind.eq_ignore_ascii_case("application/*") {
-                (scim, plain) = (scim.max((2, weight)), plain.max((2, weight)));
-            } else if kind == "*/*" {
-                (scim, plain) = (scim.max((1, weight)), plain.max((1, weight)));
-            }
-        }
-    }
-    plain.1 > scim.1
-}
-
-/// A weight such as `0.5` (RFC 9110 section 12.4.2); what is none counts fully.
-fn thousandths(text: &str) -> u32 {
-    match text.parse::<f32>() {
-        // The value lies between 0 and 1000.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked by the pattern")]
-        Ok(weight) if (0.0..=1.0).contains(&weight) => (weight * 1000.0) as u32,
-        _ => 1000,
-    }
+/// Whether a client takes `application/json` and says nothing of SCIM's own type or of any type.
+pub(super) fn wants_plain_json(headers: &HeaderMap, quirks: &mut Quirks) -> bool {
+    accept_json::wanted(headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().unwrap_or_default()), quirks)
 }
 
 /// What HEAD answers: the head of what GET would (RFC 9110 section 9.3.2).
@@ -239,35 +207,4 @@ pub(super) fn without_body(response: Response) -> Response {
         parts.headers.insert(header::CONTENT_LENGTH, length.into());
     }
     Response::from_parts(parts, Body::empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn media_types() {
-        let check = |accept: &[&str], want: bool| {
-            let mut headers = HeaderMap::new();
-            for value in accept {
-                headers.append(header::ACCEPT, HeaderValue::from_str(value).unwrap());
-            }
-            assert_eq!(wants_plain_json(&headers), want, "{accept:?}");
-        };
-        check(&[], false);
-        check(&["application/json"], true);
-        check(&["Application/JSON; charset=utf-8; q=0.9"], true);
-        check(&["application/json, application/scim+json;q=0.1"], true);
-        check(&["application/json;q=0.5, application/scim+json;q=0.8"], false);
-        check(&["application/json;q=0.5, application/scim+json; Q=0"], true);
-        check(&["application/json; charset=utf-8, */*;q=0.1"], true);
-        check(&["*/*;q=0.8, application/json"], true);
-        check(&["application/json;q=odd"], true);
-        check(&["application/*"], false);
-        check(&["text/html, */*"], false);
-        check(&["application/json", "application/scim+json"], false);
-        check(&["application/json, */*"], false);
-        check(&["application/scim+json"], false);
-        check(&["text/html"], false);
-    }
 }

@@ -36,7 +36,7 @@ pub(super) async fn serve(asked: Asked<'_>, body: Body) -> Result<Answer, Refusa
     let policy = Duration::from_millis(u64::from(asked.who.instance.policy.answer_within_ms));
     let wait_until = asked.app.clock.now().checked_add(policy).unwrap_or(Timestamp::MAX);
     let caller = Caller { wait_until: Some(wait_until), ..asked.caller() };
-    let run = Run { base: asked.base_url(), caller, quirks: Quirks::lenient(), asked: &asked };
+    let run = Run { base: asked.base_url(), caller, quirks: asked.quirks.clone(), asked: &asked };
     Ok(Answer::ok(response(run.all(bulk).await)))
 }
 

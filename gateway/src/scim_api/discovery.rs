@@ -1,7 +1,8 @@
 //! What an instance says of itself (RFC 7644 section 4).
 
-use scim::ScimError;
 use scim::discovery::{self, AuthScheme, Options, Pagination};
+use scim::quirks::short_schema_id;
+use scim::{Quirk, ScimError};
 
 use super::answer::{Answer, Refusal};
 use super::{Asked, no_endpoint, wrong_verb};
@@ -25,12 +26,14 @@ pub(super) async fn config(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     options.bulk = Some((config.bulk_max_operations as u64, config.body_limit_group as u64));
     options.pagination =
         Some(Pagination { default_page_size: DEFAULT_PAGE, max_page_size: MAX_PAGE, cursor_timeout: CURSOR_TIMEOUT });
-    options.authentication.push(AuthScheme {
-        kind: "httpbasic".into(),
-        name: "API key as password".into(),
-        description: "A key of this instance as the password of HTTP Basic; the user name does not matter.".into(),
-        primary: false,
-    });
+    if asked.quirks.allows(Quirk::BasicKey) {
+        options.authentication.push(AuthScheme {
+            kind: "httpbasic".into(),
+            name: "API key as password".into(),
+            description: "A key of this instance as the password of HTTP Basic; the user name does not matter.".into(),
+            primary: false,
+        });
+    }
     options.security_events = asked.app.security_events(&asked.who.instance).await?;
     Ok(Answer::ok(discovery::service_provider_config(&options)))
 }
@@ -51,7 +54,9 @@ pub(super) fn schemas(asked: &Asked<'_>, which: Option<&str>) -> Result<Answer, 
     match which {
         None => Ok(Answer::ok(discovery::schemas(registry, &base))),
         Some(id) => {
-            let schema = registry.schema(id).ok_or_else(no_endpoint)?;
+            let mut quirks = asked.quirks.clone();
+            let schema = short_schema_id::find(registry, id, &mut quirks).ok_or_else(no_endpoint)?;
+            asked.learn_quirks(&quirks);
             Ok(Answer::ok(discovery::schema_document(schema, &base)))
         }
     }

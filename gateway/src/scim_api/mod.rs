@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod bulk;
 mod condition;
+mod dialect;
 mod discovery;
 mod events;
 mod fields;
@@ -28,7 +29,8 @@ use axum::response::Response;
 use axum::routing::any;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use scim::ScimError;
+use scim::quirks::extra_slashes;
+use scim::{Quirks, ScimError};
 use uuid::Uuid;
 
 use crate::auth::{self, Denied, Principal};
@@ -92,7 +94,7 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let started = app.clock.now();
     let method = request.method().clone();
     let id = request_id(request.headers());
-    let plain = answer::wants_plain_json(request.headers());
+    let plain = answer::wants_plain_json(request.headers(), &mut Quirks::default());
     let mut standing = None;
     let work = AssertUnwindSafe(serve(&app, request, &id, &mut standing)).catch_unwind().await;
     let outcome = work.unwrap_or_else(|_| {
@@ -146,6 +148,8 @@ struct Asked<'a> {
     headers: HeaderMap,
     query: Vec<(String, String)>,
     request_id: &'a HeaderValue,
+    /// What the instance allows, with what the head of the request used of it.
+    quirks: Quirks,
 }
 
 impl Asked<'_> {
@@ -159,6 +163,7 @@ impl Asked<'_> {
             request_id: self.request_id.to_str().ok().map(str::to_owned),
             wait_until: None,
             later: None,
+            spoken: self.spoken(),
         }
     }
 
@@ -174,11 +179,13 @@ async fn serve(
     standing: &mut Option<Standing>,
 ) -> Result<answer::Answer, Refusal> {
     let (parts, body) = request.into_parts();
-    let query = path::query(parts.uri.query().unwrap_or_default());
+    let query = parts.uri.query().unwrap_or_default();
     // Tokens in URLs end up in logs: such a one is not taken, and beside another it is refused
     // (RFC 6750 sections 2.3 and 3.1).
     if parts.headers.contains_key(header::AUTHORIZATION)
-        && query.as_ref().is_ok_and(|query| query.iter().any(|(name, _)| name == "access_token"))
+        && query.contains("access_token")
+        && path::query(query, &mut Quirks::lenient())
+            .is_ok_and(|pairs| pairs.iter().any(|(name, _)| name == "access_token"))
     {
         return Err(denied_to(Denied::Twice));
     }
@@ -200,14 +207,15 @@ async fn serve(
         );
         return Err(Refusal::from(error).retry_after(DISABLED_RETRY));
     }
+    let mut quirks = who.instance.policy.quirks();
+    dialect::form_allowed(who.form, &mut quirks)?;
+    if !extra_slashes::allow(parts.uri.path(), &mut quirks) {
+        return Err(no_endpoint());
+    }
     let segments: Option<Vec<&str>> = route.iter().map(Option::as_deref).collect();
     let segments = segments.ok_or_else(no_endpoint)?;
-    let rest = match segments.as_slice() {
-        [_, _, scim, version, rest @ ..] if scim.eq_ignore_ascii_case("scim") && version.eq_ignore_ascii_case("v2") => {
-            rest
-        }
-        _ => return Err(no_endpoint()),
-    };
+    let of = Arc::clone(&who.instance);
+    let rest = path::endpoint(&segments, &of.registry, &mut quirks).ok_or_else(no_endpoint)?;
     let searches = rest.last().is_some_and(|last| last.eq_ignore_ascii_case(".search"));
     let options = parts.method == Method::OPTIONS;
     let reads = parts.method == Method::GET
@@ -222,7 +230,7 @@ async fn serve(
         Scope::Me => Some("This key belongs to a person (scope me): it opens /Me and nothing else."),
         Scope::Events => Some("This key may only poll security events (scope scim:events)."),
     };
-    if let [word, _] = rest
+    if let [word, _] = rest.as_slice()
         && word.eq_ignore_ascii_case(events::ENDPOINT)
     {
         events::may_poll(&who)?;
@@ -230,8 +238,11 @@ async fn serve(
         return Err(Refusal::from(ScimError::forbidden(words))
             .challenge("Bearer realm=\"scimgate\", error=\"insufficient_scope\", scope=\"scim\""));
     }
-    let asked = Asked { app, who, method: parts.method, headers: parts.headers, query: query?, request_id: id };
-    match dispatch(asked, body, rest).await {
+    answer::wants_plain_json(&parts.headers, &mut quirks);
+    let query = path::query(query, &mut quirks)?;
+    let asked = Asked { app, who, method: parts.method, headers: parts.headers, query, request_id: id, quirks };
+    asked.learn_head();
+    match dispatch(asked, body, &rest).await {
         // What OPTIONS asks is what a wrong verb is told.
         Err(refusal) if options => refusal.allowed().map_or_else(Err, Ok),
         other => other,

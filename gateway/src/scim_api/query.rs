@@ -17,28 +17,34 @@ const ROOT: &str = "";
 
 /// GET of an endpoint.
 pub(super) async fn list(asked: Asked<'_>, rt: &ResourceType) -> Result<Answer, Refusal> {
-    let request = ListRequest::from_query(&asked.query, &mut Quirks::lenient())?;
+    let mut quirks = asked.quirks.clone();
+    let request = ListRequest::from_query(&asked.query, &mut quirks)?;
+    asked.learn_query(&request, rt, &mut quirks)?;
     found(&asked, rt, &request).await
 }
 
 /// POST `/{endpoint}/.search` (RFC 7644 section 3.4.3).
 pub(super) async fn search(asked: Asked<'_>, body: Body, rt: &ResourceType) -> Result<Answer, Refusal> {
     let body = asked.read_body(body, None).await?;
-    let request = ListRequest::from_search(body, &mut Quirks::lenient())?;
+    let mut quirks = asked.quirks.clone();
+    let request = ListRequest::from_search(body, &mut quirks)?;
+    asked.learn_query(&request, rt, &mut quirks)?;
     found(&asked, rt, &request).await
 }
 
 /// GET of the base URL: resources of every type.
 pub(super) async fn list_all(asked: Asked<'_>) -> Result<Answer, Refusal> {
-    let request = ListRequest::from_query(&asked.query, &mut Quirks::lenient())?;
-    found_all(&asked, request).await
+    let mut quirks = asked.quirks.clone();
+    let request = ListRequest::from_query(&asked.query, &mut quirks)?;
+    found_all(&asked, request, quirks).await
 }
 
 /// POST `/.search`: resources of every type.
 pub(super) async fn search_all(asked: Asked<'_>, body: Body) -> Result<Answer, Refusal> {
     let body = asked.read_body(body, None).await?;
-    let request = ListRequest::from_search(body, &mut Quirks::lenient())?;
-    found_all(&asked, request).await
+    let mut quirks = asked.quirks.clone();
+    let request = ListRequest::from_search(body, &mut quirks)?;
+    found_all(&asked, request, quirks).await
 }
 
 /// A walk by cursor.
@@ -104,7 +110,7 @@ fn behind(found: &Found, shown: usize) -> Option<cursor::Position> {
 
 /// Goes through the types one after the other; `sortBy` orders within a type. A type that lacks
 /// what the filter names has no match; if all lack it, the filter is wrong.
-async fn found_all(asked: &Asked<'_>, request: ListRequest) -> Result<Answer, Refusal> {
+async fn found_all(asked: &Asked<'_>, request: ListRequest, mut quirks: Quirks) -> Result<Answer, Refusal> {
     let instance = &asked.who.instance;
     let base = asked.base_url();
     let walk = Walk::of(asked, ROOT, &request)?;
@@ -126,6 +132,10 @@ async fn found_all(asked: &Asked<'_>, request: ListRequest) -> Result<Answer, Re
             None if by_cursor => Start::After(None),
             None => Start::Index(request.start_index.saturating_sub(passed).max(1)),
         };
+        if let Err(error) = asked.learn_query(&request, rt, &mut quirks) {
+            refused = refused.or(Some(error));
+            continue;
+        }
         // A full page asks only whether there is anything to go on with.
         let peeks = by_cursor && left == 0;
         let count = if peeks { 1 } else { left };

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::header;
+use scim::dialect::GroupPatchAnswer;
 use scim::json::Limits;
 use scim::resource::on_request_in;
 use scim::schema::ResourceType;
-use scim::{Projection, Quirks, ScimError};
+use scim::{Projection, ScimError};
 use serde_json::Value;
 
 use super::answer::{Answer, Refusal};
 use super::render::{Renderer, location, tag};
 use super::{Asked, body, condition, events};
-use crate::service::types::{Instance, Precondition, Stored};
+use crate::service::types::{Precondition, Stored};
 
 /// A PATCH of a larger group answers without a body, so that adding one member to a group of ten
 /// thousand does not cost ten thousand.
@@ -74,7 +75,10 @@ pub(super) async fn create(asked: Asked<'_>, body: Body, rt: &ResourceType) -> R
     let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
     let caller = events::caller(&asked, "POST").await?;
-    let written = asked.app.create(&instance, &caller, rt, body, &mut Quirks::lenient()).await?;
+    let mut quirks = asked.quirks.clone();
+    asked.learn_body(&body);
+    let written = asked.app.create(&instance, &caller, rt, body, &mut quirks).await?;
+    asked.learn_quirks(&quirks);
     let place = location(&asked.base_url(), rt, &written.stored.id);
     if let Some(answer) = events::answer_later(&caller, &place) {
         return Ok(answer);
@@ -92,7 +96,10 @@ pub(super) async fn replace(asked: Asked<'_>, body: Body, rt: &ResourceType, id:
     let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
     let caller = events::caller(&asked, "PUT").await?;
-    let written = asked.app.replace(&instance, &caller, rt, id, body, condition, &mut Quirks::lenient()).await?;
+    let mut quirks = asked.quirks.clone();
+    asked.learn_body(&body);
+    let written = asked.app.replace(&instance, &caller, rt, id, body, condition, &mut quirks).await?;
+    asked.learn_quirks(&quirks);
     if let Some(answer) = events::answer_later(&caller, &location(&asked.base_url(), rt, &written.stored.id)) {
         return Ok(answer);
     }
@@ -108,11 +115,14 @@ pub(super) async fn patch(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &
     let given = on_request_in(rt, &body);
     let instance = Arc::clone(&asked.who.instance);
     let caller = events::caller(&asked, "PATCH").await?;
-    let written = asked.app.patch(&instance, &caller, rt, id, body, condition, &mut Quirks::lenient()).await?;
+    let mut quirks = asked.quirks.clone();
+    asked.learn_body(&body);
+    let written = asked.app.patch(&instance, &caller, rt, id, body, condition, &mut quirks).await?;
+    asked.learn_quirks(&quirks);
     if let Some(answer) = events::answer_later(&caller, &location(&asked.base_url(), rt, &written.stored.id)) {
         return Ok(answer);
     }
-    if !answers_with_body(&asked, &instance, rt, &projection, &written.stored).await? {
+    if !answers_with_body(&asked, rt, &projection, &written.stored).await? {
         return Ok(Answer::empty().header(header::ETAG, &tag(written.stored.version)));
     }
     let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
@@ -121,7 +131,6 @@ pub(super) async fn patch(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &
 
 async fn answers_with_body(
     asked: &Asked<'_>,
-    instance: &Instance,
     rt: &ResourceType,
     projection: &Projection,
     item: &Stored,
@@ -129,7 +138,7 @@ async fn answers_with_body(
     if rt.relation.is_none() || matches!(projection, Projection::Only(_)) {
         return Ok(true);
     }
-    if instance.policy.dialect == "entra" {
+    if asked.settings().group_patch == GroupPatchAnswer::Empty {
         return Ok(false);
     }
     Ok(!asked.app.has_more_members(item.seq, SMALL_GROUP).await?)

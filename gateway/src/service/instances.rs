@@ -529,6 +529,15 @@ fn parse_policy(value: &Value) -> Result<Policy, AdminError> {
 }
 
 fn check_policy(policy: &Policy, connector: &dyn Connector) -> Result<(), AdminError> {
+    if policy.list_unmanaged && !policy.settings().unmanaged_in_lists {
+        return Err(AdminError::invalid(
+            "policy.list_unmanaged",
+            format!(
+                "must be false with the dialect {}: that client deletes what it finds in lists and does not know",
+                policy.dialect
+            ),
+        ));
+    }
     if policy.adopt == Adopt::ByVerifiedEmail && !connector.traits().verified_emails {
         return Err(AdminError::invalid(
             "policy.adopt",

@@ -361,8 +361,10 @@ impl App {
             .map(|row| {
                 let end: Option<i64> = row.col("not_after")?;
                 let scopes: String = row.col("scopes")?;
+                let key_id: String = row.col("key_id")?;
                 Ok(json!({
-                    "id": row.col::<String>("key_id")?,
+                    "client": self.clients.dialect(&key_id).map(|dialect| dialect.name),
+                    "id": key_id,
                     "name": row.col::<String>("name")?,
                     "scopes": scopes.split(' ').collect::<Vec<_>>(),
                     "person": row.col::<Option<String>>("person")?,

@@ -2,6 +2,7 @@
 //! each can do what the other can, under the same rules.
 
 pub(crate) mod accept;
+pub mod clients;
 pub mod directory;
 pub mod events;
 pub mod instances;
@@ -46,6 +47,8 @@ pub struct App {
     pub inbound: Inbound,
     /// The delivery of security events.
     pub events: Arc<events::Events>,
+    /// Which clients speak behind the keys.
+    pub clients: clients::Clients,
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
 }
@@ -108,6 +111,7 @@ impl App {
             driver,
             inbound,
             events,
+            clients: clients::Clients::default(),
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
         }))

@@ -101,7 +101,7 @@ pub struct OperationFilter {
 
 /// The columns of an operation, with those of its resource.
 const OPERATION: &str = "o.seq, o.id, o.actor, o.request_id, o.verb, o.changes, o.quirks, o.state, o.items, o.open_items, o.failed_items, \
-     o.parked_items, o.superseded_items, o.reason, o.at, o.closed_at, r.id AS resource_id, r.kind AS resource_kind, r.name AS resource_name";
+     o.parked_items, o.superseded_items, o.reason, o.at, o.closed_at, o.dialect, r.id AS resource_id, r.kind AS resource_kind, r.name AS resource_name";
 
 fn operation(row: &QueryResult) -> Result<Value, StoreError> {
     let resource = match row.col::<Option<String>>("resource_id")? {
@@ -110,6 +110,8 @@ fn operation(row: &QueryResult) -> Result<Value, StoreError> {
             json!({"id": id, "kind": row.col::<Option<String>>("resource_kind")?, "name": row.col::<Option<String>>("resource_name")?})
         }
     };
+    let dialect: Option<String> = row.col("dialect")?;
+    let recognised = dialect.as_deref().and_then(|text| text.strip_prefix("auto:"));
     Ok(json!({
         "id": row.col::<String>("id")?,
         "resource": resource,
@@ -118,6 +120,8 @@ fn operation(row: &QueryResult) -> Result<Value, StoreError> {
         "actor": row.col::<String>("actor")?,
         "request_id": row.col::<Option<String>>("request_id")?,
         "changes": parsed(row.col("changes")?),
+        "dialect": recognised.or(dialect.as_deref()),
+        "dialect_by": dialect.as_ref().map(|_| if recognised.is_some() { "requests" } else { "policy" }),
         "quirks": parsed(row.col("quirks")?),
         "items": row.col::<i64>("items")?,
         "open": row.col::<i64>("open_items")?,

@@ -11,6 +11,7 @@ use scim::schema::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::clients::Spoken;
 use crate::store::{FromStore, StoreError};
 
 /// What an instance does with what it is told (DECISIONS 15).
@@ -96,6 +97,8 @@ pub struct Caller {
     pub actor: String,
     /// The request's id.
     pub request_id: Option<String>,
+    /// In which dialect the request is read.
+    pub spoken: Spoken,
     /// Until when the answer may wait for the target, where that is sooner than the instance's policy
     /// has it: the operations of a bulk request share one deadline.
     pub wait_until: Option<Timestamp>,

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use connector_sdk::FaultKind;
 use engine::Lane;
@@ -73,10 +74,11 @@ impl App {
     ) -> Result<Written, Failure> {
         let parsed = scim::resource::create(rt, body, quirks)?;
         let members: Vec<&str> = parsed.relation.iter().flatten().map(|member| member.value.as_str()).collect();
+        let groups = parsed.groups.clone().unwrap_or_default();
         // A completion of its own is owed to each asynchronous request, so these join nobody.
         let alone = caller.later.as_ref().map(|later| later.txn.as_str());
         let document = Value::Object(parsed.document.clone());
-        let key = format!("{}\n{}\n{document}\n{members:?}\n{alone:?}", instance.seq, rt.name);
+        let key = format!("{}\n{}\n{document}\n{members:?}\n{groups}\n{alone:?}", instance.seq, rt.name);
         let twin = Joined { twins: &self.twins, twin: self.twins.join(&key), key };
         let unit = Create {
             instance: instance.clone(),
@@ -103,6 +105,8 @@ impl App {
     async fn create_first(&self, instance: &Arc<Instance>, caller: &Caller, unit: Create) -> Result<Written, Failure> {
         let accepted = self.accept(unit).await?;
         match self.settled(instance, caller, &accepted).await {
+            // Groups have the user by now: what they were told is not taken back.
+            Settlement::Refused { .. } if accepted.groups > 0 => Ok(written(accepted, false)),
             Settlement::Refused { kind, message } => {
                 let retract =
                     Retract { instance: instance.clone(), stored: accepted.stored.clone(), reason: message.clone() };
@@ -176,6 +180,7 @@ impl App {
         let mut accepted = self.accept(unit).await?;
         *quirks = std::mem::take(&mut accepted.quirks);
         match self.settled(instance, caller, &accepted).await {
+            Settlement::Refused { .. } if accepted.groups > 0 => Ok(written(accepted, false)),
             // Somebody's leaving is never taken back: it stays wanted, visible and tried again.
             Settlement::Refused { kind, .. } if accepted.lane == Lane::Deprovision && kind != FaultKind::Protected => {
                 Ok(written(accepted, false))
@@ -233,6 +238,9 @@ impl App {
 
     /// A request that is completed by an event is answered at once.
     async fn settled(&self, instance: &Instance, caller: &Caller, accepted: &Accepted) -> Settlement {
+        if accepted.groups > 0 {
+            self.driver.wake_for(instance);
+        }
         if accepted.operation.is_none() || accepted.items == 0 {
             return Settlement::Done;
         }
@@ -240,13 +248,17 @@ impl App {
             self.driver.wake_for(instance);
             return Settlement::Later;
         }
-        let stored = &accepted.stored;
-        self.driver.settle(instance, stored.seq, stored.rev, accepted.lane, caller.wait_until).await
+        let most = caller.spoken.settings(&instance.policy).answer_within_ms.unwrap_or(u32::MAX);
+        let mut within = Duration::from_millis(u64::from(instance.policy.answer_within_ms.min(most)));
+        if let Some(until) = caller.wait_until {
+            within = within.min(Duration::try_from(until.duration_since(self.clock.now())).unwrap_or(Duration::ZERO));
+        }
+        self.driver.settle(instance, accepted.stored.seq, accepted.stored.rev, accepted.lane, within).await
     }
 }
 
 fn written(accepted: Accepted, settled: bool) -> Written {
-    Written { changed: accepted.operation.is_some(), settled, stored: accepted.stored }
+    Written { changed: accepted.operation.is_some() || accepted.groups > 0, settled, stored: accepted.stored }
 }
 
 /// What the client is told that the target refused for good.

@@ -11,6 +11,7 @@ mod admin;
 mod announced;
 mod bulk;
 mod conditional;
+mod dialects;
 mod events;
 mod inbound;
 mod me;

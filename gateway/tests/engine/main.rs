@@ -14,3 +14,4 @@ mod journey;
 mod losses;
 mod races;
 mod rig;
+mod user_side;

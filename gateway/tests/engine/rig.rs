@@ -178,7 +178,13 @@ impl Rig {
     }
 
     pub(crate) fn caller(&self) -> Caller {
-        Caller { actor: "key:test".to_owned(), request_id: None, wait_until: None, later: None }
+        Caller {
+            actor: "key:test".to_owned(),
+            request_id: None,
+            spoken: gateway::service::clients::Spoken::named(&self.instance.policy),
+            wait_until: None,
+            later: None,
+        }
     }
 
     pub(crate) async fn post(&self, kind: &str, body: Value) -> Result<Written, Failure> {

@@ -16,11 +16,13 @@ use crate::urn;
 mod apply;
 mod diff;
 mod edits;
+mod groups;
 mod lists;
 
 pub use apply::apply;
 pub use diff::diff;
 pub use edits::{Base, NetEdit, fold_edits};
+pub use groups::{replace_groups, take_groups};
 
 /// Most operations in one request, unless configured.
 pub const MAX_OPERATIONS: usize = 100;

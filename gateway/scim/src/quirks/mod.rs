@@ -221,6 +221,16 @@ impl QuirkSet {
         self.0 |= other.0;
     }
 
+    /// It as bits, for [`Self::from_bits`] within one process: they mean something else in another version.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// A set of [`Self::bits`].
+    pub fn from_bits(bits: u64) -> Self {
+        Quirk::ALL.into_iter().filter(|quirk| bits & quirk.bit() != 0).collect()
+    }
+
     /// Whether nothing is in it.
     pub fn is_empty(self) -> bool {
         self.0 == 0

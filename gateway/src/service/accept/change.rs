@@ -2,19 +2,22 @@
 //! write only the difference. The first write to an account that nobody manages adopts it
 //! (DECISIONS 2).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::Lane;
 use engine::policy::Adopt;
 use scim::fold::{fold_name, fold_text};
-use scim::patch::{Base, Changed, NetEdit, PatchRequest, diff, fold_edits};
+use scim::patch::{Base, Changed, NetEdit, PatchRequest, diff, fold_edits, replace_groups, take_groups};
+use scim::resource::Absent;
 use scim::schema::ResourceType;
 use scim::{Document, Quirks, ScimError};
 use serde_json::{Value, json};
 
 use super::claims::claim;
-use super::members::{Edited, edit_members, leave_out_foreign};
+use super::groups::UserSide;
+use super::members::{Edited, edit_members, leave_out_foreign, members_left_out};
 use super::record::{Record, changes_of, index, is_protected, tally, unindex, upsert_work};
 use super::{Accepted, name_of, taken, text, type_of};
 use crate::service::directory::{COLUMNS, stored};
@@ -32,6 +35,16 @@ pub(in crate::service) enum Body {
     Replace(Value),
     /// Operations.
     Patch(PatchRequest),
+}
+
+/// What a change comes to.
+struct Wanted {
+    document: Document,
+    changed: Vec<Changed>,
+    /// Of a group.
+    members: NetEdit,
+    /// Of a user, where the policy lets users' clients change them.
+    groups: NetEdit,
 }
 
 /// Changes a resource.
@@ -61,8 +74,8 @@ impl Unit for Change {
         }
         let rt = type_of(&self.instance, &self.kind)?;
         let mut quirks = self.quirks.clone();
-        let (document, changed, mut edit) = self.work_out(rt, &before, &mut quirks)?;
-        leave_out_foreign(&mut edit.want, &mut quirks);
+        let Wanted { document, changed, members: mut edit, groups } = self.work_out(rt, &before, &mut quirks)?;
+        let left_out = leave_out_foreign(&mut edit.want, &mut quirks);
         let adopts = !before.managed;
         if adopts {
             self.may_adopt(tx, &before).await?;
@@ -116,8 +129,18 @@ impl Unit for Change {
             if rt.is_core() {
                 self.mark_for_a_look(tx, &before).await?;
             }
+            self.record_left_out(tx, &before, &left_out, &quirks).await?;
             self.tell(tx, &before, &before, &changed, Members::Same, None).await?;
-            return Ok(Accepted { stored: before, operation: None, items: 0, lane: Lane::Grant, before: None, quirks });
+            let groups = self.edit_groups(tx, &before, &groups).await?;
+            return Ok(Accepted {
+                stored: before,
+                operation: None,
+                items: 0,
+                lane: Lane::Grant,
+                before: None,
+                quirks,
+                groups,
+            });
         }
         after.doc = document;
         after.name = name;
@@ -131,9 +154,10 @@ impl Unit for Change {
         // where the directory is all there is.
         let items = if rt.is_core() { 1 + edited.todo } else { 0 };
         if let Some(operation) = operation {
-            self.complete_record(tx, operation, &changed, edited, items).await?;
+            self.complete_record(tx, operation, &changed, edited, &left_out, items).await?;
         }
         let lane = lane_of(&before, &after, edited);
+        let groups = self.edit_groups(tx, &before, &groups).await?;
         if self.kind == "User" && before.active != active {
             wake_groups(tx, &self.instance, before.seq, active).await?;
         }
@@ -142,7 +166,7 @@ impl Unit for Change {
         }
         let members = if edited.changed > 0 { members } else { Members::Same };
         self.tell(tx, &before, &after, &changed, members, operation).await?;
-        Ok(Accepted { stored: after, operation, items, lane, before: Some(before), quirks })
+        Ok(Accepted { stored: after, operation, items, lane, before: Some(before), quirks, groups })
     }
 }
 
@@ -169,21 +193,57 @@ impl Change {
         events::changed(tx, &self.instance, &self.caller, change).await
     }
 
-    fn work_out(
+    /// A request that changed nothing but named members whom nobody knows is on record, or they would be lost
+    /// without a trace.
+    async fn record_left_out(
         &self,
-        rt: &ResourceType,
+        tx: &Tx<'_>,
         before: &Stored,
-        quirks: &mut Quirks,
-    ) -> Result<(Document, Vec<Changed>, NetEdit), Failure> {
+        left_out: &[String],
+        quirks: &Quirks,
+    ) -> Result<(), StoreError> {
+        let Some(change) = members_left_out(left_out) else { return Ok(()) };
+        let record = Record {
+            instance: &self.instance,
+            resource_seq: before.seq,
+            caller: &self.caller,
+            verb: self.verb(),
+            rev: before.rev,
+            changes: json!([change]),
+            quirks: quirks.applied().map(scim::Quirk::name).collect(),
+            items: 0,
+        };
+        record.write(tx).await.map(|_| ())
+    }
+
+    /// Changes the groups of a user, where the policy lets users' clients do that.
+    async fn edit_groups(&self, tx: &Tx<'_>, user: &Stored, edit: &NetEdit) -> Result<usize, Failure> {
+        if edit.is_empty() {
+            return Ok(0);
+        }
+        let side = UserSide { instance: &self.instance, caller: &self.caller, user: user.seq, id: &user.id };
+        side.lock(tx, edit).await?;
+        side.edit(tx, edit).await
+    }
+
+    fn work_out(&self, rt: &ResourceType, before: &Stored, quirks: &mut Quirks) -> Result<Wanted, Failure> {
+        let settings = self.instance.policy.settings();
+        let via_users = self.kind == "User" && settings.groups_via_users;
         Ok(match &self.body {
             Body::Replace(body) => {
                 let mut current = before.doc.clone();
                 if rt.schema.attribute("active").is_some() {
                     current.entry("active").or_insert(Value::Bool(before.active));
                 }
-                let parsed = scim::resource::replace(rt, &current, body.clone(), quirks)?;
+                let absent = Absent { active: settings.put_without_active, members: settings.put_without_members };
+                let parsed = scim::resource::replace_with(rt, &current, body.clone(), absent, quirks)?;
+                // A user without `groups` says nothing of them: nobody loses access by a key that was left out.
+                let groups = match parsed.groups.filter(|_| via_users) {
+                    Some(given) => fold_edits(&[replace_groups(given, quirks)?]),
+                    None => NetEdit::default(),
+                };
                 let changed = diff(&before.doc, &parsed.document);
-                let edit = match parsed.relation {
+                let members = match parsed.relation {
                     Some(members) => NetEdit {
                         base: Base::Clear,
                         want: members.into_iter().map(|member| (member.value, true)).collect(),
@@ -191,12 +251,15 @@ impl Change {
                     },
                     None => NetEdit { base: Base::Keep, want: Default::default(), matching: Vec::new() },
                 };
-                (parsed.document, changed, edit)
+                Wanted { document: parsed.document, changed, members, groups }
             }
             Body::Patch(request) => {
-                let patched = scim::patch::apply(rt, &before.doc, request, quirks)?;
-                let edit = fold_edits(&patched.edits);
-                (patched.document, patched.changed, edit)
+                let mut request = Cow::Borrowed(request);
+                let groups =
+                    if via_users { fold_edits(&take_groups(request.to_mut(), quirks)?) } else { NetEdit::default() };
+                let patched = scim::patch::apply(rt, &before.doc, &request, quirks)?;
+                let members = fold_edits(&patched.edits);
+                Wanted { document: patched.document, changed: patched.changed, members, groups }
             }
         })
     }
@@ -326,9 +389,11 @@ impl Change {
         operation: i64,
         changed: &[Changed],
         edited: Edited,
+        left_out: &[String],
         items: i64,
     ) -> Result<(), StoreError> {
         let mut changes = changes_of(changed);
+        changes.extend(members_left_out(left_out));
         if edited.changed > 0 {
             changes.push(json!({"path": "members", "changed": edited.changed}));
         }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use engine::Lane;
 use scim::fold::fold_text;
-use scim::patch::{Base, NetEdit};
+use scim::patch::{Base, NetEdit, fold_edits, replace_groups};
 use scim::resource::Parsed;
 use scim::{Document, Quirks, ScimError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::claims::claim;
-use super::members::{edit_members, inherit_members, leave_out_foreign, move_memberships};
+use super::groups::UserSide;
+use super::members::{edit_members, inherit_members, leave_out_foreign, members_left_out, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
 use super::{Accepted, is_active, name_of, taken, text, type_of};
 use crate::service::events;
@@ -35,6 +36,7 @@ impl Unit for Create {
     type Err = Failure;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<Accepted, Failure> {
+        let groups = self.joined()?;
         let document = &self.parsed.document;
         let rt = type_of(&self.instance, &self.kind)?;
         // What targets know is brought to them; a declared type lives in the directory alone.
@@ -96,7 +98,8 @@ impl Unit for Create {
         let mut quirks = self.quirks.clone();
         let mut members: BTreeMap<String, bool> =
             self.parsed.relation.iter().flatten().map(|member| (member.value.clone(), true)).collect();
-        leave_out_foreign(&mut members, &mut quirks);
+        let left_out = leave_out_foreign(&mut members, &mut quirks);
+        changes.extend(members_left_out(&left_out));
         if !members.is_empty() {
             changes.push(json!({"path": "members", "add": members.len()}));
         }
@@ -115,7 +118,15 @@ impl Unit for Create {
         let lane = Lane::Grant;
         if !driven {
             events::created(tx, &self.instance, &self.caller, &stored, operation).await?;
-            return Ok(Accepted { stored, operation: Some(operation), items: 0, lane, before: None, quirks });
+            return Ok(Accepted {
+                stored,
+                operation: Some(operation),
+                items: 0,
+                lane,
+                before: None,
+                quirks,
+                groups: 0,
+            });
         }
         let edit = NetEdit { base: Base::Keep, want: members, matching: Vec::new() };
         let edited = edit_members(tx, &self.instance, seq, operation, edit).await?;
@@ -128,12 +139,24 @@ impl Unit for Create {
                 .await?;
         }
         upsert_work(tx, &self.instance, seq, lane, 1, after).await?;
+        let side = UserSide { instance: &self.instance, caller: &self.caller, user: seq, id: &stored.id };
+        side.lock(tx, &groups).await?;
+        let groups = side.edit(tx, &groups).await?;
         events::created(tx, &self.instance, &self.caller, &stored, operation).await?;
-        Ok(Accepted { stored, operation: Some(operation), items: 1 + edited.todo, lane, before: None, quirks })
+        Ok(Accepted { stored, operation: Some(operation), items: 1 + edited.todo, lane, before: None, quirks, groups })
     }
 }
 
 impl Create {
+    /// The groups that a new user comes into, where the policy lets users' clients say that.
+    fn joined(&mut self) -> Result<NetEdit, ScimError> {
+        let given = self.parsed.groups.take().filter(|_| self.kind == "User");
+        match given.filter(|_| self.instance.policy.settings().groups_via_users) {
+            Some(given) => Ok(fold_edits(&[replace_groups(given, &mut self.quirks)?])),
+            None => Ok(NetEdit::default()),
+        }
+    }
+
     /// Whether a live row has the name. An account that nobody manages yet counts: the client is
     /// told 409, looks it up and adopts it (DECISIONS 2).
     async fn is_taken(&self, tx: &Tx<'_>, name_key: &str) -> Result<bool, StoreError> {

@@ -91,6 +91,7 @@ impl Unit for Delete {
             lane,
             before: Some(before),
             quirks: Quirks::default(),
+            groups: 0,
         })
     }
 }

@@ -129,6 +129,12 @@ pub(super) fn leave_out_foreign(want: &mut BTreeMap<String, bool>, quirks: &mut 
     foreign_member::leave_out(want, |id| Uuid::try_parse(id).is_ok(), quirks)
 }
 
+/// What an operation says of those who were left out; at most twenty by name.
+pub(super) fn members_left_out(left_out: &[String]) -> Option<serde_json::Value> {
+    let named: Vec<&String> = left_out.iter().take(20).collect();
+    (!named.is_empty()).then(|| json!({"path": "members", "left_out": named, "count": left_out.len()}))
+}
+
 fn unknown(id: &str) -> ScimError {
     ScimError::invalid_value(format!(
         "members: there is no User with the id {id}. Create the user first; nothing was changed."

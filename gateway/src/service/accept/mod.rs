@@ -8,6 +8,7 @@ mod change;
 mod claims;
 mod create;
 mod delete;
+mod groups;
 mod members;
 mod record;
 #[cfg(test)]
@@ -50,6 +51,8 @@ pub(super) struct Accepted {
     pub(super) before: Option<Stored>,
     /// Quirks applied while reading the body.
     pub(super) quirks: scim::Quirks,
+    /// Groups that were changed along with a user, each with an operation of its own.
+    pub(super) groups: usize,
 }
 
 /// The word that a 409 of a taken name uses.

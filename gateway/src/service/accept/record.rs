@@ -42,8 +42,8 @@ impl Record<'_> {
         tx.conn
             .run(
                 "INSERT INTO operation (seq, id, instance_seq, resource_seq, cause_seq, actor, request_id, verb, rev, changes, quirks, state, \
-                 items, open_items, failed_items, parked_items, superseded_items, reason, at, closed_at) \
-                 VALUES ($1,$2,$3,$4,NULL,$5,$6,$7,$8,$9,$10,$11,$12,$12,0,0,0,NULL,$13,$14)",
+                 items, open_items, failed_items, parked_items, superseded_items, reason, at, closed_at, dialect) \
+                 VALUES ($1,$2,$3,$4,NULL,$5,$6,$7,$8,$9,$10,$11,$12,$12,0,0,0,NULL,$13,$14,$15)",
                 vals![
                     seq,
                     format!("op_{}", Uuid::now_v7().simple()),
@@ -59,6 +59,7 @@ impl Record<'_> {
                     self.items,
                     tx.now,
                     closed,
+                    self.caller.spoken.record(),
                 ],
             )
             .await?;

@@ -37,6 +37,8 @@ pub struct Model {
     pub at: i64,
     pub closed_at: Option<i64>,
     pub answer_later: i16,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub dialect: Option<String>,
 }
 
 /// None: joins are written where they are used.

@@ -16,6 +16,7 @@ mod m0007_waiting;
 mod m0008_queries;
 mod m0009_schemas;
 mod m0010_persons;
+mod m0011_dialects;
 mod m0012_events;
 
 /// Every migration, oldest first.
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_queries::Migration),
             Box::new(m0009_schemas::Migration),
             Box::new(m0010_persons::Migration),
+            Box::new(m0011_dialects::Migration),
             Box::new(m0012_events::Migration),
         ]
     }
