@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with what it did not expect")]
 
 mod admin;
+mod fuzz;
 mod scim;
 mod start;
 mod support;
