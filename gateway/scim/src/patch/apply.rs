@@ -337,7 +337,7 @@ pub(super) fn merged(old: &Map<String, Value>, new: Map<String, Value>) -> Map<S
 }
 
 /// The ids that a filter names, if it is `value eq` or several of them joined by `or`.
-fn ids(filter: &Filter) -> Option<Vec<String>> {
+pub(super) fn ids(filter: &Filter) -> Option<Vec<String>> {
     let parts = match filter {
         Filter::Or(parts) => parts.as_slice(),
         one => std::slice::from_ref(one),
