@@ -17,6 +17,7 @@ pub mod gateway;
 pub mod graphql;
 pub mod http_client;
 pub mod openapi;
+pub mod player;
 pub mod process;
 pub mod replay;
 pub mod scim;

@@ -66,7 +66,22 @@ const OKTA: &[Write] = &[
     Revoke(2), // Olivia is unassigned
 ];
 
-const CASES: [Case; 5] = [
+/// Entra sends the same changes in both of its dialects.
+const ENTRA: &[Write] = &[
+    Invite,    // Mona
+    Invite,    // Alice
+    Revoke(1), // Alice has another address
+    Invite,
+    Revoke(2), // Alice is disabled
+    Invite,    // and enabled
+    MakeGroup,
+    Rename,
+    DropGroup,
+    Revoke(3), // Alice is deleted
+    Revoke(4), // Mona is deleted
+];
+
+const CASES: [Case; 7] = [
     Case {
         client: "okta_oin",
         misses: &[],
@@ -87,19 +102,16 @@ const CASES: [Case; 5] = [
         client: "entra_optscim",
         // A schema that the instance does not have holds nothing.
         misses: &["custom extension attribute path (URN of a schema never listed in 'schemas')"],
-        writes: &[
-            Invite,    // Mona
-            Invite,    // Alice
-            Revoke(1), // Alice has another address
-            Invite,
-            Revoke(2), // Alice is disabled
-            Invite,    // and enabled
-            MakeGroup,
-            Rename,
-            DropGroup,
-            Revoke(3), // Alice is deleted
-            Revoke(4), // Mona is deleted
-        ],
+        writes: ENTRA,
+        invited: &[],
+        groups: &[],
+        late: &[],
+    },
+    Case {
+        client: "entra_legacy",
+        // A schema that the instance does not have holds nothing.
+        misses: &["custom extension attribute path (URN of a schema never listed in 'schemas')"],
+        writes: ENTRA,
         invited: &[],
         groups: &[],
         late: &[],
@@ -119,6 +131,22 @@ const CASES: [Case; 5] = [
         invited: &[],
         groups: &["OneLogin Group"],
         late: &[MakeGroup],
+    },
+    Case {
+        client: "jumpcloud",
+        misses: &[],
+        writes: &[
+            Invite, // the person that JumpCloud tries the connection with
+            MakeGroup,
+            Rename,
+            Revoke(1), // deactivated
+            Invite,    // and reactivated
+            DropGroup,
+            Revoke(2), // deleted
+        ],
+        invited: &[],
+        groups: &[],
+        late: &[],
     },
     Case {
         client: "sailpoint_isc",

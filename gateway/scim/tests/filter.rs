@@ -35,6 +35,14 @@ fn user() -> Document {
 }
 
 #[test]
+fn a_value_without_quotes_holds_no_nul_either() {
+    for text in ["id eq \"a\\u0000b\"", "id eq a\0b", "emails[type eq a\0b]"] {
+        let read = Filter::parse(text, &FilterLimits::default(), &mut Quirks::lenient());
+        assert_eq!(read.err().and_then(|error| error.scim_type), Some(scim::ScimType::InvalidFilter), "{text:?}");
+    }
+}
+
+#[test]
 fn grammar() {
     let check = |text: &str, want: bool| {
         let got = parse(text);

@@ -13,6 +13,7 @@ mod bulk;
 mod conditional;
 mod dialects;
 mod events;
+mod fuzz;
 mod inbound;
 mod me;
 mod people;

@@ -60,15 +60,14 @@ pub(super) fn tokens<'a>(text: &'a str, limits: &FilterLimits) -> Result<Vec<Tok
                 at = end_of_text(bytes, at + 1).ok_or_else(|| unexpected(start, "a text without its closing quote"))?;
                 let value: String = serde_json::from_str(&text[start..at])
                     .map_err(|_| unexpected(start, "a text that is not a JSON string"))?;
-                Kind::Text(limited(value, limits)?)
+                within(&value, limits)?;
+                Kind::Text(value)
             }
             _ => {
                 let len = bytes[at..].iter().position(|b| b" \t\r\n()[]\"".contains(b)).unwrap_or(bytes.len() - at);
                 at += len;
                 let word = &text[start..at];
-                if word.chars().count() > limits.max_value {
-                    return Err(long_value(limits));
-                }
+                within(word, limits)?;
                 Kind::Word(word)
             }
         };
@@ -80,14 +79,15 @@ pub(super) fn tokens<'a>(text: &'a str, limits: &FilterLimits) -> Result<Vec<Tok
     Ok(out)
 }
 
-fn limited(value: String, limits: &FilterLimits) -> Result<String, ScimError> {
+/// No value holds NUL, with or without quotes: databases and targets cut a text there or refuse it.
+fn within(value: &str, limits: &FilterLimits) -> Result<(), ScimError> {
     if value.chars().count() > limits.max_value {
         return Err(long_value(limits));
     }
     if value.contains('\0') {
         return Err(ScimError::invalid_filter("A value in the filter contains NUL."));
     }
-    Ok(value)
+    Ok(())
 }
 
 fn long_value(limits: &FilterLimits) -> ScimError {

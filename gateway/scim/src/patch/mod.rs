@@ -26,6 +26,8 @@ pub use groups::{replace_groups, take_groups};
 
 /// Most operations in one request, unless configured.
 pub const MAX_OPERATIONS: usize = 100;
+/// The most operations in one request that name members by id: Okta and Entra send one for each member that leaves.
+pub const MAX_MEMBER_OPERATIONS: usize = 10_000;
 
 /// What an operation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +59,7 @@ pub struct PatchRequest {
 }
 
 impl PatchRequest {
-    /// Reads a PatchOp message with at most [`MAX_OPERATIONS`] operations.
+    /// Reads a PatchOp message with at most [`MAX_OPERATIONS`] operations, and [`MAX_MEMBER_OPERATIONS`] on members.
     ///
     /// # Errors
     /// 400: `invalidSyntax` for what is no PatchOp, `invalidPath` for a path, `invalidValue` for a value that is
@@ -89,16 +91,31 @@ impl PatchRequest {
         if items.is_empty() {
             return Err(ScimError::invalid_syntax("Operations: at least one is needed."));
         }
-        if items.len() > max_operations {
-            return Err(ScimError::too_many(format!("Operations: at most {max_operations} in one request.")));
+        if items.len() > MAX_MEMBER_OPERATIONS.max(max_operations) {
+            return Err(many(MAX_MEMBER_OPERATIONS));
         }
-        let operations = items
+        let operations: Vec<Operation> = items
             .into_iter()
             .enumerate()
             .map(|(n, item)| operation(item, quirks).map_err(|e| at(n, e)))
             .collect::<Result<_, _>>()?;
+        if operations.iter().filter(|operation| !names_members(operation)).count() > max_operations {
+            return Err(many(max_operations));
+        }
         Ok(Self { operations })
     }
+}
+
+fn many(max: usize) -> ScimError {
+    ScimError::too_many(format!("Operations: at most {max} in one request."))
+}
+
+/// Whether an operation names members by id: it works on no document, so it costs what it names.
+fn names_members(operation: &Operation) -> bool {
+    operation.path.as_ref().is_some_and(|path| {
+        path.attr.attr.eq_ignore_ascii_case("members")
+            && path.filter.as_ref().is_none_or(|filter| apply::ids(filter).is_some())
+    })
 }
 
 /// Says which operation failed.

@@ -1,12 +1,12 @@
 //! Members: edits of a relation instead of a list.
 
-use scim::Quirks;
 use scim::filter::{Filter, FilterLimits};
-use scim::patch::{Base, RelationEdit, fold_edits};
+use scim::patch::{Base, PatchRequest, RelationEdit, apply, fold_edits};
 use scim::resource::Reference;
+use scim::{Quirks, ScimType};
 use serde_json::{Value, json};
 
-use crate::run;
+use crate::{OP, doc, rt, run};
 
 #[test]
 fn members() {
@@ -97,4 +97,23 @@ fn ten_thousand_members_in_one_request_cost_little() {
         &mut Quirks::lenient(),
     );
     assert_eq!(fold_edits(&got.expect("accepted").edits).want.len(), 10_000);
+}
+
+#[test]
+fn members_may_leave_one_operation_each() {
+    let of = |n: usize, path: fn(usize) -> String| -> Vec<Value> {
+        (0..n).map(|id| json!({"op": "remove", "path": path(id)})).collect()
+    };
+    let parsed = |operations: Vec<Value>| {
+        let body = json!({"schemas": [OP], "Operations": operations});
+        PatchRequest::parse(body, &mut Quirks::strict()).map_err(|error| error.scim_type)
+    };
+    let request = parsed(of(5_000, |id| format!("members[value eq \"u{id}\"]"))).expect("within the bound");
+    let patched =
+        apply(&rt("Group"), &doc(json!({"displayName": "G"})), &request, &mut Quirks::strict()).expect("it applies");
+    assert_eq!(fold_edits(&patched.edits).want.len(), 5_000);
+    let refused = Some(Some(ScimType::TooMany));
+    assert_eq!(parsed(of(10_001, |id| format!("members[value eq \"u{id}\"]"))).err(), refused);
+    assert_eq!(parsed(of(101, |id| format!("members[display co \"u{id}\"]"))).err(), refused);
+    assert_eq!(parsed(of(101, |_| "title".to_owned())).err(), refused);
 }
