@@ -17,6 +17,7 @@ mod apply;
 mod diff;
 mod edits;
 mod lists;
+mod required;
 
 pub use apply::apply;
 pub use diff::diff;
