@@ -1,7 +1,7 @@
 //! Working the operations on a copy of the document.
 use serde_json::{Map, Value};
 
-use super::{Operation, PatchOp, PatchRequest, Patched, RelationEdit, at, diff, required};
+use super::{Operation, PatchOp, PatchRequest, Patched, RelationEdit, at, diff};
 use crate::error::ScimError;
 use crate::filter::{Filter, Op, check_element, value_at};
 use crate::path::{AttrPath, PatchPath};
@@ -26,7 +26,7 @@ pub fn apply(
         work.operation(operation).map_err(|e| at(n, e))?;
         prune(rt, &mut work.doc);
     }
-    required::keep(rt, current, &work.doc)?;
+    super::required::keep(rt, current, &work.doc)?;
     // Nobody is switched on or off by leaving `active` out: removing it keeps what it was.
     if is_switchable(rt) && !work.doc.contains_key("active") {
         let active = current.get("active").cloned().unwrap_or(Value::Bool(true));
