@@ -106,6 +106,24 @@ async fn c147_me_is_not_there_for_a_key_that_is_no_person() {
 }
 
 #[tokio::test]
+async fn c147_me_is_the_person_that_a_key_belongs_to() {
+    for s in &stages().await {
+        let (ada, bob) = (s.named("ada").await, s.named("bob").await);
+        let key = s.new_key(&s.instance, json!({"person": ada})).await;
+        let headers = [("authorization", key.as_str()), ("content-type", "application/scim+json")];
+        let me = s.raw("GET", &format!("{}/Me", s.base), &headers, b"").await.expect(200);
+        assert_eq!(me.json(), s.read(&at(&ada)).await);
+        assert_eq!(me.header("location"), me.json()["meta"]["location"]);
+        let patch = json!({"schemas": [PATCH], "Operations": [{"op": "replace", "path": "title", "value": "T"}]});
+        s.raw("PATCH", &format!("{}/Me", s.base), &headers, patch.to_string().as_bytes()).await.expect(200);
+        assert_eq!(s.read(&at(&ada)).await["title"], "T");
+        for path in [at(&bob), "/Users".to_owned()] {
+            s.raw("GET", &format!("{}{path}", s.base), &headers, b"").await.refused(403, "");
+        }
+    }
+}
+
+#[tokio::test]
 async fn c148_c149_discovery_is_whole_and_its_parts_can_be_read() {
     let s = stage().await;
     for (endpoint, key) in [("/ResourceTypes", "name"), ("/Schemas", "id")] {
