@@ -229,32 +229,32 @@ async fn c126_members_go_by_filter_or_by_value() {
         let members: Vec<&str> = ids.iter().map(String::as_str).collect();
         let path = format!("/Groups/{}", id(&s.group("Ops", &members).await));
         let left = async || s.read(&path).await["members"].as_array().map_or(0, Vec::len);
-        s.patch(&path, json!([{"op": "remove", "path": format!("members[value eq \"{}\"]", ids[0])}]))
-            .await
-            .expect(200);
+        // With a body or without: a client that is known for it gets none.
+        let patch = async |operation: Value| {
+            let reply = s.patch(&path, json!([operation])).await;
+            assert!(matches!(reply.status.as_u16(), 200 | 204), "{}", reply.text());
+        };
+        patch(json!({"op": "remove", "path": format!("members[value eq \"{}\"]", ids[0])})).await;
         assert_eq!(left().await, 4);
         // Who is not there, or not any more, is out: a removal asks for a state.
-        s.patch(&path, json!([{"op": "remove", "path": format!("members[value eq \"{}\"]", ids[0])}]))
-            .await
-            .expect(200);
-        s.patch(&path, json!([{"op": "remove", "path": "members[value eq \"nobody\"]"}])).await.expect(200);
+        patch(json!({"op": "remove", "path": format!("members[value eq \"{}\"]", ids[0])})).await;
+        patch(json!({"op": "remove", "path": "members[value eq \"nobody\"]"})).await;
         assert_eq!(left().await, 4);
-        s.patch(&path, json!([{"op": "Remove", "path": "members", "value": [{"value": ids[1]}]}])).await.expect(200);
+        patch(json!({"op": "Remove", "path": "members", "value": [{"value": ids[1]}]})).await;
         assert_eq!(left().await, 3);
-        s.patch(&path, json!([{"op": "remove", "path": "members", "value": []}])).await.expect(200);
+        patch(json!({"op": "remove", "path": "members", "value": []})).await;
         assert_eq!(left().await, 3);
-        s.patch(
-            &path,
-            json!([{"op": "remove", "path": format!("members[value eq \"{}\" or value eq \"{}\"]", ids[2], ids[3])}]),
-        )
-        .await
-        .expect(200);
+        patch(json!({"op": "remove", "path": format!("members[value eq \"{}\" or value eq \"{}\"]", ids[2], ids[3])}))
+            .await;
         assert_eq!(left().await, 1);
-        s.patch(&path, json!([{"op": "add", "path": "members", "value": [{"value": ids[4]}, {"value": ids[0]}, {"value": ids[0]}]}])).await.expect(200);
+        patch(
+            json!({"op": "add", "path": "members", "value": [{"value": ids[4]}, {"value": ids[0]}, {"value": ids[0]}]}),
+        )
+        .await;
         assert_eq!(left().await, 2);
-        s.patch(&path, json!([{"op": "replace", "path": "members", "value": [{"value": ids[3]}]}])).await.expect(200);
+        patch(json!({"op": "replace", "path": "members", "value": [{"value": ids[3]}]})).await;
         assert_eq!(s.read(&path).await["members"][0]["value"], json!(ids[3]));
-        s.patch(&path, json!([{"op": "remove", "path": "members"}])).await.expect(200);
+        patch(json!({"op": "remove", "path": "members"})).await;
         assert_eq!(left().await, 0);
     }
 }

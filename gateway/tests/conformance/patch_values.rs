@@ -189,18 +189,14 @@ async fn replaces(s: &Stage) {
         json!({"emails": [{"value": "w@x.example", "type": "work", "primary": false}, {"value": "h@x.example", "type": "home", "primary": true}]})).await;
     check(s, json!([{"op": "add", "path": "emails", "value": [{"value": "n@x.example", "primary": true}]}]),
         json!({"emails": [{"value": "w@x.example", "type": "work", "primary": false}, home(), {"value": "n@x.example", "primary": true}]})).await;
-    for path in [
-        "emails[value eq \"nobody\"]",
-        "emails[value eq \"nobody\"].value",
-        "emails[type eq \"work\" and value sw \"h\"].display",
-        "emails[nonsense eq \"x\"].value",
+    for (path, value) in [
+        ("emails[value eq \"nobody\"]", json!({"value": "x"})),
+        ("emails[value eq \"nobody\"].value", json!("x")),
+        ("emails[type eq \"work\" and value sw \"h\"].display", json!("x")),
+        ("emails[nonsense eq \"x\"].value", json!("x")),
     ] {
-        refused(
-            s,
-            json!([{"op": "replace", "path": path, "value": {"value": "x"}}]),
-            &["noTarget", "invalidFilter", "invalidPath"],
-        )
-        .await;
+        let operations = json!([{"op": "replace", "path": path, "value": value}]);
+        refused(s, operations, &["noTarget", "invalidFilter", "invalidPath"]).await;
     }
     refused(s, json!([{"op": "replace", "path": "emails[type eq \"none\"]", "value": {"value": "x"}}]), &["noTarget"])
         .await;

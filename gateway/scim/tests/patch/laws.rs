@@ -10,7 +10,8 @@ const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 
 fn patched(current: &Value, operations: Value) -> Value {
     let got = run("User", current, operations.clone(), &mut Quirks::strict());
-    Value::Object(got.unwrap_or_else(|error| panic!("{operations}: {error}")).document)
+    assert!(got.is_ok(), "{operations}: {got:?}");
+    Value::Object(got.expect("checked just above").document)
 }
 
 /// Attributes and values that fit them; paths with and without URN and case.
