@@ -28,6 +28,11 @@ impl AttrPath {
         Self { urn: None, attr: attr.into(), sub: None }
     }
 
+    /// Whether it is a name and no more.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.urn.is_none() && self.sub.is_none()
+    }
+
     /// Reads a path.
     ///
     /// # Errors
@@ -137,14 +142,14 @@ fn malformed(what: &str) -> ScimError {
     ))
 }
 
-/// Attribute names: a letter, then letters, digits, `-` and `_` (RFC 7643 section 2.1); and `$ref`.
+/// Attribute names: a letter, then letters, digits, `-`, `_` and `$` (RFC 7643 section 2.1); and `$ref`.
 pub(crate) fn is_name(text: &str) -> bool {
     if text.eq_ignore_ascii_case("$ref") {
         return true;
     }
     let bytes = text.as_bytes();
     bytes.first().is_some_and(u8::is_ascii_alphabetic)
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'$'))
 }
 
 /// Characters a URI may hold (RFC 3986), brackets and parentheses aside, which filters need.

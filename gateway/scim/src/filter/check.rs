@@ -53,6 +53,8 @@ pub(crate) fn check_element(filter: &Filter, attr: &Attribute, quirks: &mut Quir
     match filter {
         Filter::And(parts) | Filter::Or(parts) => parts.iter().try_for_each(|part| check_element(part, attr, quirks)),
         Filter::Not(inner) => check_element(inner, attr, quirks),
+        // There are no parts of parts, so a longer path names nothing.
+        Filter::Present(path) | Filter::Compare { path, .. } if !path.is_plain() => Ok(()),
         Filter::Present(path) => check_sub(&path.attr, &Test::Present, attr, quirks),
         Filter::Compare { path, op, value } => check_sub(&path.attr, &Test::Compare(*op, value.clone()), attr, quirks),
         Filter::ValuePath { .. } => Err(ScimError::invalid_filter("Value paths do not nest.")),

@@ -65,8 +65,8 @@ impl Filter {
             Self::And(parts) => parts.iter().all(|part| part.matches_element(attr, element)),
             Self::Or(parts) => parts.iter().any(|part| part.matches_element(attr, element)),
             Self::Not(inner) => !inner.matches_element(attr, element),
-            Self::Present(path) => test_sub(&path.attr, &Test::Present, attr, element),
-            Self::Compare { path, op, value } => compare_sub(&path.attr, *op, value, attr, element),
+            Self::Present(path) => path.is_plain() && test_sub(&path.attr, &Test::Present, attr, element),
+            Self::Compare { path, op, value } => path.is_plain() && compare_sub(&path.attr, *op, value, attr, element),
             Self::ValuePath { .. } => false,
         }
     }
@@ -174,10 +174,11 @@ fn compare_all(values: &[&Value], kind: AttrType, rule: Rule, op: Op, wanted: &V
             _ => false,
         };
     }
+    // An empty text is stored as such: `eq ""` finds it, and `ne ""` does not.
     if op == Op::Ne {
-        return assigned.peek().is_none() || assigned.any(|v| !compare_one(v, kind, rule, Op::Eq, wanted));
+        let mut stored = values.iter().filter(|v| !v.is_null()).peekable();
+        return stored.peek().is_none() || stored.any(|v| !compare_one(v, kind, rule, Op::Eq, wanted));
     }
-    // An empty text is stored as such, and `eq ""` finds it.
     values.iter().any(|v| compare_one(v, kind, rule, op, wanted))
 }
 

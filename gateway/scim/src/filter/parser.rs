@@ -32,7 +32,8 @@ pub(super) fn parse_value_path(
     if attr.attr.is_empty() || attr.sub.is_some() || !parser.bracket_follows() {
         return Err(not_a_path());
     }
-    let (filter, sub) = parser.brackets()?;
+    let (filter, end) = parser.brackets()?;
+    let sub = parser.sub_behind(end).map_err(|_| not_a_path())?;
     parser.end().map_err(|_| not_a_path())?;
     Ok((attr, filter, sub))
 }
@@ -122,8 +123,8 @@ impl<'a, 'q> Parser<'a, 'q> {
             if inside || path.sub.is_some() {
                 return Err(self.missing("no '[' here: value paths do not nest"));
             }
-            let (filter, sub) = self.brackets()?;
-            let then = match sub {
+            let (filter, end) = self.brackets()?;
+            let then = match self.sub_behind(end)? {
                 Some(sub) => Some(Then { sub, test: self.test()? }),
                 None => None,
             };
@@ -151,15 +152,19 @@ impl<'a, 'q> Parser<'a, 'q> {
         matches!(self.peek(), Some(Token { kind: Kind::OpenBracket, at, .. }) if Some(*at) == end)
     }
 
-    /// `[filter]`, and `.sub` if it stands right behind.
-    fn brackets(&mut self) -> Result<(Filter, Option<String>), ScimError> {
+    /// `[filter]`, and the place behind it.
+    fn brackets(&mut self) -> Result<(Filter, usize), ScimError> {
         self.at += 1;
         let filter = self.or(true)?;
-        let end = match self.next() {
-            Some(Token { kind: Kind::CloseBracket, end, .. }) => end,
-            Some(token) => return Err(unexpected(token.at, "expected ']'")),
-            None => return Err(self.missing("']'")),
-        };
+        match self.next() {
+            Some(Token { kind: Kind::CloseBracket, end, .. }) => Ok((filter, end)),
+            Some(token) => Err(unexpected(token.at, "expected ']'")),
+            None => Err(self.missing("']'")),
+        }
+    }
+
+    /// `.sub`, if it stands right behind `]`.
+    fn sub_behind(&mut self, end: usize) -> Result<Option<String>, ScimError> {
         let sub = match self.peek() {
             Some(Token { kind: Kind::Word(word), at, .. }) if *at == end => {
                 let sub = word
@@ -173,7 +178,7 @@ impl<'a, 'q> Parser<'a, 'q> {
         if sub.is_some() {
             self.at += 1;
         }
-        Ok((filter, sub))
+        Ok(sub)
     }
 
     fn test(&mut self) -> Result<Test, ScimError> {
@@ -188,7 +193,7 @@ impl<'a, 'q> Parser<'a, 'q> {
             Op::read(word).ok_or_else(|| unexpected(at, "expected an operator (eq ne co sw ew gt ge lt le pr)"))?;
         let value = match self.next() {
             Some(Token { kind: Kind::Text(text), .. }) => Value::String(text),
-            Some(Token { kind: Kind::Word(word), at, .. }) => self.bare_value(word, at)?,
+            Some(Token { kind: Kind::Word(word), at, .. }) => scalar(self.bare_value(word, at)?, at)?,
             _ => {
                 self.at -= 1;
                 return Err(self.missing("a value"));
@@ -204,4 +209,12 @@ impl<'a, 'q> Parser<'a, 'q> {
             Err(_) => unquoted_value::text(word, self.quirks).ok_or_else(|| unexpected(at, "a value without quotes")),
         }
     }
+}
+
+/// A value is a text, a number, true, false or null; `{}` is JSON too, and none of these.
+fn scalar(value: Value, at: usize) -> Result<Value, ScimError> {
+    if value.is_object() || value.is_array() {
+        return Err(unexpected(at, "expected a text in quotes, a number, true, false or null"));
+    }
+    Ok(value)
 }

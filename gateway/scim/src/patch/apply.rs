@@ -30,6 +30,7 @@ pub fn apply(
         work.operation(operation).map_err(|e| at(n, e))?;
         prune(rt, &mut work.doc);
     }
+    super::required::keep(rt, current, &work.doc)?;
     check_patched(rt, current, &work.doc)?;
     Ok(Patched {
         changed: diff(current, &work.doc),

@@ -18,6 +18,7 @@ mod diff;
 mod edits;
 mod groups;
 mod lists;
+mod required;
 
 pub use apply::apply;
 pub use diff::diff;

@@ -2,6 +2,7 @@
 
 mod clients;
 mod differences;
+mod laws;
 mod members;
 mod properties;
 mod rules;

@@ -165,7 +165,8 @@ fn remove() {
 
 #[test]
 fn refusals_change_nothing() {
-    refused(json!([{"op": "remove", "path": "userName"}]), "invalidValue");
+    refused(json!([{"op": "remove", "path": "userName"}]), "mutability");
+    refused(json!([{"op": "replace", "path": "userName", "value": null}]), "mutability");
     refused(json!([{"op": "replace", "path": "userName", "value": ""}]), "invalidValue");
     refused(json!([{"op": "replace", "path": "userName", "value": 5}]), "invalidValue");
     refused(json!([{"op": "replace", "path": "id", "value": "x"}]), "mutability");
