@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{Kind, Quirk, Quirks, Unit};
-use crate::path::is_uri;
+use crate::syntax::is_reference;
 
 pub(super) const UNIT: Unit = Unit {
     name: "not_a_uri",
@@ -17,9 +17,7 @@ pub(super) const UNIT: Unit = Unit {
 
 /// Whether a reference may have this value.
 pub(crate) fn allow(value: &Value, quirks: &mut Quirks) -> bool {
-    // Brackets and parentheses are for paths to leave out, not for URIs; beyond ASCII are IRIs.
-    let plain = |text: &str| text.chars().filter(|c| c.is_ascii() && !"()[]".contains(*c)).collect::<String>();
-    value.as_str().is_some_and(|text| is_uri(&plain(text)) || quirks.use_(Quirk::NotAUri))
+    value.as_str().is_some_and(|text| is_reference(text) || quirks.use_(Quirk::NotAUri))
 }
 
 #[cfg(test)]
