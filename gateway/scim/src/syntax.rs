@@ -1,9 +1,10 @@
 //! The written forms of texts (RFC 7643 sections 2.3.7 and 4.1).
 //!
-//! What is certainly wrong is always refused: two certificates in one value. The forms that section 4.1 recommends
-//! (language tags, time zones, countries, telephone numbers) are insisted on in strict mode only: identity providers
-//! send what a person once typed into a form (`"locale": "L"`, `"country": "Gibraltar"`), values are kept byte for
-//! byte, and refusing a person for the spelling of a country keeps nobody safe.
+//! What is certainly wrong is always refused: a reference that is no URI, or two certificates in one value. The forms
+//! that section 4.1 recommends (language tags, time zones, countries, telephone numbers) are insisted on in strict
+//! mode only: identity providers send what a person once typed into a form (`"locale": "L"`, `"country":
+//! "Gibraltar"`), values are kept byte for byte, and refusing a person for the spelling of a country keeps nobody
+//! safe.
 use base64::Engine as _;
 
 use crate::schema::{Attribute, Syntax};

@@ -96,8 +96,6 @@ fn forms_are_insisted_on_in_strict_mode() {
         (29, json!({"photos": [{"value": "https://example.com/p.jpg"}]}), true),
         (29, json!({"x509Certificates": [{"value": "aGVsbG8="}]}), false),
         (8, json!({"profileUrl": "../people/ada"}), true),
-        (8, json!({"profileUrl": "not a uri"}), false),
-        (8, json!({"photos": [{"value": "<img>"}]}), false),
         (183, json!({"addresses": [{"country": "DE"}]}), true),
         (183, json!({"addresses": [{"country": "Germany"}]}), false),
         (183, json!({"addresses": [{"country": "de"}]}), false),
@@ -110,8 +108,13 @@ fn forms_are_insisted_on_in_strict_mode() {
         }
     }
     // Certainly wrong in any mode.
-    let two = json!({"x509Certificates": [{"value": "MAAwAA=="}]});
-    assert!(create(&user(), body(two), &mut Quirks::lenient()).is_err(), "two certificates in one value");
+    for attributes in [
+        json!({"profileUrl": "not a uri"}),
+        json!({"photos": [{"value": "<img>"}]}),
+        json!({"x509Certificates": [{"value": "MAAwAA=="}]}),
+    ] {
+        assert!(create(&user(), body(attributes.clone()), &mut Quirks::lenient()).is_err(), "{attributes}");
+    }
 }
 
 #[test]

@@ -17,7 +17,6 @@ use super::extract::{Admin, Body, PageQuery, Path, Query, limit, listed, row_of}
 use super::problem::Problem;
 use super::{PREFIX, instance};
 use crate::reconcile::RunKind;
-use crate::scim_api::base_url;
 use crate::service::App;
 use crate::service::directory::time;
 use crate::service::instances::{InstanceChange, NewInstance};
@@ -108,7 +107,7 @@ async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
         "name": instance.name,
         "connector": instance.connector_name,
         "mode": instance.mode,
-        "scim_base_url": base_url(app, &instance.id),
+        "scim_base_url": app.scim_base_url(&instance.id),
         "settings": instance.settings,
         "secrets": app.secret_names(instance.seq).await?,
         "policy": instance.policy,

@@ -30,5 +30,5 @@ pub(super) async fn serve(asked: Asked<'_>, body: Body) -> Result<Answer, Refusa
         .into()),
         _ => Err(wrong_verb("GET, HEAD, PUT, PATCH, DELETE")),
     }?;
-    Ok(answer.header(header::LOCATION, &place).header(header::CONTENT_LOCATION, &place))
+    Ok(answer.header(header::LOCATION, &place))
 }

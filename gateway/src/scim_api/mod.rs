@@ -53,16 +53,6 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new().route("/i", any(handle)).route("/i/", any(handle)).route("/i/{*rest}", any(handle)).with_state(app)
 }
 
-/// Under which URL clients reach the gateway, without a slash at its end.
-pub(crate) fn public_url(app: &App) -> String {
-    app.config.public_url_at(app.config.listen)
-}
-
-/// The SCIM base URL of an instance.
-pub fn base_url(app: &App, instance_id: &str) -> String {
-    format!("{}/i/{instance_id}/scim/v2", public_url(app))
-}
-
 /// The id of a request: the client's, if it is a plain short word, else a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let plain = |value: &&HeaderValue| {
@@ -154,7 +144,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn base_url(&self) -> String {
-        base_url(self.app, &self.who.instance.id)
+        self.app.scim_base_url(&self.who.instance.id)
     }
 
     fn caller(&self) -> Caller {

@@ -58,14 +58,16 @@ pub(super) async fn read(asked: Asked<'_>, rt: &ResourceType, id: &str) -> Resul
     let item = asked.app.read(&asked.who.instance, rt, id).await?.ok_or_else(|| missing(rt, id))?;
     let base = asked.base_url();
     let renderer = Renderer::new(asked.app, &asked.who.instance, rt, &base, &projection);
+    let place = location(&base, rt, id);
     if renderer.shows_sync() {
-        return Ok(Answer::ok(renderer.one(item).await?));
+        return Ok(Answer::ok(renderer.one(item).await?).header(header::CONTENT_LOCATION, &place));
     }
     let version = item.version;
     if condition::of_read(&asked.headers, version)? == condition::Read::NotModified {
         return Ok(Answer::not_modified().header(header::ETAG, &tag(version)));
     }
-    Ok(Answer::ok(renderer.one(item).await?).header(header::ETAG, &tag(version)))
+    let answer = Answer::ok(renderer.one(item).await?).header(header::CONTENT_LOCATION, &place);
+    Ok(answer.header(header::ETAG, &tag(version)))
 }
 
 /// POST.
@@ -100,11 +102,12 @@ pub(super) async fn replace(asked: Asked<'_>, body: Body, rt: &ResourceType, id:
     asked.learn_body(&body);
     let written = asked.app.replace(&instance, &caller, rt, id, body, condition, &mut quirks).await?;
     asked.learn_quirks(&quirks);
-    if let Some(answer) = events::answer_later(&caller, &location(&asked.base_url(), rt, &written.stored.id)) {
+    let place = location(&asked.base_url(), rt, &written.stored.id);
+    if let Some(answer) = events::answer_later(&caller, &place) {
         return Ok(answer);
     }
     let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
-    Ok(tagged(Answer::ok(value), version))
+    Ok(tagged(Answer::ok(value).header(header::CONTENT_LOCATION, &place), version))
 }
 
 /// PATCH.
@@ -119,14 +122,15 @@ pub(super) async fn patch(asked: Asked<'_>, body: Body, rt: &ResourceType, id: &
     asked.learn_body(&body);
     let written = asked.app.patch(&instance, &caller, rt, id, body, condition, &mut quirks).await?;
     asked.learn_quirks(&quirks);
-    if let Some(answer) = events::answer_later(&caller, &location(&asked.base_url(), rt, &written.stored.id)) {
+    let place = location(&asked.base_url(), rt, &written.stored.id);
+    if let Some(answer) = events::answer_later(&caller, &place) {
         return Ok(answer);
     }
     if !answers_with_body(&asked, rt, &projection, &written.stored).await? {
         return Ok(Answer::empty().header(header::ETAG, &tag(written.stored.version)));
     }
     let (value, version) = shown(&asked, rt, &projection, &given, written.stored).await?;
-    Ok(tagged(Answer::ok(value), version))
+    Ok(tagged(Answer::ok(value).header(header::CONTENT_LOCATION, &place), version))
 }
 
 async fn answers_with_body(

@@ -117,6 +117,11 @@ impl App {
         }))
     }
 
+    /// The SCIM base URL of an instance, without a slash at its end.
+    pub fn scim_base_url(&self, instance_id: &str) -> String {
+        format!("{}/i/{instance_id}/scim/v2", self.config.public_url_at(self.config.listen))
+    }
+
     /// A gateway on SQLite in a folder, with private targets allowed and a fixed admin token
     /// (`admin-token-for-tests`), for tests that hold the router in process.
     ///

@@ -1,6 +1,7 @@
 //! `"profileUrl": " "`.
 //!
-//! A reference is a URI (RFC 7643 section 2.3.7). Saviynt's templates fill empty fields with a blank.
+//! A reference is a URI (RFC 7643 section 2.3.7). Saviynt's templates fill empty fields with a blank; anything else that
+//! is no URI is refused.
 use serde_json::Value;
 
 use super::{Kind, Quirk, Quirks, Unit};
@@ -17,7 +18,7 @@ pub(super) const UNIT: Unit = Unit {
 
 /// Whether a reference may have this value.
 pub(crate) fn allow(value: &Value, quirks: &mut Quirks) -> bool {
-    value.as_str().is_some_and(|text| is_reference(text) || quirks.use_(Quirk::NotAUri))
+    value.as_str().is_some_and(|text| is_reference(text) || (text.trim().is_empty() && quirks.use_(Quirk::NotAUri)))
 }
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod tests {
     fn on_and_off() {
         let blank = json!({"profileUrl": " "});
         check(Quirk::NotAUri, user(blank.clone()), stored(blank), Err("invalidValue"));
+        assert!(user(json!({"profileUrl": "no uri"}))(&mut Quirks::lenient()).is_err());
         for good in ["https://example.com/a(b)?c=[d]", "Users/1", "../Users/1", "https://example.com/\u{fc}"] {
             let url = json!({"profileUrl": good});
             assert_eq!(user(url.clone())(&mut Quirks::strict()), Ok(stored(url)), "{good}");

@@ -75,7 +75,9 @@ impl Unit for Change {
         let rt = type_of(&self.instance, &self.kind)?;
         let mut quirks = self.quirks.clone();
         let Wanted { document, changed, members: mut edit, groups } = self.work_out(rt, &before, &mut quirks)?;
-        let left_out = leave_out_foreign(&mut edit.want, &mut quirks);
+        let lone = matches!(&self.body, Body::Patch(request) if request.operations.len() == 1);
+        let left_out =
+            if lone && edit.base == Base::Keep { leave_out_foreign(&mut edit.want, &mut quirks) } else { Vec::new() };
         let adopts = !before.managed;
         if adopts {
             self.may_adopt(tx, &before).await?;
@@ -154,7 +156,7 @@ impl Unit for Change {
         // where the directory is all there is.
         let items = if rt.is_core() { 1 + edited.todo } else { 0 };
         if let Some(operation) = operation {
-            self.complete_record(tx, operation, &changed, edited, &left_out, items).await?;
+            self.complete_record(tx, operation, &changed, edited, items).await?;
         }
         let lane = lane_of(&before, &after, edited);
         let groups = self.edit_groups(tx, &before, &groups).await?;
@@ -389,11 +391,9 @@ impl Change {
         operation: i64,
         changed: &[Changed],
         edited: Edited,
-        left_out: &[String],
         items: i64,
     ) -> Result<(), StoreError> {
         let mut changes = changes_of(changed);
-        changes.extend(members_left_out(left_out));
         if edited.changed > 0 {
             changes.push(json!({"path": "members", "changed": edited.changed}));
         }

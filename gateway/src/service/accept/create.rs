@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::claims::claim;
 use super::groups::UserSide;
-use super::members::{edit_members, inherit_members, leave_out_foreign, members_left_out, move_memberships};
+use super::members::{edit_members, inherit_members, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
 use super::{Accepted, is_active, name_of, taken, text, type_of};
 use crate::service::events;
@@ -95,11 +95,9 @@ impl Unit for Create {
         let after = if driven { self.take_over(tx, seq, &name_key).await? } else { None };
 
         let mut changes: Vec<Value> = document.iter().map(|(path, value)| json!({"path": path, "to": value})).collect();
-        let mut quirks = self.quirks.clone();
-        let mut members: BTreeMap<String, bool> =
+        let quirks = self.quirks.clone();
+        let members: BTreeMap<String, bool> =
             self.parsed.relation.iter().flatten().map(|member| (member.value.clone(), true)).collect();
-        let left_out = leave_out_foreign(&mut members, &mut quirks);
-        changes.extend(members_left_out(&left_out));
         if !members.is_empty() {
             changes.push(json!({"path": "members", "add": members.len()}));
         }

@@ -123,8 +123,8 @@ async fn settle_turns(tx: &Tx<'_>, group: i64, operation: i64, turns: &[Turn]) -
     Ok(edited)
 }
 
-/// Leaves out whom an addition cannot name: every id of ours is a UUID, so anything else is some other
-/// system's. What could be an id is looked for, and refused by name if it is not there.
+/// Empties an edit that names nobody who can be ours: every id of ours is a UUID. What could be an id is looked for, and
+/// refused by name if it is not there.
 pub(super) fn leave_out_foreign(want: &mut BTreeMap<String, bool>, quirks: &mut Quirks) -> Vec<String> {
     foreign_member::leave_out(want, |id| Uuid::try_parse(id).is_ok(), quirks)
 }

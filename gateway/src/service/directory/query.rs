@@ -373,11 +373,39 @@ impl Query<'_> {
                 let list = groups.iter().map(|g| json!({"value": g.id, "display": g.display, "type": "direct"}));
                 document.insert("groups".to_owned(), list.collect());
             }
+            self.put_addresses(filter, &item.id, &mut document);
             if filter.matches(self.rt, &document) {
                 passing.push((item, document));
             }
         }
         Ok(passing)
+    }
+
+    /// Puts in what a filter may ask and no row holds: `schemas`, `meta.location`, and every `$ref`.
+    fn put_addresses(&self, filter: &Filter, id: &str, document: &mut Document) {
+        let base = self.app.scim_base_url(&self.instance.id);
+        if mentions(filter, "schemas") {
+            let schemas = scim::resource::schemas_of(self.rt, document);
+            document.insert("schemas".to_owned(), schemas.into());
+        }
+        if mentions(filter, "meta")
+            && let Some(meta) = document.get_mut("meta").and_then(serde_json::Value::as_object_mut)
+        {
+            meta.insert("location".to_owned(), format!("{base}/{}/{id}", self.rt.endpoint).into());
+        }
+        for (name, endpoint) in [("members", "Users"), ("groups", "Groups")] {
+            if !mentions(filter, name) {
+                continue;
+            }
+            let elements = document.get_mut(name).and_then(serde_json::Value::as_array_mut).into_iter().flatten();
+            for element in elements.filter_map(serde_json::Value::as_object_mut) {
+                let address = element
+                    .get("value")
+                    .and_then(serde_json::Value::as_str)
+                    .map(|id| format!("{base}/{endpoint}/{id}"));
+                element.extend(address.map(|address| ("$ref".to_owned(), address.into())));
+            }
+        }
     }
 }
 

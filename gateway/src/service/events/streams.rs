@@ -13,7 +13,6 @@ use super::super::records::{AdminError, audit};
 use super::later::FailedAtOnce;
 use super::outbox::Events;
 use super::{kinds, payload};
-use crate::scim_api::base_url;
 use crate::service::directory::time;
 use crate::service::types::{Instance, Later};
 use crate::store::{Priority, Rows, Sql, StoreError};
@@ -377,7 +376,7 @@ impl App {
     }
 
     fn poll_url(&self, instance: &Instance, id: &str) -> String {
-        format!("{}/Events/{id}", base_url(self, &instance.id))
+        format!("{}/Events/{id}", self.scim_base_url(&instance.id))
     }
 
     async fn show(&self, instance: &Instance, row: &sea_orm::QueryResult) -> Result<Value, StoreError> {
