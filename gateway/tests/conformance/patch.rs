@@ -296,13 +296,18 @@ async fn c135_the_end_result_is_checked_and_members_have_to_be_there() {
         let group = s.group("Ops", &[&ada]).await;
         let path = format!("/Groups/{}", id(&group));
         for (op, value) in [
-            ("add", json!([{"value": "nobody"}])),
+            ("add", json!([{"value": "3b1f2c4d-0000-4000-8000-00000000beef"}])),
+            ("add", json!([{"value": "nobody"}, {"value": ada}])),
+            ("replace", json!([{"value": "nobody"}])),
             ("replace", json!([{"value": ada}, {"value": id(&group)}])),
             ("add", json!([{"display": "x"}])),
             ("add", json!([{"value": ""}])),
         ] {
             s.patch(&path, json!([{"op": op, "path": "members", "value": value}])).await.refused(400, "invalidValue");
         }
+        // What cannot be an id of ours, alone in an addition, adds nobody; under strict it is refused.
+        let foreign = json!([{"op": "add", "path": "members", "value": [{"value": "nobody"}]}]);
+        s.patch(&path, foreign).await.expect(200);
         assert_eq!(s.read(&path).await, group);
         let swap = json!([{"op": "replace", "path": "userName", "value": "x"}, {"op": "replace", "path": "userName", "value": "ada"}]);
         s.patch(&at(&ada), swap).await.expect(200);
