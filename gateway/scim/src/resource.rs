@@ -286,9 +286,9 @@ fn check_required(
 /// [`add_written`].
 pub fn on_request_in(rt: &ResourceType, body: &Value) -> Vec<String> {
     let mut out = Vec::new();
-    let wanted = |attr: &Attribute| {
-        attr.returned == Returned::Request || attr.sub_attributes.iter().any(|sub| sub.returned == Returned::Request)
-    };
+    // What the service fills in itself was not written by anybody.
+    let on_request = |attr: &Attribute| attr.returned == Returned::Request && attr.writable();
+    let wanted = |attr: &Attribute| on_request(attr) || attr.sub_attributes.iter().any(on_request);
     if !rt.attributes().any(|(_, attr)| wanted(attr)) {
         return out;
     }
