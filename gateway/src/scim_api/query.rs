@@ -172,6 +172,13 @@ async fn found_all(asked: &Asked<'_>, request: ListRequest, mut quirks: Quirks) 
         }
         next = next.or(after.map(|after| Mark { kind: rt.name.clone(), after: Some(after) }));
     }
+    // The type that the walk stands in is declared no more. Ended here, the walk would seem complete.
+    if mark.is_some() {
+        return Err(ScimError::invalid_cursor(
+            "The cursor stands in a resource type that is not there any more. Begin again with an empty one.",
+        )
+        .into());
+    }
     if let Some(error) = refused.filter(|_| !answered) {
         return Err(error.into());
     }

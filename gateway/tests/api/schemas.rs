@@ -641,3 +641,21 @@ async fn what_is_never_returned_came_along_with_what_was_written_beside_it() {
         assert!(shown.get("vault").is_none());
     }
 }
+
+#[tokio::test]
+async fn a_walk_whose_resource_type_was_taken_away_ended_as_if_it_were_complete() {
+    let gateway = Gateway::start().await;
+    let to = gateway.instance("paused", json!({})).await;
+    let kind = |name: &str| json!({"name": name, "endpoint": format!("/{name}s"), "schema": {"id": format!("urn:example:{name}"), "attributes": [{"name": "serial"}]}});
+    declare(&gateway, &to, json!({"resource_types": [kind("Desk"), kind("Lamp")]}), 200).await;
+    for name in ["Desk", "Desk", "Lamp"] {
+        let body = json!({"schemas": [format!("urn:example:{name}")], "serial": "1"});
+        post(&gateway, &to, &format!("/{name}s"), body).await;
+    }
+    let page = gateway.scim(&to, "GET", "/?cursor=&count=1", None).await.expect(200).json();
+    let next = format!("/?count=1&cursor={}", page["nextCursor"].as_str().unwrap());
+    gateway.scim(&to, "GET", &next, None).await.expect(200);
+    declare(&gateway, &to, json!({"resource_types": [kind("Lamp")]}), 200).await;
+    let refused = gateway.scim(&to, "GET", &next, None).await.expect(400).json();
+    assert_eq!(refused["scimType"], "invalidCursor");
+}
