@@ -132,3 +132,17 @@ async fn a_person_came_into_any_group_by_their_own_key() {
     let changed = gateway.scim(&to, "PATCH", &format!("/Users/{ada}"), Some(add)).await.expect(200).json();
     assert_eq!(changed["groups"][0]["display"], "Admins");
 }
+
+#[tokio::test]
+async fn me_answered_later_named_its_place_twice() {
+    let gateway = Gateway::start().await;
+    let to = gateway.instance("paused", json!({})).await;
+    let streams = format!("/instances/{}/event-streams", to.id);
+    gateway.admin("POST", &streams, Some(json!({"name": "all", "delivery": "poll"}))).await.expect(201);
+    let ada = gateway.user(&to, "ada@example.com").await;
+    let me = gateway.key(&to, json!({"person": ada})).await;
+    let put = json!({"schemas": [USER], "userName": "ada@example.com", "title": "Dr"});
+    let reply = gateway.ask(&me, "PUT", "/Me", &[("prefer", "respond-async")], Some(&put)).await.expect(202);
+    let places: Vec<_> = reply.headers.get_all("location").iter().collect();
+    assert_eq!(places, [&format!("http://127.0.0.1:8080{}/Users/{ada}", to.base)]);
+}
