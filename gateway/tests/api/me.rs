@@ -146,3 +146,24 @@ async fn me_answered_later_named_its_place_twice() {
     let places: Vec<_> = reply.headers.get_all("location").iter().collect();
     assert_eq!(places, [&format!("http://127.0.0.1:8080{}/Users/{ada}", to.base)]);
 }
+
+#[tokio::test]
+async fn a_completion_was_told_by_each_group_that_a_request_on_a_user_named() {
+    let gateway = Gateway::start().await;
+    let to = gateway.instance("paused", json!({"dialect": "sailpoint", "groups_via_users": true})).await;
+    let group = json!({"schemas": [GROUP], "displayName": "Staff"});
+    let group = gateway.scim(&to, "POST", "/Groups", Some(group)).await.expect(201).json()["id"].clone();
+    let user = json!({"schemas": [USER], "userName": "ada@example.com", "groups": [{"value": group}]});
+    let ada = gateway.scim(&to, "POST", "/Users", Some(user)).await.expect(201).json()["id"].clone();
+    let streams = format!("/instances/{}/event-streams", to.id);
+    let new = json!({"name": "all", "delivery": "poll", "events": ["misc:asyncresp"]});
+    let stream = gateway.admin("POST", &streams, Some(new)).await.expect(201).json();
+    let again =
+        json!({"schemas": [PATCH], "Operations": [{"op": "add", "path": "groups", "value": [{"value": group}]}]});
+    let path = format!("/Users/{}", ada.as_str().unwrap());
+    gateway.ask(&to, "PATCH", &path, &[("prefer", "respond-async")], Some(&again)).await.expect(202);
+    let key = gateway.key(&to, json!({"scopes": ["scim:events"]})).await;
+    let poll = format!("/Events/{}", stream["id"].as_str().unwrap());
+    let told = gateway.scim(&key, "POST", &poll, Some(json!({"returnImmediately": true}))).await.expect(200).json();
+    assert_eq!(told["sets"].as_object().unwrap().len(), 1, "{told}");
+}
