@@ -333,8 +333,17 @@ pub fn add_written(rt: &ResourceType, written: &[String], document: &Document, a
             Some(schema) => document.get(&schema.id).and_then(|inner| inner.get(&found.attr.name)),
             None => document.get(&found.attr.name),
         };
-        if let Some(stored) = stored {
-            put(answer, &found, Some(stored.clone()));
+        // Whoever wrote beside it: what is never returned is not (RFC 7643 section 7).
+        if let Some(stored) = stored.filter(|_| found.attr.returned != Returned::Never) {
+            let mut stored = stored.clone();
+            let elements = match &mut stored {
+                Value::Array(items) => items.as_mut_slice(),
+                one => std::slice::from_mut(one),
+            };
+            for element in elements.iter_mut().filter_map(Value::as_object_mut) {
+                element.retain(|name, _| found.attr.sub(name).is_none_or(|sub| sub.returned != Returned::Never));
+            }
+            put(answer, &found, Some(stored));
         }
     }
 }

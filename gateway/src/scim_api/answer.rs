@@ -72,7 +72,10 @@ impl Answer {
 
     /// Sets a header; a value that cannot be one is left out.
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
-        self.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.retain(|(known, _)| *known != name);
+            self.headers.push((name, value));
+        }
         self
     }
 

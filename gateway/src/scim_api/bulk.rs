@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use scim::bulk::{Bulk, Made, Outcome, Ready, Step, response};
 use scim::json::Limits;
+use scim::quirks::{extra_slashes, route_case};
 use scim::schema::ResourceType;
 use scim::{Quirks, ScimError};
 use serde_json::Value;
@@ -227,6 +228,11 @@ impl Run<'_> {
     /// Which resource type, and which resource, a path names.
     fn place(&self, path: &str) -> Result<Place<'_>, ScimError> {
         let unknown = || ScimError::not_found("path: there is no such endpoint. It is such as /Users or /Users/ID.");
+        // A path inside is as strict as the path of a request of its own.
+        let mut quirks = self.quirks.clone();
+        if !extra_slashes::allow(path, &mut quirks) {
+            return Err(unknown());
+        }
         let segments: Option<Vec<String>> = path::segments(path).into_iter().collect();
         let segments = segments.ok_or_else(unknown)?;
         let first = segments.first().map(String::as_str).unwrap_or_default();
@@ -236,7 +242,8 @@ impl Run<'_> {
         if ["ServiceProviderConfig", "ResourceTypes", "Schemas"].iter().any(|name| name.eq_ignore_ascii_case(first)) {
             return Err(ScimError::method_not_allowed(format!("path: /{first} is read only.")));
         }
-        let rt = self.asked.who.instance.registry.by_endpoint(first).ok_or_else(unknown)?;
+        let rt = self.asked.who.instance.registry.by_endpoint(first);
+        let rt = rt.filter(|rt| route_case::is(first, &rt.endpoint, &mut quirks)).ok_or_else(unknown)?;
         match segments.as_slice() {
             [_] => Ok(Place { rt, id: None }),
             [_, id] => Ok(Place { rt, id: Some(id.clone()) }),

@@ -154,6 +154,7 @@ impl Asked<'_> {
             wait_until: None,
             later: None,
             spoken: self.spoken(),
+            own: self.who.person.is_some(),
         }
     }
 

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use scim::list::{ListHead, ListRequest, list_head};
 use scim::schema::ResourceType;
-use scim::{Quirks, ScimError};
+use scim::{Quirks, ScimError, ScimType};
 
 use super::Asked;
 use super::answer::{Answer, Refusal};
@@ -141,7 +141,8 @@ async fn found_all(asked: &Asked<'_>, request: ListRequest, mut quirks: Quirks) 
         let count = if peeks { 1 } else { left };
         let found = match asked.app.query(instance, rt, &request, &start, count).await {
             Ok(found) => found,
-            Err(Failure::Scim(error)) if error.status == 400 => {
+            // Too much to look at is no lack: without this type the answer would be wrong, not short.
+            Err(Failure::Scim(error)) if error.status == 400 && error.scim_type != Some(ScimType::TooMany) => {
                 refused = refused.or(Some(error));
                 continue;
             }
@@ -170,6 +171,13 @@ async fn found_all(asked: &Asked<'_>, request: ListRequest, mut quirks: Quirks) 
             left = 0;
         }
         next = next.or(after.map(|after| Mark { kind: rt.name.clone(), after: Some(after) }));
+    }
+    // The type that the walk stands in is declared no more. Ended here, the walk would seem complete.
+    if mark.is_some() {
+        return Err(ScimError::invalid_cursor(
+            "The cursor stands in a resource type that is not there any more. Begin again with an empty one.",
+        )
+        .into());
     }
     if let Some(error) = refused.filter(|_| !answered) {
         return Err(error.into());

@@ -104,6 +104,8 @@ pub struct Caller {
     pub wait_until: Option<Timestamp>,
     /// The request is answered 202, and its completion is told by an event.
     pub later: Option<Later>,
+    /// The key is a person's own (`/Me`), not the identity provider's.
+    pub own: bool,
 }
 
 /// How an asynchronous request is completed (RFC 9967 section 2.5.1).

@@ -488,3 +488,22 @@ async fn a_bulk_of_any_operations_ends_where_the_same_ones_sent_one_by_one_end()
         }
     }
 }
+
+#[tokio::test]
+async fn a_path_inside_a_bulk_was_taken_in_any_form_by_a_strict_instance() {
+    let gateway = Gateway::start().await;
+    for (policy, want) in [
+        (json!({}), ["201", "201"]),
+        (json!({"quirks_off": ["route_case"]}), ["404", "201"]),
+        (json!({"quirks_off": ["extra_slashes"]}), ["201", "404"]),
+        (json!({"strict": true}), ["404", "404"]),
+    ] {
+        let to = gateway.instance("paused", policy.clone()).await;
+        let (mut case, mut slash) = (user("a", "ada@example.com"), user("b", "bob@example.com"));
+        case["path"] = json!("/users");
+        slash["path"] = json!("/Users/");
+        let plain = user("c", "cyd@example.com");
+        let entries = bulk(&gateway, &to, &json!([case, slash, plain])).await;
+        assert_eq!(statuses(&entries), [want[0], want[1], "201"], "{policy}");
+    }
+}

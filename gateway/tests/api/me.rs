@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, PATCH, SEARCH, USER};
+use crate::support::{GROUP, Gateway, PATCH, SEARCH, USER};
 
 #[tokio::test]
 async fn me_is_the_user_that_the_key_belongs_to() {
@@ -115,4 +115,55 @@ async fn keys_are_bound_to_people_who_are_there() {
     assert_eq!((&made["person"], &made["scopes"], &made["rate_limit"]), (&json!(ada), &json!(["me"]), &Value::Null));
     let acts = gateway.admin("GET", "/audit?limit=1", None).await.expect(200).json();
     assert_eq!((&acts["items"][0]["act"], &acts["items"][0]["detail"]["person"]), (&json!("key.create"), &json!(ada)));
+}
+
+#[tokio::test]
+async fn a_person_came_into_any_group_by_their_own_key() {
+    let gateway = Gateway::start().await;
+    let to = gateway.instance("paused", json!({"dialect": "sailpoint", "groups_via_users": true})).await;
+    let ada = gateway.user(&to, "ada@example.com").await;
+    let group = json!({"schemas": [GROUP], "displayName": "Admins"});
+    let group = gateway.scim(&to, "POST", "/Groups", Some(group)).await.expect(201).json()["id"].clone();
+    let me = gateway.key(&to, json!({"person": ada})).await;
+    let add = json!({"schemas": [PATCH], "Operations": [{"op": "add", "path": "groups", "value": [{"value": group}]}]});
+    let put = json!({"schemas": [USER], "userName": "ada@example.com", "groups": [{"value": group}]});
+    assert_eq!(gateway.scim(&me, "PATCH", "/Me", Some(add.clone())).await.expect(400).json()["scimType"], "mutability");
+    assert_eq!(gateway.scim(&me, "PUT", "/Me", Some(put)).await.expect(200).json()["groups"], Value::Null);
+    let changed = gateway.scim(&to, "PATCH", &format!("/Users/{ada}"), Some(add)).await.expect(200).json();
+    assert_eq!(changed["groups"][0]["display"], "Admins");
+}
+
+#[tokio::test]
+async fn me_answered_later_named_its_place_twice() {
+    let gateway = Gateway::start().await;
+    let to = gateway.instance("paused", json!({})).await;
+    let streams = format!("/instances/{}/event-streams", to.id);
+    gateway.admin("POST", &streams, Some(json!({"name": "all", "delivery": "poll"}))).await.expect(201);
+    let ada = gateway.user(&to, "ada@example.com").await;
+    let me = gateway.key(&to, json!({"person": ada})).await;
+    let put = json!({"schemas": [USER], "userName": "ada@example.com", "title": "Dr"});
+    let reply = gateway.ask(&me, "PUT", "/Me", &[("prefer", "respond-async")], Some(&put)).await.expect(202);
+    let places: Vec<_> = reply.headers.get_all("location").iter().collect();
+    assert_eq!(places, [&format!("http://127.0.0.1:8080{}/Users/{ada}", to.base)]);
+}
+
+#[tokio::test]
+async fn a_completion_was_told_by_each_group_that_a_request_on_a_user_named() {
+    let gateway = Gateway::start().await;
+    let to = gateway.instance("paused", json!({"dialect": "sailpoint", "groups_via_users": true})).await;
+    let group = json!({"schemas": [GROUP], "displayName": "Staff"});
+    let group = gateway.scim(&to, "POST", "/Groups", Some(group)).await.expect(201).json()["id"].clone();
+    let user = json!({"schemas": [USER], "userName": "ada@example.com", "groups": [{"value": group}]});
+    let ada = gateway.scim(&to, "POST", "/Users", Some(user)).await.expect(201).json()["id"].clone();
+    let streams = format!("/instances/{}/event-streams", to.id);
+    let new = json!({"name": "all", "delivery": "poll", "events": ["misc:asyncresp"]});
+    let stream = gateway.admin("POST", &streams, Some(new)).await.expect(201).json();
+    let again =
+        json!({"schemas": [PATCH], "Operations": [{"op": "add", "path": "groups", "value": [{"value": group}]}]});
+    let path = format!("/Users/{}", ada.as_str().unwrap());
+    gateway.ask(&to, "PATCH", &path, &[("prefer", "respond-async")], Some(&again)).await.expect(202);
+    let key = gateway.key(&to, json!({"scopes": ["scim:events"]})).await;
+    let poll = format!("/Events/{}", stream["id"].as_str().unwrap());
+    let told = gateway.scim(&key, "POST", &poll, Some(json!({"returnImmediately": true}))).await.expect(200).json();
+    assert_eq!(told["sets"].as_object().unwrap().len(), 1, "{told}");
 }

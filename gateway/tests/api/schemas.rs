@@ -612,3 +612,50 @@ async fn values_outlive_their_declaration_and_a_new_one_has_to_fit_them() {
         gateway.scim(to, "POST", "/Notes", Some(note)).await.expect(409);
     }
 }
+
+#[tokio::test]
+async fn what_is_never_returned_came_along_with_what_was_written_beside_it() {
+    let gateway = Gateway::start().await;
+    let to = gateway.instance("paused", json!({})).await;
+    let shape =
+        json!([{"name": "note", "returned": "request"}, {"name": "pin", "returned": "never"}, {"name": "label"}]);
+    let schema = json!({"attributes": [
+        {"resource_type": "User", "name": "badge", "type": "complex", "subAttributes": shape},
+        {"resource_type": "User", "name": "cards", "type": "complex", "multiValued": true, "subAttributes": shape},
+        {"resource_type": "User", "name": "vault", "type": "complex", "returned": "never", "subAttributes": shape},
+    ]});
+    declare(&gateway, &to, schema, 200).await;
+    let one = json!({"note": "n", "pin": "canary-pin", "label": "l"});
+    let more = json!({"badge": one, "cards": [one], "vault": one});
+    let made = post(&gateway, &to, "/Users", user("ada@example.com", more.clone())).await;
+    let path = format!("/Users/{}", id(&made));
+    let replaced = gateway.scim(&to, "PUT", &path, Some(user("ada@example.com", more))).await.expect(200).json();
+    let edit = patch(
+        json!([{"op": "replace", "path": "badge.note", "value": "m"}, {"op": "add", "value": {"cards": [{"note": "m"}]}}]),
+    );
+    let patched = gateway.scim(&to, "PATCH", &path, Some(edit)).await.expect(200).json();
+    for (shown, note) in [(made, "n"), (replaced, "n"), (patched, "m")] {
+        assert!(!shown.to_string().contains("canary-pin"), "{shown}");
+        assert_eq!(shown["badge"], json!({"note": note, "label": "l"}));
+        assert_eq!(shown["cards"][0], json!({"note": "n", "label": "l"}));
+        assert!(shown.get("vault").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_walk_whose_resource_type_was_taken_away_ended_as_if_it_were_complete() {
+    let gateway = Gateway::start().await;
+    let to = gateway.instance("paused", json!({})).await;
+    let kind = |name: &str| json!({"name": name, "endpoint": format!("/{name}s"), "schema": {"id": format!("urn:example:{name}"), "attributes": [{"name": "serial"}]}});
+    declare(&gateway, &to, json!({"resource_types": [kind("Desk"), kind("Lamp")]}), 200).await;
+    for name in ["Desk", "Desk", "Lamp"] {
+        let body = json!({"schemas": [format!("urn:example:{name}")], "serial": "1"});
+        post(&gateway, &to, &format!("/{name}s"), body).await;
+    }
+    let page = gateway.scim(&to, "GET", "/?cursor=&count=1", None).await.expect(200).json();
+    let next = format!("/?count=1&cursor={}", page["nextCursor"].as_str().unwrap());
+    gateway.scim(&to, "GET", &next, None).await.expect(200);
+    declare(&gateway, &to, json!({"resource_types": [kind("Lamp")]}), 200).await;
+    let refused = gateway.scim(&to, "GET", &next, None).await.expect(400).json();
+    assert_eq!(refused["scimType"], "invalidCursor");
+}

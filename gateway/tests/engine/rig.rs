@@ -184,6 +184,7 @@ impl Rig {
             spoken: gateway::service::clients::Spoken::named(&self.instance.policy),
             wait_until: None,
             later: None,
+            own: false,
         }
     }
 

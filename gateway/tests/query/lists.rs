@@ -108,3 +108,27 @@ async fn totals_follow_changes() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_type_that_was_too_much_to_look_at_was_answered_as_if_it_had_no_match() {
+    for place in places().await {
+        place.users(501).await;
+        place.group("Ops", &[]).await;
+        let slow = |path: &'static str| async {
+            // Each look into the database takes longer than one request may try.
+            let late = async {
+                loop {
+                    place.clock.advance(std::time::Duration::from_secs(3));
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                reply = place.get(path) => reply,
+                () = late => unreachable!("it never ends"),
+            }
+        };
+        for path in ["/Users?filter=title+co+%22x%22", "/?filter=title+co+%22x%22"] {
+            slow(path).await.refused("tooMany");
+        }
+    }
+}

@@ -230,7 +230,8 @@ impl Change {
 
     fn work_out(&self, rt: &ResourceType, before: &Stored, quirks: &mut Quirks) -> Result<Wanted, Failure> {
         let settings = self.instance.policy.settings();
-        let via_users = self.kind == "User" && settings.groups_via_users;
+        // Nobody comes into a group by a key of their own.
+        let via_users = self.kind == "User" && settings.groups_via_users && !self.caller.own;
         Ok(match &self.body {
             Body::Replace(body) => {
                 let mut current = before.doc.clone();
