@@ -50,7 +50,7 @@ pub(super) async fn caller(asked: &Asked<'_>, method: &'static str) -> Result<Ca
     let wanted = prefers_async(asked.headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()));
     if wanted && asked.app.security_events(instance).await?.is_some_and(|events| events.on_request) {
         let txn = Uuid::new_v4().simple().to_string();
-        caller.later = Some(Later { txn, method, base: asked.base_url(), bulk_id: None });
+        caller.later = Some(Later { txn, method, base: asked.base_url() });
     }
     Ok(caller)
 }

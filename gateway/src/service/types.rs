@@ -111,14 +111,12 @@ pub struct Caller {
 /// How an asynchronous request is completed (RFC 9967 section 2.5.1).
 #[derive(Clone, Debug)]
 pub struct Later {
-    /// What `Set-Txn` says. In a bulk request each operation has its own: `<Set-Txn>:<index>`.
+    /// What `Set-Txn` says.
     pub txn: String,
     /// `POST`, `PUT`, `PATCH`, `DELETE`.
     pub method: &'static str,
     /// The SCIM base URL, for the resource's location.
     pub base: String,
-    /// The operation's id in its bulk request.
-    pub bulk_id: Option<String>,
 }
 
 /// A resource of the directory, as stored; without members and groups.

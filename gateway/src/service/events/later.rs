@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::accept::{Retract, Revert};
 use super::super::instances::Instances;
 use super::{About, COLUMNS, lines_of, put, resource_type, stored, subject_of, tag};
-use crate::service::types::{Caller, Instance, Later, Stored};
+use crate::service::types::{Caller, Instance, Stored};
 use crate::store::{Rows, Sql, Store, StoreError, Tx, Unit};
 
 /// Refused requests looked at in one round.
@@ -35,7 +35,7 @@ pub(super) async fn begin(
         // Nothing changed, so there is nothing that could fail.
         let response = Response {
             method: later.method.to_owned(),
-            bulk_id: later.bulk_id.clone(),
+            bulk_id: None,
             location: Some(location),
             version: Some(tag(after.version)),
             outcome: Ok(200),
@@ -48,8 +48,8 @@ pub(super) async fn begin(
         .map(|before| json!({"doc": before.doc, "name": before.name, "active": before.active}).to_string());
     tx.conn
         .run(
-            "INSERT INTO async_request (operation_seq, instance_seq, resource_seq, txn, method, location, subject, bulk_id, before, refused_as) \
-             VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,NULL)",
+            "INSERT INTO async_request (operation_seq, instance_seq, resource_seq, txn, method, location, subject, before, refused_as) \
+             VALUES ($1,$2,$3,$4,$5,$6,$7,$8,NULL)",
             vals![
                 operation,
                 instance.seq,
@@ -58,7 +58,6 @@ pub(super) async fn begin(
                 later.method,
                 location,
                 subject.to_string(),
-                later.bulk_id.clone(),
                 before
             ],
         )
@@ -76,7 +75,7 @@ pub(crate) async fn answered(tx: &Tx<'_>, operation: i64) -> Result<(), StoreErr
     let row = tx
         .conn
         .one(
-            "SELECT a.instance_seq, a.resource_seq, a.txn, a.method, a.location, a.subject, a.bulk_id, a.refused_as, o.state, o.reason, r.version \
+            "SELECT a.instance_seq, a.resource_seq, a.txn, a.method, a.location, a.subject, a.refused_as, o.state, o.reason, r.version \
              FROM async_request a JOIN operation o ON o.seq = a.operation_seq JOIN resource r ON r.seq = a.resource_seq WHERE a.operation_seq = $1",
             vals![operation],
         )
@@ -94,7 +93,7 @@ pub(crate) async fn answered(tx: &Tx<'_>, operation: i64) -> Result<(), StoreErr
             _ => ScimError::invalid_value(detail),
         };
         let location = (method != "POST").then_some(location);
-        Response { method, bulk_id: row.col("bulk_id")?, location, version: None, outcome: Err(error) }
+        Response { method, bulk_id: None, location, version: None, outcome: Err(error) }
     } else {
         let status = match method.as_str() {
             "POST" => 201,
@@ -102,7 +101,7 @@ pub(crate) async fn answered(tx: &Tx<'_>, operation: i64) -> Result<(), StoreErr
             _ => 200,
         };
         let version = if status == 204 { None } else { Some(tag(row.col("version")?)) };
-        Response { method, bulk_id: row.col("bulk_id")?, location: Some(location), version, outcome: Ok(status) }
+        Response { method, bulk_id: None, location: Some(location), version, outcome: Ok(status) }
     };
     let subject: Value = serde_json::from_str(&row.col::<String>("subject")?).unwrap_or_default();
     let (instance, resource) = (row.col("instance_seq")?, row.col("resource_seq")?);
@@ -124,34 +123,6 @@ async fn tell(
         put(tx, &line, &about, vec![Event::response(response)]).await?;
     }
     Ok(())
-}
-
-/// Tells that an operation of an asynchronous bulk request failed before it was accepted: it left nothing that
-/// could be closed. Its subject is the endpoint or resource that it named.
-pub(super) struct FailedAtOnce {
-    pub(super) instance: i64,
-    pub(super) later: Later,
-    pub(super) path: String,
-    pub(super) error: ScimError,
-}
-
-#[async_trait]
-impl Unit for FailedAtOnce {
-    type Out = ();
-    type Err = StoreError;
-
-    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-        let later = &self.later;
-        let response = Response {
-            method: later.method.to_owned(),
-            bulk_id: later.bulk_id.clone(),
-            location: (later.method != "POST").then(|| format!("{}{}", later.base, self.path)),
-            version: None,
-            outcome: Err(self.error.clone()),
-        };
-        let subject = json!({"format": "scim", "uri": self.path});
-        tell(tx, self.instance, 0, &subject, &later.txn, &response).await
-    }
 }
 
 /// Takes a refused asynchronous request back, so that it ends as it would have with a client that waits.

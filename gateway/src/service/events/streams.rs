@@ -1,6 +1,5 @@
 //! Streams of security events, for the admin.
 
-use scim::ScimError;
 use scim::discovery::SecurityEvents;
 use scim::event::{Kind, Payload};
 use secrecy::{ExposeSecret, SecretString};
@@ -10,11 +9,10 @@ use uuid::Uuid;
 
 use super::super::App;
 use super::super::records::{AdminError, audit};
-use super::later::FailedAtOnce;
 use super::outbox::Events;
 use super::{kinds, payload};
 use crate::service::directory::time;
-use crate::service::types::{Instance, Later};
+use crate::service::types::Instance;
 use crate::store::{Priority, Rows, Sql, StoreError};
 use crate::transport::check_url;
 
@@ -450,22 +448,5 @@ impl App {
         uris.sort();
         uris.dedup();
         Ok(Some(SecurityEvents { on_request, uris }))
-    }
-
-    /// Tells the completion of an operation of an asynchronous bulk request that failed before it was accepted
-    /// (RFC 9967 section 2.5.1.2); `path` is the operation's. Those that were accepted tell theirs by themselves.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn tell_failed(
-        &self,
-        instance: &Instance,
-        later: &Later,
-        path: &str,
-        error: &ScimError,
-    ) -> Result<(), StoreError> {
-        let unit =
-            FailedAtOnce { instance: instance.seq, later: later.clone(), path: path.to_owned(), error: error.clone() };
-        self.store.write(Priority::Request, unit).await
     }
 }

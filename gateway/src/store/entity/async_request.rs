@@ -20,8 +20,6 @@ pub struct Model {
     #[sea_orm(column_type = "Text")]
     pub subject: String,
     #[sea_orm(column_type = "Text", nullable)]
-    pub bulk_id: Option<String>,
-    #[sea_orm(column_type = "Text", nullable)]
     pub before: Option<String>,
     #[sea_orm(column_type = "Text", nullable)]
     pub refused_as: Option<String>,

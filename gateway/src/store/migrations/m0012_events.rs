@@ -37,7 +37,7 @@ CREATE INDEX event_resource ON event (stream_seq, resource_seq, place);
 CREATE INDEX event_age ON event (stream_seq, at);
 CREATE TABLE async_request (
   operation_seq BIGINT PRIMARY KEY REFERENCES operation(seq), instance_seq BIGINT NOT NULL, resource_seq BIGINT NOT NULL,
-  txn TEXT NOT NULL, method TEXT NOT NULL, location TEXT NOT NULL, subject TEXT NOT NULL, bulk_id TEXT,
+  txn TEXT NOT NULL, method TEXT NOT NULL, location TEXT NOT NULL, subject TEXT NOT NULL,
   before TEXT, refused_as TEXT);
 CREATE INDEX async_request_instance ON async_request (instance_seq);
 ";

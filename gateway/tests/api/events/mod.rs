@@ -471,41 +471,6 @@ async fn a_poll_that_waits_is_answered_when_the_gateway_ends() {
     assert_eq!(poll.await.expect(200).json(), json!({"sets": {}, "moreAvailable": false}));
 }
 
-/// An operation of a bulk request that was refused before it was accepted has a completion too.
-#[tokio::test]
-async fn an_operation_of_a_bulk_request_that_failed_at_once_is_told() {
-    for gateway in Gateway::everywhere().await {
-        let to = gateway.instance("paused", json!({})).await;
-        let feed = feed(&gateway, &to, "notice").await;
-        let instance = gateway.app.instances.get(&to.id).await.unwrap().unwrap();
-        let base = format!("http://127.0.0.1:8080{}", to.base);
-        for (index, method, path) in [(0, "POST", "/Users"), (1, "PUT", "/Users/nobody")] {
-            let later =
-                Later { txn: format!("t:{index}"), method, base: base.clone(), bulk_id: Some(format!("b{index}")) };
-            gateway.app.tell_failed(&instance, &later, path, &ScimError::uniqueness("taken")).await.unwrap();
-        }
-        let all = drained(&gateway, &to, &feed).await;
-        let told: Vec<_> =
-            all.iter().map(|set| (set.claims["txn"].clone(), set.uri(), set.events()[0].1.clone())).collect();
-        let response = ScimError::uniqueness("taken").to_json();
-        assert_eq!(
-            told,
-            [
-                (
-                    json!("t:0"),
-                    "/Users",
-                    json!({"method": "POST", "bulkId": "b0", "status": "409", "response": response})
-                ),
-                (
-                    json!("t:1"),
-                    "/Users/nobody",
-                    json!({"method": "PUT", "bulkId": "b1", "location": format!("{base}/Users/nobody"), "status": "409", "response": response})
-                ),
-            ]
-        );
-    }
-}
-
 /// Lets time pass in steps of half a second, slowly enough for what waits to look around in each.
 async fn ticking(gateway: &Gateway, steps: u32) {
     for _ in 0..steps {
