@@ -56,7 +56,8 @@ impl UserSide<'_> {
             let path = PatchPath { attr: AttrPath::name("members"), filter: None, sub: None };
             let mut change = Change {
                 instance: Arc::clone(self.instance),
-                caller: self.caller.clone(),
+                // The user is what an asynchronous request is about: it is completed once, by the user's own operation.
+                caller: Caller { later: None, ..self.caller.clone() },
                 kind: "Group".to_owned(),
                 id: group,
                 body: Body::Patch(PatchRequest {
