@@ -99,8 +99,8 @@ async fn drive(tx: &Tx<'_>, resource: i64, row: &WorkRow) -> Result<(), StoreErr
     Ok(())
 }
 
-/// The resources that work is about, and a hold for what is held.
-struct Furnish;
+/// An instance, so many resources that work is about, and a hold for what is held.
+struct Furnish(usize);
 
 #[async_trait]
 impl Unit for Furnish {
@@ -114,7 +114,7 @@ impl Unit for Furnish {
         let hold =
             "INSERT INTO hold (seq, id, instance_seq, state, remind_at, opened_at) VALUES (1, 'h', 1, 'open', 0, 0)";
         tx.conn.run(hold, vals![]).await?;
-        for resource in (1_i64..).take(RESOURCES) {
+        for resource in (1_i64..).take(self.0) {
             tx.conn
                 .run(
                     "INSERT INTO resource (seq, instance_seq, kind, id, name, name_key, name_slot, active, doc, managed, listed, version, rev, settled_rev, created_at, modified_at) \
@@ -177,7 +177,7 @@ async fn the_statement_and_the_engine_keep_the_same_row_of_work() {
     for place in places().await {
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
         let store = Store::open(&place.database, clock.clone()).await.unwrap();
-        store.write(Priority::Request, Furnish).await.unwrap();
+        store.write(Priority::Request, Furnish(RESOURCES)).await.unwrap();
         let mut rows = vec![None; RESOURCES];
         for at in 0..STEPS {
             clock.advance(std::time::Duration::from_micros(700));
@@ -212,7 +212,7 @@ impl Unit for Again {
 async fn a_creation_that_the_database_repeats_keeps_the_groups_of_the_user() {
     for place in places().await {
         let store = Store::open(&place.database, Clock::manual("2026-01-01T00:00:00Z".parse().unwrap())).await.unwrap();
-        store.write(Priority::Request, Furnish).await.unwrap();
+        store.write(Priority::Request, Furnish(0)).await.unwrap();
         let policy = serde_json::from_value(json!({"groups_via_users": true})).unwrap();
         let instance = Arc::new(Instance { policy, ..Arc::into_inner(instance()).unwrap() });
         let create = |kind: &str, mut body: serde_json::Value| {
