@@ -197,6 +197,47 @@ async fn an_asynchronous_request_that_the_target_refuses_is_taken_back_and_told(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_asynchronous_request_for_a_user_with_groups_is_completed_once_and_leaves_no_membership() {
+    for db in databases() {
+        let told = Told::new(&db, "github", json!({"groups_via_users": true}), false).await;
+        let group = told.rig.post("Group", json!({"displayName": "Ops"})).await.unwrap().stored;
+        told.rig.quiet().await;
+        told.drain().await;
+        let registry = told.rig.instance.registry.clone();
+        let rt = registry.resource_type("Group").unwrap();
+        let version = async || told.rig.app.read(&told.rig.instance, rt, &group.id).await.unwrap().unwrap().version;
+        let user = |name: &str| json!({"schemas": [USER], "userName": name, "groups": [{"value": group.id}]});
+
+        let (status, txn, location, _) = told.send("POST", "/Users", user("ada@example.com")).await;
+        assert_eq!(status, 202);
+        let (done, mut all) = told.completed(&txn).await;
+        told.rig.quiet().await;
+        all.extend(told.drain().await);
+        let completions = all.iter().filter(|set| set["events"].get(ASYNC).is_some()).count();
+        assert_eq!((completions, &done["status"], &done["location"]), (1, &json!("201"), &json!(location)), "{all:?}");
+        assert_eq!(version().await, group.version + 1);
+
+        // Refused by the target: the person is out of the group again, which is told, and the group stays.
+        told.refuse_invitations().await;
+        let (_, txn, ..) = told.send("POST", "/Users", user("ned@example.com")).await;
+        let (failed, mut all) = told.completed(&txn).await;
+        assert_eq!(failed["status"], "400");
+        told.rig.quiet().await;
+        all.extend(told.drain().await);
+        let completions = all.iter().filter(|set| set["events"].get(ASYNC).is_some()).count();
+        let mut names = names(&all);
+        names.sort();
+        assert_eq!(
+            (completions, names.join(" ").as_str()),
+            (1, "prov:create:full prov:delete prov:patch:full prov:patch:full")
+        );
+        assert_eq!(version().await, group.version + 3);
+        let members = told.rig.app.members_of(group.seq).await.unwrap();
+        assert_eq!(members.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_taken_back_while_the_client_waits_is_told_as_gone() {
     for db in databases() {
         let told = Told::new(&db, "github", json!({}), false).await;

@@ -132,12 +132,18 @@ pub(crate) async fn own(
     if let Some(holder) = holder(tx, instance, rt, resource, claim).await? {
         return Ok(Some(holder));
     }
-    tx.conn
+    // What was seen of the holder is looked at again with the row in hand: it may be gone, or another's by now.
+    let ours = tx
+        .conn
         .run(
-            "UPDATE claim SET resource_seq = $5 WHERE instance_seq = $1 AND kind = $2 AND path = $3 AND value_key = $4",
+            "UPDATE claim SET resource_seq = $5 WHERE instance_seq = $1 AND kind = $2 AND path = $3 AND value_key = $4 \
+             AND NOT EXISTS (SELECT 1 FROM resource r WHERE r.seq = claim.resource_seq AND r.seq <> $5 AND r.deleted_at IS NULL)",
             vals![instance, rt.name.as_str(), claim.path.as_str(), claim.key.as_str(), resource],
         )
         .await?;
+    if ours == 0 {
+        return Err(StoreError::Busy("a unique value changed hands while it was taken".to_owned()));
+    }
     Ok(None)
 }
 

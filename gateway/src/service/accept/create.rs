@@ -147,8 +147,10 @@ impl Unit for Create {
 
 impl Create {
     /// The groups that a new user comes into, where the policy lets users' clients say that.
+    ///
+    /// They are copied: the database may ask for the whole creation again.
     fn joined(&mut self) -> Result<NetEdit, ScimError> {
-        let given = self.parsed.groups.take().filter(|_| self.kind == "User");
+        let given = self.parsed.groups.clone().filter(|_| self.kind == "User");
         match given.filter(|_| self.instance.policy.settings().groups_via_users) {
             Some(given) => Ok(fold_edits(&[replace_groups(given, &mut self.quirks)?])),
             None => Ok(NetEdit::default()),

@@ -11,7 +11,7 @@ use super::change::{find, protected};
 use super::claims::disclaim;
 use super::record::{Record, is_protected, tally, unindex, upsert_work};
 use super::{Accepted, type_of};
-use crate::service::events;
+use crate::service::events::{self, Left};
 use crate::service::types::{Caller, Failure, Instance, Precondition};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
@@ -59,10 +59,7 @@ impl Unit for Delete {
         if listed == 1 {
             tally(tx, self.instance.seq, &self.kind, before.seq, -1).await?;
         }
-        let left = events::leaving(tx, &self.instance, before.seq).await?;
-        if self.kind == "User" {
-            self.leave_groups(tx, before.seq).await?;
-        }
+        let left = if self.kind == "User" { leave_groups(tx, &self.instance, before.seq).await? } else { Vec::new() };
         // An account that nobody manages is hidden, and the target is not touched (DECISIONS 1).
         // So is what lives in the directory alone.
         let driven = before.managed && type_of(&self.instance, &self.kind)?.is_core();
@@ -96,36 +93,36 @@ impl Unit for Delete {
     }
 }
 
-impl Delete {
-    /// A deleted person disappears from every group (RFC 7643 section 4.2). Rows that the target
-    /// may have stay until it has let go of them; the groups' entity tags change.
-    async fn leave_groups(&self, tx: &Tx<'_>, user: i64) -> Result<(), StoreError> {
-        // In one order everywhere: two leavers with the same groups would wait for each other.
-        let groups = tx
-            .conn
-            .all(
-                &format!(
-                    "SELECT r.seq AS group_seq, r.rev FROM resource r WHERE r.seq IN (SELECT group_seq FROM member WHERE user_seq = $1) ORDER BY r.seq{}",
-                    tx.conn.for_update()
-                ),
-                vals![user],
-            )
-            .await?;
-        if groups.is_empty() {
-            return Ok(());
-        }
-        tx.conn
-            .run(
-                "UPDATE resource SET version = version + 1, modified_at = $2 WHERE deleted_at IS NULL AND seq IN (SELECT group_seq FROM member WHERE user_seq = $1 AND want = 1)",
-                vals![user, tx.now],
-            )
-            .await?;
-        tx.conn
-            .run("UPDATE member SET want = 0, state = 'todo', reason = NULL WHERE user_seq = $1", vals![user])
-            .await?;
-        for row in &groups {
-            upsert_work(tx, &self.instance, row.col("group_seq")?, Lane::Removal, row.col("rev")?, None).await?;
-        }
-        Ok(())
+/// A deleted person disappears from every group (RFC 7643 section 4.2). Rows that the target
+/// may have stay until it has let go of them; the groups' entity tags change.
+///
+/// Answers which groups these were, for those who are told of it.
+pub(super) async fn leave_groups(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<Vec<Left>, StoreError> {
+    // In one order everywhere: two leavers with the same groups would wait for each other.
+    let groups = tx
+        .conn
+        .all(
+            &format!(
+                "SELECT r.seq AS group_seq, r.rev FROM resource r WHERE r.seq IN (SELECT group_seq FROM member WHERE user_seq = $1) ORDER BY r.seq{}",
+                tx.conn.for_update()
+            ),
+            vals![user],
+        )
+        .await?;
+    if groups.is_empty() {
+        return Ok(Vec::new());
     }
+    // Behind the lock: their versions are told.
+    let left = events::leaving(tx, instance, user).await?;
+    tx.conn
+        .run(
+            "UPDATE resource SET version = version + 1, modified_at = $2 WHERE deleted_at IS NULL AND seq IN (SELECT group_seq FROM member WHERE user_seq = $1 AND want = 1)",
+            vals![user, tx.now],
+        )
+        .await?;
+    tx.conn.run("UPDATE member SET want = 0, state = 'todo', reason = NULL WHERE user_seq = $1", vals![user]).await?;
+    for row in &groups {
+        upsert_work(tx, instance, row.col("group_seq")?, Lane::Removal, row.col("rev")?, None).await?;
+    }
+    Ok(left)
 }

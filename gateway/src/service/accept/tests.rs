@@ -12,9 +12,10 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 
-use super::upsert_work;
+use super::{Create, upsert_work};
 use crate::clock::Clock;
-use crate::service::types::{Instance, Mode};
+use crate::service::clients::Spoken;
+use crate::service::types::{Caller, Failure, Instance, Mode};
 use crate::store::tests::places;
 use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
 
@@ -98,8 +99,8 @@ async fn drive(tx: &Tx<'_>, resource: i64, row: &WorkRow) -> Result<(), StoreErr
     Ok(())
 }
 
-/// The resources that work is about, and a hold for what is held.
-struct Furnish;
+/// An instance, so many resources that work is about, and a hold for what is held.
+struct Furnish(usize);
 
 #[async_trait]
 impl Unit for Furnish {
@@ -113,7 +114,7 @@ impl Unit for Furnish {
         let hold =
             "INSERT INTO hold (seq, id, instance_seq, state, remind_at, opened_at) VALUES (1, 'h', 1, 'open', 0, 0)";
         tx.conn.run(hold, vals![]).await?;
-        for resource in (1_i64..).take(RESOURCES) {
+        for resource in (1_i64..).take(self.0) {
             tx.conn
                 .run(
                     "INSERT INTO resource (seq, instance_seq, kind, id, name, name_key, name_slot, active, doc, managed, listed, version, rev, settled_rev, created_at, modified_at) \
@@ -176,7 +177,7 @@ async fn the_statement_and_the_engine_keep_the_same_row_of_work() {
     for place in places().await {
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
         let store = Store::open(&place.database, clock.clone()).await.unwrap();
-        store.write(Priority::Request, Furnish).await.unwrap();
+        store.write(Priority::Request, Furnish(RESOURCES)).await.unwrap();
         let mut rows = vec![None; RESOURCES];
         for at in 0..STEPS {
             clock.advance(std::time::Duration::from_micros(700));
@@ -187,5 +188,50 @@ async fn the_statement_and_the_engine_keep_the_same_row_of_work() {
                 assert_eq!(stored, row, "after {:?}", &play[..=at]);
             }
         }
+    }
+}
+
+/// A unit that is rolled back the first time, as PostgreSQL may ask for at any moment.
+struct Again(Arc<tokio::sync::Mutex<(Create, u32)>>);
+
+#[async_trait]
+impl Unit for Again {
+    type Out = usize;
+    type Err = Failure;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<usize, Failure> {
+        let mut held = self.0.lock().await;
+        let (unit, runs) = &mut *held;
+        let accepted = unit.run(tx).await?;
+        *runs += 1;
+        if *runs == 1 { Err(StoreError::Busy("again".to_owned()).into()) } else { Ok(accepted.groups) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_that_the_database_repeats_keeps_the_groups_of_the_user() {
+    // The wait before a repetition is by the clock, so it has to go.
+    for place in places().await {
+        let store = Store::open(&place.database, Clock::system()).await.unwrap();
+        store.write(Priority::Request, Furnish(0)).await.unwrap();
+        let policy = serde_json::from_value(json!({"groups_via_users": true})).unwrap();
+        let instance = Arc::new(Instance { policy, ..Arc::into_inner(instance()).unwrap() });
+        let create = |kind: &str, mut body: serde_json::Value| {
+            body["schemas"] = json!([instance.registry.resource_type(kind).unwrap().schema.id]);
+            let mut quirks = scim::Quirks::lenient();
+            let parsed = scim::resource::create(instance.registry.resource_type(kind).unwrap(), body, &mut quirks);
+            let spoken = Spoken::named(&instance.policy);
+            let caller =
+                Caller { actor: "key:test".to_owned(), request_id: None, spoken, wait_until: None, later: None };
+            Create { instance: instance.clone(), caller, kind: kind.to_owned(), parsed: parsed.unwrap(), quirks }
+        };
+        let group = store.write(Priority::Request, create("Group", json!({"displayName": "ops"}))).await.unwrap();
+        let user = create("User", json!({"userName": "ada", "groups": [{"value": group.stored.id}]}));
+        let unit = Arc::new(tokio::sync::Mutex::new((user, 0)));
+        let mut groups = store.write(Priority::Request, Again(unit.clone())).await;
+        if groups.is_err() {
+            groups = store.write(Priority::Request, Again(unit)).await;
+        }
+        assert_eq!(groups.unwrap(), 1);
     }
 }

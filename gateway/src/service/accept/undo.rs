@@ -10,6 +10,7 @@ use engine::Lane;
 
 use super::change::wake_groups;
 use super::claims::{claims_of, disclaim, is_claimed, own};
+use super::delete::leave_groups;
 use super::record::{Ends, close_operation_items, index, tally, unindex, upsert_work};
 use super::{text, type_of};
 use crate::service::events;
@@ -48,7 +49,9 @@ impl Unit for Retract {
         disclaim(tx, seq).await?;
         tally(tx, self.instance.seq, &self.stored.kind, seq, -1).await?;
         tx.conn.run("DELETE FROM member WHERE group_seq = $1", vals![seq]).await?;
-        events::retracted(tx, &self.instance, &self.stored).await?;
+        // Groups may have the person by now, by the same request or another.
+        let left = leave_groups(tx, &self.instance, seq).await?;
+        events::retracted(tx, &self.instance, &self.stored, left).await?;
         fail_operations(tx, seq, self.stored.rev, &self.reason).await?;
         self.leave_nothing_behind(tx).await?;
         Ok(true)

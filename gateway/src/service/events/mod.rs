@@ -395,24 +395,29 @@ pub(crate) async fn deleted(
         let txn = transaction(tx, caller, operation).await?;
         let about = About { resource: item.seq, subject: &subject, txn: &txn };
         for line in &lines {
-            for group in &left {
-                let about = About { resource: group.seq, subject: &group.subject, txn: &txn };
-                let version = tag(group.version + 1);
-                let event = match line.payload {
-                    Payload::Notice => Event::notice(Change::Patch, &["members".to_owned()], &version),
-                    Payload::Full => {
-                        let mut data = Map::new();
-                        data.insert("schemas".into(), json!([urn::PATCH_OP]));
-                        data.insert("Operations".into(), json!([without(&item.id)]));
-                        Event::full(Change::Patch, data, &version)
-                    }
-                };
-                put(tx, line, &about, vec![event]).await?;
-            }
+            put_left(tx, line, &txn, item, &left).await?;
             put(tx, line, &about, vec![Event::signal(Signal::Delete)]).await?;
         }
     }
     later::begin(tx, instance, caller, Some(operation), item, Some(item)).await
+}
+
+async fn put_left(tx: &Tx<'_>, line: &Line, txn: &str, item: &Stored, left: &[Left]) -> Result<(), StoreError> {
+    for group in left {
+        let about = About { resource: group.seq, subject: &group.subject, txn };
+        let version = tag(group.version + 1);
+        let event = match line.payload {
+            Payload::Notice => Event::notice(Change::Patch, &["members".to_owned()], &version),
+            Payload::Full => {
+                let mut data = Map::new();
+                data.insert("schemas".into(), json!([urn::PATCH_OP]));
+                data.insert("Operations".into(), json!([without(&item.id)]));
+                Event::full(Change::Patch, data, &version)
+            }
+        };
+        put(tx, line, &about, vec![event]).await?;
+    }
+    Ok(())
 }
 
 /// The members of a group changed without a request: two rows turned out to be one person.
@@ -445,8 +450,13 @@ async fn undoing(tx: &Tx<'_>, resource: i64, rev: i64) -> Result<String, StoreEr
     Ok(format!("{id}-undone"))
 }
 
-/// A creation was taken back: it was told, so its end is told.
-pub(crate) async fn retracted(tx: &Tx<'_>, instance: &Instance, item: &Stored) -> Result<(), StoreError> {
+/// A creation was taken back: it was told, so its end is told. A person has left `left` by it.
+pub(crate) async fn retracted(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    item: &Stored,
+    left: Vec<Left>,
+) -> Result<(), StoreError> {
     let lines = lines(tx, instance).await?;
     if lines.is_empty() {
         return Ok(());
@@ -455,6 +465,7 @@ pub(crate) async fn retracted(tx: &Tx<'_>, instance: &Instance, item: &Stored) -
     let txn = undoing(tx, item.seq, item.rev).await?;
     let about = About { resource: item.seq, subject: &subject, txn: &txn };
     for line in &lines {
+        put_left(tx, line, &txn, item, &left).await?;
         put(tx, line, &about, vec![Event::signal(Signal::Delete)]).await?;
     }
     Ok(())

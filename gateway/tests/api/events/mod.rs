@@ -5,10 +5,8 @@ mod delivery;
 use std::time::Duration;
 
 use axum::body::Body;
-use gateway::service::types::Later;
 use http::Request;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use scim::ScimError;
 use serde_json::{Value, json};
 
 use crate::support::{GROUP, Gateway, Instance, PATCH, Reply, USER};
