@@ -221,8 +221,14 @@ async fn a_creation_that_the_database_repeats_keeps_the_groups_of_the_user() {
             let mut quirks = scim::Quirks::lenient();
             let parsed = scim::resource::create(instance.registry.resource_type(kind).unwrap(), body, &mut quirks);
             let spoken = Spoken::named(&instance.policy);
-            let caller =
-                Caller { actor: "key:test".to_owned(), request_id: None, spoken, wait_until: None, later: None };
+            let caller = Caller {
+                actor: "key:test".to_owned(),
+                request_id: None,
+                spoken,
+                wait_until: None,
+                later: None,
+                own: false,
+            };
             Create { instance: instance.clone(), caller, kind: kind.to_owned(), parsed: parsed.unwrap(), quirks }
         };
         let group = store.write(Priority::Request, create("Group", json!({"displayName": "ops"}))).await.unwrap();
