@@ -67,11 +67,11 @@ async fn a_refused_invitation_says_what_it_means() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_invited_is_refused_without_a_call() {
+async fn who_lacks_what_an_invitation_needs_is_incomplete_without_a_call() {
     async fn check(identity: &str, who: Person, word: &str) {
         let fake = Fake::default();
         let fault = by(identity).accounts().unwrap().create(&Cx::new(&fake, now()), &who).await.unwrap_err();
-        assert_eq!(fault.kind, FaultKind::Refused);
+        assert_eq!(fault.kind, FaultKind::Incomplete);
         assert!(fault.message.contains(word), "{}", fault.message);
     }
     check("saml", person("ada", None), "emails").await;

@@ -208,7 +208,7 @@ async fn cases(options: &Options, place: &Place, people: &place::People) -> Resu
     }
 
     // Users of their own, so that the number of the ones before stays as it is said.
-    let shot = move |n: usize| Shot::write(Method::POST, "/Users".into(), &place::user(1_000_000 + n), &[201]);
+    let shot = move |n: usize| Shot::write(Method::POST, "/Users".into(), &place::user(place::BEYOND + n), &[201]);
     lines.push(place.writes("create", &writes, shot).await?);
 
     let (groups, extra) = (people.small.clone(), people.users[options.users..].to_vec());

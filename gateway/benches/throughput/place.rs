@@ -47,6 +47,9 @@ pub(crate) enum Mode {
     Paused,
 }
 
+/// Numbers of users that are created while it is measured begin here: beyond those that are there already.
+pub(crate) const BEYOND: usize = 100_000_000;
+
 /// A user's name by number.
 pub(crate) fn user_name(n: usize) -> String {
     format!("user{n:07}@example.com")
