@@ -190,9 +190,16 @@ async fn play(db: Db, rounds: usize) {
     wait_until("everything was pushed", BOUND, async || (admin.get(&shown).await["pending"] == 0).then_some(())).await;
     receiving.abort();
 
-    let page = instance.scim.get("/Users?count=1000").await;
-    let people = page["Resources"].as_array().cloned().unwrap_or_default();
-    assert_eq!(page["totalResults"], people.len(), "more people than one page holds");
+    let mut people = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = instance.scim.get(&format!("/Users?count=1000&cursor={cursor}")).await;
+        people.extend(page["Resources"].as_array().cloned().unwrap_or_default());
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => break,
+        }
+    }
     let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for one in &people {
         let version = text(&one["meta"], "version");
