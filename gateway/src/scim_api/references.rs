@@ -30,6 +30,8 @@ struct Link<'a> {
     types: Vec<&'a ResourceType>,
     /// Whether `value` holds an id.
     by_id: bool,
+    /// Its key as it stands in a document's text.
+    key: String,
 }
 
 /// A resource that is referred to.
@@ -44,7 +46,7 @@ pub(super) async fn fill(renderer: &Renderer<'_>, items: &[Listed]) -> Result<Ha
     let links = links(renderer);
     for item in items {
         // Most documents refer to nobody: they are not read for it.
-        if links.iter().any(|link| item.doc.contains(&format!("\"{}\"", link.attr.name))) {
+        if links.iter().any(|link| item.doc.contains(&link.key)) {
             let doc = item.document()?;
             if links.iter().any(|link| holder(link, &doc).is_some()) {
                 filled.insert(item.seq, doc);
@@ -101,7 +103,7 @@ fn links<'a>(renderer: &Renderer<'a>) -> Vec<Link<'a>> {
         };
         let path = extension.map_or_else(|| attr.name.clone(), |schema| format!("{}:{}", schema.id, attr.name));
         if !types.is_empty() && renderer.projection.wants(renderer.rt, &path) {
-            links.push(Link { extension, attr, types, by_id });
+            links.push(Link { extension, attr, types, by_id, key: format!("\"{}\"", attr.name) });
         }
     }
     links

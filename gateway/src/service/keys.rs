@@ -429,7 +429,7 @@ impl App {
         let key = ApiKey::generate(KeyType::Admin);
         let mine = self.keys.hash(key.expose());
         // The first of several replicas wins; the others find its hash.
-        let stored = self.store.write(Priority::Request, KeepAdmin { hash: mine.clone() }).await?;
+        let stored = self.store.keep_setting(ADMIN_TOKEN, mine.clone()).await?;
         let generated = stored == mine;
         let _ = self.keys.admin.set(stored);
         Ok(generated.then_some(key.secret))
@@ -544,26 +544,5 @@ impl Unit for Revoke {
         }
         audit(tx, &self.actor, "key.revoke", &self.instance_id, &json!({"key": self.key_id})).await?;
         Ok(())
-    }
-}
-
-struct KeepAdmin {
-    hash: String,
-}
-
-#[async_trait]
-impl Unit for KeepAdmin {
-    type Out = String;
-    type Err = StoreError;
-
-    async fn run(&mut self, tx: &Tx<'_>) -> Result<String, StoreError> {
-        tx.conn
-            .run(
-                "INSERT INTO setting (name, value) VALUES ($1,$2) ON CONFLICT DO NOTHING",
-                vals![ADMIN_TOKEN, self.hash.as_str()],
-            )
-            .await?;
-        let row = tx.conn.one("SELECT value FROM setting WHERE name = $1", vals![ADMIN_TOKEN]).await?;
-        row.ok_or_else(|| StoreError::damaged("setting.admin_token_hash"))?.col("value")
     }
 }

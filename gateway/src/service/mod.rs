@@ -15,14 +15,12 @@ pub mod write;
 use std::path::Path;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Overrides};
 use crate::driver;
 use crate::inbound::Inbound;
 use crate::secrets::{KeyRing, KeyRingError, SealError};
-use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
+use crate::store::{Store, StoreError};
 use crate::transport::{Http, HttpError, HttpOptions};
 
 /// The gateway, assembled.
@@ -141,26 +139,6 @@ impl App {
 /// Compares the master key with the one that this database was set up with, and remembers it at the
 /// first start: half of the instances broken in silence would be worse than no start.
 async fn check_key(store: &Store, ring: &KeyRing) -> Result<(), StartError> {
-    struct Remember(String);
-
-    #[async_trait]
-    impl Unit for Remember {
-        type Out = ();
-        type Err = StoreError;
-
-        async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-            tx.conn
-                .run(
-                    "INSERT INTO setting (name, value) VALUES ('key_check', $1) ON CONFLICT (name) DO NOTHING",
-                    vals![self.0.as_str()],
-                )
-                .await?;
-            Ok(())
-        }
-    }
-
-    store.write(Priority::Request, Remember(ring.seal_check())).await?;
-    let row = store.reader().one("SELECT value FROM setting WHERE name = 'key_check'", vals![]).await?;
-    let sealed: String = row.ok_or_else(|| StoreError::damaged("setting key_check"))?.col("value")?;
+    let sealed = store.keep_setting("key_check", ring.seal_check()).await?;
     ring.open_check(&sealed).map_err(StartError::WrongKey)
 }

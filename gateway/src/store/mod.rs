@@ -27,6 +27,7 @@ pub mod entity;
 mod error;
 mod migrations;
 mod sequence;
+mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer;

@@ -298,11 +298,6 @@ impl Quirks {
         self.applied.insert(quirk);
     }
 
-    /// Records units that were used elsewhere for the same request.
-    pub fn absorb(&mut self, applied: QuirkSet) {
-        self.applied.extend(applied);
-    }
-
     /// Whether all leniencies are off.
     pub fn is_strict(&self) -> bool {
         QuirkSet::leniencies().iter().all(|quirk| !self.allows(quirk))

@@ -1,7 +1,7 @@
 //! Memberships changed from the user's side, where the policy has `groups_via_users`: each group is changed as if the
 //! client had sent a PATCH of its members, in the same transaction, with an operation of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use scim::patch::{Base, NetEdit, Operation, PatchOp, PatchRequest};
@@ -30,17 +30,14 @@ impl UserSide<'_> {
         if edit.is_empty() || lock.is_empty() {
             return Ok(());
         }
-        let mut values = vals![self.user, self.instance.seq];
-        let named: Vec<String> = (0..edit.want.len()).map(|n| format!("${}", n + 3)).collect();
-        values.extend(edit.want.keys().map(|id| id.as_str().into()));
-        let named = if named.is_empty() { String::new() } else { format!("OR id IN ({})", named.join(",")) };
         tx.conn
             .all(
                 &format!(
                     "SELECT seq FROM resource WHERE instance_seq = $2 AND kind = 'Group' AND deleted_at IS NULL \
-                     AND (seq IN (SELECT group_seq FROM member WHERE user_seq = $1) {named}) ORDER BY seq{lock}"
+                     AND (seq IN (SELECT group_seq FROM member WHERE user_seq = $1) OR id IN (SELECT e.v FROM {} e)) ORDER BY seq{lock}",
+                    tx.conn.each(3)
                 ),
-                values,
+                vals![self.user, self.instance.seq, ids_of(edit)],
             )
             .await?;
         Ok(())
@@ -75,26 +72,27 @@ impl UserSide<'_> {
     /// The groups to be changed, in the order of their rows, each with whether the user shall be in.
     async fn resolve(&self, tx: &Tx<'_>, edit: &NetEdit) -> Result<Vec<(String, bool)>, Failure> {
         let mut rows: BTreeMap<i64, (String, bool)> = BTreeMap::new();
-        for (id, &into) in &edit.want {
-            let row = tx
-                .conn
-                .one(
-                    "SELECT seq FROM resource WHERE instance_seq = $1 AND kind = 'Group' AND id = $2 AND deleted_at IS NULL",
-                    vals![self.instance.seq, id.as_str()],
-                )
-                .await?;
-            match row {
-                Some(row) => {
-                    rows.insert(row.col("seq")?, (id.clone(), into));
-                }
-                None if into => {
-                    return Err(ScimError::invalid_value(format!(
-                        "groups: there is no Group with the id {id}. Create the group first; nothing was changed."
-                    ))
-                    .into());
-                }
-                None => {}
-            }
+        let named = tx
+            .conn
+            .all(
+                &format!(
+                    "SELECT r.seq, r.id FROM {} e JOIN resource r ON r.id = e.v AND r.instance_seq = $1 AND r.kind = 'Group' AND r.deleted_at IS NULL",
+                    tx.conn.each(2)
+                ),
+                vals![self.instance.seq, ids_of(edit)],
+            )
+            .await?;
+        for row in &named {
+            let id: String = row.col("id")?;
+            let into = edit.want.get(&id).copied().unwrap_or_default();
+            rows.insert(row.col("seq")?, (id, into));
+        }
+        let found: HashSet<&str> = rows.values().map(|(id, _)| id.as_str()).collect();
+        if let Some((id, _)) = edit.want.iter().find(|(id, into)| **into && !found.contains(id.as_str())) {
+            return Err(ScimError::invalid_value(format!(
+                "groups: there is no Group with the id {id}. Create the group first; nothing was changed."
+            ))
+            .into());
         }
         if edit.base == Base::Clear || !edit.matching.is_empty() {
             let core = scim::Registry::core();
@@ -119,4 +117,9 @@ impl UserSide<'_> {
         }
         Ok(rows.into_values().collect())
     }
+}
+
+/// The groups that an edit names, as one value. What PostgreSQL cannot hold as text is nobody's id.
+fn ids_of(edit: &NetEdit) -> String {
+    json!(edit.want.keys().filter(|id| !id.contains('\0')).collect::<Vec<_>>()).to_string()
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
@@ -14,7 +13,7 @@ use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use crate::secrets::KeyRing;
-use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
+use crate::store::{Store, StoreError};
 
 /// The row of `setting` that holds the key, and its place as associated data.
 const NAME: &str = "event_signing_key";
@@ -75,7 +74,7 @@ impl Signer {
     /// # Errors
     /// As [`Signer::sign`].
     pub(super) async fn published(&self) -> Result<Value, StoreError> {
-        if self.key.get().is_none() && self.stored().await?.is_none() {
+        if self.key.get().is_none() && self.store.setting(NAME).await?.is_none() {
             return Ok(json!({"keys": []}));
         }
         let key = self.key.get_or_try_init(|| self.make()).await?;
@@ -84,20 +83,15 @@ impl Signer {
         ]}))
     }
 
-    async fn stored(&self) -> Result<Option<String>, StoreError> {
-        let row = self.store.reader().one("SELECT value FROM setting WHERE name = $1", vals![NAME]).await?;
-        row.map(|row| row.col("value")).transpose()
-    }
-
     /// Reads the key, or makes it. Of two processes that make one at once, both use the one that was stored.
     async fn make(&self) -> Result<Key, StoreError> {
-        let sealed = match self.stored().await? {
+        let sealed = match self.store.setting(NAME).await? {
             Some(sealed) => sealed,
             None => {
                 let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
                     .map_err(|_| StoreError::Other("a key for events could not be made".to_owned()))?;
                 let pair = Zeroizing::new(pair.as_ref().to_vec());
-                self.store.write(Priority::Request, Keep(self.ring.seal(NAME, &pair))).await?
+                self.store.keep_setting(NAME, self.ring.seal(NAME, &pair)).await?
             }
         };
         let pkcs8 = self
@@ -105,25 +99,5 @@ impl Signer {
             .open(NAME, &sealed)
             .map_err(|error| StoreError::Other(format!("the key that signs events does not open: {error}")))?;
         Key::open(&pkcs8)
-    }
-}
-
-/// Keeps a sealed key if there is none; the one there is.
-struct Keep(String);
-
-#[async_trait]
-impl Unit for Keep {
-    type Out = String;
-    type Err = StoreError;
-
-    async fn run(&mut self, tx: &Tx<'_>) -> Result<String, StoreError> {
-        tx.conn
-            .run(
-                "INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
-                vals![NAME, self.0.as_str()],
-            )
-            .await?;
-        let row = tx.conn.one("SELECT value FROM setting WHERE name = $1", vals![NAME]).await?;
-        row.ok_or_else(|| StoreError::damaged("setting event_signing_key"))?.col("value")
     }
 }
