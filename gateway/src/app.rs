@@ -156,7 +156,7 @@ mod tests {
             let answer = ask(address, path).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
         }
-        let lease = "SELECT until_at FROM lease WHERE until_at > $1";
+        let lease = "SELECT until_at FROM lease WHERE until_at > $1 AND owner <> ''";
         let held = async || app.store.reader().one(lease, vals![app.clock.micros()]).await.unwrap().is_some();
         let drives = async {
             while !app.driver.drives() {

@@ -1,10 +1,10 @@
 //! Time, injected. Nothing else in the gateway reads a clock, so that tests decide what time it is
 //! and the engine's decisions can be replayed.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 /// A clock: the system's, or one that a test moves.
@@ -12,14 +12,37 @@ use tokio::sync::watch;
 pub struct Clock(Arc<Source>);
 
 enum Source {
-    System,
+    System {
+        /// By how much the host's clock is taken to be ahead; nothing but in tests.
+        ahead: SignedDuration,
+        /// The clock that is followed in place of the host's.
+        followed: RwLock<Option<Followed>>,
+    },
     Manual(watch::Sender<Timestamp>),
+}
+
+/// What another clock said, and when by the host's monotonic clock.
+struct Followed {
+    said: Timestamp,
+    at: Instant,
+}
+
+/// A point in time to measure from.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    at: Instant,
+    wall: Timestamp,
 }
 
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self(Arc::new(Source::System))
+        Self::skewed(SignedDuration::ZERO)
+    }
+
+    /// The system's clock on a host whose clock is so much ahead, or behind.
+    pub fn skewed(ahead: SignedDuration) -> Self {
+        Self(Arc::new(Source::System { ahead, followed: RwLock::default() }))
     }
 
     /// A clock that stands still until [`Clock::advance`].
@@ -27,12 +50,55 @@ impl Clock {
         Self(Arc::new(Source::Manual(watch::Sender::new(start))))
     }
 
-    /// The time.
-    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the system's clock")]
+    /// The time: the followed clock's where one is followed, else the host's.
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
-            Source::System => Timestamp::now(),
+            Source::System { followed, .. } => match &*followed.read().unwrap_or_else(PoisonError::into_inner) {
+                Some(Followed { said, at }) => said.checked_add(at.elapsed()).unwrap_or(Timestamp::MAX),
+                None => self.host(),
+            },
             Source::Manual(at) => *at.borrow(),
+        }
+    }
+
+    /// The time as the host has it, whether it is followed or not.
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the system's clock")]
+    fn host(&self) -> Timestamp {
+        match &*self.0 {
+            Source::System { ahead, .. } => Timestamp::now().checked_add(*ahead).unwrap_or(Timestamp::MAX),
+            Source::Manual(at) => *at.borrow(),
+        }
+    }
+
+    /// Follows another clock, which was asked at `asked` and said `said`: the time goes on from
+    /// there, whatever becomes of the host's clock. A difference that the way there and back explains
+    /// changes nothing. A manual clock follows none.
+    pub fn follow(&self, said: Timestamp, asked: Mark) {
+        let Source::System { followed, .. } = &*self.0 else {
+            return;
+        };
+        let ours = self.now();
+        let at = Instant::now();
+        let latest = said.checked_add(at.duration_since(asked.at)).unwrap_or(said);
+        let time = ours.clamp(said, latest);
+        let mut followed = followed.write().unwrap_or_else(PoisonError::into_inner);
+        if followed.is_none() || time != ours {
+            *followed = Some(Followed { said: time, at });
+        }
+    }
+
+    /// A point in time to measure from with [`Clock::since`].
+    pub fn mark(&self) -> Mark {
+        Mark { at: Instant::now(), wall: self.host() }
+    }
+
+    /// How much time has passed since then, at least: by the monotonic clock, which nobody sets, or by
+    /// the host's, which goes on while a virtual machine stands still; whichever says more.
+    pub fn since(&self, mark: Mark) -> Duration {
+        let wall = Duration::try_from(self.host().duration_since(mark.wall)).unwrap_or_default();
+        match &*self.0 {
+            Source::System { .. } => mark.at.elapsed().max(wall),
+            Source::Manual(_) => wall,
         }
     }
 
@@ -51,7 +117,7 @@ impl Clock {
     /// Waits until that time. On a manual clock it waits for [`Clock::advance`].
     pub async fn sleep_until(&self, due: Timestamp) {
         match &*self.0 {
-            Source::System => {
+            Source::System { .. } => {
                 if let Ok(wait) = Duration::try_from(due.duration_since(self.now())) {
                     tokio::time::sleep(wait).await;
                 }
@@ -67,5 +133,42 @@ impl Clock {
     /// Waits that long.
     pub async fn sleep(&self, wait: Duration) {
         self.sleep_until(self.now().checked_add(wait).unwrap_or(Timestamp::MAX)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+    /// Whether the clock is as far from the host's as that, within a second.
+    fn is_off_by(clock: &Clock, by: SignedDuration) -> bool {
+        let off = clock.now().duration_since(Clock::system().now());
+        (off - by).abs() < SignedDuration::from_secs(1)
+    }
+
+    #[test]
+    fn a_clock_that_follows_another_no_longer_minds_its_hosts() {
+        for ahead in [HOUR, -HOUR, SignedDuration::ZERO] {
+            let clock = Clock::skewed(ahead);
+            assert!(is_off_by(&clock, ahead));
+            let asked = clock.mark();
+            clock.follow(Clock::system().now(), asked);
+            assert!(is_off_by(&clock, SignedDuration::ZERO), "{ahead}");
+            assert!(clock.since(asked) < Duration::from_secs(60));
+        }
+    }
+
+    #[test]
+    fn what_the_way_to_the_other_clock_explains_changes_nothing() {
+        let clock = Clock::system();
+        let asked = clock.mark();
+        clock.follow(clock.now(), asked);
+        let before = clock.now();
+        // Asked a minute ago by its own account: the answer may be that old.
+        let early = Mark { at: asked.at.checked_sub(Duration::from_secs(60)).unwrap(), ..asked };
+        clock.follow(before.checked_sub(Duration::from_secs(30)).unwrap(), early);
+        assert!(clock.now() >= before, "a clock that need not be set back is not");
     }
 }

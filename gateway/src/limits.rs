@@ -35,6 +35,10 @@ pub use view::{BucketView, BudgetView, WaitingView};
 
 /// The name under which [`Budget::rows`] gives the block of the whole driver key.
 pub const WHOLE_KEY: &str = "*";
+/// The name of the row that says until when the breaker rests, for predictions elsewhere.
+pub const BREAKER: &str = "*breaker";
+/// The name of the row of the learned pace.
+const PACE: &str = "*pace";
 
 const SHORTEST_BLOCK: Duration = Duration::from_secs(1);
 const LONGEST_BLOCK: Duration = Duration::from_secs(3600);
@@ -83,6 +87,11 @@ impl Budgets {
             by_key.entry(key.clone()).or_insert_with(|| Arc::new(Budget::new(key.clone(), self.clock.clone())));
         budget.declare(buckets);
         Arc::clone(budget)
+    }
+
+    /// The budget of a driver key, if it has been used.
+    pub fn known(&self, key: &DriverKey) -> Option<Arc<Budget>> {
+        lock(&self.by_key).get(key).cloned()
     }
 
     /// One budget as the admin API shows it, if it has been used.
@@ -366,6 +375,23 @@ impl Budget {
         state.fills.iter().filter_map(Fill::row).chain(whole).collect()
     }
 
+    /// The same and what is otherwise kept in memory: short windows, the learned pace, and until when
+    /// the breaker rests. For who drives next, and for predictions elsewhere.
+    pub fn all_rows(&self) -> Vec<BucketRow> {
+        let mut rows = self.rows();
+        let state = lock(&self.state);
+        rows.extend(state.fills.iter().filter_map(Fill::short_row));
+        rows.extend(state.pace.row(PACE));
+        let rests = state.breaker.view().next_probe_at;
+        rows.extend(rests.map(|until| BucketRow {
+            name: BREAKER.to_owned(),
+            used: 0,
+            window_ends_at: None,
+            blocked_until: Some(until),
+        }));
+        rows
+    }
+
     /// Takes over what the store kept. Rows of buckets that are no longer declared are left out.
     pub fn load(&self, rows: &[BucketRow]) {
         let mut state = lock(&self.state);
@@ -373,6 +399,8 @@ impl Budget {
         for row in rows {
             if row.name == WHOLE_KEY {
                 state.blocked_until = state.blocked_until.max(row.blocked_until);
+            } else if row.name == PACE {
+                state.pace.load(row, now);
             } else if let Some(fill) = state.fills.iter_mut().find(|fill| fill.name() == row.name) {
                 fill.load(row, now);
             }

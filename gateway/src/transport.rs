@@ -26,6 +26,7 @@ use connector_sdk::{Call, Connector, Effect, Fault, FaultKind, Repeat, Reply, Re
 use engine::Lane;
 use jiff::Timestamp;
 use thiserror::Error as ThisError;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::clock::Clock;
@@ -120,6 +121,11 @@ impl Http {
             .map_err(|error| HttpError(causes(&error)))?;
         Ok(Self { client, options: Arc::new(options), clock })
     }
+
+    /// The longest that one call may take.
+    pub fn call_timeout(&self) -> Duration {
+        self.options.call_timeout
+    }
 }
 
 /// The transport of one attempt: which connector's calls, in which lane, until when.
@@ -131,6 +137,7 @@ pub struct Wire {
     give_up_at: Timestamp,
     record: Arc<Recorder>,
     fence: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+    stop: CancellationToken,
 }
 
 impl Wire {
@@ -143,13 +150,20 @@ impl Wire {
         give_up_at: Timestamp,
         record: Arc<Recorder>,
     ) -> Self {
-        Self { http, connector, budget, lane, give_up_at, record, fence: None }
+        Self { http, connector, budget, lane, give_up_at, record, fence: None, stop: CancellationToken::new() }
     }
 
     /// Asks before each call, after its wait for the budget, whether it may still be sent.
     #[must_use]
     pub fn fenced(mut self, fence: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.fence = Some(Box::new(fence));
+        self
+    }
+
+    /// Once this is cancelled no call waits for its budget any more.
+    #[must_use]
+    pub fn until(mut self, stop: CancellationToken) -> Self {
+        self.stop = stop;
         self
     }
 
@@ -168,13 +182,16 @@ impl Wire {
             )
         })?;
         // budget and concurrency
-        let permit = self.budget.acquire(&call.charges, self.lane, self.give_up_at).await.map_err(|not| {
-            not_sent(call, not.at, format!("The limits of {host} leave no room for this call yet."), not.bucket)
-        })?;
+        let permit = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(self.stopped(call, "stopping")),
+            permit = self.budget.acquire(&call.charges, self.lane, self.give_up_at) => permit.map_err(|not| {
+                not_sent(call, not.at, format!("The limits of {host} leave no room for this call yet."), not.bucket)
+            })?,
+        };
         // fence
         if self.fence.as_ref().is_some_and(|may| !may()) {
-            let message = "The gateway lost its turn to drive before this was sent; it is sent later.".to_owned();
-            return Err(not_sent(call, later(self.http.clock.now()), message, "lease"));
+            return Err(self.stopped(call, "lease"));
         }
         // reqwest
         let started = self.http.clock.now();
@@ -195,6 +212,11 @@ impl Wire {
             self.budget.observe(&self.connector.read_limits(reply));
         }
         result
+    }
+
+    fn stopped(&self, call: &Call, why: &str) -> Fault {
+        let message = "The gateway lost its turn to drive before this was sent; it is sent later.".to_owned();
+        not_sent(call, later(self.http.clock.now()), message, why)
     }
 
     /// One request, one answer. The permit ends with it.

@@ -46,6 +46,13 @@ pub struct Database {
     dropped: Option<(String, String)>,
 }
 
+impl Database {
+    /// The same database for another process; it goes away with the first.
+    pub fn again(&self) -> Self {
+        Self { kind: self.kind, url: self.url.clone(), dropped: None }
+    }
+}
+
 async fn create() -> Database {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let server = setting("SCIMGATE_TEST_POSTGRES").expect("Db::Postgres comes from databases(), which looked for it");

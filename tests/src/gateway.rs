@@ -41,9 +41,23 @@ impl Gateway {
         Self { process, database, folder, env, url }
     }
 
-    /// Stops it where it stands (SIGSTOP), until [`Self::kill`].
+    /// Starts another replica on the same database, a PostgreSQL one.
+    pub async fn beside(&self) -> Self {
+        let database = self.database.again();
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let process = launch(&database, folder.path(), "127.0.0.1:0", &self.env).await;
+        let url = process.said("listen");
+        Self { process, database, folder, env: self.env.clone(), url }
+    }
+
+    /// Stops it where it stands (SIGSTOP), until [`Self::kill`] or [`Self::thaw`].
     pub async fn freeze(&self) {
         self.process.freeze().await;
+    }
+
+    /// Lets it go on where it was stopped (SIGCONT).
+    pub async fn thaw(&self) {
+        self.process.thaw().await;
     }
 
     /// Kills it where it stands (SIGKILL). The database stays.

@@ -107,15 +107,27 @@ impl Process {
             .to_owned()
     }
 
-    /// Stops it where it stands (SIGSTOP): it neither reads nor writes any more, and can only be
-    /// killed.
+    /// Stops it where it stands (SIGSTOP): it neither reads nor writes any more, until it is killed or
+    /// [`Self::thaw`] lets it go on.
     ///
     /// # Panics
     /// If the signal cannot be sent.
     pub async fn freeze(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// Lets it go on where it was stopped (SIGCONT).
+    ///
+    /// # Panics
+    /// If the signal cannot be sent.
+    pub async fn thaw(&self) {
+        self.signal("-CONT").await;
+    }
+
+    async fn signal(&self, which: &str) {
         let pid = self.child.id().expect("a process that was not waited for has an id");
-        let sent = Command::new("kill").args(["-STOP", &pid.to_string()]).status().await;
-        assert!(sent.is_ok_and(|status| status.success()), "could not stop process {pid}");
+        let sent = Command::new("kill").args([which, &pid.to_string()]).status().await;
+        assert!(sent.is_ok_and(|status| status.success()), "could not send {which} to process {pid}");
     }
 
     /// Ends it as a power cut would (SIGKILL) and waits until it is gone.

@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::pump::MARGIN;
 use super::run::Verdict;
 use crate::store::{Rows, Sql, StoreError, Tx};
+
+/// How long the target may go on with a call whose caller died. In microseconds.
+const GOES_ON: i64 = 9_000_000;
 
 /// Until when the target may still be at a creation whose caller died: a look that finds nothing
 /// before then does not tell that it did not happen. `None` once it is over, and where the end of
@@ -19,7 +21,7 @@ pub(super) async fn creation_under_way(tx: &Tx<'_>, resource: i64) -> Result<Opt
         .await?
         .map_or(Ok(None), |row| row.col::<Option<i64>>("at"))?;
     Ok(ended
-        .map(|at| at + MARGIN)
+        .map(|at| at + GOES_ON)
         .filter(|until| *until > tx.now)
         .map(|until| Verdict::Wait {
             code: "outcome_unknown",

@@ -19,7 +19,7 @@ use crate::transport::Recorder;
 /// Pages of a listing at most; more is a listing that goes in circles.
 const MOST_PAGES: usize = 1_000;
 
-/// Looks, every so often, at the instances that have pending invitations.
+/// Looks, every so often, at the instances that have pending invitations and are driven here.
 pub(super) async fn look_out(shared: Arc<Shared>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         tokio::select! {
@@ -37,6 +37,9 @@ pub(super) async fn look_out(shared: Arc<Shared>, stop: CancellationToken) {
             if stop.is_cancelled() {
                 return;
             }
+            if shared.held_key(&instance.driver_key).is_none() {
+                continue;
+            }
             match look(&shared, &instance).await {
                 Ok(0) => {}
                 Ok(found) => {
@@ -52,7 +55,7 @@ pub(super) async fn look_out(shared: Arc<Shared>, stop: CancellationToken) {
 }
 
 /// One look at one instance: how many invitations are to be followed.
-async fn look(shared: &Shared, instance: &Arc<Instance>) -> Result<usize, StoreError> {
+async fn look(shared: &Arc<Shared>, instance: &Arc<Instance>) -> Result<usize, StoreError> {
     let pending = shared
         .store
         .reader()
@@ -64,7 +67,8 @@ async fn look(shared: &Shared, instance: &Arc<Instance>) -> Result<usize, StoreE
     let started = shared.clock.micros();
     match list(shared, instance).await? {
         Ok(listed) => {
-            shared.store.write(Priority::Driver, Missing { instance: instance.clone(), listed, before: started }).await
+            let missing = Missing { instance: instance.clone(), listed, before: started };
+            shared.write_leased(instance, Priority::Driver, missing).await
         }
         Err(fault) => {
             tracing::info!(instance = %instance.id, kind = ?fault.kind, context = %fault.context, "pending invitations could not be listed");
@@ -73,7 +77,7 @@ async fn look(shared: &Shared, instance: &Arc<Instance>) -> Result<usize, StoreE
     }
 }
 
-async fn list(shared: &Shared, instance: &Instance) -> Result<Result<HashSet<String>, Fault>, StoreError> {
+async fn list(shared: &Arc<Shared>, instance: &Instance) -> Result<Result<HashSet<String>, Fault>, StoreError> {
     let record = Arc::new(Recorder::default());
     let (Ok(connector), Some(wire)) =
         (&instance.connector, shared.wire(instance, Lane::Reconcile, shared.invitation_look, &record).await?)

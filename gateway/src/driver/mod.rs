@@ -1,14 +1,15 @@
 //! The driver turns work into calls. Besides reconcile it is the only caller of connectors.
 //!
-//! One process drives, by a lease ([`lease`]). Per driver key one [`pump`] takes due work, best lane
-//! first, and starts a [`run`] per resource; what a run may send is written down before it is sent.
-//! Requests wait for their settlement here ([`Handle::settle`]), but only where the driver can start
+//! Per driver key one replica drives, by a lease ([`lease`], [`keeper`]). There a [`pump`] takes due
+//! work, best lane first, and starts a [`run`] per resource; what a run may send is written down before
+//! it is sent. Requests wait for their settlement here ([`Handle::settle`]), but only where the driver can start
 //! in time (DECISIONS 8): an identity provider is never kept waiting by a slow target.
 
 mod accounts;
 mod doubt;
 mod group;
 mod invitations;
+mod keeper;
 mod lease;
 mod outbox;
 mod person;
@@ -16,15 +17,15 @@ mod pump;
 mod run;
 mod waiters;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_sdk::{Charge, Cx, DriverKey, Fault, FaultKind, Probe, Transport};
 use engine::Lane;
 use jiff::Timestamp;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,16 +33,17 @@ use uuid::Uuid;
 
 pub(crate) use accounts::{AccountRow, gone, linked, observe};
 pub(crate) use invitations::Missing;
+pub use lease::HOUSEKEEPING;
 pub(crate) use person::can_create;
 pub use waiters::Settlement;
 
 use crate::clock::Clock;
-use crate::limits::{BucketRow, Budget, Budgets};
+use crate::limits::{self, BucketRow, Budget, Budgets};
 use crate::reconcile;
 use crate::service::events::Events;
 use crate::service::instances::Instances;
 use crate::service::types::{Instance, Mode};
-use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
+use crate::store::{Hint, Priority, Rows, Sql, Store, StoreError, Tx, Unit};
 use crate::transport::{Http, Recorder, Wire};
 use waiters::Waiters;
 
@@ -49,9 +51,15 @@ use waiters::Waiters;
 const POLL: Duration = Duration::from_millis(250);
 /// How long a call may wait for its budget before its work is put down again.
 pub(crate) const BUDGET_PATIENCE: Duration = Duration::from_secs(15);
-/// How often an idle supervisor looks for driver keys it does not pump yet.
+/// How much longer than a call a lease must last for the call to be sent.
+const MARGIN: Duration = Duration::from_secs(1);
+/// How often an idle replica looks for runs to carry out.
 const SUPERVISE: Duration = Duration::from_secs(1);
-/// How often it looks for runs that are due by schedule.
+/// How long a replica hears no hint, though each sends one every [`lease::RENEW`], until it connects anew.
+const SILENCE: Duration = Duration::from_secs(12);
+/// How long a piece of work takes under a driver key whose runs this replica has not seen.
+const TYPICAL: Duration = Duration::from_millis(25);
+/// How often it is looked for runs that are due by schedule.
 const SCHEDULE: Duration = Duration::from_secs(30);
 
 /// The way to the driver, for the rest of the gateway. Cheap to clone.
@@ -66,12 +74,15 @@ pub(crate) struct Shared {
     budgets: Budgets,
     waiters: Waiters,
     pumps: Mutex<HashMap<DriverKey, Arc<pump::Gauge>>>,
+    /// Rung when there may be a new run.
     supervisor: Notify,
+    /// Rung when leases may have changed.
+    keeper: Notify,
     owner: String,
     invitation_look: Duration,
     events: Arc<Events>,
-    /// The epoch while the lease is held.
-    epoch: watch::Sender<Option<lease::Held>>,
+    /// The leases that this replica holds, by name.
+    tenures: Mutex<HashMap<String, keeper::Tenure>>,
 }
 
 impl Handle {
@@ -87,10 +98,11 @@ impl Handle {
             waiters: Waiters::default(),
             pumps: Mutex::default(),
             supervisor: Notify::new(),
+            keeper: Notify::new(),
             owner: Uuid::new_v4().to_string(),
             invitation_look,
             events,
-            epoch: watch::Sender::new(None),
+            tenures: Mutex::default(),
         }))
     }
 
@@ -112,11 +124,11 @@ impl Handle {
         let unusable = |words: &str| Fault::new(FaultKind::NotSent, words);
         let connector = instance.connector.as_ref().map_err(|why| unusable(why))?;
         let record = Arc::new(Recorder::default());
-        let wire = self.0.wire(instance, Lane::Grant, BUDGET_PATIENCE, &record).await;
+        let wire = self.0.plain_wire(instance, Lane::Grant, BUDGET_PATIENCE, &record).await;
         let Ok(Some(wire)) = wire else {
             return Err(unusable("The gateway's database is not available. Try again."));
         };
-        connector.probe(&Cx::new(wire.as_ref(), self.0.clock.now())).await
+        connector.probe(&Cx::new(&wire, self.0.clock.now())).await
     }
 
     /// What the budgets of this process look like, for the admin.
@@ -124,9 +136,23 @@ impl Handle {
         serde_json::to_value(self.0.budgets.snapshot()).unwrap_or_default()
     }
 
-    /// Whether this process drives.
+    /// Whether this replica drives anything: it holds a lease.
     pub fn drives(&self) -> bool {
-        self.0.epoch.borrow().is_some()
+        !self.leases().is_empty()
+    }
+
+    /// Whether this replica holds the lease of that name, such as [`HOUSEKEEPING`], and is not about to
+    /// hand it over.
+    pub fn holds(&self, name: &str) -> bool {
+        self.0.held(name).is_some()
+    }
+
+    /// The names of the leases that this replica holds, sorted.
+    pub fn leases(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.0.tenures().keys().cloned().collect();
+        names.retain(|name| self.holds(name));
+        names.sort();
+        names
     }
 
     /// Waits until a revision is settled, at most `within`, and not at all if the driver cannot start
@@ -141,24 +167,28 @@ impl Handle {
     ) -> Settlement {
         let deadline = self.0.clock.now().checked_add(within).unwrap_or(Timestamp::MAX);
         let gauge = self.gauge(instance);
-        let seat = self
-            .predict(instance, lane, within)
+        let here = self.0.held_key(&instance.driver_key).is_some();
+        let predicted =
+            if here { self.predict(instance, lane, within) } else { self.predict_elsewhere(instance, lane).await };
+        let seat = predicted
             .filter(|start| instance.mode == Mode::Enabled && *start < within)
             .and_then(|start| gauge.seat(start));
-        let Some(_seat) = seat else {
+        if here {
             gauge.count(lane);
+        }
+        let Some(_seat) = seat else {
             self.wake_for(instance);
             return Settlement::Later;
         };
         // Dropped after the answer's receiver, also where the client went away.
         let _place = waiters::Place { waiters: &self.0.waiters, resource };
-        let mut answer = self.0.waiters.register(resource, rev);
-        gauge.count(lane);
+        let (mut answer, look) = self.0.waiters.register(resource, rev);
         self.wake_for(instance);
         loop {
             let poll = self.0.clock.now().checked_add(POLL).unwrap_or(deadline).min(deadline);
             tokio::select! {
                 told = &mut answer => return told.unwrap_or(Settlement::Later),
+                () = look.notified() => {}
                 () = self.0.clock.sleep_until(poll) => {}
             }
             match self.look(resource, rev).await {
@@ -221,65 +251,59 @@ impl Handle {
         Some(gauge.queueing(ahead).max(budget.predict(&charges, lane, ahead)))
     }
 
+    /// The same where another replica drives: by the backlog and the blocks that the store shows.
+    async fn predict_elsewhere(&self, instance: &Instance, lane: Lane) -> Option<Duration> {
+        let connector = instance.connector.as_ref().ok()?;
+        let now = self.0.clock.now();
+        let row = self
+            .0
+            .store
+            .reader()
+            .one(
+                "SELECT (SELECT MAX(blocked_until) FROM bucket WHERE driver_key = $1 AND name IN ($4,$5)) AS blocked, \
+                 (SELECT COUNT(*) FROM (SELECT 1 AS one FROM work WHERE driver_key = $1 AND lane <= $2 AND state IN ('todo','waiting','needs') \
+                 AND due_at <= $3 LIMIT 64) AS due) AS ahead",
+                vals![instance.driver_key.as_str(), lane.number(), now.as_microsecond(), limits::WHOLE_KEY, limits::BREAKER],
+            )
+            .await
+            .ok()??;
+        let blocked = row.col::<Option<i64>>("blocked").ok()?.unwrap_or(0).saturating_sub(now.as_microsecond());
+        // The work that asks is among them.
+        let ahead = usize::try_from(row.col::<i64>("ahead").ok()?.saturating_sub(1)).unwrap_or(0);
+        let budget = self.0.budgets.get(&instance.driver_key, &connector.traits().buckets);
+        let spaced = connector.traits().buckets.iter().filter(|bucket| !bucket.gap.is_zero());
+        let charges: Vec<Charge> = spaced.map(|bucket| Charge { bucket: bucket.name, units: 1 }).collect();
+        let queue = TYPICAL.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
+        let blocked = Duration::from_micros(u64::try_from(blocked).unwrap_or(0));
+        Some(blocked.max(queue).max(budget.predict(&charges, lane, ahead)))
+    }
+
     fn gauge(&self, instance: &Instance) -> Arc<pump::Gauge> {
         self.0.gauge(&instance.driver_key)
     }
 
-    /// Drives until the token is cancelled, then finishes what is under way and gives the lease up.
+    /// Drives what this replica's leases are about until the token is cancelled, then finishes what is
+    /// under way and hands the leases over.
     pub async fn start(&self, stop: CancellationToken) {
         let shared = self.0.clone();
-        let mut held: Option<lease::Held> = None;
-        let mut pumping: Option<(CancellationToken, TaskTracker)> = None;
-        while !stop.is_cancelled() {
-            let take = lease::Take {
-                owner: shared.owner.clone(),
-                held: held.map(|held| held.epoch),
-                force: !shared.store.is_shared(),
-            };
-            match shared.store.write(Priority::Driver, take).await {
-                Ok(now) => {
-                    if now.is_none() && held.is_some() {
-                        tracing::warn!("the driver's lease is another replica's now; this one stops driving");
-                    }
-                    held = now;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the driver's lease could not be renewed");
-                    held = held.filter(|held| held.until > shared.clock.micros());
+        let ended = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let listening = {
+            let (shared, ended) = (shared.clone(), ended.clone());
+            async move {
+                tokio::select! {
+                    () = ended.cancelled() => {}
+                    () = shared.store.listen(SILENCE, |hint| shared.hear(hint)) => {}
                 }
             }
-            shared.epoch.send_replace(held);
-            match (held, &pumping) {
-                (Some(_), None) => {
-                    let token = stop.child_token();
-                    let tasks = TaskTracker::new();
-                    tasks.spawn(supervise(shared.clone(), token.clone(), tasks.clone()));
-                    pumping = Some((token, tasks));
-                }
-                (None, Some((token, tasks))) => {
-                    token.cancel();
-                    tasks.close();
-                    tasks.wait().await;
-                    pumping = None;
-                }
-                _ => {}
-            }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = shared.clock.sleep(lease::RENEW) => {}
-            }
-        }
-        if let Some((token, tasks)) = pumping {
-            token.cancel();
-            tasks.close();
-            tasks.wait().await;
-        }
-        if let Some(held) = held
-            && let Err(error) = lease::give_up(&shared.store, &shared.owner, held.epoch).await
-        {
-            tracing::warn!(%error, "the driver's lease could not be given up; another replica waits for its end");
-        }
-        shared.epoch.send_replace(None);
+        };
+        tasks.spawn(listening);
+        tasks.spawn(tend(shared.clone(), stop.clone()));
+        tasks.spawn(invitations::look_out(shared.clone(), stop.clone()));
+        keeper::keep(&shared, &stop).await;
+        ended.cancel();
+        tasks.close();
+        tasks.wait().await;
     }
 }
 
@@ -299,6 +323,89 @@ impl Shared {
             gauge.ring();
         }
         self.supervisor.notify_one();
+        self.keeper.notify_one();
+    }
+
+    /// Acts on what another replica said, or this one itself.
+    fn hear(&self, hint: Hint) {
+        match hint {
+            Hint::Work(key) => {
+                let key = DriverKey::new(key);
+                if self.held_key(&key).is_some() {
+                    self.gauge(&key).ring();
+                }
+            }
+            Hint::Settled(resource) => self.waiters.nudge(resource),
+            Hint::Instance(seq) => self.instances.invalidate(seq),
+            Hint::Leases => {
+                self.keeper.notify_one();
+                self.supervisor.notify_one();
+            }
+            Hint::Beat => {}
+            Hint::Anything => {
+                self.ring();
+                self.waiters.nudge_all();
+            }
+        }
+    }
+
+    fn tenures(&self) -> MutexGuard<'_, HashMap<String, keeper::Tenure>> {
+        self.tenures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A lease, if this replica holds it and may begin something under it.
+    fn held(&self, name: &str) -> Option<lease::Held> {
+        let tenures = self.tenures();
+        tenures.get(name).filter(|tenure| !tenure.stop.is_cancelled()).map(|tenure| tenure.held)
+    }
+
+    /// A driver key's lease.
+    fn held_key(&self, key: &DriverKey) -> Option<lease::Held> {
+        self.held(&lease::name_of(key))
+    }
+
+    /// Whether a call may be sent under a driver key's lease.
+    fn may_send(&self, key: &DriverKey, epoch: i64) -> bool {
+        self.may_call(&lease::name_of(key), epoch)
+    }
+
+    /// Whether a call may be sent under a lease: it lasts longer than a call may take (DECISIONS 19). On an
+    /// embedded database no other can take it.
+    fn may_call(&self, name: &str, epoch: i64) -> bool {
+        self.held(name).is_some_and(|held| {
+            held.epoch == epoch
+                && (!self.store.is_shared() || held.left(&self.clock) > self.http.call_timeout() + MARGIN)
+        })
+    }
+
+    /// Stores what is only true while this replica drives an instance.
+    ///
+    /// # Errors
+    /// The unit's; another replica drives it now, and nothing was stored.
+    pub(crate) async fn write_leased<U: Unit<Err = StoreError>>(
+        &self,
+        instance: &Instance,
+        priority: Priority,
+        unit: U,
+    ) -> Result<U::Out, StoreError> {
+        self.write_leased_key(&instance.driver_key, priority, unit).await
+    }
+
+    /// The same by driver key.
+    ///
+    /// # Errors
+    /// As [`Shared::write_leased`].
+    pub(crate) async fn write_leased_key<U: Unit<Err = StoreError>>(
+        &self,
+        key: &DriverKey,
+        priority: Priority,
+        unit: U,
+    ) -> Result<U::Out, StoreError> {
+        let Some(held) = self.held_key(key) else {
+            return Err(StoreError::Unavailable("another replica drives this now".to_owned()));
+        };
+        let leased = lease::Leased { name: lease::name_of(key), epoch: held.epoch, unit };
+        self.store.write(priority, leased).await
     }
 
     fn gauge(&self, key: &DriverKey) -> Arc<pump::Gauge> {
@@ -336,16 +443,21 @@ impl Shared {
         view.blocked_until.into_iter().chain(probe).filter(|at| *at > now).max()
     }
 
-    /// A way to the target; `patience` is how long its calls may wait for their budget, all in all.
+    /// A way to the target, while this replica drives it; `patience` is how long its calls may wait for
+    /// their budget, all in all.
     pub(crate) async fn wire(
-        &self,
+        self: &Arc<Self>,
         instance: &Instance,
         lane: Lane,
         patience: Duration,
         record: &Arc<Recorder>,
     ) -> Result<Option<Box<dyn Transport>>, StoreError> {
+        let Some(held) = self.held_key(&instance.driver_key) else {
+            return Err(StoreError::Unavailable("another replica drives this instance now".to_owned()));
+        };
         let wire = self.plain_wire(instance, lane, patience, record).await?;
-        Ok(wire.map(|wire| Box::new(wire) as Box<dyn Transport>))
+        let fence = pump::fence(self, &instance.driver_key, held.epoch);
+        Ok(wire.map(|wire| Box::new(wire.fenced(fence)) as Box<dyn Transport>))
     }
 
     async fn plain_wire(
@@ -362,16 +474,29 @@ impl Shared {
         Ok(Some(Wire::new(self.http.clone(), connector.clone(), budget, lane, give_up, record.clone())))
     }
 
-    /// Keeps the fill of hour and day windows.
-    pub(crate) async fn keep_rows(&self, instance: &Instance) -> Result<(), StoreError> {
+    /// Keeps the fill of hour and day windows; where the target pushes back or is down, all that
+    /// another replica should know of it. Not while the lease is being handed over: that keeps all.
+    pub(crate) async fn keep_rows(&self, instance: &Instance, pushed_back: bool) -> Result<(), StoreError> {
         let Some(budget) = self.budget(instance).await? else {
             return Ok(());
         };
-        let rows = budget.rows();
+        let rows = if pushed_back { budget.all_rows() } else { budget.rows() };
+        if rows.is_empty() || self.held_key(&instance.driver_key).is_none() {
+            return Ok(());
+        }
+        self.write_leased(instance, Priority::Driver, KeepRows { key: instance.driver_key.clone(), rows }).await
+    }
+
+    /// Keeps all that the next holder of a driver key's lease should know of its limits.
+    async fn hand_over_budget(&self, key: &DriverKey) -> Result<(), StoreError> {
+        let Some(budget) = self.budgets.known(key).filter(|_| self.store.is_shared()) else {
+            return Ok(());
+        };
+        let rows = budget.all_rows();
         if rows.is_empty() {
             return Ok(());
         }
-        self.store.write(Priority::Driver, KeepRows { key: instance.driver_key.clone(), rows }).await
+        self.store.write(Priority::Driver, KeepRows { key: key.clone(), rows }).await
     }
 }
 
@@ -415,42 +540,45 @@ impl Unit for KeepRows {
     }
 }
 
-/// Runs one pump per driver key that enabled instances have, the runs that are asked for or due, and
-/// one look-out for invitations.
-async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker) {
-    tasks.spawn(invitations::look_out(shared.clone(), stop.clone()));
-    tasks.spawn(outbox::deliver(shared.clone(), stop.clone()));
-    let mut pumping: HashSet<DriverKey> = HashSet::new();
-    let mut running: HashMap<i64, JoinHandle<()>> = HashMap::new();
-    let mut schedule_at = shared.clock.now();
+/// What the gateway does once, whichever replica: under the lease [`HOUSEKEEPING`].
+async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker, epoch: i64) {
+    tasks.spawn(outbox::deliver(shared.clone(), stop.clone(), epoch));
     while !stop.is_cancelled() {
         match shared.instances.all_enabled().await {
             Ok(instances) => {
-                for instance in &instances {
-                    if pumping.insert(instance.driver_key.clone()) {
-                        tasks.spawn(pump::pump(shared.clone(), instance.driver_key.clone(), stop.clone()));
-                    }
+                if let Err(error) = reconcile::schedule(&shared, &instances).await {
+                    tracing::warn!(%error, "scheduled runs could not be started");
                 }
-                if shared.clock.now() >= schedule_at {
-                    schedule_at = shared.clock.now().checked_add(SCHEDULE).unwrap_or(Timestamp::MAX);
-                    if let Err(error) = reconcile::schedule(&shared, &instances).await {
-                        tracing::warn!(%error, "scheduled runs could not be started");
-                    }
-                }
+                shared.supervisor.notify_one();
             }
             Err(error) => tracing::warn!(%error, "the list of instances could not be read"),
         }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = shared.clock.sleep(SCHEDULE) => {}
+        }
+    }
+}
+
+/// Carries out the runs of the driver keys whose leases this replica holds.
+async fn tend(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut running: HashMap<i64, JoinHandle<()>> = HashMap::new();
+    while !stop.is_cancelled() {
         running.retain(|_, task| !task.is_finished());
         match reconcile::open_runs(&shared).await {
             Ok(runs) => {
-                for (run, instance) in runs {
+                for (run, instance, key) in runs {
+                    let tenures = shared.tenures();
+                    let Some(tenure) = tenures.get(&lease::name_of(&key)).filter(|one| !one.stop.is_cancelled()) else {
+                        continue;
+                    };
                     running.entry(run).or_insert_with(|| {
-                        let shared = shared.clone();
-                        let stop = stop.clone();
-                        tasks.spawn(async move {
+                        let (shared, stop) = (shared.clone(), tenure.stop.clone());
+                        tenure.tasks.spawn(async move {
                             tokio::select! {
+                                biased;
                                 () = stop.cancelled() => {}
-                                () = reconcile::carry_out(&shared, run, instance) => {}
+                                () = reconcile::carry_out(&shared, run, instance, &key) => {}
                             }
                         })
                     });

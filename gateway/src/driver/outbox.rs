@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use super::{HOUSEKEEPING, Shared};
 use crate::service::events::{BATCH, Stream, TakeBack, Verdicts};
 use crate::store::{Priority, StoreError};
 use crate::transport::Receipt;
@@ -30,13 +30,14 @@ const MOST: usize = 64;
 const FIRST_WAIT: i64 = 1_000_000;
 const LONGEST_WAIT: i64 = 300_000_000;
 
-/// Delivers until stopped. What is on its way then is sent again by the next who drives.
-pub(super) async fn deliver(shared: Arc<Shared>, stop: CancellationToken) {
+/// Delivers until stopped, under the lease [`HOUSEKEEPING`] of that epoch, so that one replica does. What is on its
+/// way then is sent again by the next holder.
+pub(super) async fn deliver(shared: Arc<Shared>, stop: CancellationToken, epoch: i64) {
     let mut busy: HashMap<tokio::task::Id, i64> = HashMap::new();
     let mut pushes: JoinSet<()> = JoinSet::new();
     let mut tidy_at = shared.clock.now();
     loop {
-        if let Err(error) = start_due(&shared, &mut busy, &mut pushes).await {
+        if let Err(error) = start_due(&shared, &mut busy, &mut pushes, epoch).await {
             tracing::warn!(%error, "streams of events could not be read");
         }
         if let Err(error) = take_back(&shared).await {
@@ -77,6 +78,7 @@ async fn start_due(
     shared: &Arc<Shared>,
     busy: &mut HashMap<tokio::task::Id, i64>,
     pushes: &mut JoinSet<()>,
+    epoch: i64,
 ) -> Result<(), StoreError> {
     for stream in shared.events.due().await? {
         if busy.len() >= MOST {
@@ -87,7 +89,7 @@ async fn start_due(
         }
         let shared = shared.clone();
         let handle = pushes.spawn(async move {
-            if let Err(error) = push(&shared, stream).await {
+            if let Err(error) = push(&shared, stream, epoch).await {
                 tracing::warn!(%error, "a stream of events could not be delivered");
             }
         });
@@ -130,8 +132,9 @@ fn verdict(receipt: &Receipt) -> Verdict {
     }
 }
 
-/// Sends what waits in one stream, until nothing does or something fails.
-async fn push(shared: &Shared, seq: i64) -> Result<(), StoreError> {
+/// Sends what waits in one stream, until nothing does, something fails, or the lease nears its end: what a replica
+/// that was frozen would send then, the next holder has sent before.
+async fn push(shared: &Shared, seq: i64, epoch: i64) -> Result<(), StoreError> {
     loop {
         let Some(stream) = shared.events.stream(seq).await?.filter(|stream| !stream.paused) else { return Ok(()) };
         let Some(url) = stream.endpoint_url.as_deref() else { return Ok(()) };
@@ -144,6 +147,9 @@ async fn push(shared: &Shared, seq: i64) -> Result<(), StoreError> {
             return Ok(());
         }
         for one in waiting {
+            if !shared.may_call(HOUSEKEEPING, epoch) {
+                return Ok(());
+            }
             let sent = shared
                 .http
                 .post(url, "application/secevent+jwt", "application/json", authorization.as_ref(), one.token)

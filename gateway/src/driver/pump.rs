@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::lease::{is_held, name_of};
 use super::run::{After, Begin, Done, Job, Settle, Step};
 use super::{BUDGET_PATIENCE, POLL, Settlement, Shared};
 use crate::service::types::Instance;
@@ -31,8 +32,6 @@ const PATIENT: usize = 4;
 const READ: i64 = 64;
 /// How long a target without a Retry-After is left alone after it said "too many".
 const DEFAULT_REST: Duration = Duration::from_secs(60);
-/// A call is only sent while the lease lasts longer than the call may take. In microseconds.
-pub(super) const MARGIN: i64 = 9_000_000;
 
 /// What a pump is like at the moment, for predictions.
 #[derive(Default)]
@@ -111,6 +110,11 @@ impl Gauge {
     pub(super) fn needs_rows(&self) -> bool {
         !self.has_rows.swap(true, Ordering::Relaxed)
     }
+
+    /// Has the rows of long windows read once more.
+    pub(super) fn read_rows_again(&self) {
+        self.has_rows.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Pumps one driver key until stopped; then lets what runs finish.
@@ -140,7 +144,12 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
                         continue;
                     }
                     let instance = match shared.instances.by_seq(instance_seq).await {
-                        Ok(Some(instance)) => instance,
+                        Ok(Some(instance)) if instance.driver_key == key => instance,
+                        Ok(Some(instance)) => {
+                            // It moved to another driver key, or what is known of it is old.
+                            shared.instances.invalidate(instance.seq);
+                            continue;
+                        }
                         Ok(None) => continue,
                         Err(error) => {
                             tracing::warn!(%error, "an instance could not be read");
@@ -223,7 +232,7 @@ async fn free_claims(shared: &Shared, key: &DriverKey) {
     }
 
     // Under another epoch they are another holder's, who took them over.
-    let Some(held) = *shared.epoch.borrow() else {
+    let Some(held) = shared.held_key(key) else {
         return;
     };
     if let Err(error) = shared.store.write(Priority::Driver, Free(key.as_str().to_owned(), held.epoch)).await {
@@ -248,6 +257,10 @@ struct Due {
 /// target asked to be left alone.
 async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>, room: Room) -> Result<Due, StoreError> {
     let now = shared.clock.micros();
+    if !shared.held_key(key).is_some_and(|held| shared.may_send(key, held.epoch)) {
+        let soon = shared.clock.now().checked_add(POLL).unwrap_or(Timestamp::MAX);
+        return Ok(Due { work: Vec::new(), next_due: Some(soon) });
+    }
     if let Some(until) = shared.resting(key) {
         return Ok(Due { work: Vec::new(), next_due: Some(until) });
     }
@@ -287,8 +300,8 @@ async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>, room: Room
 }
 
 /// One run, from claim to end.
-async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64, stop: &CancellationToken) {
-    let Some(held) = *shared.epoch.borrow() else {
+async fn drive(shared: &Arc<Shared>, instance: Arc<Instance>, resource: i64, stop: &CancellationToken) {
+    let Some(held) = shared.held_key(&instance.driver_key) else {
         return;
     };
     let started = shared.clock.now();
@@ -299,7 +312,7 @@ async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64, stop: &C
         match after {
             Ok(After::Next(job)) => {
                 steps += 1;
-                let (done, calls) = send(shared, &instance, &job, held.epoch).await;
+                let (done, calls) = send(shared, &instance, &job, held.epoch, stop).await;
                 let settle = Settle {
                     instance: instance.clone(),
                     job: *job,
@@ -330,7 +343,7 @@ async fn drive(shared: &Shared, instance: Arc<Instance>, resource: i64, stop: &C
                 // the lease or here, as unknown.
                 tracing::error!(%error, instance = %instance.id, resource, "a settlement could not be stored");
                 shared.waiters.tell(resource, i64::MAX, &Settlement::Later);
-                free_claim(shared, resource, held.epoch).await;
+                free_claim(shared, &instance.driver_key, resource, held.epoch).await;
                 return;
             }
         }
@@ -352,8 +365,9 @@ impl std::fmt::Debug for Outcome<'_> {
 
 /// Puts work down that could not be claimed or settled, for longer each time: a defect must not spin,
 /// nor keep others from their turn.
-async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
-    struct Free(i64, i64);
+async fn free_claim(shared: &Shared, key: &DriverKey, resource: i64, epoch: i64) {
+    #[derive(Clone)]
+    struct Free(String, i64, i64);
 
     #[async_trait::async_trait]
     impl crate::store::Unit for Free {
@@ -361,7 +375,10 @@ async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
         type Err = StoreError;
 
         async fn run(&mut self, tx: &crate::store::Tx<'_>) -> Result<(), StoreError> {
-            let row = tx.conn.one("SELECT tries FROM work WHERE resource_seq = $1", vals![self.0]).await?;
+            if !is_held(tx, &self.0, self.2).await? {
+                return Ok(());
+            }
+            let row = tx.conn.one("SELECT tries FROM work WHERE resource_seq = $1", vals![self.1]).await?;
             let Some(row) = row else { return Ok(()) };
             let tries: i64 = row.col("tries")?;
             let rest = 1_000_000 << tries.clamp(0, 9);
@@ -371,21 +388,22 @@ async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
                     "UPDATE work SET state = 'waiting', need = 'store', reason = 'The gateway could not record what it did for this; it tries again. Its log has more.', \
                      due_at = $3, tries = $4, claim_rev = NULL, claim_epoch = NULL \
                      WHERE resource_seq = $1 AND ((claim_epoch = $2 AND state = 'running') OR (state IN ('todo','waiting','needs') AND due_at <= $5))",
-                    vals![self.0, self.1, tx.now + rest, tries + 1, tx.now],
+                    vals![self.1, self.2, tx.now + rest, tries + 1, tx.now],
                 )
                 .await?;
             if freed > 0 {
                 tx.conn
-                    .run("UPDATE attempt SET state = 'unknown', ended_at = $2 WHERE resource_seq = $1 AND state = 'sending'", vals![self.0, tx.now])
+                    .run("UPDATE attempt SET state = 'unknown', ended_at = $2 WHERE resource_seq = $1 AND state = 'sending'", vals![self.1, tx.now])
                     .await?;
             }
             Ok(())
         }
     }
 
-    while shared.store.write(Priority::Driver, Free(resource, epoch)).await.is_err() {
+    let free = Free(name_of(key), resource, epoch);
+    while shared.store.write(Priority::Driver, free.clone()).await.is_err() {
         // The store is away; the claim must not outlive its return. The lease ends this loop.
-        if shared.epoch.borrow().is_none_or(|held| held.epoch != epoch) {
+        if shared.held_key(key).is_none_or(|held| held.epoch != epoch) {
             return;
         }
         shared.clock.sleep(Duration::from_secs(1)).await;
@@ -393,11 +411,19 @@ async fn free_claim(shared: &Shared, resource: i64, epoch: i64) {
 }
 
 /// Sends one step.
-async fn send(shared: &Shared, instance: &Instance, job: &Job, epoch: i64) -> (Done, serde_json::Value) {
+async fn send(
+    shared: &Arc<Shared>,
+    instance: &Instance,
+    job: &Job,
+    epoch: i64,
+    stop: &CancellationToken,
+) -> (Done, serde_json::Value) {
     let record = Arc::new(Recorder::default());
     let lane = job.subject.lane;
     let wire = match shared.plain_wire(instance, lane, BUDGET_PATIENCE, &record).await {
-        Ok(Some(wire)) if leased(shared, epoch) => wire.fenced(fence(shared, epoch)),
+        Ok(Some(wire)) if shared.may_send(&instance.driver_key, epoch) => {
+            wire.fenced(fence(shared, &instance.driver_key, epoch)).until(stop.clone())
+        }
         _ => {
             let fault = Fault::new(FaultKind::NotSent, "The gateway could not send this now; it tries again.")
                 .context("no wire or no lease");
@@ -420,8 +446,9 @@ async fn send(shared: &Shared, instance: &Instance, job: &Job, epoch: i64) -> (D
         Done::Person(Ok(_)) => None,
         Done::Group(done) => done.fault(),
     };
+    let refused = fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::RateLimited);
     if let Some(fault) = fault
-        && fault.kind == FaultKind::RateLimited
+        && refused
         && let Ok(Some(budget)) = shared.budget(instance).await
     {
         let until = match fault.retry {
@@ -430,24 +457,18 @@ async fn send(shared: &Shared, instance: &Instance, job: &Job, epoch: i64) -> (D
         };
         budget.push_back(until);
     }
-    if let Err(error) = shared.keep_rows(instance).await {
+    let down = shared.budgets.view(&instance.driver_key).is_some_and(|view| view.breaker.state != "closed");
+    if let Err(error) = shared.keep_rows(instance, refused || down).await {
         tracing::warn!(%error, "the fill of long windows could not be stored");
     }
     let (calls, left_out) = record.take();
     (done, serde_json::json!({"calls": calls, "left_out": left_out}))
 }
 
-/// The same as [`leased`], asked again before each call: a step may be of many, and wait for each.
-fn fence(shared: &Shared, epoch: i64) -> impl Fn() -> bool + Send + Sync + 'static {
-    let (held, clock, shared) = (shared.epoch.subscribe(), shared.clock.clone(), shared.store.is_shared());
-    move || held.borrow().is_some_and(|held| held.epoch == epoch && (!shared || held.until - clock.micros() > MARGIN))
-}
-
-/// Whether the lease lasts longer than a call may take (DECISIONS 19).
-fn leased(shared: &Shared, epoch: i64) -> bool {
-    shared.epoch.borrow().is_some_and(|held| {
-        held.epoch == epoch && (!shared.store.is_shared() || held.until - shared.clock.micros() > MARGIN)
-    })
+/// Whether a call may still be sent, to be asked before each: a step may be of many, and wait for each.
+pub(super) fn fence(shared: &Arc<Shared>, key: &DriverKey, epoch: i64) -> impl Fn() -> bool + Send + Sync + 'static {
+    let (shared, key) = (shared.clone(), key.clone());
+    move || shared.may_send(&key, epoch)
 }
 
 fn undone(job: &Job, fault: Fault) -> Done {

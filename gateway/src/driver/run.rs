@@ -18,7 +18,7 @@ use super::person::{self, PersonCall, PersonDone};
 use super::waiters::Settlement;
 use crate::service::accept::{Ends, close_operation_items};
 use crate::service::types::Instance;
-use crate::store::{Rows, Sql, StoreError, Tx, Unit};
+use crate::store::{Hint, Rows, Sql, StoreError, Tx, Unit};
 
 /// The resource of a run, as the transaction that planned saw it.
 #[derive(Clone, Debug)]
@@ -111,14 +111,18 @@ impl Unit for Begin {
         if !is_current(tx, &self.instance).await? {
             return Ok(After::Lost);
         }
+        let name = lease::name_of(&self.instance.driver_key);
         let claimed = tx
             .conn
             .one(
-                "UPDATE work SET state = 'running', claim_rev = rev, claim_epoch = $2 WHERE resource_seq = $1 AND state IN ('todo','waiting','needs') \
-                 AND due_at <= $3 AND EXISTS (SELECT 1 FROM lease WHERE name = $4 AND epoch = $2 AND until_at > $3) \
-                 AND NOT EXISTS (SELECT 1 FROM work w WHERE w.resource_seq = work.after_seq) \
-                 RETURNING rev, lane, tries, since",
-                vals![self.resource, self.epoch, tx.now, lease::NAME],
+                &format!(
+                    "UPDATE work SET state = 'running', claim_rev = rev, claim_epoch = $2 WHERE resource_seq = $1 AND state IN ('todo','waiting','needs') \
+                     AND due_at <= $3 AND EXISTS (SELECT 1 FROM lease WHERE name = $4 AND epoch = $2 AND until_at > {}) \
+                     AND NOT EXISTS (SELECT 1 FROM work w WHERE w.resource_seq = work.after_seq) \
+                     RETURNING rev, lane, tries, since",
+                    tx.conn.clock_or("$3")
+                ),
+                vals![self.resource, self.epoch, tx.now, name],
             )
             .await?;
         let Some(claim) = claimed else {
@@ -129,7 +133,7 @@ impl Unit for Begin {
         subject.tries = claim.col("tries")?;
         subject.since = claim.col("since")?;
         let verdict = plan(tx, &self.instance, &subject).await?;
-        conclude(tx, &self.instance, subject, verdict, self.epoch).await
+        Ok(told(tx, self.resource, conclude(tx, &self.instance, subject, verdict, self.epoch).await?))
     }
 }
 
@@ -165,7 +169,7 @@ impl Unit for Settle {
             .run(
                 "UPDATE work SET claim_epoch = $2 WHERE resource_seq = $1 AND state = 'running' AND claim_epoch = $2 \
                  AND EXISTS (SELECT 1 FROM lease WHERE name = $3 AND epoch = $2)",
-                vals![self.job.subject.seq, self.epoch, lease::NAME],
+                vals![self.job.subject.seq, self.epoch, lease::name_of(&self.instance.driver_key)],
             )
             .await?;
         if held == 0 {
@@ -216,10 +220,19 @@ impl Unit for Settle {
             None => plan(tx, &self.instance, &fresh).await?,
         };
         if matches!(verdict, Verdict::Call(..)) && (self.stopping || !is_current(tx, &self.instance).await?) {
-            return put_down(tx, &fresh).await;
+            return Ok(told(tx, fresh.seq, put_down(tx, &fresh).await?));
         }
-        conclude(tx, &self.instance, fresh, verdict, self.epoch).await
+        let resource = fresh.seq;
+        Ok(told(tx, resource, conclude(tx, &self.instance, fresh, verdict, self.epoch).await?))
     }
+}
+
+/// Tells other replicas, where a request may wait for it, that a run is over.
+fn told(tx: &Tx<'_>, resource: i64, after: After) -> After {
+    if matches!(after, After::Over { .. }) {
+        tx.hint(Hint::Settled(resource));
+    }
+    after
 }
 
 /// Whether the instance is enabled and configured as the run was told. A paused one is sent nothing,

@@ -317,8 +317,44 @@ impl Fill {
         })
     }
 
+    /// A short window, as one whose every charge was its newest; and the gap that calls need. Nothing
+    /// where [`Fill::row`] gives a row.
+    pub(super) fn short_row(&self) -> Option<BucketRow> {
+        if self.spec.window != Window::Memory || self.exhausted_until().is_some() {
+            return None;
+        }
+        let gap =
+            Some(self.next).filter(|next| *next > Timestamp::MIN).and_then(|next| next.checked_sub(self.spec.gap).ok());
+        let newest = self.log.back().map(|(at, _)| *at).max(gap)?;
+        Some(BucketRow {
+            name: self.spec.name.to_owned(),
+            used: self.logged,
+            window_ends_at: Some(later(newest, self.spec.per)),
+            blocked_until: None,
+        })
+    }
+
+    fn load_short(&mut self, row: &BucketRow, now: Timestamp) {
+        let newest = row.window_ends_at.and_then(|ends| ends.checked_sub(self.spec.per).ok());
+        let Some(newest) = newest.map(|at| at.min(now)) else {
+            return;
+        };
+        self.next = self.next.max(later(newest, self.spec.gap));
+        let known = self.log.back().is_some_and(|(at, _)| *at >= newest);
+        if !known && row.used > 0 && later(newest, self.spec.per) > now {
+            self.log.push_back((newest, row.used));
+            self.logged = self.logged.saturating_add(row.used);
+            if let Some(pacer) = &self.pacer {
+                pacer.charge(row.used);
+            }
+        }
+    }
+
     /// Takes over what the store kept.
     pub(super) fn load(&mut self, row: &BucketRow, now: Timestamp) {
+        if self.spec.window == Window::Memory {
+            self.load_short(row, now);
+        }
         if self.spec.window == Window::Row && row.window_ends_at.is_some_and(|ends| ends > now) {
             self.used = self.used.max(row.used);
             self.ends = self.ends.max(row.window_ends_at);

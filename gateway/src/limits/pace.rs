@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::BucketRow;
 use super::fill::{later, until};
 
 /// The window in which the refused rate is measured.
@@ -62,6 +63,28 @@ impl Pace {
             self.next = Some(later(self.next.unwrap_or(now).max(now), *gap));
             *gap = gap.mul_f64(SHORTEN);
         }
+    }
+
+    /// What the store keeps of it: the gap in microseconds, and until when it is not forgotten.
+    pub(super) fn row(&self, name: &str) -> Option<BucketRow> {
+        Some(BucketRow {
+            name: name.to_owned(),
+            used: u32::try_from(self.gap?.as_micros()).unwrap_or(u32::MAX),
+            window_ends_at: Some(later(self.refused?, FORGET)),
+            blocked_until: None,
+        })
+    }
+
+    /// Takes over what another learned.
+    pub(super) fn load(&mut self, row: &BucketRow, now: Timestamp) {
+        let Some(refused) = row.window_ends_at.and_then(|ends| ends.checked_sub(FORGET).ok()) else {
+            return;
+        };
+        if until(refused, now) > FORGET || self.refused.is_some_and(|own| own >= refused) {
+            return;
+        }
+        let gap = Duration::from_micros(u64::from(row.used)).min(LONGEST);
+        (self.gap, self.next, self.refused) = (Some(gap), Some(later(now, gap)), Some(refused));
     }
 
     /// The target refused a call.

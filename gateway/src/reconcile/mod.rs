@@ -2,7 +2,7 @@
 //! what changed behind our back. Imported accounts become rows that nobody manages (DECISIONS 1);
 //! absence needs a complete listing and a confirming read (DECISIONS 22).
 //!
-//! A run is a row; the replica that drives carries it out. It writes nothing at the target.
+//! A run is a row; the replica that drives the instance carries it out. It writes nothing at the target.
 
 mod sweep;
 
@@ -11,7 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connector_sdk::{Accounts, Cx, Fault, FaultKind, Groups, RemoteId};
+use connector_sdk::{Accounts, Cx, DriverKey, Fault, FaultKind, Groups, RemoteId};
 use engine::Lane;
 use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
@@ -23,7 +23,7 @@ use crate::service::App;
 use crate::service::directory::time;
 use crate::service::types::{Instance, Mode};
 use crate::store::entity::run;
-use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
+use crate::store::{Hint, Priority, Rows, Sql, StoreError, Tx, Unit};
 use crate::transport::Recorder;
 use sweep::{
     Marked, SweepAccounts, SweepGroups, Vanished, clear_marks, marked_groups, present_members, rematch, unseen,
@@ -151,6 +151,7 @@ impl Unit for Start {
             )
             .await?;
         if made == 1 {
+            tx.hint(Hint::Leases);
             tx.conn
                 .run(
                     "INSERT INTO audit (seq, actor, act, target, detail, at) VALUES ($1,$2,$3,$4,'{}',$5)",
@@ -201,18 +202,21 @@ pub(crate) async fn schedule(shared: &Shared, instances: &[Arc<Instance>]) -> Re
     Ok(())
 }
 
-/// The runs that are to be carried out: (run, instance).
-pub(crate) async fn open_runs(shared: &Shared) -> Result<Vec<(i64, i64)>, StoreError> {
+/// The runs that are to be carried out: (run, instance, driver key).
+pub(crate) async fn open_runs(shared: &Shared) -> Result<Vec<(i64, i64, DriverKey)>, StoreError> {
     let rows = shared
         .store
         .reader()
-        .all("SELECT seq, instance_seq FROM run WHERE state = 'running' ORDER BY seq", vals![])
+        .all("SELECT r.seq, r.instance_seq, i.driver_key FROM run r JOIN instance i ON i.seq = r.instance_seq WHERE r.state = 'running' ORDER BY r.seq", vals![])
         .await?;
-    rows.iter().map(|row| Ok((row.col("seq")?, row.col("instance_seq")?))).collect()
+    let run = |row: &sea_orm::QueryResult| {
+        Ok((row.col("seq")?, row.col("instance_seq")?, DriverKey::new(row.col::<String>("driver_key")?)))
+    };
+    rows.iter().map(run).collect()
 }
 
 /// Carries one run out and records its end.
-pub(crate) async fn carry_out(shared: &Arc<Shared>, run: i64, instance_seq: i64) {
+pub(crate) async fn carry_out(shared: &Arc<Shared>, run: i64, instance_seq: i64, key: &DriverKey) {
     let mut counts = Counts::default();
     let outcome = match shared.instances.by_seq(instance_seq).await {
         Ok(Some(instance)) => {
@@ -238,7 +242,7 @@ pub(crate) async fn carry_out(shared: &Arc<Shared>, run: i64, instance_seq: i64)
         }
     };
     let end = End { run, state, complete, counts, error };
-    if let Err(error) = shared.store.write(Priority::Background, end).await {
+    if let Err(error) = shared.write_leased_key(key, Priority::Background, end).await {
         tracing::warn!(run, %error, "the end of a run could not be stored");
     }
 }
@@ -347,13 +351,13 @@ async fn invitations(
         listed
             .extend(got.items.iter().filter_map(|account| account.invite_id.as_ref().map(|id| id.as_str().to_owned())));
         let sweep = SweepAccounts { instance: instance.clone(), run, accounts: got.items, started: before };
-        counts.imported += shared.store.write(Priority::Background, sweep).await?;
+        counts.imported += shared.write_leased(instance, Priority::Background, sweep).await?;
         match got.next {
             Some(next) => page = Some(next),
             None => {
                 if complete {
                     let missing = Missing { instance: instance.clone(), listed, before };
-                    let found = shared.store.write(Priority::Driver, missing).await?;
+                    let found = shared.write_leased(instance, Priority::Driver, missing).await?;
                     counts.followed += found as u64;
                     if found > 0 {
                         shared.ring();
@@ -411,7 +415,7 @@ async fn sweep_accounts(
         counts.accounts += got.items.len() as u64;
         for chunk in got.items.chunks(100) {
             let sweep = SweepAccounts { instance: instance.clone(), run, accounts: chunk.to_vec(), started };
-            counts.imported += shared.store.write(Priority::Background, sweep).await?;
+            counts.imported += shared.write_leased(instance, Priority::Background, sweep).await?;
         }
         match got.next {
             Some(next) => page = Some(next),
@@ -441,7 +445,7 @@ async fn confirm_vanished(
             continue;
         };
         if accounts.get(cx, &at).await?.is_none() {
-            shared.store.write(Priority::Background, Vanished { account: account.seq }).await?;
+            shared.write_leased(instance, Priority::Background, Vanished { account: account.seq }).await?;
             counts.vanished += 1;
         }
     }
@@ -464,7 +468,7 @@ async fn sweep_groups(
         counts.groups += got.items.len() as u64;
         for chunk in got.items.chunks(100) {
             let sweep = SweepGroups { instance: instance.clone(), run, groups: chunk.to_vec() };
-            counts.imported += shared.store.write(Priority::Background, sweep).await?;
+            counts.imported += shared.write_leased(instance, Priority::Background, sweep).await?;
         }
         match got.next {
             Some(next) => page = Some(next),
@@ -491,7 +495,9 @@ async fn look_at_marked(
             Err(fault) => return Err(fault.into()),
         };
         counts.looked += 1;
-        shared.store.write(Priority::Background, Marked { instance: instance.clone(), resource, present }).await?;
+        shared
+            .write_leased(instance, Priority::Background, Marked { instance: instance.clone(), resource, present })
+            .await?;
     }
     Ok(())
 }

@@ -468,7 +468,7 @@ pub(super) async fn clear_marks(shared: &Shared, instance: &Arc<Instance>) -> Re
         }
     }
 
-    shared.store.write(Priority::Background, Clear(instance.clone())).await
+    shared.write_leased(instance, Priority::Background, Clear(instance.clone())).await
 }
 
 /// Where people come to the target by other means, those without an account are looked for again.
@@ -503,7 +503,7 @@ pub(super) async fn rematch(shared: &Shared, instance: &Arc<Instance>) -> Result
 
     let mut after = Some(0);
     while let Some(last) = after {
-        after = shared.store.write(Priority::Background, Rematch(instance.clone(), last)).await?;
+        after = shared.write_leased(instance, Priority::Background, Rematch(instance.clone(), last)).await?;
     }
     Ok(())
 }

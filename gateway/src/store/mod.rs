@@ -12,19 +12,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector,
+};
 use sea_orm_migration::MigratorTrait;
-use secrecy::ExposeSecret;
-use sqlx::postgres::PgPoolOptions;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Mark};
 use crate::config::Database;
 
 #[macro_use]
 mod sql;
 pub mod entity;
 mod error;
+mod hints;
 mod migrations;
 mod sequence;
 mod settings;
@@ -33,9 +36,11 @@ pub(crate) mod tests;
 mod writer;
 
 pub use error::{FromStore, StoreError};
+pub(crate) use hints::Hint;
 pub(crate) use sql::{Rows, Sql};
 pub use writer::{Priority, Tx, Unit};
 
+use hints::Hints;
 use sequence::Sequences;
 use writer::Writer;
 
@@ -45,6 +50,9 @@ const SQLITE_READERS: u32 = 4;
 const POSTGRES_POOL: u32 = 16;
 /// How long a request waits for a connection before it is told to come back.
 const ACQUIRE: Duration = Duration::from_secs(5);
+/// How long a PostgreSQL session may hold locks and say nothing: less than a lease lasts, so that the
+/// locks of a replica that froze are gone before another takes its work over.
+const IDLE_IN_TRANSACTION: &str = "10s";
 
 /// The store.
 #[derive(Clone)]
@@ -54,6 +62,9 @@ struct Inner {
     reader: DatabaseConnection,
     writer: Writer,
     clock: Clock,
+    hints: Arc<Hints>,
+    /// Where other replicas' hints are heard: the URL of a PostgreSQL database.
+    listen_at: Option<SecretString>,
     /// Held as long as the store: a second process on the same SQLite file is refused.
     _lock: Option<std::fs::File>,
 }
@@ -66,7 +77,7 @@ impl Store {
     pub async fn open(database: &Database, clock: Clock) -> Result<Self, StoreError> {
         match database {
             Database::Sqlite(path) => Self::open_sqlite(path, clock).await,
-            Database::Postgres(url) => Self::open_postgres(url.expose_secret(), clock).await,
+            Database::Postgres(url) => Self::open_postgres(url, clock).await,
         }
     }
 
@@ -104,18 +115,46 @@ impl Store {
             .connect_with(options.pragma("query_only", "1"))
             .await?;
         let reading = SqlxSqliteConnector::from_sqlx_sqlite_pool(reading);
-        Ok(Self::assemble(reading, writing, clock, Some(lock)))
+        Ok(Self::assemble(reading, writing, clock, Some(lock), None))
     }
 
-    async fn open_postgres(url: &str, clock: Clock) -> Result<Self, StoreError> {
-        let pool = PgPoolOptions::new().max_connections(POSTGRES_POOL).acquire_timeout(ACQUIRE).connect(url).await?;
+    async fn open_postgres(url: &SecretString, clock: Clock) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = url.expose_secret().parse()?;
+        let options = options.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)]);
+        let pool =
+            PgPoolOptions::new().max_connections(POSTGRES_POOL).acquire_timeout(ACQUIRE).connect_with(options).await?;
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         // Replicas that start together migrate one after the other.
         let guard = sea_orm::TransactionTrait::begin(&connection).await?;
+        guard.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         guard.execute_unprepared("SELECT pg_advisory_xact_lock(7236540881)").await?;
         migrations::Migrator::up(&connection, None).await?;
         guard.commit().await?;
-        Ok(Self::assemble(connection.clone(), connection, clock, None))
+        let store = Self::assemble(connection.clone(), connection, clock, None, Some(url.clone()));
+        store.ask_clock().await?;
+        Ok(store)
+    }
+
+    /// Asks the database for its time and follows it: replicas whose hosts disagree about the time
+    /// agree by this about what is due and whose lease lasts. Nothing on an embedded database.
+    async fn ask_clock(&self) -> Result<(), StoreError> {
+        let asked = self.clock().mark();
+        let row = self.reader().one(&format!("SELECT {} AS now", self.reader().clock_or("0")), vals![]).await?;
+        if self.is_shared()
+            && let Some(row) = row
+        {
+            self.follow_clock(row.col("now")?, asked);
+        }
+        Ok(())
+    }
+
+    /// Follows the database's clock, which said `now` when asked at `asked`.
+    pub(crate) fn follow_clock(&self, now: i64, asked: Mark) {
+        if let Ok(said) = jiff::Timestamp::from_microsecond(now)
+            && self.is_shared()
+        {
+            self.clock().follow(said, asked);
+        }
     }
 
     fn assemble(
@@ -123,13 +162,15 @@ impl Store {
         writing: DatabaseConnection,
         clock: Clock,
         lock: Option<std::fs::File>,
+        listen_at: Option<SecretString>,
     ) -> Self {
+        let hints = Arc::new(Hints::default());
         let sequences = Arc::new(Sequences::default());
         let writer = match writing.get_database_backend() {
             DbBackend::Sqlite => Writer::grouping(writing, sequences, clock.clone()),
-            _ => Writer::direct(writing, sequences, clock.clone()),
+            _ => Writer::direct(writing, sequences, clock.clone(), hints.clone()),
         };
-        Self(Arc::new(Inner { reader, writer, clock, _lock: lock }))
+        Self(Arc::new(Inner { reader, writer, clock, hints, listen_at, _lock: lock }))
     }
 
     /// The connection for reads.

@@ -27,6 +27,9 @@ pub(crate) trait Sql: ConnectionTrait {
     fn each(&self, place: usize) -> String;
     /// ` FOR UPDATE` where rows are locked (PostgreSQL), nothing where there is one writer.
     fn for_update(&self) -> &'static str;
+    /// The database's own time in microseconds, as an expression, where replicas with clocks of their
+    /// own share it; else the placeholder of a value that holds it.
+    fn clock_or(&self, placeholder: &'static str) -> &'static str;
 }
 
 impl<C: ConnectionTrait + Send> Sql for C {
@@ -56,6 +59,13 @@ impl<C: ConnectionTrait + Send> Sql for C {
         match self.get_database_backend() {
             DbBackend::Postgres => " FOR UPDATE",
             _ => "",
+        }
+    }
+
+    fn clock_or(&self, placeholder: &'static str) -> &'static str {
+        match self.get_database_backend() {
+            DbBackend::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+            _ => placeholder,
         }
     }
 }

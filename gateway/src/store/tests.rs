@@ -220,6 +220,7 @@ async fn the_entities_are_what_the_migrations_made() {
             link,
             member,
             operation,
+            replica,
             resource,
             run,
             sealed,
@@ -230,5 +231,62 @@ async fn the_entities_are_what_the_migrations_made() {
         );
         let kept = entity::setting::Entity::find_by_id("one").one(store.reader()).await.unwrap().unwrap();
         assert_eq!(kept.value, "x");
+    }
+}
+
+/// A column that a table has: whether a row can be inserted without naming it.
+type Columns = std::collections::BTreeMap<(String, String), bool>;
+
+async fn columns(connection: &DatabaseConnection) -> Columns {
+    let sql = match connection.get_database_backend() {
+        DbBackend::Postgres => {
+            "SELECT CAST(table_name AS TEXT) AS t, CAST(column_name AS TEXT) AS c, \
+             CASE WHEN is_nullable = 'YES' OR column_default IS NOT NULL THEN 1 ELSE 0 END AS o \
+             FROM information_schema.columns WHERE table_schema = current_schema()"
+        }
+        _ => {
+            "SELECT m.name AS t, p.name AS c, CASE WHEN p.\"notnull\" = 0 OR p.dflt_value IS NOT NULL THEN 1 ELSE 0 END AS o \
+             FROM sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table'"
+        }
+    };
+    let rows = connection.all(sql, vals![]).await.unwrap();
+    let column = |row: &sea_orm::QueryResult| {
+        ((row.col("t").unwrap(), row.col("c").unwrap()), row.col::<i32>("o").unwrap() == 1)
+    };
+    rows.iter().map(column).collect()
+}
+
+/// While replicas are upgraded one by one, those of the version before go on with the new schema: what
+/// they read is still there, and what they insert need not name what is new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_leaves_the_version_before_it_working() {
+    for place in places().await {
+        let connection = match &place.database {
+            Database::Postgres(url) => sea_orm::Database::connect(url.expose_secret()).await.unwrap(),
+            Database::Sqlite(path) => {
+                sea_orm::Database::connect(format!("sqlite://{}?mode=rwc", path.display())).await.unwrap()
+            }
+        };
+        let levels = migrations::Migrator::migrations();
+        let mut before = Columns::new();
+        for level in &levels {
+            migrations::Migrator::up(&connection, Some(1)).await.unwrap();
+            let after = columns(&connection).await;
+            let known: HashSet<&String> = before.keys().map(|(table, _)| table).collect();
+            for column in before.keys() {
+                assert!(after.contains_key(column), "{} takes {column:?} away", level.name());
+            }
+            for (column, optional) in &after {
+                let new = !before.contains_key(column) && known.contains(&column.0);
+                assert!(
+                    !new || *optional,
+                    "{} adds {column:?}, which the version before does not fill in",
+                    level.name()
+                );
+            }
+            before = after;
+        }
+        assert!(before.len() > 100, "the columns were not found: {before:?}");
+        connection.close().await.unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! Writing. See the module above for the idea.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, Tr
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{FromStore, StoreError};
+use super::hints::{Hint, Hints};
 use super::sequence::Sequences;
 use crate::clock::Clock;
 use crate::telemetry::names;
@@ -45,9 +46,23 @@ pub struct Tx<'a> {
     /// When the unit began, in microseconds.
     pub now: i64,
     sequences: &'a Sequences,
+    /// What the commit will tell the other replicas; nobody listens on an embedded database.
+    hints: Mutex<Vec<Hint>>,
 }
 
-impl Tx<'_> {
+impl<'a> Tx<'a> {
+    fn new(conn: &'a DatabaseTransaction, now: i64, sequences: &'a Sequences) -> Self {
+        Self { conn, now, sequences, hints: Mutex::default() }
+    }
+
+    /// Tells the other replicas, if this is committed.
+    pub(crate) fn hint(&self, hint: Hint) {
+        let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+
     /// The next sequence number.
     pub(crate) fn seq(&self) -> Result<i64, StoreError> {
         self.sequences.next()
@@ -63,7 +78,7 @@ const REPEATS: u32 = 10;
 
 pub(super) enum Writer {
     Grouping { queues: [mpsc::Sender<Box<dyn Job>>; 3] },
-    Direct { connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock },
+    Direct { connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock, hints: Arc<Hints> },
 }
 
 impl Writer {
@@ -77,8 +92,13 @@ impl Writer {
     }
 
     /// Each unit in a transaction of its own.
-    pub(super) fn direct(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock) -> Self {
-        Self::Direct { connection, sequences, clock }
+    pub(super) fn direct(
+        connection: DatabaseConnection,
+        sequences: Arc<Sequences>,
+        clock: Clock,
+        hints: Arc<Hints>,
+    ) -> Self {
+        Self::Direct { connection, sequences, clock, hints }
     }
 
     pub(super) async fn write<U: Unit>(&self, priority: Priority, mut unit: U) -> Result<U::Out, U::Err> {
@@ -89,14 +109,14 @@ impl Writer {
                 queues[priority as usize].send(job).await.map_err(|_| closed())?;
                 answer.await.map_err(|_| closed())?
             }
-            Self::Direct { connection, sequences, clock } => {
+            Self::Direct { connection, sequences, clock, hints } => {
                 for repeat in 0..REPEATS {
                     if repeat > 0 {
                         // Those who got in each other's way come back at different times.
                         let wait = rand::random_range(1..=10_u64 << repeat.min(5));
                         clock.sleep(Duration::from_millis(wait)).await;
                     }
-                    match once(connection, sequences, clock, &mut unit).await {
+                    match once(connection, sequences, clock, hints, &mut unit).await {
                         Err(error) if matches!(error.store(), Some(StoreError::Busy(_))) => {}
                         done => return done,
                     }
@@ -115,13 +135,16 @@ async fn once<U: Unit>(
     connection: &DatabaseConnection,
     sequences: &Sequences,
     clock: &Clock,
+    hints: &Hints,
     unit: &mut U,
 ) -> Result<U::Out, U::Err> {
     sequences.ensure(connection).await?;
     let open = connection.begin().await.map_err(StoreError::from)?;
-    let tx = Tx { conn: &open, now: clock.micros(), sequences };
+    let tx = Tx::new(&open, clock.micros(), sequences);
     match unit.run(&tx).await {
         Ok(out) => {
+            let said = tx.hints.into_inner().unwrap_or_else(PoisonError::into_inner);
+            hints.send(&open, said).await?;
             commit(open, 1).await?;
             Ok(out)
         }
@@ -209,7 +232,7 @@ async fn group(
                 return Err(closed());
             };
             let savepoint = outer.begin().await?;
-            let tx = Tx { conn: &savepoint, now: clock.micros(), sequences };
+            let tx = Tx::new(&savepoint, clock.micros(), sequences);
             // A unit that panics must not take the writer, and with it the gateway, along.
             let keep = AssertUnwindSafe(job.run(&tx)).catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!("a unit of the store panicked; it is rolled back");

@@ -13,5 +13,6 @@ mod events;
 mod journey;
 mod losses;
 mod races;
+mod replicas;
 mod rig;
 mod user_side;

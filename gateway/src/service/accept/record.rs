@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::service::events;
 use crate::service::types::{Caller, Instance};
-use crate::store::{Rows, Sql, StoreError, Tx};
+use crate::store::{Hint, Rows, Sql, StoreError, Tx};
 
 /// Totals are spread over so many rows, so that replicas don't queue for one.
 const SHARDS: i64 = 8;
@@ -150,6 +150,7 @@ pub(crate) async fn upsert_work(
             vals![resource_seq, instance.seq, instance.driver_key.as_str(), lane.number(), rev, tx.now, after],
         )
         .await?;
+    tx.hint(Hint::Work(instance.driver_key.as_str().to_owned()));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::schema::Redeclared;
 use super::{AdminError, Instance, Mode, audit};
-use crate::store::{Rows, Sql, StoreError, Tx, Unit};
+use crate::store::{Hint, Rows, Sql, StoreError, Tx, Unit};
 
 /// A sealed credential.
 #[derive(Clone)]
@@ -52,6 +52,7 @@ impl Unit for Insert {
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<i64, AdminError> {
         let seq = tx.seq()?;
+        tx.hint(Hint::Leases);
         tx.conn
             .run(
                 "INSERT INTO instance (seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, deleted_at, declared) \
@@ -163,6 +164,8 @@ impl Unit for Update {
         if let Some(listed) = self.listed {
             list_unmanaged(tx, seq, listed).await?;
         }
+        tx.hint(Hint::Instance(seq));
+        tx.hint(Hint::Leases);
         let detail = self.detail();
         audit(tx, &self.actor, "instance.update", &self.old.id, &detail).await?;
         Ok(())
@@ -279,6 +282,7 @@ impl Unit for Delete {
             )
             .await?;
         crate::service::events::forget(tx, self.seq).await?;
+        tx.hint(Hint::Instance(self.seq));
         audit(tx, &self.actor, "instance.delete", &self.id, &json!({"force": self.force, "open_deprovisions": open}))
             .await?;
         keys.iter().map(|row| Ok(row.col("key_id")?)).collect()

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{AdminError, audit};
 use crate::service::App;
-use crate::store::{Priority, Rows, Sql, Tx, Unit};
+use crate::store::{Hint, Priority, Rows, Sql, Tx, Unit};
 
 impl App {
     /// Makes the work of an operation's resource due now.
@@ -65,6 +65,7 @@ impl Unit for Retry {
                 vals![resource, tx.now],
             )
             .await?;
+        tx.hint(Hint::Anything);
         // A person who was invited often enough, or declined, is asked again by an admin's wish.
         tx.conn
             .run(

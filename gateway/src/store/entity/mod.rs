@@ -17,6 +17,7 @@ pub mod lease;
 pub mod link;
 pub mod member;
 pub mod operation;
+pub mod replica;
 pub mod resource;
 pub mod run;
 pub mod sealed;

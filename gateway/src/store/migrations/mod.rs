@@ -18,6 +18,7 @@ mod m0009_schemas;
 mod m0010_persons;
 mod m0011_dialects;
 mod m0012_events;
+mod m0013_replicas;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_persons::Migration),
             Box::new(m0011_dialects::Migration),
             Box::new(m0012_events::Migration),
+            Box::new(m0013_replicas::Migration),
         ]
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::super::outbox::verify;
 use super::{AdminError, Form, MOST, audit, no_stream};
-use crate::store::{Rows, Sql, Tx, Unit};
+use crate::store::{Hint, Rows, Sql, Tx, Unit};
 
 /// Makes a stream.
 pub(super) struct Insert {
@@ -33,6 +33,7 @@ impl Unit for Insert {
         if there == 0 {
             return Err(AdminError::NotFound("There is no such instance.".to_owned()));
         }
+        tx.hint(Hint::Instance(self.instance));
         let count = tx
             .conn
             .one("SELECT COUNT(*) AS n FROM event_stream WHERE instance_seq = $1", vals![self.instance])
@@ -153,6 +154,7 @@ impl Unit for Delete {
                 vals![self.instance],
             )
             .await?;
+        tx.hint(Hint::Instance(self.instance));
         let detail = json!({"events_dropped": dropped});
         audit(tx, &self.actor, "event_stream.delete", &format!("{}/{}", self.instance_id, self.id), &detail).await?;
         Ok(())
