@@ -139,6 +139,7 @@ impl Replica {
             spoken: Spoken::named(&instance.policy),
             wait_until: None,
             later: None,
+            own: false,
         };
         let rt = instance.registry.resource_type("User").unwrap();
         let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name, "emails": [{"value": name, "primary": true}]});
