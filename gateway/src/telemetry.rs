@@ -41,8 +41,17 @@ pub mod names {
     /// Writes that shared one commit. With PostgreSQL each has its own.
     pub const STORE_COMMIT_BATCH_ROWS: &str = "scimgate_store_commit_batch_rows";
 
+    /// Operations that ended [outcome].
+    pub const OPERATIONS_CLOSED_TOTAL: &str = "scimgate_operations_closed_total";
+    /// From accepting an operation to its being at the target.
+    pub const OPERATION_SECONDS: &str = "scimgate_operation_seconds";
+    /// Rows that were purged because their time was over [table].
+    pub const PURGED_TOTAL: &str = "scimgate_purged_rows_total";
+    /// Refusals of clients' requests that were not put on record because too many came at once.
+    pub const REFUSALS_DROPPED_TOTAL: &str = "scimgate_refusals_dropped_total";
+
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
-    pub(super) const ALL: [(&str, char, &str); 14] = [
+    pub(super) const ALL: [(&str, char, &str); 18] = [
         (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
         (HTTP_REQUEST_SECONDS, 'h', "Time from a request's header to its answer's header."),
         (HTTP_CONNECTIONS, 'g', "Connections open now."),
@@ -57,6 +66,10 @@ pub mod names {
         (PARKED_MEMBERSHIPS_ROWS, 'g', "Memberships that wait for their person."),
         (STORE_COMMIT_SECONDS, 'h', "Time that commits of the store took."),
         (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
+        (OPERATIONS_CLOSED_TOTAL, 'c', "Operations that ended."),
+        (OPERATION_SECONDS, 'h', "Time from accepting an operation to its being at the target."),
+        (PURGED_TOTAL, 'c', "Rows purged because their time was over."),
+        (REFUSALS_DROPPED_TOTAL, 'c', "Refusals that were not put on record because too many came at once."),
     ];
 }
 
@@ -129,7 +142,10 @@ impl Metrics {
 fn recorder() -> Result<PrometheusRecorder, BuildError> {
     let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 60.0];
     let rows = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
+    // Operations wait for targets: up to days.
+    let waits = [0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0];
     Ok(PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(names::OPERATION_SECONDS.to_owned()), &waits)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
         .set_buckets_for_metric(Matcher::Suffix("_rows".to_owned()), &rows)?
         .build_recorder())

@@ -7,6 +7,7 @@ mod catalogue;
 mod event_streams;
 mod extract;
 mod health;
+mod insight;
 mod instances;
 mod keys;
 mod problem;
@@ -83,7 +84,14 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(records::work))
         .routes(routes!(records::why))
         .routes(routes!(records::operation))
+        .routes(routes!(records::operation_of))
         .routes(routes!(records::retry))
+        .routes(routes!(insight::operations))
+        .routes(routes!(insight::audit))
+        .routes(routes!(insight::rejected))
+        .routes(routes!(insight::erase))
+        .routes(routes!(insight::attention))
+        .routes(routes!(insight::search))
         .split_for_parts()
 }
 
@@ -166,7 +174,7 @@ fn denied_to(denied: Denied) -> Problem {
 
 async fn unknown() -> Problem {
     Problem::not_found(
-        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Holds, drift, plan, events, search, attention, rejected requests and dismissing work are not built yet.",
+        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Holds, drift, plan and dismissing work are not built yet.",
     )
 }
 

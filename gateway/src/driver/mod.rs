@@ -14,6 +14,7 @@ mod lease;
 mod outbox;
 mod person;
 mod pump;
+mod purger;
 mod run;
 mod waiters;
 
@@ -38,6 +39,7 @@ pub(crate) use person::can_create;
 pub use waiters::Settlement;
 
 use crate::clock::Clock;
+use crate::config::{Config, Retention};
 use crate::limits::{self, BucketRow, Budget, Budgets};
 use crate::reconcile;
 use crate::service::events::Events;
@@ -80,6 +82,7 @@ pub(crate) struct Shared {
     keeper: Notify,
     owner: String,
     invitation_look: Duration,
+    retention: Retention,
     events: Arc<Events>,
     /// The leases that this replica holds, by name.
     tenures: Mutex<HashMap<String, keeper::Tenure>>,
@@ -87,7 +90,7 @@ pub(crate) struct Shared {
 
 impl Handle {
     /// A driver over a store. It drives once [`Handle::start`] runs.
-    pub fn new(store: Store, instances: Instances, http: Http, invitation_look: Duration, events: Arc<Events>) -> Self {
+    pub fn new(store: Store, instances: Instances, http: Http, config: &Config, events: Arc<Events>) -> Self {
         let clock = store.clock().clone();
         Self(Arc::new(Shared {
             budgets: Budgets::new(clock.clone()),
@@ -100,7 +103,8 @@ impl Handle {
             supervisor: Notify::new(),
             keeper: Notify::new(),
             owner: Uuid::new_v4().to_string(),
-            invitation_look,
+            invitation_look: config.invitation_look,
+            retention: config.retention,
             events,
             tenures: Mutex::default(),
         }))
@@ -543,6 +547,7 @@ impl Unit for KeepRows {
 /// What the gateway does once, whichever replica: under the lease [`HOUSEKEEPING`].
 async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker, epoch: i64) {
     tasks.spawn(outbox::deliver(shared.clone(), stop.clone(), epoch));
+    tasks.spawn(purger::keep(shared.clone(), stop.clone(), epoch));
     while !stop.is_cancelled() {
         match shared.instances.all_enabled().await {
             Ok(instances) => {

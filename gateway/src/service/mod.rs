@@ -47,6 +47,8 @@ pub struct App {
     pub events: Arc<events::Events>,
     /// Which clients speak behind the keys.
     pub clients: clients::Clients,
+    /// Where refused requests are put on record.
+    pub refusals: records::Refusals,
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
 }
@@ -95,8 +97,7 @@ impl App {
         let keys = keys::KeyCache::new(store.clone(), &ring);
         let public_url = config.public_url_at(config.listen);
         let events = Arc::new(events::Events::new(store.clone(), ring.clone(), public_url));
-        let driver =
-            driver::Handle::new(store.clone(), instances.clone(), http, config.invitation_look, events.clone());
+        let driver = driver::Handle::new(store.clone(), instances.clone(), http, &config, events.clone());
         let inbound = Inbound::new(clock.clone(), config.inbound_per_key);
         Ok(Arc::new(Self {
             store,
@@ -110,6 +111,7 @@ impl App {
             inbound,
             events,
             clients: clients::Clients::default(),
+            refusals: records::Refusals::default(),
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
         }))

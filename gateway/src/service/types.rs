@@ -108,6 +108,24 @@ pub struct Caller {
     pub own: bool,
 }
 
+impl Caller {
+    /// By which way it was asked: `me`, `bulk`, `scim`, `admin`, `gateway`.
+    pub(crate) fn source(&self) -> &'static str {
+        match self.actor.as_str() {
+            actor if !actor.starts_with("key:") => {
+                if actor == "admin" {
+                    "admin"
+                } else {
+                    "gateway"
+                }
+            }
+            _ if self.own => "me",
+            _ if self.wait_until.is_some() => "bulk",
+            _ => "scim",
+        }
+    }
+}
+
 /// How an asynchronous request is completed (RFC 9967 section 2.5.1).
 #[derive(Clone, Debug)]
 pub struct Later {

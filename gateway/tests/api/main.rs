@@ -17,6 +17,7 @@ mod fuzz;
 mod inbound;
 mod me;
 mod people;
+mod record;
 mod schemas;
 mod scim;
 mod start;

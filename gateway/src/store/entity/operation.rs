@@ -39,6 +39,10 @@ pub struct Model {
     pub answer_later: i16,
     #[sea_orm(column_type = "Text", nullable)]
     pub dialect: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub key_name: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub source: Option<String>,
 }
 
 /// None: joins are written where they are used.
