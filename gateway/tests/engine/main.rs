@@ -8,11 +8,15 @@
     reason = "a test ends with what it did not expect, and says what it skipped"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod adoption;
 mod events;
 mod journey;
 mod losses;
 mod races;
+mod record;
 mod replicas;
 mod rig;
 mod user_side;
