@@ -10,6 +10,7 @@ mod health;
 mod insight;
 mod instances;
 mod keys;
+mod live;
 mod problem;
 mod records;
 mod well_known;
@@ -92,6 +93,7 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(insight::erase))
         .routes(routes!(insight::attention))
         .routes(routes!(insight::search))
+        .routes(routes!(live::events))
         .split_for_parts()
 }
 

@@ -23,6 +23,9 @@ use crate::secrets::{KeyRing, KeyRingError, SealError};
 use crate::store::{Store, StoreError};
 use crate::transport::{Http, HttpError, HttpOptions};
 
+/// Connections that watch events at once.
+const WATCHERS: usize = 32;
+
 /// The gateway, assembled.
 pub struct App {
     /// The store.
@@ -49,6 +52,8 @@ pub struct App {
     pub clients: clients::Clients,
     /// Where refused requests are put on record.
     pub refusals: records::Refusals,
+    /// How many more may watch events at once.
+    pub(crate) watchers: Arc<tokio::sync::Semaphore>,
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
 }
@@ -112,6 +117,7 @@ impl App {
             events,
             clients: clients::Clients::default(),
             refusals: records::Refusals::default(),
+            watchers: Arc::new(tokio::sync::Semaphore::new(WATCHERS)),
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
         }))

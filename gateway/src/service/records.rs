@@ -15,6 +15,7 @@ use crate::store::{FromStore, Rows, Sql, StoreError, Tx};
 mod attention;
 mod erase;
 mod export;
+mod live;
 mod operations;
 mod purge;
 mod rejected;
@@ -26,6 +27,7 @@ mod tests;
 mod why;
 
 pub use export::{Audited, Chunk, Exported};
+pub use live::{Seen, Watch};
 pub use operations::OperationFilter;
 pub(crate) use purge::keep_time;
 pub(crate) use rejected::shape;

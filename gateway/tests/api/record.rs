@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
-use crate::support::{GROUP, Gateway, Instance, PATCH, USER};
+use crate::support::{ADMIN, GROUP, Gateway, Instance, PATCH, USER};
 
 fn lines(bytes: &[u8]) -> Vec<Value> {
     std::str::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -242,5 +246,50 @@ async fn leavers_who_wait_come_first_among_what_needs_somebody() {
         let act = &items[0]["act"];
         let href = act["href"].as_str().unwrap().strip_prefix("/admin/v1").unwrap();
         gateway.admin(act["method"].as_str().unwrap(), href, None).await.expect(202);
+    }
+}
+
+/// The next text of a stream of events, time going on meanwhile.
+async fn told(gateway: &Gateway, body: &mut Body) -> String {
+    loop {
+        tokio::select! {
+            frame = body.frame() => return String::from_utf8(frame.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(5)) => gateway.clock.advance(Duration::from_secs(1)),
+        }
+    }
+}
+
+async fn watch(gateway: &Gateway, after: &str) -> Body {
+    let request = Request::builder().uri("/admin/v1/events").header("authorization", ADMIN).header("last-event-id", after);
+    let reply = gateway.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!((reply.status().as_u16(), reply.headers()["content-type"].to_str().unwrap()), (200, "text/event-stream"));
+    reply.into_body()
+}
+
+#[tokio::test]
+async fn who_watches_is_told_what_happens_and_goes_on_after_a_break() {
+    for gateway in Gateway::everywhere().await {
+        let to = gateway.instance("paused", json!({})).await;
+        gateway.user(&to, "before@example.com").await;
+        let mut first = watch(&gateway, "").await;
+        let standing = told(&gateway, &mut first).await;
+        assert!(standing.contains("event: work") && !standing.contains("event: operation"), "{standing}");
+        gateway.user(&to, "ada@example.com").await;
+        let news = told(&gateway, &mut first).await;
+        assert!(news.contains("event: operation") && news.contains("\"verb\":\"create\""), "{news}");
+        assert!(!news.contains("ada@example.com"), "names are for who asks for them: {news}");
+        assert_eq!(told(&gateway, &mut first).await, ": nothing new\n\n");
+        let place = news.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+        drop(first);
+        gateway.user(&to, "bob@example.com").await;
+        let mut again = watch(&gateway, &place).await;
+        let missed = told(&gateway, &mut again).await;
+        assert_eq!(missed.matches("event: operation").count(), 1, "{missed}");
+        gateway.app.events.close();
+        let end = again.frame().await;
+        assert!(end.is_none(), "{end:?}");
+        let mut request = Request::builder().uri("/admin/v1/events").header("authorization", ADMIN);
+        request = request.header("last-event-id", "x");
+        gateway.send(request.body(Body::empty()).unwrap()).await.expect(400);
     }
 }
