@@ -3,6 +3,7 @@
 
 pub mod adoption;
 pub mod coalesce;
+pub mod drift;
 pub mod lane;
 pub mod mapping;
 pub mod membership;
