@@ -1,6 +1,7 @@
 //! Recording what the steps of a group brought about. The only place that links groups.
 
 use connector_sdk::{FaultKind, GroupCreated, GroupUpdated, Need, RemoteGroup};
+use engine::membership::ParkReason;
 use engine::policy::AdoptGroups;
 use serde_json::json;
 
@@ -200,6 +201,13 @@ async fn tie(
         .run(
             "INSERT INTO link (seq, resource_seq, account_seq, state, evidence, opened_at, closed_at) VALUES ($1,$2,$3,'live',$4,$5,NULL) ON CONFLICT DO NOTHING",
             vals![tx.seq()?, subject.seq, account, if ours { "same_id" } else { "name" }, tx.now],
+        )
+        .await?;
+    // What waited for a group that was gone can go on.
+    tx.conn
+        .run(
+            "UPDATE member SET state = 'todo', reason = NULL WHERE group_seq = $1 AND state = 'parked' AND reason = $2",
+            vals![subject.seq, ParkReason::GroupMissing.as_str()],
         )
         .await?;
     Ok(None)
