@@ -12,6 +12,7 @@ use engine::retry::{Next, Tries, after_fault, counts_as_failing};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::brake::{self, Held};
 use super::group::{self, GroupCall, GroupDone};
 use super::lease;
 use super::person::{self, PersonCall, PersonDone};
@@ -83,6 +84,8 @@ pub(super) enum Verdict {
     Need { need: Need, refused: Option<FaultKind> },
     /// A call failed.
     Failed(Box<Fault>),
+    /// The brake holds it until an admin decides.
+    Held(Held),
 }
 
 /// An attempt to write down before it is sent.
@@ -309,7 +312,11 @@ async fn conclude(
     epoch: i64,
 ) -> Result<After, StoreError> {
     let rev = subject.rev;
-    match verdict {
+    match brake::check(tx, instance, &subject, verdict).await? {
+        Verdict::Held(held) => {
+            held.stage(tx, &subject).await?;
+            Ok(After::Over { rev, settlement: Settlement::Later })
+        }
         Verdict::Call(step, planned) => {
             let mut attempts = Vec::with_capacity(planned.len());
             for attempt in planned {

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod records;
 pub mod types;
 pub(crate) mod waiting;
+pub(crate) mod waivers;
 pub mod write;
 
 use std::path::Path;

@@ -137,7 +137,7 @@ async fn set_parked(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, reaso
     Ok(())
 }
 
-async fn refuse(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, reason: &str) -> Result<(), StoreError> {
+pub(super) async fn refuse(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, reason: &str) -> Result<(), StoreError> {
     let row = tx
         .conn
         .one("SELECT op_seq FROM member WHERE group_seq = $1 AND user_seq = $2", vals![subject.seq, change.user])
@@ -159,7 +159,7 @@ pub(super) async fn set_state(
 ) -> Result<(), StoreError> {
     tx.conn
         .run(
-            "UPDATE member SET state = $3, reason = $4, op_seq = CASE WHEN $3 = 'todo' THEN op_seq ELSE NULL END WHERE group_seq = $1 AND user_seq = $2",
+            "UPDATE member SET state = $3, reason = $4, held = 0, hold_seq = NULL, op_seq = CASE WHEN $3 = 'todo' THEN op_seq ELSE NULL END WHERE group_seq = $1 AND user_seq = $2",
             vals![group, user, state, reason.map(str::to_owned)],
         )
         .await?;

@@ -243,7 +243,7 @@ async fn write_rows(tx: &Tx<'_>, group: i64, operation: i64, users: &[i64], want
         "INSERT INTO member (group_seq, user_seq, want, have, asserted, state, reason, op_seq, have_at) \
          SELECT CAST($1 AS BIGINT), CAST(e.v AS BIGINT), CAST($3 AS SMALLINT), NULL, 1, 'todo', NULL, CAST($4 AS BIGINT), NULL FROM {} e WHERE 1 = 1 \
          ON CONFLICT (group_seq, user_seq) DO UPDATE SET want = excluded.want, asserted = 1, state = excluded.state, \
-         reason = NULL, op_seq = excluded.op_seq",
+         reason = NULL, op_seq = excluded.op_seq, held = 0",
         tx.conn.each(2)
     );
     tx.conn.run(&text, vals![group, json!(users).to_string(), want, operation]).await?;
