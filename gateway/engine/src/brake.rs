@@ -228,7 +228,9 @@ impl<'de> Deserialize<'de> for Brake {
         use serde::de::Error;
         match Value::deserialize(deserializer)? {
             Value::Bool(false) => Ok(Self::Off),
-            limits @ Value::Object(_) => Limits::deserialize(limits).map(|limits| Self::On(Box::new(limits))).map_err(D::Error::custom),
+            limits @ Value::Object(_) => {
+                Limits::deserialize(limits).map(|limits| Self::On(Box::new(limits))).map_err(D::Error::custom)
+            }
             _ => Err(D::Error::custom(
                 "must be false, or an object such as {\"accounts\": 10, \"percent\": 10, \"window_minutes\": 60}",
             )),
@@ -327,9 +329,15 @@ mod tests {
 
     #[test]
     fn the_limit_is_the_larger_of_number_and_share() {
-        for (accounts, percent, size, most) in
-            [(10, 10, 0, 10), (10, 10, 100, 10), (10, 10, 109, 10), (10, 10, 110, 11), (10, 10, 210, 21), (0, 0, 500, 0), (0, 100, 7, 7)]
-        {
+        for (accounts, percent, size, most) in [
+            (10, 10, 0, 10),
+            (10, 10, 100, 10),
+            (10, 10, 109, 10),
+            (10, 10, 110, 11),
+            (10, 10, 210, 21),
+            (0, 0, 500, 0),
+            (0, 100, 7, 7),
+        ] {
             assert_eq!(limits(accounts, percent).most(size), most, "{accounts} {percent} {size}");
         }
     }

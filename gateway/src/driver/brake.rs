@@ -236,16 +236,14 @@ impl Actors {
 
 /// The persons that a group has at the target, as far as is known.
 async fn members_at_target(tx: &Tx<'_>, group: i64) -> Result<Vec<i64>, StoreError> {
-    let rows =
-        tx.conn.all("SELECT user_seq FROM member WHERE group_seq = $1 AND have IN (1,2)", vals![group]).await?;
+    let rows = tx.conn.all("SELECT user_seq FROM member WHERE group_seq = $1 AND have IN (1,2)", vals![group]).await?;
     rows.iter().map(|row| row.col("user_seq")).collect()
 }
 
 /// The open hold of an instance, locked: what is added to it is seen by whoever decides it. One is
 /// opened if there is none.
 async fn open_hold(tx: &Tx<'_>, instance: &Instance, why: Value) -> Result<(i64, String), StoreError> {
-    let text =
-        format!("SELECT seq, id FROM hold WHERE instance_seq = $1 AND state = 'open'{}", tx.conn.for_update());
+    let text = format!("SELECT seq, id FROM hold WHERE instance_seq = $1 AND state = 'open'{}", tx.conn.for_update());
     for _ in 0..2 {
         if let Some(row) = tx.conn.one(&text, vals![instance.seq]).await? {
             return Ok((row.col("seq")?, row.col("id")?));
@@ -348,8 +346,7 @@ impl<'l> Tally<'l> {
             "SELECT person_seq FROM brake_person WHERE scope_seq = $1 AND effect = $2 AND person_seq IN (SELECT CAST(e.v AS BIGINT) FROM {} e)",
             tx.conn.each(3)
         );
-        let rows =
-            tx.conn.all(&text, vals![self.scope, self.effect.as_str(), json!(people).to_string()]).await?;
+        let rows = tx.conn.all(&text, vals![self.scope, self.effect.as_str(), json!(people).to_string()]).await?;
         rows.iter().map(|row| row.col("person_seq")).collect()
     }
 
@@ -391,9 +388,7 @@ impl<'l> Tally<'l> {
                  ON CONFLICT (scope_seq, effect, person_seq) DO UPDATE SET at = excluded.at",
                 tx.conn.each(3)
             );
-            tx.conn
-                .run(&text, vals![self.scope, self.effect.as_str(), json!(people).to_string(), tx.now])
-                .await?;
+            tx.conn.run(&text, vals![self.scope, self.effect.as_str(), json!(people).to_string(), tx.now]).await?;
         }
         tx.conn
             .run(

@@ -2,9 +2,11 @@
 //! each can do what the other can, under the same rules.
 
 pub(crate) mod accept;
+pub(crate) mod alerts;
 pub mod clients;
 pub mod directory;
 pub mod events;
+pub(crate) mod holds;
 pub mod instances;
 pub mod keys;
 pub mod records;

@@ -137,7 +137,12 @@ async fn set_parked(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, reaso
     Ok(())
 }
 
-pub(super) async fn refuse(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, reason: &str) -> Result<(), StoreError> {
+pub(super) async fn refuse(
+    tx: &Tx<'_>,
+    subject: &Subject,
+    change: &MemberChange,
+    reason: &str,
+) -> Result<(), StoreError> {
     let row = tx
         .conn
         .one("SELECT op_seq FROM member WHERE group_seq = $1 AND user_seq = $2", vals![subject.seq, change.user])

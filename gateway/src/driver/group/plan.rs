@@ -217,7 +217,9 @@ async fn plan_members(
                     let change = MemberChange { user: member.user, account, add, operation: member.operation };
                     if add {
                         additions.push(change);
-                    } else if member.protected || instance.policy.protects(member.names.iter().flatten().map(String::as_str)) {
+                    } else if member.protected
+                        || instance.policy.protects(member.names.iter().flatten().map(String::as_str))
+                    {
                         refuse(tx, subject, &change, PROTECTED).await?;
                     } else {
                         removals.push(Removal { change, names: member.names, hold: member.hold });

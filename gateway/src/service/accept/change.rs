@@ -476,7 +476,10 @@ pub(crate) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gai
         // A removal that the brake holds because the person had no access is not wanted any more.
         let freed = tx
             .conn
-            .run("UPDATE member SET held = 0, hold_seq = NULL WHERE user_seq = $1 AND held = 1 AND want = 1", vals![user])
+            .run(
+                "UPDATE member SET held = 0, hold_seq = NULL WHERE user_seq = $1 AND held = 1 AND want = 1",
+                vals![user],
+            )
             .await?;
         if freed > 0 {
             wake_freed(tx, instance, user).await?;

@@ -16,6 +16,7 @@ pub struct Model {
     pub since: i64,
     pub reminders: i64,
     pub remind_at: i64,
+    pub gone_at: Option<i64>,
 }
 
 /// None: joins are written where they are used.

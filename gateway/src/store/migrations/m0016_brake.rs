@@ -38,7 +38,7 @@ ALTER TABLE member ADD COLUMN held SMALLINT NOT NULL DEFAULT 0;
 DROP INDEX member_todo;
 CREATE INDEX member_todo ON member (group_seq, held, want, user_seq) WHERE state = 'todo';
 CREATE INDEX member_held ON member (hold_seq, group_seq, user_seq) WHERE held = 1;
-CREATE INDEX work_held ON work (hold_seq, resource_seq) WHERE state = 'held';
+CREATE INDEX work_held ON work (hold_seq, resource_seq) WHERE hold_seq IS NOT NULL;
 CREATE INDEX work_needs ON work (instance_seq, need) WHERE state = 'needs';
 CREATE INDEX account_size ON account (instance_seq, kind) WHERE status <> 'gone';
 ALTER TABLE operation ADD COLUMN withdrawn_items BIGINT NOT NULL DEFAULT 0;
@@ -50,7 +50,7 @@ CREATE TABLE brake_person (
 CREATE INDEX brake_person_age ON brake_person (scope_seq, effect, at);
 CREATE TABLE alert (
   kind TEXT NOT NULL, instance_seq BIGINT NOT NULL, subject TEXT NOT NULL, since BIGINT NOT NULL, reminders BIGINT NOT NULL, remind_at BIGINT NOT NULL,
-  PRIMARY KEY (kind, instance_seq, subject));
+  gone_at BIGINT, PRIMARY KEY (kind, instance_seq, subject));
 CREATE TABLE alert_webhook (
   seq BIGINT PRIMARY KEY, id TEXT NOT NULL UNIQUE, url TEXT NOT NULL, kinds TEXT NOT NULL, secret_sealed TEXT NOT NULL,
   delivered BIGINT NOT NULL, dropped BIGINT NOT NULL, last_error TEXT, last_error_at BIGINT, delivered_at BIGINT, disabled_at BIGINT, created_at BIGINT NOT NULL);
