@@ -7,6 +7,7 @@
 
 mod accounts;
 mod alerts;
+mod attempts;
 mod brake;
 mod doubt;
 mod group;
