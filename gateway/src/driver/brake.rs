@@ -84,11 +84,11 @@ pub(super) async fn check(
         (Some("open"), Some(row)) => (row.col("seq")?, row.col("id")?),
         _ => {
             let (counted, over) = if effect == Effect::DeleteGroup {
-                let mut tally = Tally::open(tx, instance, limits, subject.seq, Effect::RemoveMember).await?;
+                let mut tally = Tally::open(tx, instance.seq, limits, subject.seq, Effect::RemoveMember).await?;
                 let over = !tally.admit_all(tx, &members_at_target(tx, subject.seq).await?).await?;
                 (tally, over)
             } else {
-                let mut tally = Tally::open(tx, instance, limits, instance.seq, effect).await?;
+                let mut tally = Tally::open(tx, instance.seq, limits, instance.seq, effect).await?;
                 let over = !tally.admit_all(tx, &[subject.seq]).await?;
                 (tally, over)
             };
@@ -183,7 +183,7 @@ pub(super) async fn removals(
     send.truncate(most);
     let mut why = json!({});
     if !count.is_empty() {
-        let mut tally = Tally::open(tx, instance, limits, group.seq, Effect::RemoveMember).await?;
+        let mut tally = Tally::open(tx, instance.seq, limits, group.seq, Effect::RemoveMember).await?;
         let users: Vec<i64> = count.iter().map(|change| change.user).collect();
         let known = tally.known(tx, &users).await?;
         let mut counted = Vec::new();
@@ -275,7 +275,7 @@ struct Tally<'l> {
 impl<'l> Tally<'l> {
     async fn open(
         tx: &Tx<'_>,
-        instance: &Instance,
+        instance: i64,
         limits: &'l Limits,
         scope: i64,
         effect: Effect,
@@ -304,7 +304,7 @@ impl<'l> Tally<'l> {
             (size, sized_at, counted_at) = (0, 0, 0);
         }
         let size = u64::try_from(size).unwrap_or(0);
-        Ok(Self { limits, instance: instance.seq, scope, effect, used, size, sized_at, counted_at })
+        Ok(Self { limits, instance, scope, effect, used, size, sized_at, counted_at })
     }
 
     /// Counts all of these, or none if that would be too many. Who was counted within the window
@@ -446,3 +446,6 @@ impl crate::store::Unit for Tidy {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
