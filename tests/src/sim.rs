@@ -129,6 +129,12 @@ impl Sim {
         assert!(answer.status < 300, "accept: {} {}", answer.status, answer.text);
     }
 
+    /// Turns the target's own knobs (`POST /_sim/set`): `{"token": "revoked"}`.
+    pub async fn set(&self, what: Value) {
+        let answer = self.control(Method::POST, "set", Some(what)).await;
+        assert!(answer.status < 300, "set: {} {}", answer.status, answer.text);
+    }
+
     /// Fills the target with accounts and groups.
     pub async fn load(&self, accounts: u32, groups: u32) {
         let body = json!({"accounts": accounts, "groups": groups});
