@@ -10,9 +10,14 @@
 
 mod adoption;
 mod events;
+mod faults;
 mod journey;
 mod losses;
+mod lost;
+mod odd;
+mod panics;
 mod races;
 mod replicas;
 mod rig;
+mod serial;
 mod user_side;

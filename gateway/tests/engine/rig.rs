@@ -53,6 +53,11 @@ pub(crate) fn databases() -> Vec<Db> {
 
 impl Db {
     pub(crate) async fn app(&self, folder: &std::path::Path) -> Arc<App> {
+        self.app_with(folder, connectors::builtin()).await
+    }
+
+    /// A gateway with connectors of a test's own.
+    pub(crate) async fn app_with(&self, folder: &std::path::Path, catalogue: Vec<connector_sdk::Entry>) -> Arc<App> {
         let mut overrides = Overrides {
             data_dir: Some(folder.to_owned()),
             admin_token: Some("admin-token-for-tests".to_owned().into()),
@@ -68,7 +73,7 @@ impl Db {
             overrides.database_url = Some(url.to_string().into());
             overrides.master_key = Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into());
         }
-        App::build(Config::load(overrides).unwrap(), Clock::system()).await.unwrap()
+        App::with_connectors(Config::load(overrides).unwrap(), Clock::system(), catalogue).await.unwrap()
     }
 }
 

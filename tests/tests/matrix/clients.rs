@@ -44,7 +44,8 @@ async fn a_client_that_leaves_before_the_answer_finds_its_work_done_once() {
             drop(ask(scim, email).await);
         }
         // While the target is at it: the request waits for its settlement.
-        let invites = json!([{"match": {"method": "POST", "path": "invitations$"}, "times": 1, "do": {"delay_ms": 1_000}}]);
+        let invites =
+            json!([{"match": {"method": "POST", "path": "invitations$"}, "times": 1, "do": {"delay_ms": 1_000}}]);
         wait_until("the early ones are done", BOUND, async || {
             admin.work(&instance.id, "").await.is_empty().then_some(())
         })
@@ -76,9 +77,10 @@ async fn a_client_that_leaves_before_the_answer_finds_its_work_done_once() {
         settled(&admin, &instance.id).await;
         assert_eq!(emails(&sim.state().await, "invitations"), all, "{db:?}");
         let calls = sim.calls().await;
-        let made = calls.iter().filter(|call| call["method"] == "POST" && succeeded(call)).filter(|call| {
-            call["path"].as_str().is_some_and(|path| path.ends_with("/invitations"))
-        });
+        let made = calls
+            .iter()
+            .filter(|call| call["method"] == "POST" && succeeded(call))
+            .filter(|call| call["path"].as_str().is_some_and(|path| path.ends_with("/invitations")));
         assert_eq!(made.count(), all.len(), "{db:?}: nobody was invited twice");
     }
 }
@@ -121,7 +123,10 @@ async fn the_same_post_ten_times_at_once_makes_one_account() {
         let made: BTreeSet<&str> =
             answers.iter().filter(|(status, _)| status == "201").map(|(_, id)| id.as_str()).collect();
         assert_eq!(made.len(), 1, "{target} on {db:?}: {answers:?}");
-        assert!(answers.iter().all(|(status, _)| status == "201" || status == "409"), "{target} on {db:?}: {answers:?}");
+        assert!(
+            answers.iter().all(|(status, _)| status == "201" || status == "409"),
+            "{target} on {db:?}: {answers:?}"
+        );
         settled(&admin, &instance.id).await;
         assert_eq!(emails(&sim.state().await, "invitations"), ["ada@example.com"], "{target} on {db:?}");
     }

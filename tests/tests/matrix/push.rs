@@ -53,7 +53,7 @@ async fn resync(scim: &Scim, people: Arc<Vec<(String, Value)>>) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resync_of_ten_thousand_unchanged_people_writes_nothing_and_a_member_taken_out_by_hand_is_reported() {
-    let sim = Sim::start("github").await;
+    let sim = Sim::start("buildkite").await;
     sim.load(u32::try_from(PEOPLE).expect("it is a small number"), 0).await;
     let gateway = Gateway::start(Db::Sqlite).await;
     let admin = gateway.admin();

@@ -20,7 +20,11 @@ pub(crate) fn user(email: &str) -> Value {
 }
 
 /// Does something for each of `0..count`, over a few connections that stay open; gives the results in order.
-pub(crate) async fn each<T, F>(scim: &Scim, count: usize, one: impl Fn(Scim, usize) -> F + Clone + Send + 'static) -> Vec<T>
+pub(crate) async fn each<T, F>(
+    scim: &Scim,
+    count: usize,
+    one: impl Fn(Scim, usize) -> F + Clone + Send + 'static,
+) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send,

@@ -44,10 +44,7 @@ async fn beside_one_that_takes(db: Db, delay_ms: u64) {
     assert!(emails(&slow.state().await, "invitations").is_empty(), "{context}: the first one had time to answer");
 
     // More calls than one replica has under way at once: each gave its place back.
-    called(&slow, "calls give up and others begin", 5, |call| {
-        call["n"].as_u64() > u64::try_from(from).ok()
-    })
-    .await;
+    called(&slow, "calls give up and others begin", 5, |call| call["n"].as_u64() > u64::try_from(from).ok()).await;
     slow.heal().await;
     settled(&admin, &held.id).await;
     let wanted: Vec<String> = (0..PEOPLE).map(|n| format!("p{n:02}@example.com")).collect();
