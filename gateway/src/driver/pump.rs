@@ -2,14 +2,12 @@
 //! slots are kept for work that takes access away, so that a leaver never queues behind joiners.
 
 use std::collections::HashSet;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use connector_sdk::{Cx, DriverKey, Effect, Fault, FaultKind, Retry};
+use connector_sdk::{Cx, DriverKey, Fault, FaultKind, Retry};
 use engine::Lane;
-use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -439,19 +437,10 @@ async fn send(
         );
     };
     let cx = Cx::new(&wire, shared.clock.now());
-    let call = async {
-        match &job.step {
-            Step::Person(call) => Done::Person(call.send(connector.as_ref(), &cx).await),
-            Step::Group(call) => Done::Group(call.send(connector.as_ref(), &cx).await),
-        }
+    let done = match &job.step {
+        Step::Person(call) => Done::Person(call.send(connector.as_ref(), &cx).await),
+        Step::Group(call) => Done::Group(call.send(connector.as_ref(), &cx).await),
     };
-    // A defect of a connector is a fault of this one piece of work.
-    let done = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(instance = %instance.id, resource = job.subject.seq, "a connector panicked");
-        let effect = if job.attempts.is_empty() { Effect::None } else { Effect::Unknown };
-        let message = "The connector failed inside the gateway while it worked on this. The gateway tries again; its log has more, for a report of the defect.";
-        undone(job, Fault::new(FaultKind::Malformed, message).effect(effect).context("the connector panicked"))
-    });
     let fault = match &done {
         Done::Person(Err(fault)) => Some(fault.clone()),
         Done::Person(Ok(_)) => None,
