@@ -1,8 +1,12 @@
 //! What targets and the way to them do: they hang, they take too long, their credential dies, they cannot be reached.
 
+use std::process::Stdio;
+
 use http::Method;
 use serde_json::{Value, json};
-use tests::{Db, Gateway, Sim, databases, wait_until};
+use tests::{Db, Gateway, Sim, databases, wait_until, workspace};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 use crate::stage::{BOUND, called, each, emails, settled, succeeded, user};
 
@@ -107,6 +111,19 @@ async fn a_credential_revoked_in_the_middle_is_not_the_clients_error_and_leavers
     }
 }
 
+/// The body of an instance whose target is at another address.
+fn moved(sim: &Sim, address: &str) -> Value {
+    let mut body = sim.instance(address);
+    let settings = body["settings"].as_object_mut().expect("an offer has settings");
+    for (_, setting) in settings.iter_mut() {
+        if let Some(text) = setting.as_str().filter(|text| text.starts_with(&sim.base_url)) {
+            *setting = text.replace(&sim.base_url, address).into();
+        }
+    }
+    body["policy"] = json!({"answer_within_ms": 0});
+    body
+}
+
 /// The ways in which a target is not reached: nobody of that name, nobody there, somebody who speaks no TLS.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_cannot_be_reached_is_an_outage_that_names_its_reason() {
@@ -119,14 +136,7 @@ async fn a_target_that_cannot_be_reached_is_an_outage_that_names_its_reason() {
         ("a port where nobody listens", "http://127.0.0.1:9".to_owned()),
         ("a server without TLS", origin.replace("http://", "https://")),
     ] {
-        let mut body = sim.instance(what);
-        let api = body["settings"]["api_url"].as_str().expect("the offer has the address").replace(&origin, &address);
-        body["settings"]["api_url"] = api.into();
-        if let Some(graphql) = body["settings"]["graphql_url"].as_str() {
-            body["settings"]["graphql_url"] = graphql.replace(&origin, &address).into();
-        }
-        body["policy"] = json!({"answer_within_ms": 0});
-        let instance = admin.create(body).await;
+        let instance = admin.create(moved(&sim, &address)).await;
         let ada = instance.scim.user("ada@example.com", "ada@example.com").await;
         let work = wait_until("it was tried", BOUND, async || {
             let work = admin.work(&instance.id, "state=waiting").await;
@@ -140,4 +150,65 @@ async fn a_target_that_cannot_be_reached_is_an_outage_that_names_its_reason() {
         assert_eq!(instance.scim.get(&format!("/Users/{ada}")).await["id"], ada.as_str(), "{what}");
     }
     assert!(sim.calls().await.iter().all(|call| !succeeded(call)), "nothing got through");
+}
+
+/// TLS before a simulator, with a certificate from `tests/data/tls`; gives its process and port.
+async fn front(port: u16, certificate: &str, behind: &Sim) -> (Child, u16) {
+    let folder = workspace().join("tests");
+    let behind = url::Url::parse(&behind.base_url).expect("it is an address").port().expect("it has a port");
+    let mut child = Command::new("python3")
+        .arg(folder.join("tests/matrix/tls_front.py"))
+        .arg(port.to_string())
+        .arg(folder.join("data/tls").join(certificate))
+        .arg(behind.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("python3 is there: tests/run needs it");
+    let out = child.stdout.take().expect("it was asked for");
+    let line = BufReader::new(out).lines().next_line().await.expect("it can be read");
+    let port = line.and_then(|line| line.parse().ok()).expect("the front tells its port");
+    (child, port)
+}
+
+/// A certificate that ran out, or that nobody vouches for, is an outage: the credential is not sent, and all is done
+/// once the certificate is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_cannot_be_trusted_is_an_outage_and_no_credential_is_sent() {
+    let authority = workspace().join("tests/data/tls/authority.pem").display().to_string();
+    let gateway = Gateway::start_with(Db::Sqlite, &[("SSL_CERT_FILE", &authority)]).await;
+    let admin = gateway.admin();
+    for (certificate, word) in [("expired.pem", "expired"), ("self-signed.pem", "certificate")] {
+        let sim = Sim::start("github").await;
+        let (mut wrong, port) = front(0, certificate, &sim).await;
+        let instance = admin.create(moved(&sim, &format!("https://localhost:{port}"))).await;
+        instance.scim.user("ada@example.com", "ada@example.com").await;
+        let work = wait_until("it was tried", BOUND, async || {
+            let work = admin.work(&instance.id, "state=waiting").await;
+            (!work.is_empty()).then_some(work)
+        })
+        .await;
+        let reason = work[0]["reason"].as_str().unwrap_or_default().to_lowercase();
+        assert!(reason.contains(word), "{certificate}: {work:?}");
+        assert!(sim.calls().await.is_empty(), "{certificate}: a call got through");
+        wrong.kill().await.expect("it can be stopped");
+
+        let (_right, _) = front(port, "good.pem", &sim).await;
+        settled(&admin, &instance.id).await;
+        assert_eq!(emails(&sim.state().await, "invitations"), ["ada@example.com"], "{certificate}");
+    }
+}
+
+/// A target that has an IPv6 address and no other is a target like any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_speaks_ipv6_alone_is_served() {
+    let sim = Sim::start_at("github", "[::1]:0").await;
+    let gateway = Gateway::start(Db::Sqlite).await;
+    let admin = gateway.admin();
+    let instance = admin.connect(&sim, json!({})).await;
+    instance.scim.user("ada@example.com", "ada@example.com").await;
+    settled(&admin, &instance.id).await;
+    assert!(sim.base_url.contains("[::1]"), "{}", sim.base_url);
+    assert_eq!(emails(&sim.state().await, "invitations"), ["ada@example.com"]);
 }
