@@ -4,6 +4,7 @@
 pub mod adoption;
 pub mod coalesce;
 pub mod doubt;
+pub mod drift;
 pub mod lane;
 pub mod mapping;
 pub mod membership;
