@@ -15,6 +15,7 @@ use super::rows::{AttemptState, Ends, Member, MemberState, Op, Resource, Seq};
 pub struct Edit {
     pub active: Option<bool>,
     pub role: Option<String>,
+    pub email: Option<String>,
 }
 
 impl World {
@@ -40,11 +41,15 @@ impl World {
         }
         let seq = self.rows.seq();
         self.ids += 1;
+        if !self.ledger.given.insert(self.ids) {
+            self.broken(format!("the id {} was given twice", self.ids));
+        }
         let resource = Resource {
             seq,
             id: self.ids,
             group,
             name: name.to_owned(),
+            email: name.to_owned(),
             active,
             role: None,
             deleted: false,
@@ -122,9 +127,14 @@ impl World {
     /// What the target has, or may have, of the old row's memberships is the new row's.
     fn move_memberships(&mut self, old: Seq, new: Seq) {
         for group in self.rows.of_user(old, |_| true) {
-            let row = self.rows.members[&(group, old)].clone();
-            if !(matches!(row.have, Have::Yes | Have::Pending) || self.flies(group, old)) {
+            let mut row = self.rows.members[&(group, old)].clone();
+            let flies = self.flies(group, old);
+            if !(matches!(row.have, Have::Yes | Have::Pending) || flies) {
                 continue;
+            }
+            // What is on its way is the account's, and nobody will tell the new row of it.
+            if flies && self.sabotage != Some(Sabotage::ForgetFlying) {
+                row.have = Have::Unknown;
             }
             self.rows.members.remove(&(group, old));
             let lane = if row.want { Lane::Grant } else { Lane::Removal };
@@ -139,7 +149,11 @@ impl World {
         let before = self.rows.resources[&seq].clone();
         let active = edit.active.unwrap_or(before.active);
         let role = edit.role.clone().or(before.role.clone());
+        let email = edit.email.clone().unwrap_or_else(|| before.email.clone());
         let mut paths = Vec::new();
+        if email != before.email {
+            paths.push("emails");
+        }
         if active != before.active {
             paths.push("active");
         }
@@ -161,7 +175,7 @@ impl World {
         let rev = before.rev + 1;
         let op = self.record(seq, rev, &paths, 1);
         if let Some(row) = self.rows.resources.get_mut(&seq) {
-            (row.active, row.role, row.rev) = (active, role, rev);
+            (row.active, row.role, row.email, row.rev) = (active, role, email, rev);
         }
         if active != before.active {
             self.rows.wake_groups(seq, active, self.now);

@@ -93,13 +93,19 @@ impl World {
     fn nobody_is_there_twice(&self) -> Option<String> {
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         for object in self.target.objects.values().filter(|it| it.lives() && it.made_for.is_some()) {
-            if !seen.insert(&object.email) {
+            if !seen.insert(whose(&object.email)) {
                 return Some(format!("{} is at the target twice", object.email));
             }
         }
         let mut groups: BTreeMap<Seq, u32> = BTreeMap::new();
         for group in self.target.groups.values().filter(|it| !it.gone) {
+            // One that another resource was tied to meanwhile, which wanted it by the same name, is that one's.
+            let id = format!("g{}", group.id);
+            let rows = self.rows.accounts.values().filter(|row| row.group && row.status != Status::Gone);
+            let row = rows.into_iter().find(|row| row.remote.as_ref().is_some_and(|remote| remote.as_str() == id));
+            let holder = row.and_then(|row| self.rows.holder(row.seq));
             if let Some(made_for) = group.made_for
+                && holder.is_none_or(|holder| holder == made_for)
                 && let Some(other) = groups.insert(made_for, group.id)
             {
                 return Some(format!("groups {other} and {} were both made for resource {made_for}", group.id));
@@ -162,7 +168,7 @@ impl World {
                 continue;
             }
             let there: Vec<&Object> =
-                self.target.objects.values().filter(|it| it.lives() && it.email == *name).collect();
+                self.target.objects.values().filter(|it| it.lives() && whose(&it.email) == whose(name)).collect();
             let wanted = match living.map(|seq| &self.rows.resources[&seq]) {
                 Some(it) if it.wanted() => Wanted::Access,
                 Some(_) => Wanted::NoAccess { delete: false },
@@ -255,14 +261,16 @@ impl World {
                 continue;
             }
             expected.insert(object.id);
-            if !members.contains(&object.id) {
+            // Where grants bring people back, one whose removal was not heard of is back without their groups.
+            if !members.contains(&object.id) && !self.target.habits.grants_bring_back {
                 let row = &self.rows.members[&(group, user)];
                 return Some(format!("resource {user} is no member of {group}, object {}: {row:?}", object.id));
             }
         }
         for member in members {
             let object = &self.target.objects[member];
-            let (_, needs) = self.of_name(false, &object.email);
+            let person = format!("{}@x.org", whose(&object.email));
+            let (_, needs) = self.of_name(false, &person);
             if !expected.contains(member) && !object.by_hand && !needs && !object.protected {
                 return Some(format!("object {member} is a member, and nobody wants that: {object:?}"));
             }
@@ -275,6 +283,11 @@ impl World {
         let rows = self.rows.members_of(group);
         rows.into_iter().filter(|(_, row)| row.want).map(|(user, _)| user).filter(wanted).collect()
     }
+}
+
+/// Whose an address is, old or new.
+fn whose(email: &str) -> &str {
+    email.split('@').next().unwrap_or_default()
 }
 
 /// How many stories it took until a sabotage was caught; `None` if it never was.

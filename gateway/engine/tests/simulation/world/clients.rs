@@ -4,10 +4,9 @@
 
 use connector_sdk::Ended;
 use engine::Lane;
-use engine::membership::Have;
 
 use super::accept::Edit;
-use super::rows::{MemberState, Seq, Status};
+use super::rows::{Seq, Status};
 use super::target::State;
 use super::{Event, HOUR, MINUTE, SECOND, World};
 
@@ -77,13 +76,18 @@ impl World {
         match (there, dice % 10) {
             (None, _) => Action::Create(name, self.dice.chance(9_500)),
             (Some(_), 0..2) => Action::Delete(name),
+            // Where grants bring people back, an address of before can come back beside that of now.
+            (Some(_), 2) if !self.target.habits.grants_bring_back && self.dice.chance(4_000) => {
+                let email = if self.dice.chance(6_000) { name.replace("x.org", "y.org") } else { name.clone() };
+                Action::Edit(name, Edit { email: Some(email), ..Edit::default() })
+            }
             (Some(_), 2) => {
                 let role = if self.dice.chance(5_000) { "admin" } else { "member" };
-                Action::Edit(name, Edit { role: Some(role.to_owned()), active: None })
+                Action::Edit(name, Edit { role: Some(role.to_owned()), ..Edit::default() })
             }
             // As they are: a full push.
-            (Some(active), 3) => Action::Edit(name, Edit { active: Some(active), role: None }),
-            (Some(active), _) => Action::Edit(name, Edit { active: Some(!active), role: None }),
+            (Some(active), 3) => Action::Edit(name, Edit { active: Some(active), ..Edit::default() }),
+            (Some(active), _) => Action::Edit(name, Edit { active: Some(!active), ..Edit::default() }),
         }
     }
 
@@ -230,12 +234,5 @@ impl World {
             let rev = self.rows.resources[&resource].rev;
             self.rows.upsert_work(resource, Lane::Grant, rev, None, self.now);
         }
-    }
-
-    /// The memberships that a person shall have at the target now.
-    pub fn effective(&self, user: Seq) -> Vec<Seq> {
-        self.rows.of_user(user, |row| {
-            row.want && row.state != MemberState::Refused && row.have != Have::Pending
-        })
     }
 }

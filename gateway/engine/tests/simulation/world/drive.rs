@@ -134,11 +134,11 @@ impl World {
         match verdict {
             Verdict::Call(call, planned) => {
                 let mut attempts = Vec::new();
+                let sent = call.sent();
                 for (item, step) in planned {
                     let marked = self.rows.resolve(subject.seq, item) > 0;
                     let seq = self.rows.seq();
                     let attempt = Attempt {
-                        seq,
                         resource: subject.seq,
                         item,
                         step,
@@ -146,6 +146,7 @@ impl World {
                         epoch,
                         state: AttemptState::Sending,
                         heard: false,
+                        sent: sent.clone(),
                         started: self.now,
                         ended: self.now,
                     };
@@ -257,7 +258,6 @@ impl World {
             };
             let seq = self.rows.seq();
             let attempt = Attempt {
-                seq,
                 resource: job.subject.seq,
                 item: 0,
                 step: job.call.word(),
@@ -265,6 +265,7 @@ impl World {
                 epoch: 0,
                 state,
                 heard: true,
+                sent: None,
                 started: self.now,
                 ended: self.now,
             };

@@ -11,6 +11,9 @@ use super::{Sabotage, World};
 
 /// Memberships sent per step.
 const BATCH: usize = 8;
+/// How long the target may not show what it has just made, and how soon it is looked at again.
+const NEW: i64 = 15_000_000;
+const SOON: i64 = 3_000_000;
 
 impl World {
     /// Plans the next step of a group.
@@ -18,7 +21,10 @@ impl World {
         let resource = self.rows.resources[&subject.seq].clone();
         let link = self.rows.linked(subject.seq).cloned();
         let name = resource.name.clone();
-        if link.is_none() && self.rows.unknown(subject.seq, 0).is_some_and(|it| it.step == "create") {
+        let doubt = self.rows.unknown(subject.seq, 0).filter(|it| it.step == "create");
+        if let (None, Some(doubt)) = (&link, doubt) {
+            // By the name that it was sent with: it may have another by now.
+            let name = doubt.sent.clone().filter(|_| self.sabotage != Some(Sabotage::LookByNewName)).unwrap_or(name);
             return Verdict::Call(Call::GroupLook { name }, Vec::new());
         }
         let whole = |call: Call| {
@@ -77,7 +83,7 @@ impl World {
     }
 
     fn plan_members(&mut self, subject: &Subject, id: &connector_sdk::RemoteId) -> Verdict {
-        loop {
+        for _ in 0..1_000 {
             let mut rows = self.rows.members_of(subject.seq);
             rows.retain(|(_, row)| row.state == MemberState::Todo);
             rows.sort_by_key(|(user, row)| (row.want, row.have_at, *user));
@@ -88,7 +94,7 @@ impl World {
             for (user, row) in rows {
                 let (view, account) = self.member_view(subject.seq, user, &row);
                 let step = member_step(&view);
-                let mut close = |world: &mut Self, ends: Ends| {
+                let close = |world: &mut Self, ends: Ends| {
                     if let Some(op) = row.op {
                         world.rows.close_items(op, ends);
                     }
@@ -98,7 +104,7 @@ impl World {
                         if changes.len() < BATCH
                             && let Some(account) = account
                         {
-                            changes.push(Change { user, account, add: step == MemberStep::Add, op: row.op });
+                            changes.push(Change { user, account, add: step == MemberStep::Add });
                         }
                     }
                     MemberStep::Park(_) => {
@@ -121,6 +127,8 @@ impl World {
                 return Verdict::Call(Call::Members { id: id.clone(), changes }, attempts);
             }
         }
+        self.broken(format!("the plan of group {} goes in circles: {:?}", subject.seq, self.rows.members_of(subject.seq)));
+        Verdict::Settled
     }
 
     fn set_member(&mut self, group: Seq, user: Seq, state: MemberState) {
@@ -272,7 +280,11 @@ impl World {
             match answer {
                 Ok(membership) => self.apply_member(subject, change, membership),
                 Err(fault) if fault.kind == FaultKind::NotFound => {
-                    if change.add {
+                    let opened = self.rows.live_link(change.user).map_or(0, |link| link.opened_at);
+                    if change.add && opened + NEW > self.now {
+                        // The target does not show yet what it has just made.
+                        verdict = verdict.or(Some(Verdict::Wait("not_visible", self.now + SOON)));
+                    } else if change.add {
                         self.end_member(subject.seq, change.user, MemberState::Parked, Ends { parked: 1, ..Ends::default() });
                     } else {
                         self.apply_member(subject, change, &Membership::Absent);

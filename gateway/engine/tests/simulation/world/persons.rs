@@ -39,7 +39,7 @@ impl World {
     pub fn plan_person(&mut self, subject: &Subject) -> Verdict {
         let resource = self.rows.resources[&subject.seq].clone();
         let mut who = Person::named(&resource.name);
-        who.email = Some(resource.name.clone());
+        who.email = Some(resource.email.clone());
         who.role.clone_from(&resource.role);
         let mut doubt = self.rows.unknown(subject.seq, 0).map(|attempt| match attempt.step {
             "create" => Doubt::Create,
@@ -56,7 +56,7 @@ impl World {
                 true => Wanted::Access,
                 false => Wanted::NoAccess { delete: resource.deleted },
             },
-            person: &who,
+            person: &who.clone(),
             doubt,
             traits: &self.target.habits.traits,
             can_create: true,
@@ -70,7 +70,16 @@ impl World {
         let call = match next_step(&view) {
             PersonStep::Settled => return Verdict::Settled,
             PersonStep::Need(need) => return Verdict::Need(need),
-            PersonStep::Look => Call::Look { at, who, doubt: doubt.is_some() },
+            PersonStep::Look => {
+                // A creation in doubt is looked for by the address that it was sent to.
+                if doubt == Some(Doubt::Create)
+                    && self.sabotage != Some(Sabotage::LookByNewName)
+                    && let Some(sent) = self.rows.unknown(subject.seq, 0).and_then(|it| it.sent.clone())
+                {
+                    who.email = Some(sent);
+                }
+                Call::Look { at, who, doubt: doubt.is_some() }
+            }
             PersonStep::Match => Call::Look { at: None, who, doubt: false },
             PersonStep::Create => Call::Create { who },
             PersonStep::Remove(at) => Call::Remove { at },
@@ -112,7 +121,7 @@ impl World {
     pub fn apply_person_fault(&mut self, subject: &Subject, call: &Call, fault: &Fault) -> Option<Verdict> {
         if fault.kind == FaultKind::NotFound
             && matches!(call, Call::Remove { at: AccountRef::Invite { .. } })
-            && let Some(row) = self.rows.linked(subject.seq).filter(|row| !row.missing).map(|row| row.seq)
+            && let Some(row) = self.rows.linked(subject.seq).map(|row| row.seq)
         {
             self.mark_missing(row, true);
             return None;
@@ -281,7 +290,9 @@ impl World {
     fn apply_removed(&mut self, subject: &Subject, call: &Call, removed: Removed) -> Option<Verdict> {
         let row = self.rows.linked(subject.seq)?.clone();
         let was_invite = matches!(call, Call::Remove { at: AccountRef::Invite { .. } });
-        if was_invite && removed == Removed::AlreadyGone && !row.missing {
+        let trusts = self.sabotage == Some(Sabotage::TrustAlreadyGone) && row.missing;
+        if was_invite && removed == Removed::AlreadyGone && !trusts {
+            // Perhaps accepted, also where the look-out noticed it first.
             self.mark_missing(row.seq, true);
             return None;
         }

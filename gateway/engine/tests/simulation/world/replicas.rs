@@ -30,7 +30,7 @@ pub struct Replica {
     pub frozen_until: i64,
     /// It ends in good order: nothing new is begun.
     pub leaving: bool,
-    /// The epoch of its lease, and when it was last renewed.
+    /// The epoch of its lease, and until when it lasts at least.
     pub held: Option<(i64, i64)>,
     pub runs: BTreeMap<u64, Run>,
     /// When it looks for work next, if that is known.
@@ -166,18 +166,23 @@ impl World {
         let mut wait = RENEW;
         let owner = self.owner(replica);
         if self.store_away {
-            let over = self.replicas[replica].held.is_some_and(|(_, since)| since + LEASE <= self.now);
+            let over = self.replicas[replica].held.is_some_and(|(_, until)| until <= self.now);
             if over && self.shared {
                 self.replicas[replica].held = None;
             }
             wait = RENEW / 3;
         } else {
             let lasts = if self.quiet { self.now + 1_000 * HOUR } else { self.now + LEASE };
-            if self.rows.lease.owner == Some(owner) {
+            let held = self.replicas[replica].held.filter(|(epoch, _)| *epoch == self.rows.lease.epoch);
+            if let (Some((epoch, _)), true) = (held, self.rows.lease.owner == Some(owner)) {
                 self.rows.lease.until = lasts;
-                self.replicas[replica].held = Some((self.rows.lease.epoch, self.now));
+                self.replicas[replica].held = Some((epoch, lasts));
             } else {
                 self.replicas[replica].held = None;
+                if self.rows.lease.owner == Some(owner) {
+                    // It stopped driving while it could not renew: what it began then is freed anew.
+                    (self.rows.lease.owner, self.rows.lease.until) = (None, 0);
+                }
                 let free = !self.shared || self.rows.lease.until < self.now;
                 if free && !self.replicas[replica].leaving {
                     self.take_lease(replica, owner, lasts);
@@ -197,7 +202,7 @@ impl World {
         self.rows.lease.owner = Some(owner);
         self.rows.lease.epoch = self.rows.epochs;
         self.rows.lease.until = until;
-        self.replicas[replica].held = Some((self.rows.epochs, self.now));
+        self.replicas[replica].held = Some((self.rows.epochs, until));
         self.tell(|| format!("replica {replica} takes the lease"));
         if self.sabotage != Some(Sabotage::ForgetOrphans) {
             self.rows.free_orphans(self.now);
@@ -207,8 +212,8 @@ impl World {
 
     /// Whether a call may be sent under an epoch: its lease lasts longer than the call may take.
     fn may_send(&self, replica: usize, epoch: i64) -> bool {
-        self.replicas[replica].held.is_some_and(|(held, since)| {
-            let left = if self.quiet { LEASE } else { since + LEASE - self.now };
+        self.replicas[replica].held.is_some_and(|(held, until)| {
+            let left = until - self.now;
             held == epoch && (!self.shared || self.sabotage == Some(Sabotage::IgnoreLease) || left > CALL + MARGIN)
         })
     }

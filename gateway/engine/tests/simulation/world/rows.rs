@@ -19,6 +19,8 @@ pub struct Resource {
     pub id: u64,
     pub group: bool,
     pub name: String,
+    /// Of a person.
+    pub email: String,
     pub active: bool,
     pub role: Option<String>,
     pub deleted: bool,
@@ -152,7 +154,6 @@ impl AttemptState {
 /// A call that was or may have been sent.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    pub seq: Seq,
     pub resource: Seq,
     /// 0 for the whole resource, else the member.
     pub item: Seq,
@@ -163,6 +164,8 @@ pub struct Attempt {
     pub state: AttemptState,
     /// Whether an answer, or its loss, was heard of: false where the caller died.
     pub heard: bool,
+    /// The name or address that a creation was sent with.
+    pub sent: Option<String>,
     pub started: i64,
     pub ended: i64,
 }

@@ -34,7 +34,6 @@ pub struct Change {
     pub user: Seq,
     pub account: AccountRef,
     pub add: bool,
-    pub op: Option<Seq>,
 }
 
 impl Call {
@@ -48,6 +47,15 @@ impl Call {
             Self::Remove { .. } | Self::GroupRemove { .. } => "remove",
             Self::Follow { .. } => "follow",
             Self::Members { .. } => "members",
+        }
+    }
+
+    /// The name or address that a creation goes by.
+    pub fn sent(&self) -> Option<String> {
+        match self {
+            Self::Create { who } => who.email.clone(),
+            Self::GroupCreate { name } => Some(name.clone()),
+            _ => None,
         }
     }
 
@@ -443,13 +451,15 @@ impl Target {
         };
         let account = Self::named(&change.account);
         let there = self.there(&change.account).filter(|it| it.seen_from <= now).map(|it| it.id);
+        let again = |gone: &Object| self.objects.values().any(|it| it.lives() && it.email == gone.email);
+        let removed = account.and_then(|id| self.objects.get(&id)).filter(|it| it.state == State::Gone && !again(it));
+        let removed = removed.map(|it| it.id);
         if !change.add {
             if let (Some(group), Some(account)) = (self.groups.get_mut(&group), account) {
                 group.members.remove(&account);
             }
             return Ok(Membership::Absent);
         }
-        let removed = account.filter(|id| self.objects.get(id).is_some_and(|it| it.state == State::Gone));
         let member = match (there, removed) {
             (Some(there), _) => there,
             (None, Some(removed)) if self.habits.grants_bring_back => {
