@@ -5,6 +5,7 @@ use engine::Lane;
 use engine::coalesce::{WorkState, lane_of_person_change};
 use engine::membership::Have;
 use engine::operation::OpState;
+use engine::work::retried;
 
 use super::Sabotage;
 use super::World;
@@ -23,7 +24,8 @@ impl World {
         let seq = self.rows.seq();
         let state = if items == 0 { OpState::Applied } else { OpState::Open };
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
-        let op = Op { resource, rev, paths, items, open: items, failed: 0, parked: 0, superseded: 0, state };
+        let deletes = self.rows.resources[&resource].deleted;
+        let op = Op { resource, rev, paths, deletes, items, open: items, failed: 0, parked: 0, superseded: 0, state };
         self.rows.ops.insert(seq, op);
         seq
     }
@@ -166,8 +168,7 @@ impl World {
         if paths.is_empty() {
             // What waits for a person to act is tried at once.
             if let Some(work) = self.rows.work.get_mut(&seq).filter(|work| work.row.state == WorkState::Needs) {
-                (work.row.state, work.row.due_at, work.row.tries) = (WorkState::Todo, self.now, 0);
-                work.row.need = None;
+                work.row = retried(&work.row, self.now);
                 self.rows.bell = true;
             }
             return Some(false);

@@ -1,11 +1,12 @@
 //! One run over one resource: claim, plan, write the attempt down, settle, plan again. Each function that the
 //! world calls is one transaction, as `Begin` and `Settle` of the gateway's driver are.
 
-use connector_sdk::{Effect, Fault, FaultKind, Need};
+use connector_sdk::{Effect, Fault, FaultKind, Need, Repeatable};
 use engine::Lane;
 use engine::coalesce::WorkState;
 use engine::operation::{Closed, OpenOp, close_settled};
-use engine::retry::{Next, Tries, after_fault, counts_as_failing};
+use engine::retry::InDoubt;
+use engine::work::{self, Claim, Ending};
 use jiff::Timestamp;
 
 use super::rows::{Attempt, AttemptState, Ends, Seq};
@@ -14,9 +15,8 @@ use super::{Sabotage, World};
 
 /// Steps of one run before something must be wrong.
 const MOST_STEPS: usize = 20;
-/// How long a run that goes in circles rests, and what needs a person.
+/// How long a run that goes in circles rests.
 const CIRCLE_REST: i64 = 60_000_000;
-const NEED_LOOK: i64 = 3_600_000_000;
 
 /// The resource of a run, as the transaction that planned saw it.
 #[derive(Clone, Debug)]
@@ -24,8 +24,12 @@ pub struct Subject {
     pub seq: Seq,
     pub rev: i64,
     pub lane: Lane,
-    pub tries: u32,
-    pub since: i64,
+    /// What follows the run is decided by this.
+    pub claim: Claim,
+    /// The last call was a look at a write in doubt.
+    pub looked: bool,
+    /// It was about members.
+    pub of_members: bool,
 }
 
 /// A step that is written down and may be sent.
@@ -67,15 +71,12 @@ impl World {
         let waits_for = self.rows.work.get(&resource).and_then(|work| work.after);
         let waits = waits_for.is_some_and(|after| self.rows.work.contains_key(&after));
         let Some(work) = self.rows.work.get_mut(&resource) else { return After::Lost };
-        let due = matches!(work.row.state, WorkState::Todo | WorkState::Waiting | WorkState::Needs);
-        if !due || work.row.due_at > now || !leased || waits {
-            return After::Lost;
-        }
-        work.row.state = WorkState::Running;
-        work.claim_epoch = Some(epoch);
-        let row = &work.row;
+        let Some(row) = work::claim(&work.row, now).filter(|_| leased && !waits) else { return After::Lost };
+        let claim = work::claimed(&row);
         let subject =
-            Subject { seq: resource, rev: row.rev, lane: row.lane, tries: row.tries, since: row.since };
+            Subject { seq: resource, rev: row.rev, lane: row.lane, claim, looked: false, of_members: false };
+        work.row = row;
+        work.claim_epoch = Some(epoch);
         let verdict = self.plan(&subject);
         self.conclude(subject, verdict, epoch)
     }
@@ -103,20 +104,16 @@ impl World {
         if let Some(work) = self.rows.work.get(&subject.seq) {
             (fresh.rev, fresh.lane) = (work.row.rev, work.row.lane);
         }
-        let members = matches!(job.call, Call::Members { .. });
+        fresh.of_members = matches!(job.call, Call::Members { .. });
+        fresh.looked = matches!(job.call, Call::Look { doubt: true, .. } | Call::GroupLook { .. });
         let group = self.rows.resources[&subject.seq].group;
         let verdict = match first {
             Some(verdict) => verdict,
             None if steps >= MOST_STEPS && !group => Verdict::Wait("circle", self.now + CIRCLE_REST),
             None => self.plan(&fresh),
         };
-        debug_assert!(!members || group);
         if stopping && matches!(verdict, Verdict::Call(..)) {
-            let now = self.now;
-            if let Some(work) = self.rows.work.get_mut(&fresh.seq) {
-                (work.row.state, work.row.due_at, work.row.need) = (WorkState::Todo, now, None);
-                work.claim_epoch = None;
-            }
+            self.rest(&fresh, &Ending::PutDown);
             return After::Over;
         }
         self.conclude(fresh, verdict, epoch)
@@ -171,52 +168,48 @@ impl World {
                 }
                 After::Over
             }
-            Verdict::Wait(code, until) => {
-                self.rest(&subject, WorkState::Waiting, code, until, subject.tries);
-                After::Over
+            Verdict::Wait(code, until) => self.rest(&subject, &Ending::Wait { code, until: stamp(until) }),
+            Verdict::Need(need) => self.rest(&subject, &Ending::Need { code: &need.code }),
+            Verdict::Failed(fault) => {
+                let doubt = self.in_doubt(&subject);
+                let doubt = doubt.map(|repeat| InDoubt { repeat, looked: subject.looked });
+                self.rest(&subject, &Ending::Fault { fault: &fault, doubt })
             }
-            Verdict::Need(need) => {
-                self.rest(&subject, WorkState::Needs, &need.code, self.now + NEED_LOOK, subject.tries);
-                After::Over
-            }
-            Verdict::Failed(fault) => self.fail(&subject, &fault),
         }
     }
 
-    fn fail(&mut self, subject: &Subject, fault: &Fault) -> After {
-        let looks = self
-            .rows
-            .attempts
-            .values()
-            .filter(|it| it.resource == subject.seq && it.step == "look" && it.started >= subject.since)
-            .filter(|it| it.state != AttemptState::Done)
-            .count();
-        let tries = Tries {
-            failing: subject.tries,
-            unknown_looks: u32::try_from(looks).unwrap_or(u32::MAX),
-            since: stamp(subject.since),
+    /// What the connector declares of a step.
+    pub fn repeat_of(&self, step: &str) -> Repeatable {
+        let repeats = &self.target.habits.traits.repeats;
+        match step {
+            "add_member" | "remove_member" => repeats.change_members,
+            "create" => repeats.create,
+            "update" => repeats.update,
+            "suspend" | "restore" => repeats.set_active,
+            "remove" => repeats.remove,
+            _ => Repeatable::Verifiable,
+        }
+    }
+
+    /// The write in doubt that a failed step was about.
+    fn in_doubt(&self, subject: &Subject) -> Option<Repeatable> {
+        let open = |it: &&Attempt| {
+            it.resource == subject.seq && it.state == AttemptState::Unknown && (it.item != 0) == subject.of_members
         };
-        let failing = subject.tries + u32::from(counts_as_failing(fault.kind));
-        let seed = (subject.seq as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(subject.tries));
-        match after_fault(fault, subject.lane, tries, stamp(self.now), seed) {
-            Next::At(at) => self.rest(subject, WorkState::Waiting, "fault", at.as_microsecond(), failing),
-            Next::Need { code, look_at } => {
-                self.rest(subject, WorkState::Needs, code, look_at.as_microsecond(), failing);
+        self.rows.attempts.values().find(open).map(|it| self.repeat_of(it.step))
+    }
+
+    /// Puts the work down as the engine says. A change that came meanwhile makes it due at once.
+    fn rest(&mut self, subject: &Subject, ending: &Ending<'_>) -> After {
+        let rest = work::rest(&subject.claim, ending, stamp(self.now), work::seed(subject.seq, subject.claim.tries));
+        if let Some(work) = self.rows.work.get_mut(&subject.seq) {
+            work.claim_epoch = None;
+            match work::after_run(&work.row, subject.rev, rest, self.now) {
+                Some(row) => work.row = row,
+                None => self.broken(format!("a run that did not settle left nothing of resource {}", subject.seq)),
             }
         }
         After::Over
-    }
-
-    /// Puts the work down until a time. A change that came meanwhile makes it due at once.
-    fn rest(&mut self, subject: &Subject, state: WorkState, code: &str, due: i64, tries: u32) {
-        let now = self.now;
-        if let Some(work) = self.rows.work.get_mut(&subject.seq) {
-            let newer = work.row.rev > subject.rev;
-            (work.row.state, work.row.due_at) = if newer { (WorkState::Todo, now) } else { (state, due) };
-            work.row.need = Some(code.to_owned());
-            work.row.tries = tries;
-            work.claim_epoch = None;
-        }
     }
 
     fn settle_operations(&mut self, subject: &Subject) {
@@ -229,7 +222,7 @@ impl World {
             .into_iter()
             .map(|seq| (seq, &self.rows.ops[&seq]))
             .filter(|(_, op)| op.rev > settled && op.rev <= subject.rev)
-            .map(|(seq, op)| OpenOp { seq, rev: op.rev, paths: op.paths.clone() })
+            .map(|(seq, op)| OpenOp { seq, rev: op.rev, paths: op.paths.clone(), deletes: op.deletes })
             .collect();
         for (op, closed) in close_settled(&open, subject.rev) {
             let ends = match closed {
@@ -297,12 +290,12 @@ impl World {
         if work.claim_epoch != Some(epoch) || work.row.state != WorkState::Running {
             return;
         }
-        let rest = 1_000_000_i64 << work.row.tries.min(9);
-        work.row.state = WorkState::Waiting;
-        work.row.need = Some("store".to_owned());
-        work.row.due_at = now + rest;
-        work.row.tries += 1;
+        let claim = work::claimed(&work.row);
+        let rest = work::rest(&claim, &Ending::Unrecorded, stamp(now), work::seed(resource, claim.tries));
         work.claim_epoch = None;
+        if let Some(row) = work::after_run(&work.row, work.row.rev, rest, now) {
+            work.row = row;
+        }
         for attempt in self.rows.attempts.values_mut() {
             if attempt.resource == resource && attempt.state == AttemptState::Sending {
                 (attempt.state, attempt.ended) = (AttemptState::Unknown, now);

@@ -5,7 +5,8 @@ use connector_sdk::{
     Removed, Updated,
 };
 use engine::adoption::{Adoption, may_link};
-use engine::person::{AccountView, Doubt, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
+use engine::doubt::{Doubt, doubt_of};
+use engine::person::{AccountView, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
 
 use super::drive::{Subject, Verdict, stamp};
 use super::rows::{AccountRow, Link, Seq, Status};
@@ -41,12 +42,11 @@ impl World {
         let mut who = Person::named(&resource.name);
         who.email = Some(resource.email.clone());
         who.role.clone_from(&resource.role);
-        let mut doubt = self.rows.unknown(subject.seq, 0).map(|attempt| match attempt.step {
-            "create" => Doubt::Create,
-            _ => Doubt::Other,
-        });
-        if self.sabotage == Some(Sabotage::RepeatBlindly) && doubt == Some(Doubt::Create) {
-            doubt = Some(Doubt::Other);
+        let in_doubt = self.rows.unknown(subject.seq, 0);
+        let created = in_doubt.filter(|it| it.step == "create").and_then(|it| it.sent.clone());
+        let mut doubt = in_doubt.map(|it| doubt_of(self.repeat_of(it.step), false));
+        if self.sabotage == Some(Sabotage::RepeatBlindly) && created.is_some() {
+            doubt = Some(Doubt::Repeat);
         }
         let row = self.rows.linked(subject.seq);
         let account = row.and_then(view);
@@ -72,10 +72,7 @@ impl World {
             PersonStep::Need(need) => return Verdict::Need(need),
             PersonStep::Look => {
                 // A creation in doubt is looked for by the address that it was sent to.
-                if doubt == Some(Doubt::Create)
-                    && self.sabotage != Some(Sabotage::LookByNewName)
-                    && let Some(sent) = self.rows.unknown(subject.seq, 0).and_then(|it| it.sent.clone())
-                {
+                if let Some(sent) = created.filter(|_| self.sabotage != Some(Sabotage::LookByNewName)) {
                     who.email = Some(sent);
                 }
                 Call::Look { at, who, doubt: doubt.is_some() }

@@ -8,6 +8,7 @@ use engine::Lane;
 use engine::coalesce::{WorkRow, upsert};
 use engine::membership::Have;
 use engine::operation::{OpState, member_op_state};
+use engine::work::orphaned;
 
 /// A row's number.
 pub type Seq = i64;
@@ -117,6 +118,7 @@ pub struct Op {
     pub resource: Seq,
     pub rev: i64,
     pub paths: Vec<String>,
+    pub deletes: bool,
     pub items: i64,
     pub open: i64,
     pub failed: i64,
@@ -377,8 +379,7 @@ impl Rows {
         let epoch = self.lease.epoch;
         for work in self.work.values_mut() {
             if work.row.state == engine::coalesce::WorkState::Running && work.claim_epoch != Some(epoch) {
-                work.row.state = engine::coalesce::WorkState::Todo;
-                work.row.due_at = now;
+                work.row = orphaned(&work.row, now);
                 work.claim_epoch = None;
                 self.bell = true;
             }
