@@ -47,8 +47,11 @@ pub(super) async fn events(_: Admin, State(app): State<Arc<App>>, headers: Heade
         Some(Err(_)) => return Err(wrong_place()),
     };
     let place = Arc::clone(&app.watchers).try_acquire_owned().map_err(|_| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Too many connections watch events already. Close one, or ask the lists.")
-            .header(header::RETRY_AFTER, HeaderValue::from_static("30"))
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many connections watch events already. Close one, or ask the lists.",
+        )
+        .header(header::RETRY_AFTER, HeaderValue::from_static("30"))
     })?;
     let watch = app.watch(after).await?;
     let now = app.clock.now();

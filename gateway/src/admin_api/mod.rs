@@ -3,10 +3,12 @@
 //! A guard stands before every route below `/admin/v1`, unknown ones included, and handlers take an
 //! `Admin` that only the guard makes. Errors are problem details (RFC 9457).
 
+mod alerts;
 mod catalogue;
 mod event_streams;
 mod extract;
 mod health;
+mod holds;
 mod insight;
 mod instances;
 mod keys;
@@ -94,6 +96,14 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(insight::attention))
         .routes(routes!(insight::search))
         .routes(routes!(live::events))
+        .routes(routes!(records::dismiss))
+        .routes(routes!(holds::list))
+        .routes(routes!(holds::show))
+        .routes(routes!(holds::allow))
+        .routes(routes!(holds::discard))
+        .routes(routes!(alerts::list, alerts::create))
+        .routes(routes!(alerts::show, alerts::delete))
+        .routes(routes!(alerts::test))
         .split_for_parts()
 }
 
@@ -176,7 +186,7 @@ fn denied_to(denied: Denied) -> Problem {
 
 async fn unknown() -> Problem {
     Problem::not_found(
-        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Holds, drift, plan and dismissing work are not built yet.",
+        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Drift and plan are not built yet.",
     )
 }
 

@@ -260,9 +260,13 @@ async fn told(gateway: &Gateway, body: &mut Body) -> String {
 }
 
 async fn watch(gateway: &Gateway, after: &str) -> Body {
-    let request = Request::builder().uri("/admin/v1/events").header("authorization", ADMIN).header("last-event-id", after);
+    let request =
+        Request::builder().uri("/admin/v1/events").header("authorization", ADMIN).header("last-event-id", after);
     let reply = gateway.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-    assert_eq!((reply.status().as_u16(), reply.headers()["content-type"].to_str().unwrap()), (200, "text/event-stream"));
+    assert_eq!(
+        (reply.status().as_u16(), reply.headers()["content-type"].to_str().unwrap()),
+        (200, "text/event-stream")
+    );
     reply.into_body()
 }
 

@@ -133,7 +133,10 @@ async fn an_operation_shows_every_call_with_its_answer_and_what_stood_in_the_way
             .map(|call| (call["name"].as_str().unwrap().to_owned(), call["status"].as_u64().unwrap()))
             .collect();
         assert_eq!(calls.iter().map(|call| call.1).filter(|status| *status == 503).count(), 1, "{calls:?}");
-        assert!(!attempts.is_empty() && tried.len() > 1 && tried.iter().all(|attempt| attempt["started_at"].is_string()), "{whole:#}");
+        assert!(
+            !attempts.is_empty() && tried.len() > 1 && tried.iter().all(|attempt| attempt["started_at"].is_string()),
+            "{whole:#}"
+        );
         assert!(!whole["decision"]["steps"].as_array().unwrap().is_empty());
         let chunk = rig
             .app

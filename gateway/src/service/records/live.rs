@@ -69,7 +69,8 @@ impl App {
         };
         if !watch.open.is_empty() {
             let open: Vec<String> = watch.open.iter().map(i64::to_string).collect();
-            let text = format!("SELECT {columns} WHERE o.seq IN ({}) AND o.state <> 'open' ORDER BY o.seq", open.join(","));
+            let text =
+                format!("SELECT {columns} WHERE o.seq IN ({}) AND o.state <> 'open' ORDER BY o.seq", open.join(","));
             for row in &reader.all(&text, vals![]).await? {
                 watch.open.remove(&row.col("seq")?);
                 seen.push(Seen { place: None, kind: "closed", data: told(row)? });
@@ -86,7 +87,9 @@ impl App {
             }
             seen.push(Seen { place: Some(watch.after), kind: "operation", data: told(row)? });
         }
-        for (kind, now) in [("work", self.work_now().await?), ("runs", self.runs_now().await?), ("holds", self.holds_now().await?)] {
+        for (kind, now) in
+            [("work", self.work_now().await?), ("runs", self.runs_now().await?), ("holds", self.holds_now().await?)]
+        {
             let last = match kind {
                 "work" => &mut watch.work,
                 "runs" => &mut watch.runs,

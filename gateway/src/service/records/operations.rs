@@ -36,7 +36,7 @@ pub struct OperationFilter {
 
 /// The columns of an operation, with those of its resource.
 pub(super) const OPERATION: &str = "o.seq, o.id, o.actor, o.key_name, o.source, o.request_id, o.verb, o.changes, o.quirks, o.state, o.items, o.open_items, o.failed_items, \
-     o.parked_items, o.superseded_items, o.reason, o.at, o.closed_at, o.dialect, r.id AS resource_id, r.kind AS resource_kind, r.name AS resource_name";
+     o.parked_items, o.superseded_items, o.withdrawn_items, o.reason, o.at, o.closed_at, o.dialect, r.id AS resource_id, r.kind AS resource_kind, r.name AS resource_name";
 
 pub(super) fn operation(row: &QueryResult) -> Result<Value, StoreError> {
     let resource = match row.col::<Option<String>>("resource_id")? {
@@ -66,6 +66,7 @@ pub(super) fn operation(row: &QueryResult) -> Result<Value, StoreError> {
         "failed": row.col::<i64>("failed_items")?,
         "parked": row.col::<i64>("parked_items")?,
         "superseded": row.col::<i64>("superseded_items")?,
+        "withdrawn": row.col::<i64>("withdrawn_items")?,
         "reason": row.col::<Option<String>>("reason")?,
         "at": time(at),
         "closed_at": closed.map(time),

@@ -207,7 +207,7 @@ impl Purge {
             .conn
             .all(&format!("SELECT DISTINCT account_seq FROM link WHERE resource_seq IN ({gone})"), vals![])
             .await?;
-        for table in ["attr", "claim", "waiver", "link"] {
+        for table in ["attr", "claim", "waiver", "drift", "link"] {
             tx.conn.run(&format!("DELETE FROM {table} WHERE resource_seq IN ({gone})"), vals![]).await?;
         }
         let mut held: Vec<String> = Vec::with_capacity(accounts.len());
