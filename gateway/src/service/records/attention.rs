@@ -125,7 +125,8 @@ impl App {
             .store
             .reader()
             .all(
-                "SELECT h.id, h.opened_at, i.id AS instance_id, i.name AS instance_name, CAST((SELECT COUNT(*) FROM work w WHERE w.hold_seq = h.seq) AS BIGINT) AS n \
+                "SELECT h.id, h.opened_at, i.id AS instance_id, i.name AS instance_name, CAST((SELECT COUNT(*) FROM work w WHERE w.hold_seq = h.seq AND w.state = 'held') \
+                 + (SELECT COUNT(*) FROM member m WHERE m.hold_seq = h.seq AND m.held = 1) AS BIGINT) AS n \
                  FROM hold h JOIN instance i ON i.seq = h.instance_seq WHERE h.state = 'open' ORDER BY h.opened_at LIMIT $1",
                 vals![MOST],
             )

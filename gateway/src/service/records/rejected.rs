@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{App, parsed, time};
 use crate::service::types::Instance;
@@ -73,19 +74,20 @@ impl Refusal {
     }
 }
 
-/// The way to the record of refusals.
+/// The way to the record of refusals. Once it is dropped what waits is written, and nothing holds the store any more.
 #[derive(Debug, Default)]
-pub struct Refusals(OnceLock<mpsc::Sender<Refusal>>);
+pub struct Refusals(OnceLock<(mpsc::Sender<Refusal>, DropGuard)>);
 
 impl Refusals {
     /// Hands a refusal over to be recorded; it is dropped, and counted, where too many wait already.
     pub fn push(&self, store: &Store, mut refusal: Refusal) {
         refusal.path = cut(&refusal.path, LONGEST_PATH);
         refusal.detail = cut(&refusal.detail, LONGEST_DETAIL);
-        let sender = self.0.get_or_init(|| {
+        let (sender, _) = self.0.get_or_init(|| {
             let (sender, receiver) = mpsc::channel(QUEUE);
-            tokio::spawn(write(store.clone(), receiver));
-            sender
+            let ending = CancellationToken::new();
+            tokio::spawn(write(store.clone(), receiver, ending.clone()));
+            (sender, ending.drop_guard())
         });
         if sender.try_send(refusal).is_err() {
             metrics::counter!(names::REFUSALS_DROPPED_TOTAL).increment(1);
@@ -98,7 +100,7 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// Writes what comes, together what came in one second. It ends with the sender.
-async fn write(store: Store, mut receiver: mpsc::Receiver<Refusal>) {
+async fn write(store: Store, mut receiver: mpsc::Receiver<Refusal>, ending: CancellationToken) {
     let mut batch = Vec::with_capacity(QUEUE);
     while receiver.recv_many(&mut batch, QUEUE).await > 0 {
         let mut sorts: HashMap<(i64, String), (Refusal, i64, i64)> = HashMap::new();
@@ -116,7 +118,10 @@ async fn write(store: Store, mut receiver: mpsc::Receiver<Refusal>) {
         if let Err(error) = store.write(Priority::Background, Keep(sorts)).await {
             tracing::warn!(%error, "refused requests could not be put on record");
         }
-        store.clock().sleep(PAUSE).await;
+        tokio::select! {
+            () = ending.cancelled() => {}
+            () = store.clock().sleep(PAUSE) => {}
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Hero {
 }
 
 impl Hero {
-    fn is_person(&self) -> bool {
+    pub(super) fn is_person(&self) -> bool {
         self.kind == "User"
     }
 }
