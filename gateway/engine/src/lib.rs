@@ -5,6 +5,7 @@ pub mod adoption;
 pub mod brake;
 pub mod coalesce;
 pub mod doubt;
+pub mod drift;
 pub mod lane;
 pub mod mapping;
 pub mod membership;

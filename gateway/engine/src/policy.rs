@@ -3,7 +3,7 @@
 use scim::dialect::{Dialect, Settings, auto};
 use scim::resource::{AbsentActive, AbsentMembers};
 use scim::{Quirk, QuirkSet, Quirks};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::brake::Brake;
@@ -51,23 +51,18 @@ pub enum OnGroupDelete {
     Delete,
 }
 
-/// No repair of drift: the only setting of it there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RepairNone;
-
-impl Serialize for RepairNone {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("none")
-    }
-}
-
-impl<'de> Deserialize<'de> for RepairNone {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(word) if word == "none" => Ok(Self),
-            _ => Err(serde::de::Error::custom("repair is not built yet: leave it out, or set it to \"none\"")),
-        }
-    }
+/// What a comparison with the target repairs by itself (DECISIONS 23). Only what was asserted through
+/// the gateway is ever repaired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repair {
+    /// Nothing: differences are reported.
+    None,
+    /// What should be gone is removed; giving access back is reported and takes one click.
+    #[default]
+    LessAccess,
+    /// Access is given back, too.
+    All,
 }
 
 /// The policy of an instance. What is left out has its default.
@@ -107,9 +102,8 @@ pub struct Policy {
     pub allow_privileged: bool,
     /// The brake: how many losses at once are held until a person decides; `false` switches it off.
     pub brake: Brake,
-    /// Repair of drift; `None` where nothing was said about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repair: Option<RepairNone>,
+    /// What a comparison with the target repairs by itself.
+    pub repair: Repair,
 }
 
 impl Default for Policy {
@@ -130,7 +124,7 @@ impl Default for Policy {
             groups_via_users: None,
             allow_privileged: false,
             brake: Brake::default(),
-            repair: None,
+            repair: Repair::default(),
         }
     }
 }
@@ -267,7 +261,7 @@ mod tests {
                 "adopt": "by_user_name", "adopt_groups": "never", "list_unmanaged": false,
                 "on_group_delete": "delete", "answer_within_ms": 2000, "protected": [],
                 "reconcile_every_hours": 24, "dialect": "auto", "strict": false, "quirks_off": [],
-                "allow_privileged": false,
+                "allow_privileged": false, "repair": "less_access",
                 "brake": {"accounts": 10, "percent": 10, "window_minutes": 60, "on_timeout": "hold", "timeout_hours": 24},
             })
         );
@@ -292,6 +286,9 @@ mod tests {
         );
         for dialect in Dialect::ALL {
             check(&json!({"dialect": dialect.name}), None);
+        }
+        for repair in ["none", "less_access", "all"] {
+            check(&json!({ "repair": repair }), None);
         }
         let off: Vec<&str> = QuirkSet::leniencies().iter().map(Quirk::name).collect();
         check(&json!({"strict": true, "quirks_off": off}), None);
@@ -331,8 +328,8 @@ mod tests {
         check(&json!({"brake": {"timeout_hours": 0}}), Some("brake.timeout_hours"));
         check(&json!({"brake": {"on_timeout": "discard"}}), Some("brake"));
         check(&json!({"brake": {"exempt": {"people": ["a", " "]}}}), Some("brake.exempt.people[1]"));
-        check(&json!({"repair": "all"}), Some("repair"));
-        check(&json!({"repair": "less_access"}), Some("repair"));
+        check(&json!({"repair": "more_access"}), Some("repair"));
+        check(&json!({"repair": true}), Some("repair"));
     }
 
     #[test]
@@ -359,12 +356,6 @@ mod tests {
         assert_eq!(quirks(json!({"strict": true})), Quirks::strict());
         let some = quirks(json!({"quirks_off": ["scim1_urn"]}));
         assert!(!some.allows(Quirk::Scim1Urn) && some.allows(Quirk::CapitalisedOp));
-    }
-
-    #[test]
-    fn what_is_not_built_yet_says_so() {
-        let (_, why) = Policy::parse(&json!({"repair": "all"})).expect_err("not built");
-        assert!(why.contains("not built yet"), "{why}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod brake_person;
 pub mod bucket;
 pub mod claim;
 pub mod counter;
+pub mod drift;
 pub mod event;
 pub mod event_stream;
 pub mod hold;
