@@ -17,6 +17,7 @@ mod conditional;
 mod dialects;
 mod events;
 mod fuzz;
+mod holds;
 mod inbound;
 mod me;
 mod people;
