@@ -2,14 +2,17 @@
 //! each can do what the other can, under the same rules.
 
 pub(crate) mod accept;
+pub(crate) mod alerts;
 pub mod clients;
 pub mod directory;
 pub mod events;
+pub(crate) mod holds;
 pub mod instances;
 pub mod keys;
 pub mod records;
 pub mod types;
 pub(crate) mod waiting;
+pub(crate) mod waivers;
 pub mod write;
 
 use std::path::Path;

@@ -12,6 +12,7 @@
 mod common;
 
 mod adoption;
+mod brake;
 mod events;
 mod faults;
 mod journey;
