@@ -113,6 +113,7 @@ async fn fifty_parallel_patches_of_one_group_as_entra_sends_them_lose_nobody() {
         let gateway = Gateway::start(db).await;
         let admin = gateway.admin();
         let instance = admin.connect(&sim, json!({"answer_within_ms": 0, "dialect": "entra"})).await;
+        admin.imported(&instance.id).await;
         let scim = &instance.scim;
         let ids = each(scim, MEMBERS, |scim, n| async move {
             let email = format!("p{n:02}@example.com");
@@ -165,6 +166,7 @@ async fn a_leaver_behind_a_backlog_of_ten_thousand_joiners_is_gone_within_five_s
     let gateway = Gateway::start(Db::Sqlite).await;
     let admin = gateway.admin();
     let instance = admin.connect(&sim, json!({"brake": false})).await;
+    admin.imported(&instance.id).await;
     let scim = &instance.scim;
     let eve = scim.user("eve@example.com", "eve@example.com").await;
     settled(&admin, &instance.id).await;
