@@ -5,6 +5,7 @@
 //! A run is a row; the replica that drives the instance carries it out. It writes nothing at the target.
 
 mod sweep;
+mod verify;
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -185,7 +186,11 @@ pub(crate) async fn schedule(shared: &Shared, instances: &[Arc<Instance>]) -> Re
             Some(row) => (row.col::<i64>("started_at")?, row.col::<String>("state")? == "failed"),
             None => (0, false),
         };
-        let rest = if failed { FAILED_AGAIN } else { hours * 3_600_000_000 };
+        let rest = match failed {
+            true => FAILED_AGAIN,
+            false if instance.verifying_since.is_some() => 0,
+            false => hours * 3_600_000_000,
+        };
         if shared.clock.micros() - last >= rest {
             let kind = if last == 0 { RunKind::Import } else { RunKind::Reconcile };
             let id = format!("rn_{}", Uuid::now_v7().simple());
@@ -326,6 +331,7 @@ async fn execute(shared: &Arc<Shared>, instance: &Arc<Instance>, run: i64, count
         rematch(shared, instance).await?;
     }
     clear_marks(shared, instance).await?;
+    verify::links(shared, instance, run, connector.as_ref(), &cx, counts).await?;
     shared.ring();
     Ok(complete)
 }
