@@ -115,6 +115,7 @@ fn descriptors() -> Option<usize> {
 /// Tidies the metrics up and counts what waits, for ever.
 async fn keep(metrics: telemetry::Metrics, app: Arc<App>) {
     let mut waiting = Waiting::default();
+    let mut ahead = false;
     for round in (0..COUNT_EVERY).cycle() {
         if round == 0
             && let Err(error) = waiting.count(&app.store).await
@@ -128,6 +129,14 @@ async fn keep(metrics: telemetry::Metrics, app: Arc<App>) {
         }
         app.clock.sleep(UPKEEP).await;
         metrics.upkeep();
+        let set_back = app.clock.keep_up();
+        if let Some(by) = set_back.filter(|_| !ahead) {
+            tracing::warn!(
+                seconds = by.as_secs(),
+                "the host's clock was set back; scimgate's goes on more slowly until they agree again"
+            );
+        }
+        ahead = set_back.is_some();
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connector_sdk::{Connector, Cx};
 
-use super::sweep::{SweepAccounts, Vanished, unseen};
-use super::{Counts, Stop};
+use super::Stop;
+use super::sweep::{SweepAccounts, Vanished, unseen_accounts};
 use crate::driver::Shared;
 use crate::service::types::Instance;
 use crate::store::{Hint, Priority, Sql, StoreError, Tx, Unit};
@@ -20,25 +20,32 @@ pub(super) async fn links(
     run: i64,
     connector: &dyn Connector,
     cx: &Cx<'_>,
-    counts: &mut Counts,
 ) -> Result<(), Stop> {
     if instance.verifying_since.is_none() {
         return Ok(());
     }
     if let Some(accounts) = connector.accounts() {
-        for account in unseen(shared, instance, run, i64::MAX).await? {
-            let Some(at) = account.reference() else {
-                continue;
-            };
-            match accounts.get(cx, &at).await? {
-                Some(found) => {
-                    let started = shared.clock.micros();
-                    let sweep = SweepAccounts { instance: instance.clone(), run, accounts: vec![found], started };
-                    shared.write_leased(instance, Priority::Background, sweep).await?;
-                }
-                None => {
-                    shared.write_leased(instance, Priority::Background, Vanished { account: account.seq }).await?;
-                    counts.vanished += 1;
+        let mut after = 0;
+        loop {
+            let unseen = unseen_accounts(shared, instance, run, i64::MAX, after).await?;
+            if unseen.is_empty() {
+                break;
+            }
+            for account in unseen {
+                after = account.seq;
+                let Some(at) = account.reference() else {
+                    continue;
+                };
+                match accounts.get(cx, &at).await? {
+                    Some(found) => {
+                        let started = shared.clock.micros();
+                        let sweep = SweepAccounts { instance: instance.clone(), run, accounts: vec![found], started };
+                        shared.write_leased(instance, Priority::Background, sweep).await?;
+                    }
+                    None => {
+                        let vanished = Vanished { account: account.seq };
+                        shared.write_leased(instance, Priority::Background, vanished).await?;
+                    }
                 }
             }
         }

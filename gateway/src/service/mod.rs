@@ -84,6 +84,7 @@ impl App {
         let ring = Arc::new(KeyRing::load(config.master_key.as_ref(), &config.data_dir, &config.database)?);
         let store = Store::open(&config.database, clock.clone()).await?;
         check_key(&store, &ring).await?;
+        restore::make_due(&store).await?;
         if let Some(instances) = restore::notice(&store).await? {
             tracing::warn!(
                 instances,

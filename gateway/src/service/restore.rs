@@ -27,6 +27,30 @@ pub(crate) async fn notice(store: &Store) -> Result<Option<u64>, StoreError> {
     store.write(Priority::Background, Pause).await
 }
 
+/// Makes due what is to be done at once and seems to lie ahead: the host's clock was set back while no gateway ran.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn make_due(store: &Store) -> Result<(), StoreError> {
+    let late = "SELECT 1 AS one FROM work WHERE state = 'todo' AND due_at > $1 LIMIT 1";
+    if store.reader().one(late, vals![store.clock().micros()]).await?.is_some() {
+        store.write(Priority::Background, Due).await?;
+    }
+    Ok(())
+}
+
+struct Due;
+
+#[async_trait]
+impl Unit for Due {
+    type Out = ();
+    type Err = StoreError;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        tx.conn.run("UPDATE work SET due_at = $1 WHERE state = 'todo' AND due_at > $1", vals![tx.now]).await.map(drop)
+    }
+}
+
 /// Marks a database that was restored by its own means, such as `pg_restore`, so that the next start takes note.
 pub(crate) struct Mark;
 

@@ -29,6 +29,7 @@ pub struct Model {
     #[sea_orm(column_type = "Text")]
     pub declared: String,
     pub has_streams: i16,
+    pub rehearsed: i16,
     pub verify_since: Option<i64>,
 }
 

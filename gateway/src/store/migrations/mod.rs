@@ -25,6 +25,8 @@ mod m0010_persons;
 mod m0011_dialects;
 mod m0012_events;
 mod m0013_replicas;
+mod m0014_outcomes;
+mod m0015_drift;
 mod m0019_restore;
 
 /// Every migration, oldest first.
@@ -47,6 +49,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_dialects::Migration),
             Box::new(m0012_events::Migration),
             Box::new(m0013_replicas::Migration),
+            Box::new(m0014_outcomes::Migration),
+            Box::new(m0015_drift::Migration),
             Box::new(m0019_restore::Migration),
         ]
     }
