@@ -43,8 +43,11 @@ pub mod names {
     /// The size of the embedded database's write-ahead log.
     pub const STORE_LOG_BYTES: &str = "scimgate_store_log_bytes";
 
+    /// Alerts told, reminders included [kind].
+    pub const ALERTS_TOTAL: &str = "scimgate_alerts_total";
+
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
-    pub(super) const ALL: [(&str, char, &str); 15] = [
+    pub(super) const ALL: [(&str, char, &str); 16] = [
         (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
         (HTTP_REQUEST_SECONDS, 'h', "Time from a request's header to its answer's header."),
         (HTTP_CONNECTIONS, 'g', "Connections open now."),
@@ -58,6 +61,7 @@ pub mod names {
         (OLDEST_DEPROVISION_SECONDS, 'g', "Age of the oldest deprovision that is not settled; 0 if there is none."),
         (PARKED_MEMBERSHIPS_ROWS, 'g', "Memberships that wait for their person."),
         (STORE_COMMIT_SECONDS, 'h', "Time that commits of the store took."),
+        (ALERTS_TOTAL, 'c', "Alerts told, reminders included."),
         (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
         (STORE_LOG_BYTES, 'g', "Size of the embedded database's write-ahead log."),
     ];

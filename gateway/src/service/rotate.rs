@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use secrecy::zeroize::Zeroizing;
 use serde_json::json;
 
+use super::alerts;
 use super::events::Events;
 use super::keys::{PEPPER, PEPPERS, kept_peppers};
 use super::records::audit;
@@ -108,6 +109,17 @@ async fn places(tx: &Tx<'_>) -> Result<Vec<Place>, StoreError> {
             name: Events::place(&instance, &stream),
             sealed: row.col("authorization_sealed")?,
             update: "UPDATE event_stream SET authorization_sealed = $1 WHERE seq = $3 AND $2 <> ''",
+            key: vals![row.col::<i64>("seq")?],
+        });
+    }
+    let rows = tx.conn.all("SELECT seq, id, secret_sealed FROM alert_webhook ORDER BY seq", vals![]).await?;
+    for row in &rows {
+        let id: String = row.col("id")?;
+        places.push(Place {
+            what: format!("the secret of the alert webhook {id}"),
+            name: alerts::place(&id),
+            sealed: row.col("secret_sealed")?,
+            update: "UPDATE alert_webhook SET secret_sealed = $1 WHERE seq = $3 AND $2 <> ''",
             key: vals![row.col::<i64>("seq")?],
         });
     }
