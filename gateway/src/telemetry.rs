@@ -40,12 +40,14 @@ pub mod names {
     pub const STORE_COMMIT_SECONDS: &str = "scimgate_store_commit_seconds";
     /// Writes that shared one commit. With PostgreSQL each has its own.
     pub const STORE_COMMIT_BATCH_ROWS: &str = "scimgate_store_commit_batch_rows";
+    /// The size of the embedded database's write-ahead log.
+    pub const STORE_LOG_BYTES: &str = "scimgate_store_log_bytes";
 
     /// Alerts told, reminders included [kind].
     pub const ALERTS_TOTAL: &str = "scimgate_alerts_total";
 
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
-    pub(super) const ALL: [(&str, char, &str); 15] = [
+    pub(super) const ALL: [(&str, char, &str); 16] = [
         (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
         (HTTP_REQUEST_SECONDS, 'h', "Time from a request's header to its answer's header."),
         (HTTP_CONNECTIONS, 'g', "Connections open now."),
@@ -61,6 +63,7 @@ pub mod names {
         (STORE_COMMIT_SECONDS, 'h', "Time that commits of the store took."),
         (ALERTS_TOTAL, 'c', "Alerts told, reminders included."),
         (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
+        (STORE_LOG_BYTES, 'g', "Size of the embedded database's write-ahead log."),
     ];
 }
 
@@ -159,7 +162,7 @@ mod tests {
             assert!(name.starts_with("scimgate_") && !help.is_empty());
             let units: &[&str] = match kind {
                 'c' => &["_total"],
-                'g' => &["_rows", "_seconds", "_connections"],
+                'g' => &["_rows", "_seconds", "_connections", "_bytes"],
                 _ => &["_seconds", "_rows"],
             };
             assert!(units.iter().any(|unit| name.ends_with(unit)), "{name}");

@@ -174,7 +174,7 @@ impl Handle {
         let predicted =
             if here { self.predict(instance, lane, within) } else { self.predict_elsewhere(instance, lane).await };
         let seat = predicted
-            .filter(|start| instance.mode == Mode::Enabled && *start < within)
+            .filter(|start| instance.mode == Mode::Enabled && instance.verifying_since.is_none() && *start < within)
             .and_then(|start| gauge.seat(start));
         if here {
             gauge.count(lane);

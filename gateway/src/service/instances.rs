@@ -32,8 +32,7 @@ const FRESH: Duration = Duration::from_secs(5);
 const CACHED: u64 = 10_000;
 const MAX_NAME: usize = 200;
 
-const COLUMNS: &str =
-    "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams, declared";
+const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams, declared, verify_since";
 
 /// The instances, ready to use.
 #[derive(Clone)]
@@ -192,6 +191,7 @@ impl Instances {
             config_rev: row.col("config_rev")?,
             driver_key: DriverKey::new(row.col::<String>("driver_key")?),
             created_at: row.col("created_at")?,
+            verifying_since: row.col("verify_since")?,
             has_streams: row.col::<i16>("has_streams")? == 1,
             declared,
             registry,
@@ -413,7 +413,10 @@ impl App {
             .await?
             .ok_or_else(|| AdminError::NotFound("The instance was deleted.".to_owned()))?;
         self.driver.wake();
-        if mode == Mode::Enabled && old.mode != Mode::Enabled && !self.has_runs(old.seq).await? {
+        if mode == Mode::Enabled
+            && old.mode != Mode::Enabled
+            && (instance.verifying_since.is_some() || !self.has_runs(old.seq).await?)
+        {
             self.first_import(&instance, actor).await;
         }
         Ok(instance)

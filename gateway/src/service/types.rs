@@ -68,6 +68,9 @@ pub struct Instance {
     pub driver_key: DriverKey,
     /// When it was made, in microseconds.
     pub created_at: i64,
+    /// Since when its links wait to be looked at, because the database was restored, in microseconds: until then nothing
+    /// is written at the target.
+    pub verifying_since: Option<i64>,
     /// Whether it has streams of security events; without them nothing about events is read or written.
     pub has_streams: bool,
     /// What its admin declared of schemas, as it was given.
