@@ -262,10 +262,7 @@ fn settings_come_from_the_configuration_alone() {
             let places = [
                 "gateway/src/config",
                 "gateway/src/store/tests.rs:",
-                "gateway/tests/engine/rig.rs:",
-                "gateway/tests/api/support.rs:",
-                "gateway/tests/conformance/support.rs:",
-                "gateway/tests/query/place.rs:",
+                "gateway/tests/common/mod.rs:",
                 "tests/src/env.rs:",
             ];
             !places.iter().any(|place| line.starts_with(place))
