@@ -27,10 +27,11 @@ async fn a_copy_that_is_made_under_load_is_whole_private_and_holds_no_secret() {
     tokio::pin!(command);
     let mut n = 0;
     let ended = loop {
+        let name = format!("meanwhile{n}@example.com");
         tokio::select! {
             biased;
             ended = &mut command => break ended,
-            answer = client.create(&format!("meanwhile{n}@example.com")) => {
+            answer = client.create(&name) => {
                 assert_eq!(answer.expect("it answers while it is copied").status, 201);
                 n += 1;
             }
