@@ -4,6 +4,7 @@
 //! `Admin` that only the guard makes. Errors are problem details (RFC 9457).
 
 mod catalogue;
+mod drift;
 mod event_streams;
 mod extract;
 mod health;
@@ -72,6 +73,11 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(instances::import))
         .routes(routes!(instances::reconcile))
         .routes(routes!(instances::run))
+        .routes(routes!(drift::runs))
+        .routes(routes!(drift::drift))
+        .routes(routes!(drift::repair))
+        .routes(routes!(drift::dismiss))
+        .routes(routes!(drift::plan))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::revoke))
@@ -166,7 +172,7 @@ fn denied_to(denied: Denied) -> Problem {
 
 async fn unknown() -> Problem {
     Problem::not_found(
-        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Holds, drift, plan, events, search, attention, rejected requests and dismissing work are not built yet.",
+        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Holds, events, search, attention, rejected requests and dismissing work are not built yet.",
     )
 }
 

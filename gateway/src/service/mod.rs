@@ -7,6 +7,7 @@ pub mod directory;
 pub mod events;
 pub mod instances;
 pub mod keys;
+pub mod plan;
 pub mod records;
 pub mod types;
 pub(crate) mod waiting;
@@ -49,6 +50,7 @@ pub struct App {
     pub clients: clients::Clients,
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
+    pub(crate) plans: plan::Plans,
 }
 
 /// Why the gateway does not start; each is for the operator.
@@ -112,6 +114,7 @@ impl App {
             clients: clients::Clients::default(),
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
+            plans: plan::plans(),
         }))
     }
 

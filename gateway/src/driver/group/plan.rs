@@ -158,10 +158,10 @@ async fn latest_operation(tx: &Tx<'_>, subject: &Subject) -> Result<Option<i64>,
 }
 
 /// One membership with what its next step depends on.
-struct MemberRow {
+pub(in crate::driver) struct MemberRow {
     user: i64,
     want: bool,
-    view: MemberView,
+    pub(in crate::driver) view: MemberView,
     account: Option<AccountRef>,
     operation: Option<i64>,
 }
@@ -248,7 +248,12 @@ async fn plan_members(
     }
 }
 
-fn read_member(row: &QueryResult, takes: bool, pending_members: bool) -> Result<MemberRow, StoreError> {
+/// Reads a membership. `takes`: an account's removal takes its memberships along.
+pub(in crate::driver) fn read_member(
+    row: &QueryResult,
+    takes: bool,
+    pending_members: bool,
+) -> Result<MemberRow, StoreError> {
     let status: Option<String> = row.col("status")?;
     let doc: serde_json::Value =
         row.col::<Option<String>>("doc")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
