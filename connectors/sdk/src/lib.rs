@@ -34,5 +34,5 @@ pub use limits::{Bucket, Charge, Pace, Reading, Window};
 pub use outcome::{Created, Ended, Followed, GroupCreated, GroupUpdated, Membership, Need, Removed, Updated};
 pub use price::Act;
 pub use settings::{Class, Describe, Secrets, Setting, SettingKind, SettingsError};
-pub use traits::{Kind, RoleTrait, Suspend, Traits};
+pub use traits::{Kind, Repeatable, Repeats, RoleTrait, Suspend, Traits};
 pub use transport::{Call, Cx, Repeat, Reply, Transport};

@@ -367,7 +367,8 @@ pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(),
     tx.conn
         .run(
             "UPDATE member SET have = 0, have_at = $2, state = CASE WHEN state = 'settled' THEN 'parked' ELSE state END, \
-             reason = CASE WHEN state = 'settled' THEN 'no_account' ELSE reason END WHERE user_seq = $1",
+             reason = CASE WHEN state = 'settled' THEN 'no_account' ELSE reason END, \
+             parked_at = CASE WHEN state = 'settled' THEN $2 ELSE parked_at END WHERE user_seq = $1",
             vals![resource, tx.now],
         )
         .await?;

@@ -6,6 +6,7 @@
 //! in time (DECISIONS 8): an identity provider is never kept waiting by a slow target.
 
 mod accounts;
+mod attempts;
 mod doubt;
 mod forecast;
 mod group;

@@ -5,13 +5,15 @@ use connector_sdk::{
     Account, AccountChange, AccountRef, AccountStatus, Connector, Created, Cx, Ended, Evidence, Fault, FaultKind,
     Followed, Found, InviteId, Kind, Need, Person, Removed, Updated,
 };
+use engine::doubt::ask_which;
 use engine::mapping::map_person;
-use engine::person::{AccountView, Doubt, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
+use engine::person::{AccountView, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
 use jiff::Timestamp;
 
 use super::accounts::{self, AccountRow, Linked};
+use super::attempts::Attempted;
 use super::doubt;
-use super::run::{Attempted, Step, Subject, Verdict};
+use super::run::{Step, Subject, Verdict};
 use crate::service::accept::wake_groups;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -100,16 +102,7 @@ pub(super) async fn plan(
         return Ok(Verdict::Settled);
     }
     let row = accounts::linked(tx, subject.seq).await?;
-    let doubt = tx
-        .conn
-        .one(
-            "SELECT step FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
-            vals![subject.seq],
-        )
-        .await?
-        .map(|row| row.col::<String>("step"))
-        .transpose()?
-        .map(|step| if step == "create" { Doubt::Create } else { Doubt::Other });
+    let doubt = doubt::of_resource(tx, connector.traits(), &subject.kind, subject.seq).await?;
     let facts = Facts {
         name: &subject.name,
         doc: &subject.doc,
@@ -119,7 +112,7 @@ pub(super) async fn plan(
             Wanted::NoAccess { delete: subject.deleted }
         },
         row: row.as_ref(),
-        doubt,
+        doubt: doubt.as_ref().map(doubt::InDoubt::doubt),
         invites_sent: accounts::invites_sent(tx, subject.seq).await?,
         now: tx.now,
     };
@@ -179,7 +172,7 @@ pub(crate) struct Facts<'a> {
     /// The linked account.
     pub(crate) row: Option<&'a AccountRow>,
     /// The call whose outcome is not known.
-    pub(crate) doubt: Option<Doubt>,
+    pub(crate) doubt: Option<engine::doubt::Doubt>,
     /// Invitations sent so far.
     pub(crate) invites_sent: u32,
     /// The present time, in microseconds.
@@ -317,21 +310,11 @@ async fn tie(
 ) -> Result<Option<Verdict>, StoreError> {
     match accounts::link(tx, instance, subject.seq, row, evidence, ours).await? {
         Linked::Yes => {
-            resolve_doubt(tx, subject).await?;
+            doubt::resolve(tx, subject.seq, 0).await?;
             Ok(None)
         }
         Linked::No(need) => Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) })),
     }
-}
-
-async fn resolve_doubt(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreError> {
-    tx.conn
-        .run(
-            "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
-            vals![subject.seq],
-        )
-        .await?;
-    Ok(())
 }
 
 async fn apply_found(
@@ -341,6 +324,10 @@ async fn apply_found(
     call: &PersonCall,
     found: &[Found],
 ) -> Result<Option<Verdict>, StoreError> {
+    let doubt = match &instance.connector {
+        Ok(connector) => doubt::of_resource(tx, connector.traits(), &subject.kind, subject.seq).await?,
+        Err(_) => None,
+    };
     let active: Vec<&Found> = found.iter().filter(|one| one.account.status != AccountStatus::Invited).collect();
     let chosen = match (active.as_slice(), found) {
         ([one], _) => Some(*one),
@@ -360,9 +347,11 @@ async fn apply_found(
     };
     match (chosen, call) {
         (Some(found), _) => {
-            let in_doubt = matches!(call, PersonCall::Look { doubt: true, .. });
-            // What is found after a creation in doubt as a pending invitation is the one we sent.
-            let ours = in_doubt && found.account.status == AccountStatus::Invited;
+            // What is found after a creation in doubt as a pending invitation is the one we sent; so is
+            // whatever is found after somebody said that the creation happened.
+            let created = doubt.as_ref().filter(|doubt| doubt.step == "create");
+            let ours = created.is_some_and(|doubt| doubt.happened || found.account.status == AccountStatus::Invited)
+                && matches!(call, PersonCall::Look { doubt: true, .. });
             let row =
                 accounts::observe(tx, instance, &found.account, if ours { Some(true) } else { None }, None).await?;
             if ours && row.invites == 0 {
@@ -380,8 +369,15 @@ async fn apply_found(
             if let Some(wait) = doubt::creation_under_way(tx, subject.seq).await? {
                 return Ok(Some(wait));
             }
+            if let Some(told) = &doubt
+                && told.happened
+                && told.step == "create"
+            {
+                // Somebody said that it happened, so there is an account: not seeing it proves nothing.
+                return Ok(Some(Verdict::Need { need: ask_which(&subject.name), refused: None }));
+            }
             // It did not happen: the plan goes on from there.
-            resolve_doubt(tx, subject).await?;
+            doubt::resolve(tx, subject.seq, 0).await?;
             Ok(None)
         }
         (None, _) => Ok(Some(Verdict::Settled)),
@@ -394,7 +390,7 @@ async fn apply_read(
     subject: &Subject,
     account: Option<&Account>,
 ) -> Result<Option<Verdict>, StoreError> {
-    resolve_doubt(tx, subject).await?;
+    doubt::resolve(tx, subject.seq, 0).await?;
     let Some(row) = accounts::linked(tx, subject.seq).await? else {
         return Ok(None);
     };

@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use connector_sdk::{Act, Connector, Suspend};
 use engine::Lane;
+use engine::doubt::doubt_of;
 use engine::membership::{MemberStep, member_step};
-use engine::person::{Doubt, PersonStep, Wanted};
+use engine::person::{PersonStep, Wanted};
 use engine::policy::OnGroupDelete;
 use sea_orm::{DatabaseConnection, QueryResult};
 use serde_json::{Value, json};
 
 use super::accounts::AccountRow;
+use super::doubt::{HAPPENED, repeat_of};
 use super::group::read_member;
 use super::person::{Facts, can_create, judge};
 use crate::service::types::Instance;
@@ -44,6 +46,7 @@ pub(crate) struct Preview {
 const ROWS: &str = "SELECT w.resource_seq AS work_seq, w.rev, w.lane, w.state, w.need, w.reason, r.id, r.kind, r.name, r.doc AS wanted_doc, r.active, r.managed, r.deleted_at, \
      a.seq AS account_seq, a.remote_id, a.invite_id, a.status, a.protected, a.ours, a.doc, a.expires_at, a.invites, \
      (SELECT t.step FROM attempt t WHERE t.resource_seq = r.seq AND t.item_seq = 0 AND t.state IN ('sending','unknown') LIMIT 1) AS doubt, \
+     (SELECT t.marker FROM attempt t WHERE t.resource_seq = r.seq AND t.item_seq = 0 AND t.state IN ('sending','unknown') LIMIT 1) AS marker, \
      (SELECT CAST(COALESCE(MAX(x.invites), 0) AS BIGINT) FROM link k JOIN account x ON x.seq = k.account_seq WHERE k.resource_seq = r.seq) AS invites_sent \
      FROM work w JOIN resource r ON r.seq = w.resource_seq \
      LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq \
@@ -165,8 +168,10 @@ impl Sheet {
         let has = row.col::<i16>("managed")? == 1 && row.col::<i16>("active")? == 1 && !deleted;
         let wanted = if has { Wanted::Access } else { Wanted::NoAccess { delete: deleted } };
         let mut account = account(row)?;
-        let mut doubt =
-            row.col::<Option<String>>("doubt")?.map(|step| if step == "create" { Doubt::Create } else { Doubt::Other });
+        let happened = row.col::<Option<String>>("marker")?.as_deref() == Some(HAPPENED);
+        let mut doubt = row
+            .col::<Option<String>>("doubt")?
+            .map(|step| doubt_of(repeat_of(connector.traits(), "User", &step), happened));
         let mut invites_sent = row.col::<i64>("invites_sent")?.try_into().unwrap_or(u32::MAX);
         for _ in 0..STEPS {
             let facts = Facts { name: &self.name, doc: &doc, wanted, row: account.as_ref(), doubt, invites_sent, now };
@@ -181,11 +186,8 @@ impl Sheet {
                 }
                 PersonStep::Look => {
                     self.step("look", Act::Look, json!({}));
-                    if doubt != Some(Doubt::Other) {
-                        // What it finds decides the rest.
-                        return Ok(());
-                    }
-                    doubt = None;
+                    // What it finds decides the rest.
+                    return Ok(());
                 }
                 PersonStep::Match => {
                     self.step("look", Act::Look, json!({}));
@@ -210,6 +212,7 @@ impl Sheet {
                 }
                 PersonStep::Restore => {
                     self.step("restore", Act::SetActive, json!({}));
+                    doubt = None;
                     if let Some(account) = &mut account {
                         account.status = "active".to_owned();
                     }
@@ -218,6 +221,7 @@ impl Sheet {
                     let invited = account.as_ref().is_some_and(|account| account.status == "invited");
                     let (action, act) = if invited { ("revoke", Act::Revoke) } else { ("remove", Act::Remove) };
                     self.step(action, act, json!({}));
+                    doubt = None;
                     // Invited anew at another address.
                     account = None;
                     invites_sent = 0;
@@ -314,7 +318,7 @@ impl Sheet {
                 .await?;
             for row in &rows {
                 after = row.col("user_seq")?;
-                let member = read_member(row, takes, traits.pending_members)?;
+                let member = read_member(row, takes, traits.pending_members, traits.repeats.change_members)?;
                 let add = match member_step(&member.view) {
                     MemberStep::Add => true,
                     MemberStep::Remove => false,

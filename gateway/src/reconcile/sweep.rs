@@ -525,7 +525,7 @@ impl Unit for VanishedGroup {
         let resource: i64 = row.col("seq")?;
         tx.conn
             .run(
-                "UPDATE member SET have = 0, have_at = $2, state = 'parked', reason = $3 WHERE group_seq = $1 AND want = 1 AND state = 'settled'",
+                "UPDATE member SET have = 0, have_at = $2, state = 'parked', reason = $3, parked_at = $2 WHERE group_seq = $1 AND want = 1 AND state = 'settled'",
                 vals![resource, tx.now, ParkReason::GroupMissing.as_str()],
             )
             .await?;

@@ -8,7 +8,11 @@
     reason = "a test ends with what it did not expect, and says what it skipped"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod adoption;
+mod drift;
 mod events;
 mod journey;
 mod losses;
