@@ -272,7 +272,7 @@ impl Sheet {
                 }
             }
         }
-        self.members(reader, connector).await?;
+        self.members(reader, instance, connector).await?;
         let name = account.as_ref().and_then(|account| account.text("name"));
         if let Some(name) = name.filter(|name| *name != self.name) {
             self.step("rename_group", Act::RenameGroup, json!({"from": name, "to": self.name}));
@@ -299,7 +299,12 @@ impl Sheet {
         }))
     }
 
-    async fn members(&mut self, reader: &DatabaseConnection, connector: &dyn Connector) -> Result<(), StoreError> {
+    async fn members(
+        &mut self,
+        reader: &DatabaseConnection,
+        instance: &Instance,
+        connector: &dyn Connector,
+    ) -> Result<(), StoreError> {
         let traits = connector.traits();
         let takes = traits.suspend == Suspend::Removes && can_create(connector);
         let mut turns: BTreeMap<bool, (u64, Vec<String>)> = BTreeMap::new();
@@ -337,6 +342,20 @@ impl Sheet {
             }
             if (rows.len() as i64) < MEMBERS {
                 break;
+            }
+        }
+        let removed = turns.get(&false).map_or(0, |(count, _)| *count);
+        if let Some(limits) = instance.policy.brake.limits().filter(|limits| removed > limits.most(0)) {
+            let row = reader
+                .one("SELECT COUNT(*) AS n FROM member WHERE group_seq = $1 AND have IN (1,2)", vals![self.seq])
+                .await?;
+            let size = row.map_or(Ok(0), |row| row.col::<i64>("n"))?;
+            let most = limits.most(u64::try_from(size).unwrap_or(0));
+            if removed > most {
+                self.warn(
+                    "brake",
+                    format!("{removed} members would leave \"{}\", and the brake lets {most} pass in {} minutes: the rest is held until an admin allows or discards it.", self.name, limits.window_minutes),
+                );
             }
         }
         for (add, (count, names)) in turns {

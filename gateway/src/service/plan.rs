@@ -145,11 +145,44 @@ impl App {
                 break;
             }
         }
+        if let Some(message) = self.brake_would_hold(instance, &whole.counts).await? {
+            whole.warned += 1;
+            whole.warnings.insert(0, json!({"code": "brake", "message": message, "resource": null}));
+            whole.warnings.truncate(WARNINGS);
+        }
         let digest = hash.finalize();
         whole.digest = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let whole = Arc::new(whole);
         self.plans.insert(instance.seq, Arc::clone(&whole));
         Ok(whole)
+    }
+
+    /// What an admin is told if so many people would lose their access that the brake holds the rest.
+    async fn brake_would_hold(
+        &self,
+        instance: &Instance,
+        counts: &BTreeMap<&'static str, u64>,
+    ) -> Result<Option<String>, StoreError> {
+        let leave = ["remove", "suspend"].iter().filter_map(|word| counts.get(word)).sum::<u64>();
+        let Some(limits) = instance.policy.brake.limits().filter(|limits| leave > limits.most(0)) else {
+            return Ok(None);
+        };
+        let row = self
+            .store
+            .reader()
+            .one(
+                "SELECT COUNT(*) AS n FROM account WHERE instance_seq = $1 AND kind = 'User' AND status <> 'gone'",
+                vals![instance.seq],
+            )
+            .await?;
+        let size = row.map_or(Ok(0), |row| row.col::<i64>("n"))?;
+        let most = limits.most(u64::try_from(size).unwrap_or(0));
+        Ok((leave > most).then(|| {
+            format!(
+                "{leave} people would lose their access, and the brake lets {most} pass in {} minutes: the rest is held until an admin allows or discards it.",
+                limits.window_minutes
+            )
+        }))
     }
 
     /// What changes whenever a plan may: accepted changes, open work, runs, attempts, settings.

@@ -143,6 +143,7 @@ fn instance() -> Arc<Instance> {
         created_at: 0,
         declared: json!({}),
         has_streams: false,
+        rehearsed: false,
         registry: Arc::new(scim::Registry::core()),
         schema_problem: None,
         connector: Err("none is needed here".to_owned()),

@@ -44,6 +44,7 @@ fn instance() -> Arc<Instance> {
         driver_key: DriverKey::new("k"),
         created_at: 0,
         has_streams: false,
+        rehearsed: false,
         declared: json!({}),
         registry: Arc::new(scim::Registry::core()),
         schema_problem: None,
