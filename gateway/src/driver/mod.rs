@@ -10,12 +10,14 @@ mod alerts;
 mod attempts;
 mod brake;
 mod doubt;
+mod forecast;
 mod group;
 mod invitations;
 mod keeper;
 mod lease;
 mod outbox;
 mod person;
+mod preview;
 mod pump;
 mod run;
 mod waiters;
@@ -35,9 +37,11 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub(crate) use accounts::{AccountRow, document_of, gone, link, linked, observe, status_word};
+pub use forecast::Forecast;
 pub(crate) use invitations::Missing;
 pub use lease::HOUSEKEEPING;
 pub(crate) use person::{Facts, can_create, judge};
+pub(crate) use preview::preview;
 pub use waiters::Settlement;
 
 use crate::clock::Clock;
@@ -549,7 +553,7 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTrac
     tasks.spawn(outbox::deliver(shared.clone(), stop.clone(), epoch));
     tasks.spawn(alerts::deliver(shared.clone(), stop.clone(), epoch));
     while !stop.is_cancelled() {
-        match shared.instances.all_enabled().await {
+        match shared.instances.all_reading().await {
             Ok(instances) => {
                 if let Err(error) = reconcile::schedule(&shared, &instances).await {
                     tracing::warn!(%error, "scheduled runs could not be started");

@@ -9,6 +9,7 @@ pub mod events;
 pub(crate) mod holds;
 pub mod instances;
 pub mod keys;
+pub mod plan;
 pub mod records;
 pub(crate) mod restore;
 pub(crate) mod rotate;
@@ -54,6 +55,7 @@ pub struct App {
     pub clients: clients::Clients,
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
+    pub(crate) plans: plan::Plans,
 }
 
 /// Why the gateway does not start; each is for the operator.
@@ -136,6 +138,7 @@ impl App {
             clients: clients::Clients::default(),
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
+            plans: plan::plans(),
         }))
     }
 
