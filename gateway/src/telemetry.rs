@@ -40,6 +40,8 @@ pub mod names {
     pub const STORE_COMMIT_SECONDS: &str = "scimgate_store_commit_seconds";
     /// Writes that shared one commit. With PostgreSQL each has its own.
     pub const STORE_COMMIT_BATCH_ROWS: &str = "scimgate_store_commit_batch_rows";
+    /// The size of the embedded database's write-ahead log.
+    pub const STORE_LOG_BYTES: &str = "scimgate_store_log_bytes";
 
     /// Alerts told, reminders included [kind].
     pub const ALERTS_TOTAL: &str = "scimgate_alerts_total";
@@ -53,7 +55,7 @@ pub mod names {
     pub const REFUSALS_DROPPED_TOTAL: &str = "scimgate_refusals_dropped_total";
 
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
-    pub(super) const ALL: [(&str, char, &str); 19] = [
+    pub(super) const ALL: &[(&str, char, &str)] = &[
         (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
         (HTTP_REQUEST_SECONDS, 'h', "Time from a request's header to its answer's header."),
         (HTTP_CONNECTIONS, 'g', "Connections open now."),
@@ -73,6 +75,7 @@ pub mod names {
         (OPERATION_SECONDS, 'h', "Time from accepting an operation to its being at the target."),
         (PURGED_TOTAL, 'c', "Rows purged because their time was over."),
         (REFUSALS_DROPPED_TOTAL, 'c', "Refusals that were not put on record because too many came at once."),
+        (STORE_LOG_BYTES, 'g', "Size of the embedded database's write-ahead log."),
     ];
 }
 
@@ -155,7 +158,7 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
 }
 
 fn describe() {
-    for (name, kind, help) in names::ALL {
+    for (name, kind, help) in names::ALL.iter().copied() {
         match kind {
             'c' => metrics::describe_counter!(name, help),
             'g' => metrics::describe_gauge!(name, help),
@@ -170,11 +173,11 @@ mod tests {
 
     #[test]
     fn names_say_their_unit() {
-        for (name, kind, help) in names::ALL {
+        for (name, kind, help) in names::ALL.iter().copied() {
             assert!(name.starts_with("scimgate_") && !help.is_empty());
             let units: &[&str] = match kind {
                 'c' => &["_total"],
-                'g' => &["_rows", "_seconds", "_connections"],
+                'g' => &["_rows", "_seconds", "_connections", "_bytes"],
                 _ => &["_seconds", "_rows"],
             };
             assert!(units.iter().any(|unit| name.ends_with(unit)), "{name}");

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod catalogue;
+mod drift;
 mod event_streams;
 mod extract;
 mod health;
@@ -76,6 +77,11 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(instances::import))
         .routes(routes!(instances::reconcile))
         .routes(routes!(instances::run))
+        .routes(routes!(drift::runs))
+        .routes(routes!(drift::drift))
+        .routes(routes!(drift::repair))
+        .routes(routes!(drift::dismiss))
+        .routes(routes!(drift::plan))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::revoke))
@@ -186,7 +192,7 @@ fn denied_to(denied: Denied) -> Problem {
 
 async fn unknown() -> Problem {
     Problem::not_found(
-        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Drift and plan are not built yet.",
+        "The admin API has no such route; /admin/v1/openapi.json lists those there are.",
     )
 }
 

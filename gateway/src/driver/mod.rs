@@ -10,12 +10,14 @@ mod alerts;
 mod attempts;
 mod brake;
 mod doubt;
+mod forecast;
 mod group;
 mod invitations;
 mod keeper;
 mod lease;
 mod outbox;
 mod person;
+mod preview;
 mod pump;
 mod purger;
 mod run;
@@ -36,9 +38,11 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub(crate) use accounts::{AccountRow, document_of, gone, link, linked, observe, status_word};
+pub use forecast::Forecast;
 pub(crate) use invitations::Missing;
 pub use lease::HOUSEKEEPING;
 pub(crate) use person::{Facts, can_create, judge};
+pub(crate) use preview::preview;
 pub use waiters::Settlement;
 
 use crate::clock::Clock;
@@ -178,7 +182,7 @@ impl Handle {
         let predicted =
             if here { self.predict(instance, lane, within) } else { self.predict_elsewhere(instance, lane).await };
         let seat = predicted
-            .filter(|start| instance.mode == Mode::Enabled && *start < within)
+            .filter(|start| instance.mode == Mode::Enabled && instance.verifying_since.is_none() && *start < within)
             .and_then(|start| gauge.seat(start));
         if here {
             gauge.count(lane);
@@ -554,7 +558,7 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTrac
     tasks.spawn(purger::keep(shared.clone(), stop.clone(), epoch));
     tasks.spawn(alerts::deliver(shared.clone(), stop.clone(), epoch));
     while !stop.is_cancelled() {
-        match shared.instances.all_enabled().await {
+        match shared.instances.all_reading().await {
             Ok(instances) => {
                 if let Err(error) = reconcile::schedule(&shared, &instances).await {
                     tracing::warn!(%error, "scheduled runs could not be started");

@@ -68,8 +68,14 @@ pub struct Instance {
     pub driver_key: DriverKey,
     /// When it was made, in microseconds.
     pub created_at: i64,
+    /// Since when its links wait to be looked at, because the database was restored, in microseconds: until then nothing
+    /// is written at the target.
+    pub verifying_since: Option<i64>,
     /// Whether it has streams of security events; without them nothing about events is read or written.
     pub has_streams: bool,
+    /// Whether it has been rehearsing since it was last enabled: what it accepted then is sent only to who
+    /// names the plan of it (DECISIONS 15).
+    pub rehearsed: bool,
     /// What its admin declared of schemas, as it was given.
     pub declared: Value,
     /// Its schemas and resource types: the core ones, the connector's, the declared ones.

@@ -4,7 +4,13 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
+use sea_orm::ConnectionTrait;
+use sea_orm_migration::MigratorTrait;
+use secrecy::ExposeSecret;
+
 use super::*;
+
+mod faults;
 
 /// A store to test, and what keeps it alive.
 pub(crate) struct Place {

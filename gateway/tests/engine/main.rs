@@ -13,6 +13,7 @@ mod common;
 
 mod adoption;
 mod brake;
+mod drift;
 mod events;
 mod faults;
 mod journey;

@@ -124,7 +124,7 @@ impl Events {
     }
 
     /// The place of a stream's authorization, for its sealing.
-    pub(super) fn place(instance_id: &str, stream_id: &str) -> String {
+    pub(in crate::service) fn place(instance_id: &str, stream_id: &str) -> String {
         format!("instance/{instance_id}/event_stream/{stream_id}/authorization")
     }
 
