@@ -4,6 +4,7 @@
 //! `Admin` that only the guard makes. Errors are problem details (RFC 9457).
 
 mod catalogue;
+mod decisions;
 mod event_streams;
 mod extract;
 mod health;
@@ -84,6 +85,11 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(records::why))
         .routes(routes!(records::operation))
         .routes(routes!(records::retry))
+        .routes(routes!(decisions::status))
+        .routes(routes!(decisions::words))
+        .routes(routes!(decisions::outcome))
+        .routes(routes!(decisions::links, decisions::link))
+        .routes(routes!(decisions::reject))
         .split_for_parts()
 }
 

@@ -164,6 +164,7 @@ mod tests {
             "operations list --instance acme --state failed --since 24h --resource ada",
             "operations show op_1",
             "operations retry op_1",
+            "operations outcome op_1 did_not",
             "import acme --no-wait",
             "reconcile acme",
             "why acme ada@example.com",

@@ -41,6 +41,14 @@ enum Verb {
         #[arg(required = true)]
         operations: Vec<String>,
     },
+    /// Say what became of a call whose outcome is in doubt
+    Outcome {
+        /// The operation's id
+        operation: String,
+        /// happened, did_not or look_again
+        #[arg(value_parser = ["happened", "did_not", "look_again"])]
+        answer: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +76,7 @@ impl Command {
             Verb::List(list) => list.run(&client).await,
             Verb::Show { operation } => show(&client, &operation).await,
             Verb::Retry { operations } => retry(&client, &operations).await,
+            Verb::Outcome { operation, answer } => outcome(&client, &operation, &answer).await,
         }
     }
 }
@@ -186,4 +195,15 @@ async fn retry(client: &Client, ids: &[String]) -> Done {
         Some(_) if done > 0 => Ok(Exit::Partly),
         Some(stop) => Ok(stop.exit),
     }
+}
+
+async fn outcome(client: &Client, id: &str, answer: &str) -> Done {
+    let said =
+        client.call(Method::POST, &format!("/operations/{}/outcome", escape(id)), Some(&json!({"answer": answer}))).await?;
+    if client.out.json {
+        client.out.document(&said)?;
+    } else {
+        client.out.line(&format!("{id}\t{}\t{} calls\t{}", answer, text(&said, "calls"), text(&said, "work")))?;
+    }
+    Ok(Exit::Ok)
 }

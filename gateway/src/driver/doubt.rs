@@ -115,6 +115,18 @@ pub(super) fn not_visible(now: i64) -> Verdict {
     }
 }
 
+/// Whether the resource's account was made by us a moment ago.
+pub(super) async fn is_new(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT 1 AS one FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live' AND a.ours = 1 AND l.opened_at > $2",
+            vals![resource, tx.now - NEW],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
 /// How long the target may go on with a call whose caller died. In microseconds.
 const GOES_ON: i64 = 9_000_000;
 

@@ -7,11 +7,12 @@
 
 mod accounts;
 mod attempts;
-mod doubt;
+pub(crate) mod doubt;
 mod group;
 mod invitations;
 mod keeper;
 mod lease;
+pub(crate) mod links;
 mod outbox;
 mod person;
 mod pump;

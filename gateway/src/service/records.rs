@@ -12,7 +12,10 @@ use super::directory::time;
 use super::types::{Instance, MemberEntry};
 use crate::store::{FromStore, Rows, Sql, StoreError, Tx};
 
+mod links;
+mod outcome;
 mod retry;
+mod status;
 mod why;
 
 /// Why an act of an admin fails.

@@ -12,7 +12,7 @@ use connector_sdk::{
 };
 
 pub(super) use plan::plan;
-pub(super) use settle::apply;
+pub(super) use settle::{apply, tie_group};
 
 /// A step, with what the calls need.
 #[derive(Clone, Debug)]

@@ -281,6 +281,16 @@ impl Unit for Delete {
                 vals![self.seq, tx.now],
             )
             .await?;
+        // Nobody looks any more what became of calls in doubt, nor decides whose account is whose.
+        tx.conn
+            .run("UPDATE attempt SET state = 'resolved' WHERE instance_seq = $1 AND state = 'unknown'", vals![self.seq])
+            .await?;
+        tx.conn
+            .run(
+                "UPDATE link SET state = 'closed', closed_at = $2 WHERE state = 'proposed' AND resource_seq IN (SELECT seq FROM resource WHERE instance_seq = $1)",
+                vals![self.seq, tx.now],
+            )
+            .await?;
         crate::service::events::forget(tx, self.seq).await?;
         tx.hint(Hint::Instance(self.seq));
         audit(tx, &self.actor, "instance.delete", &self.id, &json!({"force": self.force, "open_deprovisions": open}))
