@@ -198,8 +198,9 @@ async fn retry(client: &Client, ids: &[String]) -> Done {
 }
 
 async fn outcome(client: &Client, id: &str, answer: &str) -> Done {
-    let said =
-        client.call(Method::POST, &format!("/operations/{}/outcome", escape(id)), Some(&json!({"answer": answer}))).await?;
+    let said = client
+        .call(Method::POST, &format!("/operations/{}/outcome", escape(id)), Some(&json!({"answer": answer})))
+        .await?;
     if client.out.json {
         client.out.document(&said)?;
     } else {

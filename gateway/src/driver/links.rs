@@ -125,7 +125,10 @@ pub(crate) async fn set(
             }
             // It became the account that is linked now.
             tx.conn
-                .run("UPDATE account SET status = 'gone', invites = 0, seen_at = $2 WHERE seq = $1", vals![before.seq, tx.now])
+                .run(
+                    "UPDATE account SET status = 'gone', invites = 0, seen_at = $2 WHERE seq = $1",
+                    vals![before.seq, tx.now],
+                )
                 .await?;
         }
         match accounts::link(tx, instance, resource, &account, Evidence::SameId, true).await? {
@@ -138,10 +141,7 @@ pub(crate) async fn set(
     }
     end_proposals(tx, resource).await?;
     tx.conn
-        .run(
-            "UPDATE link SET evidence = $2 WHERE resource_seq = $1 AND state = 'live'",
-            vals![resource, ADMIN],
-        )
+        .run("UPDATE link SET evidence = $2 WHERE resource_seq = $1 AND state = 'live'", vals![resource, ADMIN])
         .await?;
     // The account that a creation in doubt made is named now.
     tx.conn

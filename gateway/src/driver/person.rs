@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 use super::accounts::{self, AccountRow, Linked};
 use super::attempts::Attempted;
-use super::{doubt, links};
 use super::run::{Step, Subject, Verdict};
+use super::{doubt, links};
 use crate::service::accept::wake_groups;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};

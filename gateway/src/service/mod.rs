@@ -79,6 +79,18 @@ impl App {
     /// # Errors
     /// Anything without which the gateway must not start.
     pub async fn build(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+        Self::build_with(config, clock, connectors::builtin()).await
+    }
+
+    /// The same with a catalogue of connectors of one's own.
+    ///
+    /// # Errors
+    /// As [`App::build`].
+    pub async fn build_with(
+        config: Config,
+        clock: Clock,
+        catalogue: Vec<connector_sdk::Entry>,
+    ) -> Result<Arc<Self>, StartError> {
         let ring = Arc::new(KeyRing::load(config.master_key.as_ref(), &config.data_dir, &config.database)?);
         let store = Store::open(&config.database, clock.clone()).await?;
         check_key(&store, &ring).await?;
@@ -90,7 +102,7 @@ impl App {
             },
             clock.clone(),
         )?;
-        let catalogue = Arc::new(connectors::builtin());
+        let catalogue = Arc::new(catalogue);
         let instances = instances::Instances::new(store.clone(), ring.clone(), catalogue.clone());
         let keys = keys::KeyCache::new(store.clone(), &ring);
         let public_url = config.public_url_at(config.listen);

@@ -39,7 +39,8 @@ impl Waiting {
             metrics::gauge!(names::OLDEST_DEPROVISION_SECONDS, "instance" => id.clone()).set(0.0);
             metrics::gauge!(names::OLDEST_PARKED_SECONDS, "instance" => id.clone()).set(0.0);
             for state in WorkState::ALL {
-                metrics::gauge!(names::OLDEST_WORK_SECONDS, "instance" => id.clone(), "state" => state.as_str()).set(0.0);
+                metrics::gauge!(names::OLDEST_WORK_SECONDS, "instance" => id.clone(), "state" => state.as_str())
+                    .set(0.0);
             }
         }
         self.shown = seen;

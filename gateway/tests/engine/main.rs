@@ -12,6 +12,7 @@
 mod common;
 
 mod adoption;
+mod doubts;
 mod events;
 mod journey;
 mod losses;
@@ -19,3 +20,4 @@ mod races;
 mod replicas;
 mod rig;
 mod user_side;
+mod worse;

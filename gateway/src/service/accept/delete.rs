@@ -129,7 +129,8 @@ pub(super) async fn leave_groups(tx: &Tx<'_>, instance: &Instance, user: i64) ->
         )
         .await?;
     for row in &open {
-        close_operation_items(tx, row.col("op_seq")?, Ends { superseded: row.col("n")?, ..Ends::default() }, None).await?;
+        close_operation_items(tx, row.col("op_seq")?, Ends { superseded: row.col("n")?, ..Ends::default() }, None)
+            .await?;
     }
     tx.conn
         .run(

@@ -100,10 +100,11 @@ impl App {
     ) -> Result<Value, AdminError> {
         let found = self.find_resources(instance, resource).await?;
         if found.is_empty() {
-            return Err(AdminError::NotFound("The record of this instance knows nobody and no group of that id or name.".to_owned()));
+            return Err(AdminError::NotFound(
+                "The record of this instance knows nobody and no group of that id or name.".to_owned(),
+            ));
         }
-        let set =
-            Set { instance: instance.clone(), actor: actor.to_owned(), found, remote_id: remote_id.to_owned() };
+        let set = Set { instance: instance.clone(), actor: actor.to_owned(), found, remote_id: remote_id.to_owned() };
         let link = self.store.write(Priority::Request, set).await?;
         self.driver.wake();
         let row = self.store.reader().one(&format!("{LINK} WHERE l.seq = $1"), vals![link]).await?;
@@ -149,7 +150,10 @@ impl Unit for Set {
             let row = tx
                 .conn
                 .one(
-                    &format!("SELECT id, kind, rev, active, managed, deleted_at FROM resource WHERE seq = $1{}", tx.conn.for_update()),
+                    &format!(
+                        "SELECT id, kind, rev, active, managed, deleted_at FROM resource WHERE seq = $1{}",
+                        tx.conn.for_update()
+                    ),
                     vals![*resource],
                 )
                 .await?
@@ -161,7 +165,9 @@ impl Unit for Set {
             }
             let running = "SELECT 1 AS one FROM work WHERE resource_seq = $1 AND state = 'running'";
             if tx.conn.one(running, vals![*resource]).await?.is_some() {
-                return Err(AdminError::Conflict("It is being worked on at this moment. Ask again in a few seconds.".to_owned()));
+                return Err(AdminError::Conflict(
+                    "It is being worked on at this moment. Ask again in a few seconds.".to_owned(),
+                ));
             }
             let link = match links::set(tx, &self.instance, *resource, account).await? {
                 ByHand::Linked(link) => link,
@@ -208,7 +214,8 @@ impl Unit for Reject {
             "proposed" => {}
             "live" => {
                 return Err(AdminError::Conflict(
-                    "This link is in force, not proposed. Link the right account instead; that ends this one.".to_owned(),
+                    "This link is in force, not proposed. Link the right account instead; that ends this one."
+                        .to_owned(),
                 ));
             }
             _ => return Err(AdminError::Conflict("This link has ended already.".to_owned())),

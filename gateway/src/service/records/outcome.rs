@@ -196,8 +196,6 @@ async fn tidied(tx: &Tx<'_>, resource: i64) -> Result<(), StoreError> {
     let Some(row) = row else { return Ok(()) };
     let mut doc: Value = serde_json::from_str(&row.col::<String>("doc")?).unwrap_or_default();
     doc["tidied"] = json!(true);
-    tx.conn
-        .run("UPDATE account SET doc = $2 WHERE seq = $1", vals![row.col::<i64>("seq")?, doc.to_string()])
-        .await?;
+    tx.conn.run("UPDATE account SET doc = $2 WHERE seq = $1", vals![row.col::<i64>("seq")?, doc.to_string()]).await?;
     Ok(())
 }

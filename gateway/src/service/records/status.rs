@@ -13,7 +13,7 @@ use crate::store::{Rows, Sql, StoreError};
 
 /// How long a person who left may keep access until the gateway calls it late, in seconds: the first
 /// objective of the service.
-pub const LATE_AFTER: i64 = 300;
+const LATE_AFTER: i64 = 300;
 
 /// Since when, for people and for programs.
 fn age(count: i64, since: Option<i64>, now: i64) -> Map<String, Value> {
@@ -103,7 +103,9 @@ impl App {
         let lane = Lane::Deprovision.number();
         let row = reader
             .one(
-                &format!("SELECT COUNT(*) AS n, MIN(since) AS since FROM work WHERE instance_seq = $1 AND lane = {lane}"),
+                &format!(
+                    "SELECT COUNT(*) AS n, MIN(since) AS since FROM work WHERE instance_seq = $1 AND lane = {lane}"
+                ),
                 vals![instance.seq],
             )
             .await?;
