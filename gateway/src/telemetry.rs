@@ -45,6 +45,9 @@ pub mod names {
     /// Writes that shared one commit. With PostgreSQL each has its own.
     pub const STORE_COMMIT_BATCH_ROWS: &str = "scimgate_store_commit_batch_rows";
 
+    /// Alerts told, reminders included [kind].
+    pub const ALERTS_TOTAL: &str = "scimgate_alerts_total";
+
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
     pub(super) const ALL: &[(&str, char, &str)] = &[
         (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
@@ -62,6 +65,7 @@ pub mod names {
         (OLDEST_PARKED_SECONDS, 'g', "Age of the membership that has been parked for the longest; 0 if there is none."),
         (PARKED_MEMBERSHIPS_ROWS, 'g', "Memberships that wait for their person."),
         (STORE_COMMIT_SECONDS, 'h', "Time that commits of the store took."),
+        (ALERTS_TOTAL, 'c', "Alerts told, reminders included."),
         (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
     ];
 }

@@ -3,11 +3,13 @@
 //! A guard stands before every route below `/admin/v1`, unknown ones included, and handlers take an
 //! `Admin` that only the guard makes. Errors are problem details (RFC 9457).
 
+mod alerts;
 mod catalogue;
 mod decisions;
 mod event_streams;
 mod extract;
 mod health;
+mod holds;
 mod instances;
 mod keys;
 mod problem;
@@ -85,6 +87,14 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(records::why))
         .routes(routes!(records::operation))
         .routes(routes!(records::retry))
+        .routes(routes!(records::dismiss))
+        .routes(routes!(holds::list))
+        .routes(routes!(holds::show))
+        .routes(routes!(holds::allow))
+        .routes(routes!(holds::discard))
+        .routes(routes!(alerts::list, alerts::create))
+        .routes(routes!(alerts::show, alerts::delete))
+        .routes(routes!(alerts::test))
         .routes(routes!(decisions::status))
         .routes(routes!(decisions::words))
         .routes(routes!(decisions::outcome))
@@ -172,7 +182,7 @@ fn denied_to(denied: Denied) -> Problem {
 
 async fn unknown() -> Problem {
     Problem::not_found(
-        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Holds, drift, plan, events, search, attention, rejected requests and dismissing work are not built yet.",
+        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Drift, plan, events, search, attention and rejected requests are not built yet.",
     )
 }
 

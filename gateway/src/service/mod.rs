@@ -2,14 +2,17 @@
 //! each can do what the other can, under the same rules.
 
 pub(crate) mod accept;
+pub(crate) mod alerts;
 pub mod clients;
 pub mod directory;
 pub mod events;
+pub(crate) mod holds;
 pub mod instances;
 pub mod keys;
 pub mod records;
 pub mod types;
 pub(crate) mod waiting;
+pub(crate) mod waivers;
 pub mod write;
 
 use std::path::Path;
@@ -79,14 +82,14 @@ impl App {
     /// # Errors
     /// Anything without which the gateway must not start.
     pub async fn build(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
-        Self::build_with(config, clock, connectors::builtin()).await
+        Self::with_connectors(config, clock, connectors::builtin()).await
     }
 
-    /// The same with a catalogue of connectors of one's own.
+    /// The same with other connectors than the built-in ones.
     ///
     /// # Errors
     /// As [`App::build`].
-    pub async fn build_with(
+    pub async fn with_connectors(
         config: Config,
         clock: Clock,
         catalogue: Vec<connector_sdk::Entry>,

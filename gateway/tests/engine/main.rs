@@ -12,12 +12,18 @@
 mod common;
 
 mod adoption;
+mod brake;
 mod doubts;
 mod events;
+mod faults;
 mod journey;
 mod losses;
+mod lost;
+mod odd;
+mod panics;
 mod races;
 mod replicas;
 mod rig;
+mod serial;
 mod user_side;
 mod worse;

@@ -295,6 +295,13 @@ pub(crate) async fn tie_group(
             vals![tx.seq()?, resource, account, if ours { "same_id" } else { "name" }, tx.now],
         )
         .await?;
+    // What waited for a group that was gone can go on.
+    tx.conn
+        .run(
+            "UPDATE member SET state = 'todo', reason = NULL WHERE group_seq = $1 AND state = 'parked' AND reason = $2",
+            vals![resource, ParkReason::GroupMissing.as_str()],
+        )
+        .await?;
     Ok(None)
 }
 

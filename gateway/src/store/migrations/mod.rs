@@ -20,6 +20,8 @@ mod m0011_dialects;
 mod m0012_events;
 mod m0013_replicas;
 mod m0014_outcomes;
+mod m0015_drift;
+mod m0016_brake;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -42,6 +44,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_events::Migration),
             Box::new(m0013_replicas::Migration),
             Box::new(m0014_outcomes::Migration),
+            Box::new(m0015_drift::Migration),
+            Box::new(m0016_brake::Migration),
         ]
     }
 }
