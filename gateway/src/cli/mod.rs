@@ -17,6 +17,7 @@ mod check_config;
 mod client;
 mod connectors;
 mod demo;
+mod drift;
 mod exit;
 mod hold;
 mod instance;
@@ -24,6 +25,7 @@ mod key;
 mod migrate;
 mod operations;
 mod out;
+mod plan;
 mod progress;
 mod runs;
 mod secrets;
@@ -43,7 +45,7 @@ Examples:
 
 Every flag can be set by a variable SCIMGATE_… that its help names. A flag goes before the variable, the variable before the config file.
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not found, 4 not allowed, 5 not confirmed, 6 partly done, 7 gateway not reachable, 8 timed out.";
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not found, 4 not allowed, 5 not confirmed, 6 partly done, 7 gateway not reachable, 8 timed out, 10 `plan --exit-code` has something to do.";
 
 /// A SCIM 2.0 gateway to targets that have no SCIM of their own.
 #[derive(Debug, Parser)]
@@ -75,6 +77,10 @@ enum Command {
     Import(runs::Run),
     /// Compare a target with what is wanted
     Reconcile(runs::Run),
+    /// What would be sent to a target, before anything is
+    Plan(plan::Plan),
+    /// Where a target differs from what was asked for
+    Drift(drift::Drift),
     /// Why a person or group is as it is
     Why(why::Why),
     /// Check the configuration and show what holds
@@ -134,6 +140,8 @@ async fn run(command: Command) -> Done {
         Command::Hold(command) => command.run().await,
         Command::Import(run) => run.run("import").await,
         Command::Reconcile(run) => run.run("reconcile").await,
+        Command::Plan(plan) => plan.run().await,
+        Command::Drift(drift) => drift.run().await,
         Command::Why(why) => why.run().await,
         Command::CheckConfig(overrides) => check_config::run(*overrides),
         Command::Migrate(overrides) => migrate::run(*overrides).await,
@@ -185,6 +193,12 @@ mod tests {
             "hold discard h_1 --list-hash abc",
             "import acme --no-wait",
             "reconcile acme",
+            "plan acme --json --exit-code",
+            "plan acme --limit 5",
+            "drift acme --class extra --limit 5",
+            "drift acme --repair dr_1",
+            "drift acme --dismiss dr_1 --why ours",
+            "instance update acme --mode enabled --plan-digest 0a1b",
             "why acme ada@example.com",
             "check-config --config f.toml",
             "migrate --database-url sqlite://x",
@@ -211,6 +225,8 @@ mod tests {
             ("operations list --state broken", ErrorKind::InvalidValue),
             ("key rotate acme entra --overlap soon", ErrorKind::ValueValidation),
             ("why acme", ErrorKind::MissingRequiredArgument),
+            ("drift acme --class gone", ErrorKind::InvalidValue),
+            ("drift acme --repair a --dismiss b", ErrorKind::ArgumentConflict),
             ("serve --nonsense", ErrorKind::UnknownArgument),
         ] {
             let words = std::iter::once("scimgate").chain(line.split(' ').filter(|word| !word.is_empty()));

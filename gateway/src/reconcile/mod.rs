@@ -6,6 +6,7 @@
 //! target itself: what it repairs becomes ordinary work ([`repair`]).
 
 mod compare;
+mod decide;
 mod finish;
 mod members;
 mod progress;

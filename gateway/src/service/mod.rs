@@ -9,6 +9,7 @@ pub mod events;
 pub(crate) mod holds;
 pub mod instances;
 pub mod keys;
+pub mod plan;
 pub mod records;
 pub(crate) mod restore;
 pub(crate) mod rotate;
@@ -27,6 +28,9 @@ use crate::inbound::Inbound;
 use crate::secrets::{KeyRing, KeyRingError, SealError};
 use crate::store::{Priority, Store, StoreError};
 use crate::transport::{Http, HttpError, HttpOptions};
+
+/// Connections that watch events at once.
+const WATCHERS: usize = 32;
 
 /// The gateway, assembled.
 pub struct App {
@@ -52,8 +56,13 @@ pub struct App {
     pub events: Arc<events::Events>,
     /// Which clients speak behind the keys.
     pub clients: clients::Clients,
+    /// Where refused requests are put on record.
+    pub refusals: records::Refusals,
+    /// How many more may watch events at once.
+    pub(crate) watchers: Arc<tokio::sync::Semaphore>,
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
+    pub(crate) plans: plan::Plans,
 }
 
 /// Why the gateway does not start; each is for the operator.
@@ -119,8 +128,7 @@ impl App {
         let keys = keys::KeyCache::new(store.clone(), keys::peppers(&store, &ring).await?);
         let public_url = config.public_url_at(config.listen);
         let events = Arc::new(events::Events::new(store.clone(), ring.clone(), public_url));
-        let driver =
-            driver::Handle::new(store.clone(), instances.clone(), http, config.invitation_look, events.clone());
+        let driver = driver::Handle::new(store.clone(), instances.clone(), http, &config, events.clone());
         let inbound = Inbound::new(clock.clone(), config.inbound_per_key);
         Ok(Arc::new(Self {
             store,
@@ -134,8 +142,11 @@ impl App {
             inbound,
             events,
             clients: clients::Clients::default(),
+            refusals: records::Refusals::default(),
+            watchers: Arc::new(tokio::sync::Semaphore::new(WATCHERS)),
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
+            plans: plan::plans(),
         }))
     }
 

@@ -144,6 +144,7 @@ fn instance() -> Arc<Instance> {
         declared: json!({}),
         verifying_since: None,
         has_streams: false,
+        rehearsed: false,
         registry: Arc::new(scim::Registry::core()),
         schema_problem: None,
         connector: Err("none is needed here".to_owned()),

@@ -45,6 +45,7 @@ fn instance() -> Arc<Instance> {
         created_at: 0,
         verifying_since: None,
         has_streams: false,
+        rehearsed: false,
         declared: json!({}),
         registry: Arc::new(scim::Registry::core()),
         schema_problem: None,

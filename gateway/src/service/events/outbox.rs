@@ -110,6 +110,11 @@ impl Events {
         self.closing.cancel();
     }
 
+    /// Cancelled once the gateway is ending: who waits for events is answered then.
+    pub fn closing(&self) -> CancellationToken {
+        self.closing.clone()
+    }
+
     /// The public key of the tokens' signatures, as a JWK set.
     ///
     /// # Errors
