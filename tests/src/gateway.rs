@@ -33,8 +33,12 @@ impl Gateway {
 
     /// Starts one with more of its environment set.
     pub async fn start_with(db: Db, env: &[(&str, &str)]) -> Self {
-        let database = db.fresh().await;
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::start_on(db.fresh().await, &std::env::temp_dir(), env).await
+    }
+
+    /// Starts one on a database, its data folder in a folder of the test's choice.
+    pub async fn start_on(database: Database, place: &Path, env: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir_in(place).expect("a temporary folder can be made");
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let process = launch(&database, folder.path(), "127.0.0.1:0", &env).await;
         let url = process.said("listen");

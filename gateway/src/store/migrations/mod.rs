@@ -20,6 +20,7 @@ mod m0011_dialects;
 mod m0012_events;
 mod m0013_replicas;
 mod m0014_outcomes;
+mod m0020_sent;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_events::Migration),
             Box::new(m0013_replicas::Migration),
             Box::new(m0014_outcomes::Migration),
+            Box::new(m0020_sent::Migration),
         ]
     }
 }

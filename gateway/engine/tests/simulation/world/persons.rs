@@ -6,6 +6,7 @@ use connector_sdk::{
 };
 use engine::adoption::{Adoption, may_link};
 use engine::doubt::{Doubt, doubt_of};
+use engine::membership::Have;
 use engine::person::{AccountView, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
 
 use super::drive::{Subject, Verdict, stamp};
@@ -293,11 +294,21 @@ impl World {
             self.mark_missing(row.seq, true);
             return None;
         }
+        if self.granted_meanwhile(subject.seq) && self.sabotage != Some(Sabotage::ForgetLateGrants) {
+            return None;
+        }
         if was_invite {
             self.set_invites(row.seq, 0);
         }
         self.rows.gone(subject.seq, row.seq);
         None
+    }
+
+    /// Whether a grant came to the target after the account's removal was sent.
+    fn granted_meanwhile(&self, user: Seq) -> bool {
+        let removals = self.rows.attempts.values().filter(|it| it.resource == user && it.item == 0 && it.step == "remove");
+        let Some(sent) = removals.map(|it| it.started).max() else { return false };
+        !self.rows.of_user(user, |row| matches!(row.have, Have::Yes | Have::Pending) && row.have_at >= sent).is_empty()
     }
 
     fn apply_followed(&mut self, subject: &Subject, followed: &Followed) -> Option<Verdict> {
