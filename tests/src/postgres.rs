@@ -46,7 +46,10 @@ impl Postgres {
             assert!(given.is_ok_and(|status| status.success()), "the server's folder cannot be given to it");
         }
         let data = server.data();
-        server.run("initdb", &["--pgdata", &data, "--username=scimgate", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
+        server.run(
+            "initdb",
+            &["--pgdata", &data, "--username=scimgate", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"],
+        );
         server.control("start", &[]);
         Some(server)
     }

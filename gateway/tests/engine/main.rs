@@ -12,6 +12,7 @@
 mod common;
 
 mod adoption;
+mod coalescing;
 mod events;
 mod journey;
 mod losses;

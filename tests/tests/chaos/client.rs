@@ -61,7 +61,14 @@ pub(crate) struct Doors {
 
 impl Doors {
     /// Sends until it is answered; 5xx and 429 are no answers, as a client takes them.
-    async fn insist(&self, dice: &mut Dice, book: &Book, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+    async fn insist(
+        &self,
+        dice: &mut Dice,
+        book: &Book,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
         let mut tries = 0;
         wait_until(&format!("{method} {path} is answered"), BOUND, async || {
             let door = dice.pick(&self.doors).expect("there is a replica");

@@ -50,7 +50,9 @@ pub(crate) async fn compare(people: &BTreeMap<String, Person>, groups: &[String]
         }
         let wanted = person.active && !person.deleted;
         if wanted != accounts.contains(&email.as_str()) || invitations.contains(&email.as_str()) {
-            verdict.lost.push(format!("{email} is wanted: {wanted}, and the target has {:?}", there.get(email.as_str())));
+            verdict
+                .lost
+                .push(format!("{email} is wanted: {wanted}, and the target has {:?}", there.get(email.as_str())));
         }
     }
     for email in there.keys().filter(|email| !people.contains_key(**email)) {
@@ -62,7 +64,8 @@ pub(crate) async fn compare(people: &BTreeMap<String, Person>, groups: &[String]
             .filter(|(_, person)| person.groups.contains(&n) && person.active && !person.deleted)
             .map(|(email, _)| email.as_str())
             .collect();
-        let teams: Vec<&Value> = list(&state, "groups").iter().filter(|one| one["name"] == format!("Team {n}")).collect();
+        let teams: Vec<&Value> =
+            list(&state, "groups").iter().filter(|one| one["name"] == format!("Team {n}")).collect();
         if teams.len() != 1 {
             verdict.doubled.push(format!("{} teams are named Team {n}", teams.len()));
         }
@@ -79,7 +82,8 @@ pub(crate) async fn compare(people: &BTreeMap<String, Person>, groups: &[String]
     }
     let calls = sim.calls().await;
     let invited = calls.iter().filter(|call| call["method"] == "POST" && succeeded(call));
-    let invited = invited.filter(|call| call["path"].as_str().is_some_and(|path| path.ends_with("/invitations"))).count();
+    let invited =
+        invited.filter(|call| call["path"].as_str().is_some_and(|path| path.ends_with("/invitations"))).count();
     let grants: usize = people.values().map(|person| person.grants).sum();
     if invited > grants {
         verdict.doubled.push(format!("{invited} invitations were sent where access was asked for {grants} times"));

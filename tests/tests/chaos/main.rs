@@ -250,7 +250,12 @@ async fn three_gateways_on_postgresql_lose_and_double_nothing() {
     let sim = Sim::start_with("buildkite", &format!("{LIMIT}/s")).await;
     let first = Gateway::start_on(Database::at(server.url()), &std::env::temp_dir(), &[]).await;
     let (second, third) = (first.beside().await, first.beside().await);
-    let stage =
-        Stage { replicas: vec![first, second, third], sim, disk: None, server: Some(server), struck: Default::default() };
+    let stage = Stage {
+        replicas: vec![first, second, third],
+        sim,
+        disk: None,
+        server: Some(server),
+        struck: Default::default(),
+    };
     LocalSet::new().run_until(play("PostgreSQL", stage, loops(8), seed)).await;
 }

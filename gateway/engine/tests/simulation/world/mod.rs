@@ -34,7 +34,7 @@ const START: i64 = 1_700_000_000 * SECOND;
 /// Within this time after the last fault everything has to be done.
 const CONVERGES: i64 = 30 * HOUR;
 /// More events than a story can have.
-const MOST_EVENTS: usize = 200_000;
+const MOST_EVENTS: usize = 30_000;
 
 /// Glue that is wrong on purpose: each has to be caught, or the simulation shows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +65,13 @@ pub enum Sabotage {
     TrustAlreadyGone,
     /// A membership that is being changed is taken over as it was before.
     ForgetFlying,
+    /// A membership that was in doubt stays so when its group turns out to be gone.
+    DoubtWhatIsGone,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RepeatBlindly,
         Self::IgnoreEpoch,
         Self::ForgetInvitations,
@@ -83,6 +85,7 @@ impl Sabotage {
         Self::LookByNewName,
         Self::TrustAlreadyGone,
         Self::ForgetFlying,
+        Self::DoubtWhatIsGone,
     ];
 }
 

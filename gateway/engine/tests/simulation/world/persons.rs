@@ -206,11 +206,8 @@ impl World {
 
     fn apply_found(&mut self, subject: &Subject, call: &Call, found: &[Found]) -> Option<Verdict> {
         let forgets = self.sabotage == Some(Sabotage::ForgetInvitations);
-        let found: Vec<Found> = found
-            .iter()
-            .filter(|one| !forgets || one.account.status != AccountStatus::Invited)
-            .cloned()
-            .collect();
+        let found: Vec<Found> =
+            found.iter().filter(|one| !forgets || one.account.status != AccountStatus::Invited).cloned().collect();
         let active: Vec<&Found> = found.iter().filter(|one| one.account.status != AccountStatus::Invited).collect();
         let chosen = match (active.as_slice(), found.as_slice()) {
             ([one], _) => Some((*one).clone()),
@@ -295,6 +292,12 @@ impl World {
             return None;
         }
         if self.granted_meanwhile(subject.seq) && self.sabotage != Some(Sabotage::ForgetLateGrants) {
+            // What the two came to is not known: the plan removes it once more, or looks.
+            let mine =
+                |it: &&mut super::rows::Attempt| it.resource == subject.seq && it.item == 0 && it.step == "remove";
+            if let Some(removal) = self.rows.attempts.values_mut().rev().find(mine) {
+                removal.state = super::rows::AttemptState::Unknown;
+            }
             return None;
         }
         if was_invite {
@@ -306,7 +309,8 @@ impl World {
 
     /// Whether a grant came to the target after the account's removal was sent.
     fn granted_meanwhile(&self, user: Seq) -> bool {
-        let removals = self.rows.attempts.values().filter(|it| it.resource == user && it.item == 0 && it.step == "remove");
+        let removals =
+            self.rows.attempts.values().filter(|it| it.resource == user && it.item == 0 && it.step == "remove");
         let Some(sent) = removals.map(|it| it.started).max() else { return false };
         !self.rows.of_user(user, |row| matches!(row.have, Have::Yes | Have::Pending) && row.have_at >= sent).is_empty()
     }
