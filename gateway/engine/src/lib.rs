@@ -2,8 +2,10 @@
 //! what it needs comes in as arguments, so each decision can be tested by properties and replayed.
 
 pub mod adoption;
+pub mod brake;
 pub mod coalesce;
 pub mod doubt;
+pub mod drift;
 pub mod lane;
 pub mod mapping;
 pub mod membership;

@@ -6,7 +6,9 @@
 //! in time (DECISIONS 8): an identity provider is never kept waiting by a slow target.
 
 mod accounts;
+mod alerts;
 mod attempts;
+mod brake;
 mod doubt;
 mod group;
 mod invitations;
@@ -32,10 +34,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-pub(crate) use accounts::{AccountRow, gone, linked, observe};
+pub(crate) use accounts::{AccountRow, document_of, gone, link, linked, observe, status_word};
 pub(crate) use invitations::Missing;
 pub use lease::HOUSEKEEPING;
-pub(crate) use person::can_create;
+pub(crate) use person::{Facts, can_create, judge};
 pub use waiters::Settlement;
 
 use crate::clock::Clock;
@@ -301,6 +303,7 @@ impl Handle {
         tasks.spawn(listening);
         tasks.spawn(tend(shared.clone(), stop.clone()));
         tasks.spawn(invitations::look_out(shared.clone(), stop.clone()));
+        tasks.spawn(alerts::watch(shared.clone(), stop.clone()));
         keeper::keep(&shared, &stop).await;
         ended.cancel();
         tasks.close();
@@ -544,6 +547,7 @@ impl Unit for KeepRows {
 /// What the gateway does once, whichever replica: under the lease [`HOUSEKEEPING`].
 async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker, epoch: i64) {
     tasks.spawn(outbox::deliver(shared.clone(), stop.clone(), epoch));
+    tasks.spawn(alerts::deliver(shared.clone(), stop.clone(), epoch));
     while !stop.is_cancelled() {
         match shared.instances.all_enabled().await {
             Ok(instances) => {

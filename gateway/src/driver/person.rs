@@ -5,7 +5,7 @@ use connector_sdk::{
     Account, AccountChange, AccountRef, AccountStatus, Connector, Created, Cx, Ended, Evidence, Fault, FaultKind,
     Followed, Found, InviteId, Kind, Need, Person, Removed, Updated,
 };
-use engine::doubt::ask_which;
+use engine::doubt::{Doubt, ask_which};
 use engine::mapping::map_person;
 use engine::person::{AccountView, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
 use jiff::Timestamp;
@@ -101,35 +101,27 @@ pub(super) async fn plan(
     if connector.accounts().is_none() {
         return Ok(Verdict::Settled);
     }
-    let traits = connector.traits();
     let row = accounts::linked(tx, subject.seq).await?;
-    let who = map_person(&subject.name, &subject.doc, traits, instance.policy.allow_privileged, Vec::new()).person;
-    let doubt = doubt::of_resource(tx, traits, &subject.kind, subject.seq).await?;
-    let account = row.as_ref().and_then(view);
-    let protects = |name: Option<&str>| name.is_some_and(|name| instance.policy.protects([name]));
-    let view = PersonView {
+    let doubt = doubt::of_resource(tx, connector.traits(), &subject.kind, subject.seq).await?;
+    let facts = Facts {
+        name: &subject.name,
+        doc: &subject.doc,
         wanted: if subject.managed && subject.active && !subject.deleted {
             Wanted::Access
         } else {
             Wanted::NoAccess { delete: subject.deleted }
         },
-        person: &who,
+        row: row.as_ref(),
         doubt: doubt.as_ref().map(doubt::InDoubt::doubt),
-        traits,
-        can_create: can_create(connector),
-        followed_up: row.as_ref().is_some_and(AccountRow::is_missing),
-        protected_by_policy: protects(Some(&subject.name))
-            || account
-                .as_ref()
-                .is_some_and(|account| protects(account.login.as_deref()) || protects(account.email.as_deref())),
         invites_sent: accounts::invites_sent(tx, subject.seq).await?,
-        now: Timestamp::from_microsecond(tx.now).unwrap_or(Timestamp::UNIX_EPOCH),
-        account,
+        now: tx.now,
     };
-    let at = view.account.as_ref().map(|account| account.reference.clone());
-    let call = match next_step(&view) {
+    let (step, at, who) = judge(instance, connector, &facts, |step, view| {
+        (step, view.account.as_ref().map(|account| account.reference.clone()), view.person.clone())
+    });
+    let call = match step {
         PersonStep::Settled => {
-            if !can_create(connector) && view.wanted != Wanted::Access {
+            if !can_create(connector) && facts.wanted != Wanted::Access {
                 // Nothing here takes the memberships along: what the target still has goes now, also
                 // what a group's run gave while the loss was being accepted.
                 wake_groups(tx, instance, subject.seq, false).await?;
@@ -178,6 +170,53 @@ pub(super) async fn plan(
     let attempts =
         if call.reads() { Vec::new() } else { vec![Attempted { item: 0, step: call.word(), operation, sent }] };
     Ok(Verdict::Call(Step::Person(Box::new(call)), attempts))
+}
+
+/// What is known of a person, as rows tell it.
+pub(crate) struct Facts<'a> {
+    /// The user name.
+    pub(crate) name: &'a str,
+    /// The document.
+    pub(crate) doc: &'a scim::Document,
+    /// What the directory wants.
+    pub(crate) wanted: Wanted,
+    /// The linked account.
+    pub(crate) row: Option<&'a AccountRow>,
+    /// The call whose outcome is not known.
+    pub(crate) doubt: Option<Doubt>,
+    /// Invitations sent so far.
+    pub(crate) invites_sent: u32,
+    /// The present time, in microseconds.
+    pub(crate) now: i64,
+}
+
+/// Asks the engine for a person's next step, and hands it out with what it was chosen by.
+pub(crate) fn judge<R>(
+    instance: &Instance,
+    connector: &dyn Connector,
+    facts: &Facts<'_>,
+    then: impl FnOnce(PersonStep, &PersonView<'_>) -> R,
+) -> R {
+    let traits = connector.traits();
+    let who = map_person(facts.name, facts.doc, traits, instance.policy.allow_privileged, Vec::new()).person;
+    let account = facts.row.and_then(view);
+    let protects = |name: Option<&str>| name.is_some_and(|name| instance.policy.protects([name]));
+    let view = PersonView {
+        wanted: facts.wanted,
+        person: &who,
+        doubt: facts.doubt,
+        traits,
+        can_create: can_create(connector),
+        followed_up: facts.row.is_some_and(AccountRow::is_missing),
+        protected_by_policy: protects(Some(facts.name))
+            || account
+                .as_ref()
+                .is_some_and(|account| protects(account.login.as_deref()) || protects(account.email.as_deref())),
+        invites_sent: facts.invites_sent,
+        now: Timestamp::from_microsecond(facts.now).unwrap_or(Timestamp::UNIX_EPOCH),
+        account,
+    };
+    then(next_step(&view), &view)
 }
 
 fn view(row: &AccountRow) -> Option<AccountView> {

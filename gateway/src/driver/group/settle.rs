@@ -279,6 +279,13 @@ async fn tie(
             vals![tx.seq()?, subject.seq, account, if ours { "same_id" } else { "name" }, tx.now],
         )
         .await?;
+    // What waited for a group that was gone can go on.
+    tx.conn
+        .run(
+            "UPDATE member SET state = 'todo', reason = NULL WHERE group_seq = $1 AND state = 'parked' AND reason = $2",
+            vals![subject.seq, ParkReason::GroupMissing.as_str()],
+        )
+        .await?;
     Ok(None)
 }
 

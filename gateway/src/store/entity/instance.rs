@@ -29,6 +29,7 @@ pub struct Model {
     #[sea_orm(column_type = "Text")]
     pub declared: String,
     pub has_streams: i16,
+    pub rehearsed: i16,
 }
 
 /// None: joins are written where they are used.

@@ -20,6 +20,8 @@ mod m0011_dialects;
 mod m0012_events;
 mod m0013_replicas;
 mod m0014_outcomes;
+mod m0015_drift;
+mod m0016_brake;
 mod m0020_sent;
 
 /// Every migration, oldest first.
@@ -43,6 +45,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_events::Migration),
             Box::new(m0013_replicas::Migration),
             Box::new(m0014_outcomes::Migration),
+            Box::new(m0015_drift::Migration),
+            Box::new(m0016_brake::Migration),
             Box::new(m0020_sent::Migration),
         ]
     }
