@@ -428,6 +428,18 @@ pub(crate) async fn granted_meanwhile(tx: &Tx<'_>, user: i64) -> Result<bool, St
     Ok(row.is_some())
 }
 
+/// What became of a person's removal is not known any more.
+pub(crate) async fn doubt_removal(tx: &Tx<'_>, user: i64) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "UPDATE attempt SET state = 'unknown' WHERE seq = (SELECT MAX(seq) FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND step = 'remove') \
+             AND NOT EXISTS (SELECT 1 FROM attempt o WHERE o.resource_seq = $1 AND o.item_seq = 0 AND o.state IN ('sending','unknown'))",
+            vals![user],
+        )
+        .await?;
+    Ok(())
+}
+
 /// A grant whose answer was lost, or whose sender died, was on its way while its person lost the account:
 /// it may have brought that back, so it is removed once more ([`reopen`]).
 pub(crate) async fn reopen_last(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), StoreError> {
@@ -441,7 +453,8 @@ pub(crate) async fn reopen_last(tx: &Tx<'_>, instance: &Instance, user: i64) -> 
     match row.as_ref().map(AccountRow::read).transpose()? {
         Some(AccountRow { remote_id: Some(id), .. }) => {
             let at = AccountRef::Account { id: RemoteId::new(id), login: None };
-            reopen(tx, instance, user, &at).await
+            reopen(tx, instance, user, &at).await?;
+            doubt_removal(tx, user).await
         }
         _ => Ok(()),
     }

@@ -458,12 +458,7 @@ async fn apply_removed(
     }
     if accounts::granted_meanwhile(tx, subject.seq).await? {
         // What the two came to is not known: the plan removes it once more, or looks.
-        tx.conn
-            .run(
-                "UPDATE attempt SET state = 'unknown' WHERE seq = (SELECT MAX(seq) FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND step = 'remove')",
-                vals![subject.seq],
-            )
-            .await?;
+        accounts::doubt_removal(tx, subject.seq).await?;
         return Ok(None);
     }
     // Taking an invitation back is our doing: the count of invitations starts anew.

@@ -382,6 +382,7 @@ impl World {
         let remote = last.and_then(|account| self.rows.accounts.get(&account)).and_then(|row| row.remote.clone());
         if let Some(id) = remote {
             self.reopen(user, &AccountRef::Account { id, login: None });
+            self.doubt_removal(user);
         }
     }
 

@@ -51,8 +51,6 @@ pub enum Sabotage {
     ForgetParked,
     /// Calls are sent without being written down before.
     SendUnwritten,
-    /// A settlement ends work though a newer change came meanwhile.
-    SettleNewer,
     /// What a late grant brought back is not removed again.
     ForgetLateGrants,
     /// Calls are sent however little is left of the lease.
@@ -71,14 +69,13 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::RepeatBlindly,
         Self::IgnoreEpoch,
         Self::ForgetInvitations,
         Self::DropDeprovision,
         Self::ForgetParked,
         Self::SendUnwritten,
-        Self::SettleNewer,
         Self::ForgetLateGrants,
         Self::IgnoreLease,
         Self::ForgetOrphans,

@@ -293,11 +293,7 @@ impl World {
         }
         if self.granted_meanwhile(subject.seq) && self.sabotage != Some(Sabotage::ForgetLateGrants) {
             // What the two came to is not known: the plan removes it once more, or looks.
-            let mine =
-                |it: &&mut super::rows::Attempt| it.resource == subject.seq && it.item == 0 && it.step == "remove";
-            if let Some(removal) = self.rows.attempts.values_mut().rev().find(mine) {
-                removal.state = super::rows::AttemptState::Unknown;
-            }
+            self.doubt_removal(subject.seq);
             return None;
         }
         if was_invite {
@@ -305,6 +301,16 @@ impl World {
         }
         self.rows.gone(subject.seq, row.seq);
         None
+    }
+
+    /// What became of a person's removal is not known any more.
+    pub fn doubt_removal(&mut self, user: Seq) {
+        let mine = |it: &&mut super::rows::Attempt| it.resource == user && it.item == 0 && it.step == "remove";
+        if self.open_attempts(user, 0) == 0
+            && let Some(removal) = self.rows.attempts.values_mut().rev().find(mine)
+        {
+            removal.state = super::rows::AttemptState::Unknown;
+        }
     }
 
     /// Whether a grant came to the target after the account's removal was sent.
