@@ -1,6 +1,6 @@
 //! A client of the admin API.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -152,6 +152,28 @@ impl Admin {
     /// The unsettled work of an instance, with an optional filter (`state=needs`).
     pub async fn work(&self, instance: &str, filter: &str) -> Vec<Value> {
         self.list(&format!("/instances/{instance}/work?{filter}")).await
+    }
+
+    /// Waits until no operation is open and no work is left, so long.
+    ///
+    /// # Panics
+    /// If that takes longer: says what is left.
+    pub async fn quiet(&self, instance: &str, bound: Duration, context: &str) {
+        let start = Instant::now();
+        let left = wait_until("all is settled", bound * 2, async || {
+            let open = self.get(&format!("/instances/{instance}/operations?state=open&limit=3")).await;
+            let work = self.get(&format!("/instances/{instance}/work?limit=3")).await;
+            let empty = |page: &Value| page["items"].as_array().is_some_and(Vec::is_empty);
+            match empty(&open) && empty(&work) {
+                true => Some(None),
+                false if start.elapsed() > bound => Some(Some(json!([open, work]))),
+                false => None,
+            }
+        })
+        .await;
+        if let Some(left) = left {
+            panic!("{context}: left to do after {} s: {left:#}", bound.as_secs());
+        }
     }
 
     /// Waits until nothing is left to do at once: no operation open.

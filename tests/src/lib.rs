@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod db;
+pub mod dice;
 pub mod env;
 pub mod exchange;
 pub mod gateway;
@@ -27,6 +28,7 @@ pub mod wait;
 
 pub use admin::Admin;
 pub use db::{Database, Db, databases};
+pub use dice::Dice;
 pub use env::{facts, workspace};
 pub use exchange::{Exchange, Recorder};
 pub use gateway::Gateway;

@@ -454,6 +454,52 @@ pub(crate) async fn reopen(tx: &Tx<'_>, instance: &Instance, user: i64, at: &Acc
     upsert_work(tx, instance, user, engine::Lane::Deprovision, rev, None).await
 }
 
+/// Whether a grant came to the target after the account's removal was sent: it may have brought the
+/// account back (GitHub invites who is put into a team), so the removal is not the end of it.
+pub(crate) async fn granted_meanwhile(tx: &Tx<'_>, user: i64) -> Result<bool, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT 1 AS one FROM member m WHERE m.user_seq = $1 AND m.have <> 0 AND m.have_at >= \
+             (SELECT MAX(t.started_at) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = 0 AND t.step = 'remove') LIMIT 1",
+            vals![user],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// What became of a person's removal is not known any more.
+pub(crate) async fn doubt_removal(tx: &Tx<'_>, user: i64) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "UPDATE attempt SET state = 'unknown' WHERE seq = (SELECT MAX(seq) FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND step = 'remove') \
+             AND NOT EXISTS (SELECT 1 FROM attempt o WHERE o.resource_seq = $1 AND o.item_seq = 0 AND o.state IN ('sending','unknown'))",
+            vals![user],
+        )
+        .await?;
+    Ok(())
+}
+
+/// A grant whose answer was lost, or whose sender died, was on its way while its person lost the account:
+/// it may have brought that back, so it is removed once more ([`reopen`]).
+pub(crate) async fn reopen_last(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), StoreError> {
+    let row = tx
+        .conn
+        .one(
+            &format!("SELECT {COLUMNS} FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state <> 'proposed' AND l.rejected = 0 ORDER BY l.seq DESC LIMIT 1"),
+            vals![user],
+        )
+        .await?;
+    match row.as_ref().map(AccountRow::read).transpose()? {
+        Some(AccountRow { remote_id: Some(id), .. }) => {
+            let at = AccountRef::Account { id: RemoteId::new(id), login: None };
+            reopen(tx, instance, user, &at).await?;
+            doubt_removal(tx, user).await
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Notes that an invitation is not where it was, so that the next plan follows it.
 pub(crate) async fn mark_missing(tx: &Tx<'_>, account: &AccountRow, missing: bool) -> Result<(), StoreError> {
     let mut doc = account.doc.clone();

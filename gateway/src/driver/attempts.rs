@@ -16,6 +16,9 @@ pub(super) struct Attempted {
     pub(super) item: i64,
     pub(super) step: &'static str,
     pub(super) operation: Option<i64>,
+    /// What a creation is sent with: should its answer be lost, it is looked for by this, whatever the
+    /// resource is called by then.
+    pub(super) sent: Option<String>,
 }
 
 /// Writes attempts down before they are sent; their rows. A doubt about a call that may be repeated ends
@@ -32,16 +35,16 @@ pub(super) async fn begin_attempts(
         let doubts = tx
             .conn
             .run(
-                "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = $2 AND state = 'unknown'",
+                "UPDATE attempt SET state = 'resolved', sent = NULL WHERE resource_seq = $1 AND item_seq = $2 AND state = 'unknown'",
                 vals![subject.seq, attempt.item],
             )
             .await?;
         let seq = tx.seq()?;
         tx.conn
             .run(
-                "INSERT INTO attempt (seq, instance_seq, resource_seq, item_seq, op_seq, step, marker, epoch, config_rev, state, fault, calls, started_at, ended_at) \
-                 VALUES ($1,$2,$3,$4,$5,$6,$10,$7,$8,'sending',NULL,NULL,$9,NULL)",
-                vals![seq, instance.seq, subject.seq, attempt.item, attempt.operation, attempt.step, epoch, instance.config_rev, tx.now, (doubts > 0).then_some(DOUBT)],
+                "INSERT INTO attempt (seq, instance_seq, resource_seq, item_seq, op_seq, step, marker, epoch, config_rev, state, fault, calls, started_at, ended_at, sent) \
+                 VALUES ($1,$2,$3,$4,$5,$6,$10,$7,$8,'sending',NULL,NULL,$9,NULL,$11)",
+                vals![seq, instance.seq, subject.seq, attempt.item, attempt.operation, attempt.step, epoch, instance.config_rev, tx.now, (doubts > 0).then_some(DOUBT), attempt.sent],
             )
             .await?;
         attempts.push(seq);
@@ -91,7 +94,8 @@ pub(super) async fn end_attempt(
     let text = fault.map(|fault| serde_json::to_string(fault).unwrap_or_default());
     tx.conn
         .run(
-            "UPDATE attempt SET state = CASE WHEN marker = $6 AND $2 <> 'done' THEN 'unknown' ELSE $2 END, fault = $3, calls = $4, ended_at = $5 WHERE seq = $1",
+            "UPDATE attempt SET state = CASE WHEN marker = $6 AND $2 <> 'done' THEN 'unknown' ELSE $2 END, fault = $3, calls = $4, ended_at = $5, \
+             sent = CASE WHEN $2 = 'unknown' THEN sent ELSE NULL END WHERE seq = $1",
             vals![attempt, attempt_state(fault), text, calls.to_string(), tx.now, DOUBT],
         )
         .await?;

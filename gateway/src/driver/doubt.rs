@@ -40,6 +40,8 @@ pub(super) struct InDoubt {
     pub(super) repeat: Repeatable,
     /// An admin said that it happened.
     pub(super) happened: bool,
+    /// What a creation was sent with.
+    pub(super) sent: Option<String>,
 }
 
 impl InDoubt {
@@ -58,14 +60,15 @@ pub(super) async fn of_resource(
     let row = tx
         .conn
         .one(
-            "SELECT step, marker FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
+            "SELECT step, marker, sent FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
             vals![resource],
         )
         .await?;
     let Some(row) = row else { return Ok(None) };
     let step: String = row.col("step")?;
     let happened = row.col::<Option<String>>("marker")?.as_deref() == Some(HAPPENED);
-    Ok(Some(InDoubt { repeat: repeat_of(traits, kind, &step), step, happened }))
+    let sent = row.col("sent")?;
+    Ok(Some(InDoubt { repeat: repeat_of(traits, kind, &step), step, happened, sent }))
 }
 
 /// What may follow the write in doubt that a failed step was about: that write itself, or a look at it.
@@ -94,7 +97,7 @@ pub(super) async fn open(tx: &Tx<'_>, traits: &Traits, subject: &Subject) -> Res
 pub(super) async fn resolve(tx: &Tx<'_>, resource: i64, item: i64) -> Result<(), StoreError> {
     tx.conn
         .run(
-            "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = $2 AND state = 'unknown'",
+            "UPDATE attempt SET state = 'resolved', sent = NULL WHERE resource_seq = $1 AND item_seq = $2 AND state = 'unknown'",
             vals![resource, item],
         )
         .await?;

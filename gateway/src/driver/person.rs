@@ -5,7 +5,7 @@ use connector_sdk::{
     Account, AccountChange, AccountRef, AccountStatus, Connector, Created, Cx, Ended, Evidence, Fault, FaultKind,
     Followed, Found, InviteId, Kind, Need, Person, Removed, Updated,
 };
-use engine::doubt::ask_which;
+use engine::doubt::{Doubt, ask_which};
 use engine::mapping::map_person;
 use engine::person::{AccountView, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
 use jiff::Timestamp;
@@ -135,7 +135,13 @@ pub(super) async fn plan(
         PersonStep::Need(need) => {
             return Ok(Verdict::Need { need, refused: None });
         }
-        PersonStep::Look => PersonCall::Look { at, who: who.clone(), doubt: doubt.is_some() },
+        PersonStep::Look => {
+            // A creation in doubt is looked for as the person whom it was sent for: they may have another
+            // address by now.
+            let sent = doubt.as_ref().filter(|doubt| doubt.step == "create").and_then(|doubt| doubt.sent.as_deref());
+            let who = sent.and_then(|sent| serde_json::from_str(sent).ok()).unwrap_or_else(|| who.clone());
+            PersonCall::Look { at, who, doubt: doubt.is_some() }
+        }
         PersonStep::Match => PersonCall::Match { who: who.clone() },
         PersonStep::Create => PersonCall::Create { who: who.clone() },
         PersonStep::Remove(at) => PersonCall::Remove { at },
@@ -161,7 +167,12 @@ pub(super) async fn plan(
         .map(|row| row.col::<Option<i64>>("seq"))
         .transpose()?
         .flatten();
-    let attempts = if call.reads() { Vec::new() } else { vec![Attempted { item: 0, step: call.word(), operation }] };
+    let sent = match &call {
+        PersonCall::Create { who } => serde_json::to_string(who).ok(),
+        _ => None,
+    };
+    let attempts =
+        if call.reads() { Vec::new() } else { vec![Attempted { item: 0, step: call.word(), operation, sent }] };
     Ok(Verdict::Call(Step::Person(Box::new(call)), attempts))
 }
 
@@ -259,7 +270,6 @@ pub(super) async fn apply_fault(
     if fault.kind == FaultKind::NotFound
         && matches!(call, PersonCall::Remove { at: AccountRef::Invite { .. } })
         && let Some(row) = accounts::linked(tx, subject.seq).await?
-        && !row.is_missing()
     {
         accounts::mark_missing(tx, &row, true).await?;
         return Ok(None);
@@ -474,9 +484,15 @@ async fn apply_removed(
         return Ok(None);
     };
     let was_invite = matches!(call, PersonCall::Remove { at: AccountRef::Invite { .. } });
-    if was_invite && removed == Removed::AlreadyGone && !row.is_missing() {
-        // Gone before we took it back: perhaps accepted. A leaver must not stay by that door.
+    if was_invite && removed == Removed::AlreadyGone {
+        // Gone before we took it back: perhaps accepted, also where the look-out noticed it first. A
+        // leaver must not stay by that door.
         accounts::mark_missing(tx, &row, true).await?;
+        return Ok(None);
+    }
+    if accounts::granted_meanwhile(tx, subject.seq).await? {
+        // What the two came to is not known: the plan removes it once more, or looks.
+        accounts::doubt_removal(tx, subject.seq).await?;
         return Ok(None);
     }
     // Taking an invitation back is our doing: the count of invitations starts anew.

@@ -8,28 +8,13 @@ use std::sync::{Arc, Mutex};
 use http::Method;
 use serde_json::{Value, json};
 use tests::env::setting;
-use tests::{Db, Gateway, Scim, Sim, databases, wait_until};
+use tests::{Db, Dice, Gateway, Scim, Sim, databases, wait_until};
 use tokio::task::JoinSet;
 
 use crate::stage::{BOUND, TARGETS, list, patch, settled, succeeded, together, user};
 
 /// Clients at once.
 const CLIENTS: usize = 3;
-
-/// A splitmix64: the same seed, the same numbers.
-#[derive(Clone)]
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `sides`.
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
 
 /// What the clients were told: people by address, and whether they are active.
 #[derive(Default)]
@@ -107,10 +92,10 @@ async fn play(target: &'static str, db: Db, rounds: u32, seed: u64) {
     // Calls that take a while are calls that a death can hit.
     sim.fault(json!([{"times": 1_000_000, "do": {"delay_ms": 60}}])).await;
     let book = Arc::new(Book::default());
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut clients = JoinSet::new();
     for n in 0..CLIENTS {
-        let dice = Dice(dice.roll(u64::MAX));
+        let dice = Dice::new(dice.roll(u64::MAX));
         clients.spawn_local(client(n, instance.scim.clone(), book.clone(), dice));
     }
     for _ in 0..rounds {

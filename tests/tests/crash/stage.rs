@@ -1,6 +1,6 @@
 //! One gateway, one target, and five people's worth of changes to be caught in the act.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -196,21 +196,7 @@ pub(crate) async fn together<F: Future<Output = ()> + 'static>(all: impl IntoIte
 
 /// Waits until no operation is open and no work is left; says what is left if that takes too long.
 pub(crate) async fn settled(admin: &Admin, instance: &str, context: &str) {
-    let start = Instant::now();
-    let left = wait_until("all is settled", BOUND * 2, async || {
-        let open = admin.get(&format!("/instances/{instance}/operations?state=open&limit=3")).await;
-        let work = admin.get(&format!("/instances/{instance}/work?limit=3")).await;
-        let empty = |page: &Value| page["items"].as_array().is_some_and(Vec::is_empty);
-        match empty(&open) && empty(&work) {
-            true => Some(None),
-            false if start.elapsed() > BOUND => Some(Some(json!([open, work]))),
-            false => None,
-        }
-    })
-    .await;
-    if let Some(left) = left {
-        panic!("{context}: left to do after {} s: {left:#}", BOUND.as_secs());
-    }
+    admin.quiet(instance, BOUND, context).await;
 }
 
 async fn send(scim: &Scim, method: Method, path: String, body: Value) -> u16 {

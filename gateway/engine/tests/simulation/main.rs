@@ -18,7 +18,7 @@ fn whatever_goes_wrong_nothing_is_lost_and_nothing_doubled() {
     for seed in 0..STORIES {
         match play(seed, Options::default()) {
             Ok(report) => all.add(&report),
-            Err(broken) => panic!("seed {seed}: {}", broken.what),
+            Err(broken) => panic!("seed {seed}: {}; it had {:?}", broken.what, broken.report),
         }
     }
     eprintln!("{STORIES} stories: {all:?}");

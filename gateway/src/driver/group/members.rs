@@ -33,6 +33,7 @@ pub(super) async fn apply_members(
             Ok(membership) => apply_member(tx, instance, subject, change, membership).await?,
             Err(fault) if fault.kind == FaultKind::NotFound && !change.add => {
                 // The group, or the account, is not there any more: nor is the membership.
+                doubt::resolve(tx, subject.seq, change.user).await?;
                 apply_member(tx, instance, subject, change, &Membership::Absent).await?;
             }
             Err(fault) if fault.kind == FaultKind::NotFound => {

@@ -11,6 +11,7 @@ use sea_orm::QueryResult;
 use super::members::{refuse, set_state};
 use super::settle::close;
 use super::{GroupCall, MemberChange};
+use crate::driver::accounts::reopen_last;
 use crate::driver::attempts::Attempted;
 use crate::driver::brake::{self, Removal};
 use crate::driver::doubt;
@@ -79,6 +80,8 @@ pub(in crate::driver) async fn plan(
         (Some(doubt), None) if doubt.step == "create" => match doubt.doubt() {
             // Another creation might take what the first one made for somebody else's.
             Doubt::Look | Doubt::Repeat => {
+                // By the name that it was sent with: the group may have another by now.
+                let want = doubt.sent.as_ref().map_or(want, GroupWant::named);
                 return Ok(Verdict::Call(Step::Group(Box::new(GroupCall::Look { want })), Vec::new()));
             }
             Doubt::Ask => true,
@@ -101,7 +104,8 @@ pub(in crate::driver) async fn plan(
     }
     let operation = latest_operation(tx, subject).await?;
     let whole = |call: GroupCall| {
-        let attempted = Attempted { item: 0, step: call.word(), operation };
+        let sent = if let GroupCall::Create { want } = &call { Some(want.name.clone()) } else { None };
+        let attempted = Attempted { item: 0, step: call.word(), operation, sent };
         Ok(Verdict::Call(Step::Group(Box::new(call)), vec![attempted]))
     };
     let Some(link) = link else {
@@ -131,7 +135,7 @@ async fn plan_deleted(
         if link.ours && instance.policy.on_group_delete == OnGroupDelete::Delete {
             let call = GroupCall::Remove { id: link.id, account: link.seq };
             let operation = latest_operation(tx, subject).await?;
-            let attempted = Attempted { item: 0, step: call.word(), operation };
+            let attempted = Attempted { item: 0, step: call.word(), operation, sent: None };
             return Ok(Verdict::Call(Step::Group(Box::new(call)), vec![attempted]));
         }
         close(tx, link.seq, false).await?;
@@ -239,6 +243,11 @@ async fn plan_members(
                     sum.parked += add.parked;
                 }
             };
+            if member.doubt.is_some() && !member.view.user_wanted && member.view.link == Link::None {
+                // Perhaps a grant that brought somebody back who has left.
+                doubt::resolve(tx, subject.seq, member.user).await?;
+                reopen_last(tx, instance, member.user).await?;
+            }
             match member_step(&member.view) {
                 step @ (MemberStep::Add | MemberStep::Remove) => {
                     let Some(account) = member.account else { continue };
@@ -300,6 +309,7 @@ async fn plan_members(
                     item: change.user,
                     step: if change.add { "add_member" } else { "remove_member" },
                     operation: change.operation,
+                    sent: None,
                 })
                 .collect();
             return Ok(Verdict::Call(

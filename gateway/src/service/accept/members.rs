@@ -297,16 +297,13 @@ pub(crate) async fn move_memberships(
     to: i64,
     at_target: bool,
 ) -> Result<(), StoreError> {
-    let which = if at_target {
-        "AND (m.have <> 0 OR EXISTS (SELECT 1 FROM attempt t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq AND t.state IN ('sending','unknown')))"
-    } else {
-        ""
-    };
+    let flies = "EXISTS (SELECT 1 FROM attempt t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq AND t.state IN ('sending','unknown'))";
+    let which = if at_target { format!("AND (m.have <> 0 OR {flies})") } else { String::new() };
     let rows = tx
         .conn
         .all(
             &format!(
-                "SELECT m.group_seq, m.want, m.have, m.state, m.op_seq, g.rev, o.user_seq AS other FROM member m JOIN resource g ON g.seq = m.group_seq \
+                "SELECT m.group_seq, m.want, CASE WHEN {flies} THEN NULL ELSE m.have END AS have, m.state, m.op_seq, g.rev, o.user_seq AS other FROM member m JOIN resource g ON g.seq = m.group_seq \
                  LEFT JOIN member o ON o.group_seq = m.group_seq AND o.user_seq = $2 WHERE m.user_seq = $1 {which} ORDER BY m.group_seq"
             ),
             vals![from, to],
@@ -315,11 +312,14 @@ pub(crate) async fn move_memberships(
     for row in &rows {
         let group: i64 = row.col("group_seq")?;
         let want: i16 = row.col("want")?;
+        // What is on its way is the account's, and nobody will tell the new row of it: what the target has is
+        // unknown then.
+        let have: Option<i16> = row.col("have")?;
         if row.col::<Option<i64>>("other")?.is_none() {
             tx.conn
                 .run(
-                    "UPDATE member SET user_seq = $3, state = 'todo', reason = NULL WHERE group_seq = $1 AND user_seq = $2",
-                    vals![group, from, to],
+                    "UPDATE member SET user_seq = $3, have = $4, state = 'todo', reason = NULL WHERE group_seq = $1 AND user_seq = $2",
+                    vals![group, from, to, have],
                 )
                 .await?;
         } else {
@@ -327,7 +327,7 @@ pub(crate) async fn move_memberships(
                 .run(
                     "UPDATE member SET want = CASE WHEN $3 = 1 THEN 1 ELSE want END, have = CASE WHEN have <> 0 THEN have ELSE $4 END, \
                      state = 'todo', reason = NULL WHERE group_seq = $1 AND user_seq = $2",
-                    vals![group, to, want, row.col::<Option<i16>>("have")?],
+                    vals![group, to, want, have],
                 )
                 .await?;
             tx.conn.run("DELETE FROM member WHERE group_seq = $1 AND user_seq = $2", vals![group, from]).await?;

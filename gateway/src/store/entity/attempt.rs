@@ -27,6 +27,8 @@ pub struct Model {
     pub calls: Option<String>,
     pub started_at: i64,
     pub ended_at: Option<i64>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub sent: Option<String>,
 }
 
 /// None: joins are written where they are used.

@@ -30,6 +30,7 @@ mod m0015_drift;
 mod m0016_brake;
 mod m0018_records;
 mod m0019_restore;
+mod m0020_sent;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_brake::Migration),
             Box::new(m0018_records::Migration),
             Box::new(m0019_restore::Migration),
+            Box::new(m0020_sent::Migration),
         ]
     }
 }

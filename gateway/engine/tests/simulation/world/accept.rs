@@ -48,7 +48,6 @@ impl World {
         }
         let resource = Resource {
             seq,
-            id: self.ids,
             group,
             name: name.to_owned(),
             email: name.to_owned(),

@@ -168,9 +168,8 @@ impl World {
             }
             Verdict::Settled => {
                 self.settle_operations(&subject);
-                let careless = self.sabotage == Some(Sabotage::SettleNewer);
                 let agrees = |work: &super::rows::Work| work.claim_epoch == Some(epoch) && work.row.rev == rev;
-                if self.rows.work.get(&subject.seq).is_some_and(|work| careless || agrees(work)) {
+                if self.rows.work.get(&subject.seq).is_some_and(agrees) {
                     self.rows.work.remove(&subject.seq);
                     self.rows.bell = true;
                 }

@@ -95,6 +95,12 @@ impl World {
             let mut changes = Vec::new();
             for (user, row) in rows {
                 let (view, account) = self.member_view(subject.seq, user, &row);
+                let doubts = self.rows.unknown(subject.seq, user).is_some();
+                let forgets = self.sabotage == Some(Sabotage::ForgetLateGrants);
+                if doubts && !view.user_wanted && view.link == Link::None && !forgets {
+                    self.rows.resolve(subject.seq, user);
+                    self.reopen_last(user);
+                }
                 let step = member_step(&view);
                 let close = |world: &mut Self, ends: Ends| {
                     if let Some(op) = row.op {
@@ -302,6 +308,10 @@ impl World {
                             Ends { parked: 1, ..Ends::default() },
                         );
                     } else {
+                        // Nor is there anything to be in doubt about any more.
+                        if self.sabotage != Some(Sabotage::DoubtWhatIsGone) {
+                            self.rows.resolve(subject.seq, change.user);
+                        }
                         self.apply_member(subject, change, &Membership::Absent);
                     }
                 }
@@ -363,6 +373,16 @@ impl World {
                 _ => Ends { applied: 1, ..Ends::default() },
             };
             self.rows.close_items(op, ends);
+        }
+    }
+
+    /// A grant whose answer was lost was on its way while its person lost the account.
+    fn reopen_last(&mut self, user: Seq) {
+        let last = self.rows.links.iter().rfind(|link| link.resource == user).map(|link| link.account);
+        let remote = last.and_then(|account| self.rows.accounts.get(&account)).and_then(|row| row.remote.clone());
+        if let Some(id) = remote {
+            self.reopen(user, &AccountRef::Account { id, login: None });
+            self.doubt_removal(user);
         }
     }
 

@@ -6,6 +6,7 @@ use connector_sdk::{
 };
 use engine::adoption::{Adoption, may_link};
 use engine::doubt::{Doubt, doubt_of};
+use engine::membership::Have;
 use engine::person::{AccountView, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
 
 use super::drive::{Subject, Verdict, stamp};
@@ -290,11 +291,34 @@ impl World {
             self.mark_missing(row.seq, true);
             return None;
         }
+        if self.granted_meanwhile(subject.seq) && self.sabotage != Some(Sabotage::ForgetLateGrants) {
+            // What the two came to is not known: the plan removes it once more, or looks.
+            self.doubt_removal(subject.seq);
+            return None;
+        }
         if was_invite {
             self.set_invites(row.seq, 0);
         }
         self.rows.gone(subject.seq, row.seq);
         None
+    }
+
+    /// What became of a person's removal is not known any more.
+    pub fn doubt_removal(&mut self, user: Seq) {
+        let mine = |it: &&mut super::rows::Attempt| it.resource == user && it.item == 0 && it.step == "remove";
+        if self.open_attempts(user, 0) == 0
+            && let Some(removal) = self.rows.attempts.values_mut().rev().find(mine)
+        {
+            removal.state = super::rows::AttemptState::Unknown;
+        }
+    }
+
+    /// Whether a grant came to the target after the account's removal was sent.
+    fn granted_meanwhile(&self, user: Seq) -> bool {
+        let removals =
+            self.rows.attempts.values().filter(|it| it.resource == user && it.item == 0 && it.step == "remove");
+        let Some(sent) = removals.map(|it| it.started).max() else { return false };
+        !self.rows.of_user(user, |row| matches!(row.have, Have::Yes | Have::Pending) && row.have_at >= sent).is_empty()
     }
 
     fn apply_followed(&mut self, subject: &Subject, followed: &Followed) -> Option<Verdict> {

@@ -17,7 +17,6 @@ pub type Seq = i64;
 #[derive(Clone, Debug)]
 pub struct Resource {
     pub seq: Seq,
-    pub id: u64,
     pub group: bool,
     pub name: String,
     /// Of a person.
