@@ -212,7 +212,9 @@ impl Unit for Reject {
             .ok_or_else(no_link)?;
         // The resource before its work and links, as every writer locks them.
         let resource: i64 = row.col("resource_seq")?;
-        tx.conn.one(&format!("SELECT seq FROM resource WHERE seq = $1{}", tx.conn.for_update()), vals![resource]).await?;
+        tx.conn
+            .one(&format!("SELECT seq FROM resource WHERE seq = $1{}", tx.conn.for_update()), vals![resource])
+            .await?;
         match row.col::<String>("state")?.as_str() {
             "proposed" => {}
             "live" => {
