@@ -53,6 +53,11 @@ pub const ALL: &[Word] = &[
         "Several accounts or groups at the target may be meant.",
         "Confirm one of the proposed links and reject the others, or make the name unambiguous.",
     ),
+    waits(
+        "brake",
+        "The brake is holding removals of members of this group.",
+        "The rest of the group goes on by itself.",
+    ),
     waits("circle", "The target keeps changing back what is written to it.", "It is looked at again in a minute."),
     person(
         "conflict",

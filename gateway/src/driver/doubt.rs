@@ -107,7 +107,7 @@ pub(super) async fn resolve(tx: &Tx<'_>, resource: i64, item: i64) -> Result<(),
 /// How long the target may not show what it has just made. In microseconds.
 pub(super) const NEW: i64 = 8_000_000;
 /// How soon what is not visible yet is looked at again. In microseconds.
-const SOON: i64 = 2_000_000;
+const SOON: i64 = 1_000_000;
 
 /// The target does not show what it made a moment ago: targets that answer from copies do that.
 pub(super) fn not_visible(now: i64) -> Verdict {

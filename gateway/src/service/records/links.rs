@@ -210,6 +210,11 @@ impl Unit for Reject {
             )
             .await?
             .ok_or_else(no_link)?;
+        // The resource before its work and links, as every writer locks them.
+        let resource: i64 = row.col("resource_seq")?;
+        tx.conn
+            .one(&format!("SELECT seq FROM resource WHERE seq = $1{}", tx.conn.for_update()), vals![resource])
+            .await?;
         match row.col::<String>("state")?.as_str() {
             "proposed" => {}
             "live" => {
@@ -230,7 +235,7 @@ impl Unit for Reject {
         tx.conn
             .run(
                 "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, tries = 0, looks = 0, panics = 0 WHERE resource_seq = $1 AND state = 'needs'",
-                vals![row.col::<i64>("resource_seq")?, tx.now],
+                vals![resource, tx.now],
             )
             .await?;
         tx.hint(Hint::Anything);
