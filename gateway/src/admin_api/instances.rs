@@ -118,6 +118,7 @@ async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
         "driver_key": instance.driver_key,
         "config_rev": instance.config_rev,
         "created_at": time(instance.created_at),
+        "verifying_since": instance.verifying_since.map(time),
         "problem": instance.connector.as_ref().err().or(instance.schema_problem.as_ref()),
     }))
 }

@@ -10,8 +10,10 @@ mod event_streams;
 mod extract;
 mod health;
 mod holds;
+mod insight;
 mod instances;
 mod keys;
+mod live;
 mod problem;
 mod records;
 mod well_known;
@@ -91,7 +93,15 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(records::work))
         .routes(routes!(records::why))
         .routes(routes!(records::operation))
+        .routes(routes!(records::operation_of))
         .routes(routes!(records::retry))
+        .routes(routes!(insight::operations))
+        .routes(routes!(insight::audit))
+        .routes(routes!(insight::rejected))
+        .routes(routes!(insight::erase))
+        .routes(routes!(insight::attention))
+        .routes(routes!(insight::search))
+        .routes(routes!(live::events))
         .routes(routes!(records::dismiss))
         .routes(routes!(holds::list))
         .routes(routes!(holds::show))
@@ -182,7 +192,7 @@ fn denied_to(denied: Denied) -> Problem {
 
 async fn unknown() -> Problem {
     Problem::not_found(
-        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Events, search, attention and rejected requests are not built yet.",
+        "The admin API has no such route; /admin/v1/openapi.json lists those there are.",
     )
 }
 

@@ -11,6 +11,7 @@ use crate::config::Overrides;
 use exit::{Done, Stop};
 use out::note;
 
+mod backup;
 mod body;
 mod check_config;
 mod client;
@@ -27,6 +28,7 @@ mod out;
 mod plan;
 mod progress;
 mod runs;
+mod secrets;
 mod serve;
 mod simulate;
 mod table;
@@ -85,6 +87,11 @@ enum Command {
     CheckConfig(Box<Overrides>),
     /// Bring the database's schema up to date
     Migrate(Box<Overrides>),
+    Backup(Box<backup::Backup>),
+    Restore(Box<backup::Restore>),
+    /// The master key, under which credentials are sealed
+    #[command(subcommand)]
+    Secrets(secrets::Command),
 }
 
 /// Runs the command line of this process.
@@ -138,6 +145,9 @@ async fn run(command: Command) -> Done {
         Command::Why(why) => why.run().await,
         Command::CheckConfig(overrides) => check_config::run(*overrides),
         Command::Migrate(overrides) => migrate::run(*overrides).await,
+        Command::Backup(backup) => backup.run().await,
+        Command::Restore(restore) => restore.run().await,
+        Command::Secrets(command) => command.run().await,
     }
 }
 
@@ -192,6 +202,9 @@ mod tests {
             "why acme ada@example.com",
             "check-config --config f.toml",
             "migrate --database-url sqlite://x",
+            "backup --to b.db --key-to b.key --data-dir d",
+            "restore --from b.db --replace",
+            "secrets rotate --new-key-file k --data-dir d",
         ] {
             let words = std::iter::once("scimgate").chain(line.split(' '));
             if let Err(error) = Cli::try_parse_from(words) {

@@ -6,6 +6,7 @@ use scim::fold::fold_text;
 use serde_json::{Value, json};
 
 use crate::service::accept::{move_memberships, upsert_work};
+use crate::service::records::audit;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
 
@@ -283,7 +284,25 @@ pub(crate) async fn link(
     }
     match may_link(evidence, &instance.policy, account.protected, other, ours) {
         Adoption::Link => {}
-        Adoption::Conflict(need) | Adoption::Refused(need) => return Ok(Linked::No(need)),
+        Adoption::Conflict(mut need) => {
+            if let Some(row) = &holder {
+                let (theirs, name): (String, String) = (row.col("name")?, name_of(tx, resource).await?.1);
+                need.message = format!("\"{name}\" and \"{theirs}\" mean one account. {}", need.message);
+            }
+            return Ok(Linked::No(need));
+        }
+        Adoption::Refused(need) => return Ok(Linked::No(need)),
+    }
+    if !ours {
+        let (id, _) = name_of(tx, resource).await?;
+        audit(
+            tx,
+            "driver",
+            "account.adopt",
+            &id,
+            &json!({"instance": instance.id, "evidence": evidence_word(evidence)}),
+        )
+        .await?;
     }
     if let Some((link, twin, listed, kind)) = twin {
         tx.conn.run("UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1", vals![link, tx.now]).await?;
@@ -318,6 +337,13 @@ pub(crate) async fn link(
         wake_memberships(tx, instance, resource).await?;
     }
     Ok(Linked::Yes)
+}
+
+/// The id and the name of a resource.
+async fn name_of(tx: &Tx<'_>, resource: i64) -> Result<(String, String), StoreError> {
+    let row = tx.conn.one("SELECT id, name FROM resource WHERE seq = $1", vals![resource]).await?;
+    let row = row.ok_or_else(|| StoreError::damaged("a link without a resource"))?;
+    Ok((row.col("id")?, row.col("name")?))
 }
 
 /// Whether a row is deleted and nothing of it is left to do at the target: where a target is given

@@ -32,7 +32,7 @@ const FRESH: Duration = Duration::from_secs(5);
 const CACHED: u64 = 10_000;
 const MAX_NAME: usize = 200;
 
-const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams, declared, rehearsed";
+const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams, declared, verify_since, rehearsed";
 
 /// The instances, ready to use.
 #[derive(Clone)]
@@ -211,6 +211,7 @@ impl Instances {
             config_rev: row.col("config_rev")?,
             driver_key: DriverKey::new(row.col::<String>("driver_key")?),
             created_at: row.col("created_at")?,
+            verifying_since: row.col("verify_since")?,
             has_streams: row.col::<i16>("has_streams")? == 1,
             rehearsed: row.col::<i16>("rehearsed")? == 1,
             declared,
@@ -441,7 +442,10 @@ impl App {
             .ok_or_else(|| AdminError::NotFound("The instance was deleted.".to_owned()))?;
         self.driver.wake();
         let reads = |mode| matches!(mode, Mode::Enabled | Mode::Rehearse);
-        if reads(mode) && !reads(old.mode) && !self.has_runs(old.seq).await? {
+        if reads(mode)
+            && !reads(old.mode)
+            && (instance.verifying_since.is_some() || !self.has_runs(old.seq).await?)
+        {
             self.first_import(&instance, actor).await;
         }
         Ok(instance)

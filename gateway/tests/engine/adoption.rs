@@ -154,3 +154,85 @@ async fn an_account_that_vanished_is_noticed_and_made_anew_only_when_asked() {
         rig.wait("an invitation", async || rig.state().await["invitations"].as_array().unwrap().len() == 1).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_created_again_takes_the_live_link_and_the_old_work_ends_superseded() {
+    for (db, target) in everywhere() {
+        let mut rig = with_accounts(&db, target, json!({})).await;
+        let old = found(&rig, "User", r#"userName eq "load0001@example.com""#).await.remove(0);
+        rig.patch("User", &old, json!([{"op": "replace", "path": "title", "value": "x"}])).await.unwrap();
+        rig.quiet().await;
+        let before = rig.writes().await;
+        rig.set_mode(gateway::service::types::Mode::Paused).await;
+        rig.delete("User", &old).await;
+        let body = json!({"userName": "Load0001@Example.com", "emails": [{"value": "load0001@example.com"}]});
+        let new = rig.post("User", body).await.unwrap().stored.id;
+        assert_ne!(new, old, "{target}: always a new id");
+        rig.set_mode(gateway::service::types::Mode::Enabled).await;
+        rig.quiet().await;
+        assert_eq!(rig.writes().await, before, "{target}: nothing had to be sent");
+        let users = rig.app.list_users(&rig.instance, 0, 100).await.unwrap().items;
+        let user = users.iter().find(|user| user["id"] == *new).unwrap();
+        assert_eq!(user["link"]["status"], "active", "{target}: {user}");
+        let operations =
+            rig.app.list_operations(&rig.instance, &Default::default(), i64::MAX, 100).await.unwrap().items;
+        let deletion = operations.iter().find(|one| one["verb"] == "delete").unwrap();
+        assert_eq!(deletion["state"], "superseded", "{target}: {deletion}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_keeps_the_account_whoever_has_the_new_name_at_the_target() {
+    for (db, target) in everywhere() {
+        let rig = with_accounts(&db, target, json!({})).await;
+        let id = found(&rig, "User", r#"userName eq "load0001@example.com""#).await.remove(0);
+        rig.patch("User", &id, json!([{"op": "replace", "path": "title", "value": "x"}])).await.unwrap();
+        rig.quiet().await;
+        let linked = async || {
+            let users = rig.app.list_users(&rig.instance, 0, 100).await.unwrap().items;
+            users.iter().find(|user| user["id"] == *id).unwrap()["link"]["remote_id"].clone()
+        };
+        let (before, writes) = (linked().await, rig.writes().await);
+        // load0002 is somebody else's account at the target.
+        rig.patch("User", &id, json!([{"op": "replace", "path": "userName", "value": "load0002@example.com"}]))
+            .await
+            .unwrap();
+        rig.quiet().await;
+        rig.reconcile().await;
+        rig.quiet().await;
+        assert_eq!((linked().await, rig.writes().await), (before, writes), "{target}");
+        rig.delete("User", &id).await;
+        rig.wait("their own account's end", async || rig.state().await["accounts"].as_array().unwrap().len() == 2)
+            .await;
+        let left = crate::rig::emails(&rig.state().await, "accounts");
+        if target == "buildkite" {
+            assert_eq!(left, ["load0000@example.com", "load0002@example.com"]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_absorbs_the_unmanaged_row_of_their_account() {
+    for db in databases() {
+        let rig = with_accounts(&db, "buildkite", json!({"list_unmanaged": true})).await;
+        let twin = found(&rig, "User", r#"userName eq "load0001@example.com""#).await.remove(0);
+        let body = json!({"userName": "ada", "emails": [{"value": "load0001@example.com", "primary": true}]});
+        let ada = rig.post("User", body).await.unwrap().stored.id;
+        rig.quiet().await;
+        let listed = found(&rig, "User", "").await;
+        assert!(listed.contains(&ada) && !listed.contains(&twin), "{listed:?}");
+        assert_eq!((listed.len(), rig.state().await["invitations"].as_array().unwrap().len()), (3, 0));
+        rig.reconcile().await;
+        assert_eq!(found(&rig, "User", "").await.len(), 3, "a later import does not bring it back");
+        let audit = rig.app.list_audit(i64::MAX, 100).await.unwrap().items;
+        assert!(audit.iter().any(|row| row["act"] == "account.adopt" && row["target"] == *ada), "{audit:?}");
+
+        // The account is Ada's now: somebody else who claims it is a conflict, and both are named.
+        let body = json!({"userName": "eve", "emails": [{"value": "load0001@example.com", "primary": true}]});
+        let refused = rig.post("User", body).await;
+        assert!(
+            matches!(&refused, Err(Failure::Scim(error)) if error.detail.contains("\"ada\"") && error.detail.contains("\"eve\"")),
+            "{refused:?}"
+        );
+    }
+}

@@ -22,6 +22,7 @@ mod lost;
 mod odd;
 mod panics;
 mod races;
+mod record;
 mod replicas;
 mod rig;
 mod serial;

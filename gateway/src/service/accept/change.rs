@@ -22,6 +22,7 @@ use super::record::{Record, changes_of, index, is_protected, tally, unindex, ups
 use super::{Accepted, name_of, taken, text, type_of};
 use crate::service::directory::{COLUMNS, stored};
 use crate::service::events::{self, Changing, Members};
+use crate::service::records::audit;
 use crate::service::types::{Caller, Failure, Instance, Precondition, Stored};
 use crate::service::waivers;
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
@@ -82,6 +83,8 @@ impl Unit for Change {
         let adopts = !before.managed;
         if adopts {
             self.may_adopt(tx, &before).await?;
+            let detail = json!({"instance": self.instance.id, "evidence": "write"});
+            audit(tx, &self.caller.actor, "account.adopt", &before.id, &detail).await?;
         }
         let (name, name_key) =
             name_of(rt, &document, &before.id).unwrap_or_else(|| (before.name.clone(), fold_name(&before.name)));

@@ -142,6 +142,7 @@ fn instance() -> Arc<Instance> {
         driver_key: DriverKey::new("k"),
         created_at: 0,
         declared: json!({}),
+        verifying_since: None,
         has_streams: false,
         rehearsed: false,
         registry: Arc::new(scim::Registry::core()),

@@ -43,6 +43,7 @@ fn instance() -> Arc<Instance> {
         config_rev: 1,
         driver_key: DriverKey::new("k"),
         created_at: 0,
+        verifying_since: None,
         has_streams: false,
         rehearsed: false,
         declared: json!({}),

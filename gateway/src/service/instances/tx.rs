@@ -305,12 +305,15 @@ impl Unit for Delete {
             .await?;
         tx.conn.run("DELETE FROM sealed WHERE instance_seq = $1", vals![self.seq]).await?;
         tx.conn.run("DELETE FROM work WHERE instance_seq = $1", vals![self.seq]).await?;
-        tx.conn
+        let withdrawn = tx
+            .conn
             .run(
                 "UPDATE operation SET state = 'withdrawn', closed_at = $2, reason = 'the instance was deleted' WHERE instance_seq = $1 AND state = 'open'",
                 vals![self.seq, tx.now],
             )
             .await?;
+        metrics::counter!(crate::telemetry::names::OPERATIONS_CLOSED_TOTAL, "outcome" => "withdrawn")
+            .increment(withdrawn);
         tx.conn
             .run(
                 "UPDATE hold SET state = 'discarded', decided_by = $3, decided_at = $2, comment = 'The instance was deleted.' WHERE instance_seq = $1 AND state = 'open'",
