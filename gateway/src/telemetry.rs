@@ -34,6 +34,10 @@ pub mod names {
     /// How long the person that has waited longest to lose access has not been settled; 0 if
     /// nobody waits [instance].
     pub const OLDEST_DEPROVISION_SECONDS: &str = "scimgate_oldest_deprovision_seconds";
+    /// How long the oldest work in a state has not been settled; 0 if there is none [instance, state].
+    pub const OLDEST_WORK_SECONDS: &str = "scimgate_oldest_work_seconds";
+    /// How long the membership that has been parked for the longest has been; 0 if none is [instance].
+    pub const OLDEST_PARKED_SECONDS: &str = "scimgate_oldest_parked_membership_seconds";
     /// Memberships that wait for their person.
     pub const PARKED_MEMBERSHIPS_ROWS: &str = "scimgate_parked_memberships_rows";
     /// How long commits of the store took.
@@ -67,6 +71,8 @@ pub mod names {
         (BREAKER_OPENED_TOTAL, 'c', "Times that a target's breaker opened."),
         (WORK_ROWS, 'g', "Work not settled."),
         (OLDEST_DEPROVISION_SECONDS, 'g', "Age of the oldest deprovision that is not settled; 0 if there is none."),
+        (OLDEST_WORK_SECONDS, 'g', "Age of the oldest work in a state; 0 if there is none."),
+        (OLDEST_PARKED_SECONDS, 'g', "Age of the membership that has been parked for the longest; 0 if there is none."),
         (PARKED_MEMBERSHIPS_ROWS, 'g', "Memberships that wait for their person."),
         (STORE_COMMIT_SECONDS, 'h', "Time that commits of the store took."),
         (ALERTS_TOTAL, 'c', "Alerts told, reminders included."),
@@ -158,7 +164,7 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
 }
 
 fn describe() {
-    for (name, kind, help) in names::ALL.iter().copied() {
+    for &(name, kind, help) in names::ALL {
         match kind {
             'c' => metrics::describe_counter!(name, help),
             'g' => metrics::describe_gauge!(name, help),
@@ -173,7 +179,7 @@ mod tests {
 
     #[test]
     fn names_say_their_unit() {
-        for (name, kind, help) in names::ALL.iter().copied() {
+        for &(name, kind, help) in names::ALL {
             assert!(name.starts_with("scimgate_") && !help.is_empty());
             let units: &[&str] = match kind {
                 'c' => &["_total"],

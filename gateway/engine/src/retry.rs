@@ -90,9 +90,10 @@ pub fn counts_as_failing(kind: FaultKind) -> bool {
 /// pass are retried without end, at most 15 minutes apart unless the target itself asks for longer.
 /// Grants wait at most 5 minutes, and become `failing` after 24 hours.
 ///
-/// After a lost write the next step, a look or a repetition, comes at once, and by the backoff where
-/// one write after the other is lost. A look that tells nothing is repeated by a schedule (1 min,
-/// 5 min, 30 min, 2 h, 12 h) and then becomes a person's business. A call that may neither be
+/// After a lost write the look comes at once, and by the backoff where one write after the other is lost,
+/// as a repetition does. A look that came through and told nothing is repeated by a
+/// schedule (1 min, 5 min, 30 min, 2 h, 12 h) and then becomes a person's business; one that did not
+/// come through is repeated as any call to a target that is away, so that its return is noticed. A call that may neither be
 /// repeated nor looked at is theirs at once, whatever it takes away.
 pub fn after_fault(fault: &Fault, lane: Lane, tries: Tries, doubt: Option<InDoubt>, now: Timestamp, seed: u64) -> Next {
     let takes_access = takes_access(lane);
@@ -113,25 +114,20 @@ pub fn after_fault(fault: &Fault, lane: Lane, tries: Tries, doubt: Option<InDoub
     if fault.retry == Retry::AfterOperator {
         return need(operator_code(fault.kind), now);
     }
-    match doubt {
-        Some(InDoubt { looked: true, .. }) if fault.retry != Retry::Never && counts_as_failing(fault.kind) => {
-            let looks = usize::try_from(tries.looks).unwrap_or(usize::MAX);
-            return match LOOKS.get(looks) {
-                Some(wait) => {
-                    Next::At(not_before(after(now, if takes_access { (*wait).min(LOSS_CAP) } else { *wait })))
-                }
-                None if takes_access => Next::At(not_before(after(now, LOSS_CAP))),
-                None => need(OUTCOME_UNKNOWN, now),
-            };
-        }
-        _ if fault.effect == Effect::Unknown => {
-            if failed_long {
-                return need(OUTCOME_UNKNOWN, now);
-            }
-            let wait = if tries.failing == 0 { SignedDuration::ZERO } else { backoff(tries.failing, cap, seed) };
-            return Next::At(not_before(after(now, wait)));
-        }
-        _ => {}
+    if doubt.is_some_and(|doubt| doubt.looked) && told_nothing(fault) {
+        let looks = usize::try_from(tries.looks).unwrap_or(usize::MAX);
+        return match LOOKS.get(looks) {
+            Some(wait) => Next::At(not_before(after(now, if takes_access { (*wait).min(LOSS_CAP) } else { *wait }))),
+            None if takes_access => Next::At(not_before(after(now, LOSS_CAP))),
+            None => need(OUTCOME_UNKNOWN, now),
+        };
+    }
+    if failed_long && (doubt.is_some() || fault.effect == Effect::Unknown) && fault.retry != Retry::Never {
+        return need(OUTCOME_UNKNOWN, now);
+    }
+    let repeats = doubt.is_some_and(|doubt| doubt.repeat == Repeatable::Idempotent);
+    if fault.effect == Effect::Unknown && tries.failing == 0 && !repeats {
+        return Next::At(not_before(now));
     }
     if fault.retry == Retry::Never {
         return need(final_code(fault.kind), now);
@@ -144,6 +140,20 @@ pub fn after_fault(fault: &Fault, lane: Lane, tries: Tries, doubt: Option<InDoub
         return Next::Need { code: "failing", look_at: not_before(after(now, NEED_LOOK)) };
     }
     Next::At(asked.unwrap_or_else(|| after(now, backoff(tries.failing, cap, seed))))
+}
+
+/// Whether a look in doubt came through and did not tell: the target answered with something else than
+/// what was asked.
+pub fn told_nothing(fault: &Fault) -> bool {
+    fault.retry != Retry::Never
+        && !matches!(
+            fault.kind,
+            FaultKind::RateLimited
+                | FaultKind::Quota
+                | FaultKind::Unavailable
+                | FaultKind::Timeout
+                | FaultKind::NotSent
+        )
 }
 
 /// Whether work in that lane takes access away, and so is never given up for failing.

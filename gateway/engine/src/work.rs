@@ -139,7 +139,7 @@ pub fn rest(claim: &Claim, ending: &Ending<'_>, now: Timestamp, seed: u64) -> Op
 fn after_failure(claim: &Claim, fault: &Fault, doubt: Option<InDoubt>, now: Timestamp, seed: u64) -> Rest {
     let counts = counts_as_failing(fault.kind);
     let looks = match doubt {
-        Some(InDoubt { looked: true, .. }) => claim.looks.saturating_add(u32::from(counts)),
+        Some(InDoubt { looked: true, .. }) => claim.looks.saturating_add(u32::from(retry::told_nothing(fault))),
         // What was lost just now has not been looked at.
         Some(InDoubt { looked: false, .. }) | None => 0,
     };

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod catalogue;
+mod decisions;
 mod drift;
 mod event_streams;
 mod extract;
@@ -110,6 +111,11 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(alerts::list, alerts::create))
         .routes(routes!(alerts::show, alerts::delete))
         .routes(routes!(alerts::test))
+        .routes(routes!(decisions::status))
+        .routes(routes!(decisions::words))
+        .routes(routes!(decisions::outcome))
+        .routes(routes!(decisions::links, decisions::link))
+        .routes(routes!(decisions::reject))
         .split_for_parts()
 }
 

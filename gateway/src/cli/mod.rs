@@ -186,6 +186,7 @@ mod tests {
             "operations list --instance acme --state failed --since 24h --resource ada",
             "operations show op_1",
             "operations retry op_1",
+            "operations outcome op_1 did_not",
             "operations dismiss op_1",
             "hold list --state open",
             "hold show h_1 --limit 5",

@@ -43,6 +43,14 @@ enum Verb {
         #[arg(required = true)]
         operations: Vec<String>,
     },
+    /// Say what became of a call whose outcome is in doubt
+    Outcome {
+        /// The operation's id
+        operation: String,
+        /// happened, did_not or look_again
+        #[arg(value_parser = ["happened", "did_not", "look_again"])]
+        answer: String,
+    },
     /// Give these up that need a person to act: the target stays as it is until the identity provider asks again
     Dismiss {
         /// Their ids
@@ -127,6 +135,7 @@ impl Command {
             Verb::Export(export) => export.run(&client).await,
             Verb::Retry { operations } => act(&client, &operations, "retry", "work").await,
             Verb::Dismiss { operations } => act(&client, &operations, "dismiss", "state").await,
+            Verb::Outcome { operation, answer } => outcome(&client, &operation, &answer).await,
         }
     }
 }
@@ -252,4 +261,16 @@ async fn act(client: &Client, ids: &[String], verb: &str, shown: &str) -> Done {
         Some(_) if done > 0 => Ok(Exit::Partly),
         Some(stop) => Ok(stop.exit),
     }
+}
+
+async fn outcome(client: &Client, id: &str, answer: &str) -> Done {
+    let said = client
+        .call(Method::POST, &format!("/operations/{}/outcome", escape(id)), Some(&json!({"answer": answer})))
+        .await?;
+    if client.out.json {
+        client.out.document(&said)?;
+    } else {
+        client.out.line(&format!("{id}\t{}\t{} calls\t{}", answer, text(&said, "calls"), text(&said, "work")))?;
+    }
+    Ok(Exit::Ok)
 }

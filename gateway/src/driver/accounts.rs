@@ -5,6 +5,7 @@ use engine::adoption::{Adoption, may_link};
 use scim::fold::fold_text;
 use serde_json::{Value, json};
 
+use super::links;
 use crate::service::accept::{move_memberships, upsert_work};
 use crate::service::records::audit;
 use crate::service::types::Instance;
@@ -126,7 +127,7 @@ pub(crate) fn status_word(status: AccountStatus) -> &'static str {
     }
 }
 
-fn evidence_word(evidence: Evidence) -> &'static str {
+pub(super) fn evidence_word(evidence: Evidence) -> &'static str {
     match evidence {
         Evidence::SameId => "same_id",
         Evidence::SamlIdentity => "saml_identity",
@@ -291,7 +292,14 @@ pub(crate) async fn link(
             }
             return Ok(Linked::No(need));
         }
-        Adoption::Refused(need) => return Ok(Linked::No(need)),
+        Adoption::Refused(mut need) => {
+            // A guess that the policy does not take is a person's to confirm.
+            if need.code == "adopt" {
+                links::propose(tx, resource, account, evidence).await?;
+                need.message.push_str(" Or confirm the link that is proposed now.");
+            }
+            return Ok(Linked::No(need));
+        }
     }
     if !ours {
         let (id, _) = name_of(tx, resource).await?;
@@ -325,6 +333,12 @@ pub(crate) async fn link(
         .run(
             "UPDATE link SET state = 'closed', closed_at = $2 WHERE resource_seq = $1 AND state = 'live'",
             vals![resource, tx.now],
+        )
+        .await?;
+    tx.conn
+        .run(
+            "UPDATE link SET state = 'closed', closed_at = $3 WHERE state = 'proposed' AND (resource_seq = $1 OR account_seq = $2)",
+            vals![resource, account.seq, tx.now],
         )
         .await?;
     tx.conn

@@ -102,9 +102,9 @@ pub(super) async fn resolve(tx: &Tx<'_>, resource: i64, item: i64) -> Result<(),
 }
 
 /// How long the target may not show what it has just made. In microseconds.
-pub(super) const NEW: i64 = 15_000_000;
+pub(super) const NEW: i64 = 8_000_000;
 /// How soon what is not visible yet is looked at again. In microseconds.
-const SOON: i64 = 3_000_000;
+const SOON: i64 = 2_000_000;
 
 /// The target does not show what it made a moment ago: targets that answer from copies do that.
 pub(super) fn not_visible(now: i64) -> Verdict {
@@ -113,6 +113,18 @@ pub(super) fn not_visible(now: i64) -> Verdict {
         reason: "The target does not show yet what it made a moment ago. Looking again in a few seconds.".to_owned(),
         until: Timestamp::from_microsecond(now + SOON).unwrap_or(Timestamp::MAX),
     }
+}
+
+/// Whether the resource's account was made by us a moment ago.
+pub(super) async fn is_new(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT 1 AS one FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live' AND a.ours = 1 AND l.opened_at > $2",
+            vals![resource, tx.now - NEW],
+        )
+        .await?;
+    Ok(row.is_some())
 }
 
 /// How long the target may go on with a call whose caller died. In microseconds.

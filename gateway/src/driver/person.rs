@@ -5,15 +5,15 @@ use connector_sdk::{
     Account, AccountChange, AccountRef, AccountStatus, Connector, Created, Cx, Ended, Evidence, Fault, FaultKind,
     Followed, Found, InviteId, Kind, Need, Person, Removed, Updated,
 };
-use engine::doubt::{Doubt, ask_which};
+use engine::doubt::ask_which;
 use engine::mapping::map_person;
 use engine::person::{AccountView, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
 use jiff::Timestamp;
 
 use super::accounts::{self, AccountRow, Linked};
 use super::attempts::Attempted;
-use super::doubt;
 use super::run::{Step, Subject, Verdict};
+use super::{doubt, links};
 use crate::service::accept::wake_groups;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -121,6 +121,10 @@ pub(super) async fn plan(
     });
     let call = match step {
         PersonStep::Settled => {
+            if facts.wanted != Wanted::Access {
+                // Whose account it might have been matters to nobody any more.
+                links::end_proposals(tx, subject.seq).await?;
+            }
             if !can_create(connector) && facts.wanted != Wanted::Access {
                 // Nothing here takes the memberships along: what the target still has goes now, also
                 // what a group's run gave while the loss was being accepted.
@@ -283,6 +287,16 @@ async fn apply_created(
             }
             tie(tx, instance, subject, &row, Evidence::SameId, true).await
         }
+        Created::AlreadyThere(found) if links::is_rejected(tx, instance, subject.seq, &found.account).await? => {
+            let need = Need::new(
+                "link",
+                format!(
+                    "The target says that \"{}\" is there already, as an account that was rejected for them. Link the right account by hand, or correct the address or login of one of the two.",
+                    subject.name
+                ),
+            );
+            Ok(Some(Verdict::Need { need, refused: None }))
+        }
         Created::AlreadyThere(found) => {
             let row = accounts::observe(tx, instance, &found.account, None, None).await?;
             tie(tx, instance, subject, &row, found.evidence, row.ours).await
@@ -328,22 +342,18 @@ async fn apply_found(
         Ok(connector) => doubt::of_resource(tx, connector.traits(), &subject.kind, subject.seq).await?,
         Err(_) => None,
     };
-    let active: Vec<&Found> = found.iter().filter(|one| one.account.status != AccountStatus::Invited).collect();
-    let chosen = match (active.as_slice(), found) {
-        ([one], _) => Some(*one),
-        ([], [one]) => Some(one),
-        ([], []) => None,
-        _ => {
-            let need = Need::new(
-                "ambiguous",
-                format!(
-                    "{} accounts at the target may be \"{}\". Make the user name or address unambiguous at the identity provider or the target.",
-                    found.len(),
-                    subject.name
-                ),
-            );
-            return Ok(Some(Verdict::Need { need, refused: None }));
+    let mut candidates = Vec::with_capacity(found.len());
+    for one in found {
+        if !links::is_rejected(tx, instance, subject.seq, &one.account).await? {
+            candidates.push(one);
         }
+    }
+    let active: Vec<&Found> =
+        candidates.iter().copied().filter(|one| one.account.status != AccountStatus::Invited).collect();
+    let chosen = match (active.as_slice(), candidates.as_slice()) {
+        ([one], _) | ([], [one]) => Some(*one),
+        ([], []) => None,
+        _ => return ambiguous(tx, instance, subject, &candidates).await.map(Some),
     };
     match (chosen, call) {
         (Some(found), _) => {
@@ -384,6 +394,28 @@ async fn apply_found(
     }
 }
 
+/// Several accounts may be the person's: each is proposed, and a person decides (DECISIONS 3).
+async fn ambiguous(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    candidates: &[&Found],
+) -> Result<Verdict, StoreError> {
+    for one in candidates {
+        let row = accounts::observe(tx, instance, &one.account, None, None).await?;
+        links::propose(tx, subject.seq, &row, one.evidence).await?;
+    }
+    let need = Need::new(
+        "ambiguous",
+        format!(
+            "{} accounts at the target may be \"{}\". Confirm one of the proposed links and reject the others, or make the user name or address unambiguous at the identity provider or the target.",
+            candidates.len(),
+            subject.name
+        ),
+    );
+    Ok(Verdict::Need { need, refused: None })
+}
+
 async fn apply_read(
     tx: &Tx<'_>,
     instance: &Instance,
@@ -416,6 +448,8 @@ async fn apply_updated(
             accounts::observe(tx, instance, account, None, None).await?;
             Ok(None)
         }
+        // A target that answers from copies may not show yet what it has just made.
+        Updated::AlreadyGone if doubt::is_new(tx, subject.seq).await? => Ok(Some(doubt::not_visible(tx.now))),
         Updated::AlreadyGone => {
             if let Some(row) = accounts::linked(tx, subject.seq).await? {
                 accounts::gone(tx, subject.seq, row.seq).await?;
@@ -524,6 +558,18 @@ async fn apply_followed(
             accounts::gone(tx, subject.seq, row.seq).await?;
             Ok(None)
         }
+        // Somebody accepted, and nothing ties them to this person: who leaves may still have access, so
+        // it is asked for whose account it is, and never taken for done (DECISIONS 5).
+        Followed::Unclear(need) if unwanted(subject) => {
+            let need = Need::new(
+                "link",
+                format!(
+                    "\"{}\" has left, and their invitation was accepted by an account that nothing ties to them. Link that account by hand, so that it is removed, or remove it at the target. {}",
+                    subject.name, need.message
+                ),
+            );
+            Ok(Some(Verdict::Need { need, refused: None }))
+        }
         Followed::Unclear(need) => Ok(Some(Verdict::Need { need: need.clone(), refused: None })),
         _ => Ok(Some(unknown_answer())),
     }
@@ -538,7 +584,7 @@ fn relink(subject: &Subject) -> Verdict {
         need: Need::new(
             "relink",
             format!(
-                "The login that \"{}\" had at the target now belongs to another account. Nothing was changed. Confirm which account is theirs.",
+                "The login that \"{}\" had at the target now belongs to another account. Nothing was changed. Link the account that is theirs by hand.",
                 subject.name
             ),
         ),

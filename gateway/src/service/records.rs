@@ -16,13 +16,16 @@ mod attention;
 mod dismiss;
 mod erase;
 mod export;
+mod links;
 mod live;
 mod operations;
+mod outcome;
 mod purge;
 mod rejected;
 mod retry;
 mod said;
 mod search;
+mod status;
 mod story;
 #[cfg(test)]
 mod tests;

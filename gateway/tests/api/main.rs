@@ -14,6 +14,7 @@ mod admin;
 mod announced;
 mod bulk;
 mod conditional;
+mod decisions;
 mod dialects;
 mod events;
 mod fuzz;

@@ -13,6 +13,7 @@ mod common;
 
 mod adoption;
 mod brake;
+mod doubts;
 mod drift;
 mod events;
 mod faults;
@@ -27,3 +28,4 @@ mod replicas;
 mod rig;
 mod serial;
 mod user_side;
+mod worse;

@@ -56,6 +56,11 @@ pub(crate) async fn rig(db: &Db, target: &str, policy: Value) -> Rig {
 
 /// A rig whose instance has other settings than the simulator offers.
 pub(crate) async fn rig_with(db: &Db, target: &str, policy: Value, settings: Value) -> Rig {
+    rig_of(db, target, target, policy, settings).await
+}
+
+/// A rig whose target is spoken to by another connector than the simulator offers.
+pub(crate) async fn rig_of(db: &Db, target: &str, connector: &str, policy: Value, settings: Value) -> Rig {
     let sim =
         Simulator::new(simulators::target(target, Limits::None).unwrap(), Limits::None, simulators::Clock::system());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -63,7 +68,7 @@ pub(crate) async fn rig_with(db: &Db, target: &str, policy: Value, settings: Val
     let stop = CancellationToken::new();
     tokio::spawn(simulators::serve(sim.clone(), listener, stop.clone().cancelled_owned()));
     let folder = tempfile::tempdir().unwrap();
-    let app = db.app(folder.path()).await;
+    let app = db.app_with(folder.path(), crate::worse::catalogue()).await;
     let driver = app.driver.clone();
     let token = stop.clone();
     tokio::spawn(async move { driver.start(token).await });
@@ -80,7 +85,7 @@ pub(crate) async fn rig_with(db: &Db, target: &str, policy: Value, settings: Val
     }
     let new = NewInstance {
         name: format!("{target} for a test"),
-        connector: offer["connector"].as_str().unwrap().to_owned(),
+        connector: connector.to_owned(),
         settings: offered,
         secrets,
         mode: Mode::Enabled,
@@ -137,6 +142,20 @@ impl Rig {
         let reply = self.sim.handle(request).await.unwrap();
         assert!(reply.status().is_success(), "{path}: {:?}", reply.body());
         serde_json::from_slice(reply.body()).unwrap_or_default()
+    }
+
+    /// A call of the target's own API that is not the gateway's.
+    pub(crate) async fn as_somebody_else(&self, method: &str, path: &str) {
+        let token = self.sim.offer("")["secrets"]["token"].as_str().unwrap().to_owned();
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {token}"))
+            .header("user-agent", "somebody")
+            .body(Bytes::new())
+            .unwrap();
+        let reply = self.sim.handle(request).await.unwrap();
+        assert!(reply.status().is_success(), "{path}: {:?}", reply.body());
     }
 
     pub(crate) async fn state(&self) -> Value {

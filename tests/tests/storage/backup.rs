@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use http::Method;
 use serde_json::{Value, json};
 use tests::{Database, Db, Gateway, Sim, databases, wait_until};
 
 use super::BOUND;
-use super::client::{Client, invited, paused};
+use super::client::{Client, invited, paused, person};
 
 async fn instance(gateway: &Gateway, id: &str) -> Value {
     gateway.admin().get(&format!("/instances/{id}")).await
@@ -98,7 +99,7 @@ async fn restored(db: Db) {
     assert!(shown["verifying_since"].is_string(), "{shown}");
     let gone = client.acknowledged.remove("joined-later@example.com").expect("it was acknowledged");
     client.all_are_there().await;
-    assert_eq!(client.scim.call(http::Method::GET, &format!("/Users/{gone}"), None).await.status, 404);
+    assert_eq!(client.scim.call(Method::GET, &format!("/Users/{gone}"), None).await.status, 404);
 
     admin.change(&made.id, json!({"mode": "enabled"})).await;
     wait_until("the links were looked at", BOUND, async || {
@@ -112,7 +113,7 @@ async fn restored(db: Db) {
     })
     .await;
     // The identity provider pushes again whom it does not find, and that somebody left.
-    client.created("joined-later@example.com").await;
+    push_again(&client, "joined-later@example.com").await;
     client.scim.set_active(&leaves, false).await;
     admin.settled(&made.id).await;
     assert_eq!(invited(&sim).await, ["joined-later@example.com", "pending@example.com"]);
@@ -120,6 +121,16 @@ async fn restored(db: Db) {
     assert_eq!(sim.writes().await, writes, "nothing was repeated");
     assert_eq!(client.acknowledged["pending@example.com"], pending, "ids stay");
     gateway.terminate().await;
+}
+
+/// What identity providers do about somebody whom they know and whose id is gone: create, and on 409 look up and update.
+async fn push_again(client: &Client, name: &str) {
+    let body = person(name);
+    let answer = client.scim.call(Method::POST, "/Users", Some(&body)).await;
+    assert_eq!(answer.status, 409, "the account at the target has a row: {}", answer.text);
+    let found = client.scim.get(&format!("/Users?filter=userName%20eq%20%22{name}%22")).await;
+    let id = found["Resources"][0]["id"].as_str().unwrap_or_else(|| panic!("nobody found: {found}"));
+    client.scim.call(Method::PUT, &format!("/Users/{id}"), Some(&body)).await.expect(200);
 }
 
 /// A copy of a gateway's database, by the means of its kind.

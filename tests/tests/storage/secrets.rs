@@ -39,7 +39,7 @@ async fn with_another_master_key_keys_and_credentials_go_on_and_the_old_one_open
         assert_eq!(rotated.code, Some(0), "{}", rotated.error);
         assert!(rotated.out.starts_with("1 secrets are sealed"), "{}", rotated.out);
         let again = gateway.command(&args).await;
-        assert!(again.code != Some(0) && again.error.contains("master key"), "the old key opens nothing: {again:?}");
+        assert_eq!(again.code, Some(0), "once more changes nothing: {}", again.error);
         let refused = gateway.command(&["serve", "--listen", "127.0.0.1:0"]).await;
         assert!(refused.code != Some(0) && refused.error.contains("not the one"), "{refused:?}");
 

@@ -10,6 +10,7 @@
 //! A case that does not apply says why; nothing is left out silently.
 
 mod accounts;
+mod doubts;
 mod faults;
 mod groups;
 mod invitations;
@@ -176,6 +177,7 @@ pub fn cases() -> Vec<Case> {
         paging::cases(),
         limits::cases(),
         faults::cases(),
+        doubts::cases(),
     ]
     .concat()
 }

@@ -271,9 +271,9 @@ proptest! {
 
 #[test]
 fn a_lost_write_is_looked_at_by_the_schedule_and_then_asked_about() {
-    let fault = Fault::new(FaultKind::Unavailable, "m");
+    let fault = Fault::new(FaultKind::Malformed, "m").effect(Effect::None);
     let mut claim = claimed(&WorkRow { tries: 0, looks: 0, ..row(WorkState::Running) });
-    let lost = fault.clone().effect(Effect::Unknown);
+    let lost = Fault::new(FaultKind::Timeout, "m");
     let doubt = |looked| Some(InDoubt { repeat: Repeatable::Verifiable, looked });
     let mut now = moment(NOW);
     let mut waits = Vec::new();

@@ -1,6 +1,6 @@
 //! Recording what became of memberships.
 
-use connector_sdk::{Effect, Fault, FaultKind, Membership, Repeatable};
+use connector_sdk::{Fault, FaultKind, Membership};
 use engine::membership::ParkReason;
 
 use super::MemberChange;
@@ -24,10 +24,6 @@ pub(super) async fn apply_members(
     attempts: &[i64],
     calls: &serde_json::Value,
 ) -> Result<Option<Verdict>, StoreError> {
-    let neither = instance
-        .connector
-        .as_ref()
-        .is_ok_and(|connector| connector.traits().repeats.change_members == Repeatable::Neither);
     let mut verdict = None;
     let mut missing: Option<(Vec<MemberChange>, Fault)> = None;
     for ((change, answer), attempt) in changes.iter().zip(answers).zip(attempts) {
@@ -45,8 +41,6 @@ pub(super) async fn apply_members(
             Err(fault) if fault.retry == connector_sdk::Retry::Never => {
                 refuse(tx, subject, change, &fault.message).await?;
             }
-            // Nobody but a person can say, and they are asked when the rest of the group is done.
-            Err(fault) if fault.effect == Effect::Unknown && neither => {}
             Err(fault) => {
                 // To the end of the line: what keeps failing must not keep the rest from its turn.
                 tx.conn

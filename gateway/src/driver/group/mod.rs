@@ -12,7 +12,7 @@ use connector_sdk::{
 };
 
 pub(super) use plan::{plan, read_member};
-pub(super) use settle::apply;
+pub(super) use settle::{apply, tie_group};
 
 /// A step, with what the calls need.
 #[derive(Clone, Debug)]
@@ -172,7 +172,8 @@ async fn see(
             }
         }
         if !listed.complete && seen.iter().any(Option::is_none) {
-            return Err(Fault::new(FaultKind::Unavailable, "The target lists only some of the group's members.")
+            return Err(Fault::new(FaultKind::Malformed, "The target lists only some of the group's members.")
+                .effect(Effect::None)
                 .context("partial list of members"));
         }
         match listed.next {

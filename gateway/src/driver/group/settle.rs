@@ -70,7 +70,7 @@ pub(in crate::driver) async fn apply(
                 need: Need::new(
                     "ambiguous",
                     format!(
-                        "{} groups at the target are named \"{}\". Rename all but one there.",
+                        "{} groups at the target are named \"{}\". Rename all but one there, or link the right one by hand.",
                         found.len(),
                         subject.name
                     ),
@@ -120,7 +120,7 @@ async fn adopt(
     let need = Need::new(
         "name_taken",
         format!(
-            "The target has a group named \"{}\" already, and this instance does not adopt existing groups. Rename one of them, or set the policy adopt_groups to by_name.",
+            "The target has a group named \"{}\" already, and this instance does not adopt existing groups. Rename one of them, or set the policy adopt_groups to by_name, or link that group by hand.",
             subject.name
         ),
     );
@@ -216,7 +216,8 @@ pub(super) async fn missed(
     Ok(Verdict::Call(Step::Group(Box::new(call)), Vec::new()))
 }
 
-/// Links a group to its counterpart, unless that is another group's.
+/// Links a group to its counterpart, unless that is another group's: then that is what the client, or
+/// an admin, is told.
 async fn tie(
     tx: &Tx<'_>,
     instance: &Instance,
@@ -224,10 +225,22 @@ async fn tie(
     group: &RemoteGroup,
     ours: bool,
 ) -> Result<Option<Verdict>, StoreError> {
+    let need = tie_group(tx, instance, subject.seq, group, ours).await?;
+    Ok(need.map(|need| Verdict::Need { need, refused: Some(FaultKind::NameTaken) }))
+}
+
+/// The same by row; what it needs, if the counterpart is another's.
+pub(crate) async fn tie_group(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    resource: i64,
+    group: &RemoteGroup,
+    ours: bool,
+) -> Result<Option<Need>, StoreError> {
     let known = tx
         .conn
         .one(
-            "SELECT a.seq, l.resource_seq, l.seq AS link_seq, r.managed, r.listed, r.deleted_at FROM account a \
+            "SELECT a.seq, l.resource_seq, l.seq AS link_seq, r.managed, r.listed, r.deleted_at, r.name AS holder_name FROM account a \
              LEFT JOIN link l ON l.account_seq = a.seq AND l.state = 'live' LEFT JOIN resource r ON r.seq = l.resource_seq \
              WHERE a.instance_seq = $1 AND a.kind = 'Group' AND a.remote_id = $2 AND a.status <> 'gone'",
             vals![instance.seq, group.id.as_str()],
@@ -237,20 +250,23 @@ async fn tie(
     let account = match &known {
         Some(row) => {
             let account: i64 = row.col("seq")?;
-            if let Some(holder) = row.col::<Option<i64>>("resource_seq")?.filter(|holder| *holder != subject.seq) {
+            if let Some(holder) = row.col::<Option<i64>>("resource_seq")?.filter(|holder| *holder != resource) {
                 if row.col::<Option<i16>>("managed")? == Some(1) {
-                    let need = Need::new(
+                    return Ok(Some(Need::new(
                         "conflict",
-                        format!("The target's group \"{}\" is tied to another group of this instance.", group.name),
-                    );
-                    return Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) }));
+                        format!(
+                            "The target's group \"{}\" is tied to another group of this instance, \"{}\".",
+                            group.name,
+                            row.col::<Option<String>>("holder_name")?.unwrap_or_default()
+                        ),
+                    )));
                 }
                 let link: i64 = row.col("link_seq")?;
                 tx.conn
                     .run("UPDATE link SET state = 'closed', closed_at = $2 WHERE seq = $1", vals![link, tx.now])
                     .await?;
                 tx.conn
-                    .run("UPDATE resource SET merged_into = $2, deleted_at = COALESCE(deleted_at, $3), listed = 0 WHERE seq = $1", vals![holder, subject.seq, tx.now])
+                    .run("UPDATE resource SET merged_into = $2, deleted_at = COALESCE(deleted_at, $3), listed = 0 WHERE seq = $1", vals![holder, resource, tx.now])
                     .await?;
                 if row.col::<Option<i16>>("listed")? == Some(1) && row.col::<Option<i64>>("deleted_at")?.is_none() {
                     tally(tx, instance.seq, "Group", holder, -1).await?;
@@ -276,14 +292,14 @@ async fn tie(
     tx.conn
         .run(
             "INSERT INTO link (seq, resource_seq, account_seq, state, evidence, opened_at, closed_at) VALUES ($1,$2,$3,'live',$4,$5,NULL) ON CONFLICT DO NOTHING",
-            vals![tx.seq()?, subject.seq, account, if ours { "same_id" } else { "name" }, tx.now],
+            vals![tx.seq()?, resource, account, if ours { "same_id" } else { "name" }, tx.now],
         )
         .await?;
     // What waited for a group that was gone can go on.
     tx.conn
         .run(
             "UPDATE member SET state = 'todo', reason = NULL WHERE group_seq = $1 AND state = 'parked' AND reason = $2",
-            vals![subject.seq, ParkReason::GroupMissing.as_str()],
+            vals![resource, ParkReason::GroupMissing.as_str()],
         )
         .await?;
     Ok(None)

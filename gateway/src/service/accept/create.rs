@@ -137,6 +137,15 @@ impl Unit for Create {
                 .await?;
         }
         upsert_work(tx, &self.instance, seq, lane, 1, after).await?;
+        if let Some(twin) = after {
+            tx.conn
+                .run(
+                    "UPDATE work SET state = 'waiting', need = 'twin', reason = 'The removal of a deleted one of this name has to end first, and it needs somebody.' \
+                     WHERE resource_seq = $1 AND EXISTS (SELECT 1 FROM work b WHERE b.resource_seq = $2 AND b.state = 'needs')",
+                    vals![seq, twin],
+                )
+                .await?;
+        }
         let side = UserSide { instance: &self.instance, caller: &self.caller, user: seq, id: &stored.id };
         side.lock(tx, &groups).await?;
         let groups = side.edit(tx, &groups).await?;

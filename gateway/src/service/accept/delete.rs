@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::change::{find, protected};
 use super::claims::disclaim;
-use super::record::{Record, is_protected, tally, unindex, upsert_work};
+use super::record::{Ends, Record, close_operation_items, is_protected, tally, unindex, upsert_work};
 use super::{Accepted, type_of};
 use crate::service::events::{self, Left};
 use crate::service::types::{Caller, Failure, Instance, Precondition};
@@ -120,7 +120,24 @@ pub(super) async fn leave_groups(tx: &Tx<'_>, instance: &Instance, user: i64) ->
             vals![user, tx.now],
         )
         .await?;
-    tx.conn.run("UPDATE member SET want = 0, state = 'todo', reason = NULL WHERE user_seq = $1", vals![user]).await?;
+    // What was still to be done for these memberships is overwritten.
+    let open = tx
+        .conn
+        .all(
+            "SELECT op_seq, COUNT(*) AS n FROM member WHERE user_seq = $1 AND state = 'todo' AND op_seq IS NOT NULL GROUP BY op_seq ORDER BY op_seq",
+            vals![user],
+        )
+        .await?;
+    for row in &open {
+        close_operation_items(tx, row.col("op_seq")?, Ends { superseded: row.col("n")?, ..Ends::default() }, None)
+            .await?;
+    }
+    tx.conn
+        .run(
+            "UPDATE member SET want = 0, state = 'todo', reason = NULL, op_seq = NULL, parked_at = NULL WHERE user_seq = $1",
+            vals![user],
+        )
+        .await?;
     for row in &groups {
         upsert_work(tx, instance, row.col("group_seq")?, Lane::Removal, row.col("rev")?, None).await?;
     }

@@ -53,6 +53,7 @@ impl Unit for Retract {
         let left = leave_groups(tx, &self.instance, seq).await?;
         events::retracted(tx, &self.instance, &self.stored, left).await?;
         fail_operations(tx, seq, self.stored.rev, &self.reason).await?;
+        crate::driver::links::end_proposals(tx, seq).await?;
         self.leave_nothing_behind(tx).await?;
         Ok(true)
     }

@@ -314,6 +314,16 @@ impl Unit for Delete {
             .await?;
         metrics::counter!(crate::telemetry::names::OPERATIONS_CLOSED_TOTAL, "outcome" => "withdrawn")
             .increment(withdrawn);
+        // Nobody looks any more what became of calls in doubt, nor decides whose account is whose.
+        tx.conn
+            .run("UPDATE attempt SET state = 'resolved' WHERE instance_seq = $1 AND state = 'unknown'", vals![self.seq])
+            .await?;
+        tx.conn
+            .run(
+                "UPDATE link SET state = 'closed', closed_at = $2 WHERE state = 'proposed' AND resource_seq IN (SELECT seq FROM resource WHERE instance_seq = $1)",
+                vals![self.seq, tx.now],
+            )
+            .await?;
         tx.conn
             .run(
                 "UPDATE hold SET state = 'discarded', decided_by = $3, decided_at = $2, comment = 'The instance was deleted.' WHERE instance_seq = $1 AND state = 'open'",
