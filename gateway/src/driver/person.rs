@@ -187,7 +187,7 @@ pub(crate) struct Facts<'a> {
     /// The linked account.
     pub(crate) row: Option<&'a AccountRow>,
     /// The call whose outcome is not known.
-    pub(crate) doubt: Option<Doubt>,
+    pub(crate) doubt: Option<engine::doubt::Doubt>,
     /// Invitations sent so far.
     pub(crate) invites_sent: u32,
     /// The present time, in microseconds.

@@ -370,16 +370,16 @@ async fn a_plan_names_what_stands_in_its_way() {
 async fn a_run_over_many_accounts_shows_how_far_it_is_and_counts_each_once() {
     for db in databases() {
         let rig = rig(&db, "github", json!({})).await;
-        rig.control("POST", "/_sim/load", json!({"accounts": 3_000, "groups": 20})).await;
+        rig.control("POST", "/_sim/load", json!({"accounts": 1_000, "groups": 20})).await;
         let timed = async || {
             let id = rig.app.start_run(&rig.instance, RunKind::Reconcile, "test").await.unwrap().unwrap();
             let mut grew = false;
             loop {
                 let run = rig.app.run(&rig.instance, &id).await.unwrap().unwrap();
                 let accounts = run["counts"]["accounts"].as_u64().unwrap_or(0);
-                grew |= accounts > 0 && accounts < 3_001;
+                grew |= accounts > 0 && accounts < 1_001;
                 if run["state"] != "running" {
-                    assert_eq!((&run["state"], &run["counts"]["accounts"]), (&json!("done"), &json!(3_001)), "{run}");
+                    assert_eq!((&run["state"], &run["counts"]["accounts"]), (&json!("done"), &json!(1_001)), "{run}");
                     return (grew, run);
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -387,9 +387,9 @@ async fn a_run_over_many_accounts_shows_how_far_it_is_and_counts_each_once() {
         };
         let (grew, run) = timed().await;
         assert!(grew, "counts grow while it runs");
-        assert_eq!(run["counts"]["imported"], 3_000);
+        assert_eq!(run["counts"]["imported"], 1_000);
         let (_, run) = timed().await;
         assert_eq!((&run["counts"]["imported"], &run["counts"]["vanished"]), (&json!(0), &json!(0)), "{run}");
-        assert_eq!(run["counts"]["drift"], 3_020, "{run}");
+        assert_eq!(run["counts"]["drift"], 1_020, "{run}");
     }
 }
