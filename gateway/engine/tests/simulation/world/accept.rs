@@ -90,7 +90,8 @@ impl World {
                 continue;
             }
             self.rows.work.remove(&old);
-            let open: Vec<(Seq, i64)> = self.open_ops(old).into_iter().map(|seq| (seq, self.rows.ops[&seq].open)).collect();
+            let open: Vec<(Seq, i64)> =
+                self.open_ops(old).into_iter().map(|seq| (seq, self.rows.ops[&seq].open)).collect();
             for (op, items) in open {
                 self.rows.close_items(op, Ends { superseded: items, ..Ends::default() });
             }
@@ -198,7 +199,9 @@ impl World {
     pub fn is_protected(&self, seq: Seq) -> bool {
         self.policy.protects([self.rows.resources[&seq].name.as_str()])
             || self.rows.linked(seq).is_some_and(|row| {
-                row.protected || self.policy.protects(row.login.as_deref()) || self.policy.protects(row.email.as_deref())
+                row.protected
+                    || self.policy.protects(row.login.as_deref())
+                    || self.policy.protects(row.email.as_deref())
             })
     }
 
@@ -289,9 +292,7 @@ impl World {
 
     /// How many attempts of an item are open: the index allows one.
     pub fn open_attempts(&self, resource: Seq, item: Seq) -> usize {
-        let open = |it: &&super::rows::Attempt| {
-            matches!(it.state, AttemptState::Sending | AttemptState::Unknown)
-        };
+        let open = |it: &&super::rows::Attempt| matches!(it.state, AttemptState::Sending | AttemptState::Unknown);
         self.rows.attempts.values().filter(open).filter(|it| it.resource == resource && it.item == item).count()
     }
 }

@@ -54,8 +54,10 @@ impl World {
         let lost = self.rows.resources.keys().find(|seq| unsettled(seq))?;
         let it = &self.rows.resources[lost];
         // A deleted row whose successor took its work over has none of its own.
-        let taken_over = it.deleted && self.rows.ops.values().all(|op| op.resource != *lost || op.state != OpState::Open);
-        (!taken_over).then(|| format!("resource {lost} is at revision {} of {} and has no work", it.settled_rev, it.rev))
+        let taken_over =
+            it.deleted && self.rows.ops.values().all(|op| op.resource != *lost || op.state != OpState::Open);
+        (!taken_over)
+            .then(|| format!("resource {lost} is at revision {} of {} and has no work", it.settled_rev, it.rev))
     }
 
     /// Whatever waits has an exit: a time, and a reason.
@@ -118,10 +120,8 @@ impl World {
     pub fn check_end(&mut self) {
         self.target.tick(self.now);
         self.report.needs = self.rows.work.values().filter(|work| work.row.state == WorkState::Needs).count();
-        let wrong = self
-            .all_is_settled()
-            .or_else(|| self.people_are_as_wanted())
-            .or_else(|| self.groups_are_as_wanted());
+        let wrong =
+            self.all_is_settled().or_else(|| self.people_are_as_wanted()).or_else(|| self.groups_are_as_wanted());
         if let Some(what) = wrong {
             self.broken(what);
         }
@@ -142,9 +142,11 @@ impl World {
                 return Some(format!("not settled at the end: {resource:?} {work:?}"));
             }
         }
-        let open = self.rows.ops.iter().find(|(_, op)| {
-            op.state == OpState::Open && !self.rows.work.contains_key(&op.resource)
-        });
+        let open = self
+            .rows
+            .ops
+            .iter()
+            .find(|(_, op)| op.state == OpState::Open && !self.rows.work.contains_key(&op.resource));
         open.map(|(seq, op)| format!("operation {seq} is open at the end: {op:?}"))
     }
 
@@ -196,7 +198,8 @@ impl World {
             Status::Active => object.state == State::Active,
             Status::Suspended | Status::Gone => false,
         };
-        (!right || there.is_empty()).then(|| format!("wanted, and known as {:?}, but is {:?}", row.status, object.state))
+        (!right || there.is_empty())
+            .then(|| format!("wanted, and known as {:?}, but is {:?}", row.status, object.state))
     }
 
     /// The target's object that a row stands for.
@@ -228,7 +231,9 @@ impl World {
     fn groups_are_as_wanted(&self) -> Option<String> {
         for group in self.target.groups.values().filter(|it| !it.gone && !it.by_hand && it.made_for.is_some()) {
             let row = self.rows.accounts.values().find(|row| {
-                row.group && row.status != Status::Gone && row.remote.as_ref().is_some_and(|id| id.as_str() == format!("g{}", group.id))
+                row.group
+                    && row.status != Status::Gone
+                    && row.remote.as_ref().is_some_and(|id| id.as_str() == format!("g{}", group.id))
             });
             let holder = row.and_then(|row| self.rows.holder(row.seq));
             let Some(seq) = holder else {

@@ -73,8 +73,7 @@ impl World {
         let Some(work) = self.rows.work.get_mut(&resource) else { return After::Lost };
         let Some(row) = work::claim(&work.row, now).filter(|_| leased && !waits) else { return After::Lost };
         let claim = work::claimed(&row);
-        let subject =
-            Subject { seq: resource, rev: row.rev, lane: row.lane, claim, looked: false, of_members: false };
+        let subject = Subject { seq: resource, rev: row.rev, lane: row.lane, claim, looked: false, of_members: false };
         work.row = row;
         work.claim_epoch = Some(epoch);
         let verdict = self.plan(&subject);
@@ -82,11 +81,20 @@ impl World {
     }
 
     /// Settles a step and plans the next.
-    pub fn settle(&mut self, job: &Job, done: &Result<Answer, Fault>, epoch: i64, steps: usize, stopping: bool) -> After {
+    pub fn settle(
+        &mut self,
+        job: &Job,
+        done: &Result<Answer, Fault>,
+        epoch: i64,
+        steps: usize,
+        stopping: bool,
+    ) -> After {
         let ignores = self.sabotage == Some(Sabotage::IgnoreEpoch);
-        let held = self.rows.work.get(&job.subject.seq).is_some_and(|work| {
-            work.row.state == WorkState::Running && work.claim_epoch == Some(epoch)
-        });
+        let held = self
+            .rows
+            .work
+            .get(&job.subject.seq)
+            .is_some_and(|work| work.row.state == WorkState::Running && work.claim_epoch == Some(epoch));
         if !ignores && (!held || self.rows.lease.epoch != epoch) {
             return After::Lost;
         }

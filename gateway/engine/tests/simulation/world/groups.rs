@@ -1,6 +1,8 @@
 //! A group's plan and settlement, as the gateway's `driver/group` has them around the engine.
 
-use connector_sdk::{AccountRef, Fault, FaultKind, GroupCreated, GroupUpdated, Membership, Need, RemoteGroup, Retry, Suspend};
+use connector_sdk::{
+    AccountRef, Fault, FaultKind, GroupCreated, GroupUpdated, Membership, Need, RemoteGroup, Retry, Suspend,
+};
 use engine::Lane;
 use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
 
@@ -127,7 +129,11 @@ impl World {
                 return Verdict::Call(Call::Members { id: id.clone(), changes }, attempts);
             }
         }
-        self.broken(format!("the plan of group {} goes in circles: {:?}", subject.seq, self.rows.members_of(subject.seq)));
+        self.broken(format!(
+            "the plan of group {} goes in circles: {:?}",
+            subject.seq,
+            self.rows.members_of(subject.seq)
+        ));
         Verdict::Settled
     }
 
@@ -180,7 +186,9 @@ impl World {
                 _ => Some(Verdict::Need(Need::new("ambiguous", "Several groups have that name."))),
             },
             (_, Answer::GroupCreated(GroupCreated::Done(group))) => self.tie_group(subject, group),
-            (_, Answer::GroupCreated(_)) => Some(Verdict::Need(Need::new("name_taken", "A group of that name is there."))),
+            (_, Answer::GroupCreated(_)) => {
+                Some(Verdict::Need(Need::new("name_taken", "A group of that name is there.")))
+            }
             (Call::GroupRename { account, name, .. }, Answer::GroupUpdated(GroupUpdated::Done(_))) => {
                 if let Some(row) = self.rows.accounts.get_mut(account) {
                     row.name.clone_from(name);
@@ -227,9 +235,11 @@ impl World {
     }
 
     fn tie_group(&mut self, subject: &Subject, group: &RemoteGroup) -> Option<Verdict> {
-        let known = self.rows.accounts.values().find(|row| {
-            row.group && row.remote.as_ref() == Some(&group.id) && row.status != Status::Gone
-        });
+        let known = self
+            .rows
+            .accounts
+            .values()
+            .find(|row| row.group && row.remote.as_ref() == Some(&group.id) && row.status != Status::Gone);
         let account = match known.map(|row| row.seq) {
             Some(account) => {
                 if self.rows.holder(account).is_some_and(|holder| holder != subject.seq) {
@@ -285,13 +295,23 @@ impl World {
                         // The target does not show yet what it has just made.
                         verdict = verdict.or(Some(Verdict::Wait("not_visible", self.now + SOON)));
                     } else if change.add {
-                        self.end_member(subject.seq, change.user, MemberState::Parked, Ends { parked: 1, ..Ends::default() });
+                        self.end_member(
+                            subject.seq,
+                            change.user,
+                            MemberState::Parked,
+                            Ends { parked: 1, ..Ends::default() },
+                        );
                     } else {
                         self.apply_member(subject, change, &Membership::Absent);
                     }
                 }
                 Err(fault) if fault.retry == Retry::Never => {
-                    self.end_member(subject.seq, change.user, MemberState::Refused, Ends { failed: 1, ..Ends::default() });
+                    self.end_member(
+                        subject.seq,
+                        change.user,
+                        MemberState::Refused,
+                        Ends { failed: 1, ..Ends::default() },
+                    );
                 }
                 Err(fault) => {
                     let now = self.now;

@@ -205,11 +205,8 @@ impl World {
 
     fn apply_found(&mut self, subject: &Subject, call: &Call, found: &[Found]) -> Option<Verdict> {
         let forgets = self.sabotage == Some(Sabotage::ForgetInvitations);
-        let found: Vec<Found> = found
-            .iter()
-            .filter(|one| !forgets || one.account.status != AccountStatus::Invited)
-            .cloned()
-            .collect();
+        let found: Vec<Found> =
+            found.iter().filter(|one| !forgets || one.account.status != AccountStatus::Invited).cloned().collect();
         let active: Vec<&Found> = found.iter().filter(|one| one.account.status != AccountStatus::Invited).collect();
         let chosen = match (active.as_slice(), found.as_slice()) {
             ([one], _) => Some((*one).clone()),

@@ -424,9 +424,7 @@ impl World {
     }
 
     fn perform_one(&mut self, call: &Call, resource: Seq) -> Result<Answer, Fault> {
-        let lost = || {
-            Fault::new(FaultKind::Unavailable, "The connection was lost.").effect(Effect::Unknown)
-        };
+        let lost = || Fault::new(FaultKind::Unavailable, "The connection was lost.").effect(Effect::Unknown);
         match self.trouble() {
             Trouble::None => self.target.perform(call, resource, self.now),
             Trouble::LostBefore => {

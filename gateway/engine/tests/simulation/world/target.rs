@@ -426,9 +426,7 @@ impl Target {
         match &object.state {
             State::Invited => Followed::Pending(Self::shown(object)),
             State::Accepted(by) => match self.objects.get(by).filter(|it| it.lives()) {
-                Some(account) => {
-                    Followed::Accepted { account: Self::shown(account), evidence: Evidence::SamlIdentity }
-                }
+                Some(account) => Followed::Accepted { account: Self::shown(account), evidence: Evidence::SamlIdentity },
                 None => Followed::Ended(Ended::Unknown),
             },
             State::Ended(Ended::Revoked) if self.habits.unclear => {
