@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::server::{self, ServerOptions};
 use crate::service::App;
 use crate::service::waiting::Waiting;
+use crate::store::StoreError;
 use crate::{admin_api, scim_api, telemetry};
 
 /// How long requests under way may go on after the shutdown began.
@@ -30,10 +31,21 @@ pub fn router(app: &Arc<App>) -> Router {
 
 /// Serves and drives until `shutdown`. Then it accepts no more, lets requests under way finish while
 /// the driver still works for them, lets the driver finish its calls, and hands its lease back: 25 s
-/// in all at most.
-pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: CancellationToken) {
+/// in all at most. It also ends so when the file of an embedded database fails.
+///
+/// # Errors
+/// The database file failed: what it said.
+pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: CancellationToken) -> Result<(), StoreError> {
+    let failed = {
+        let (store, shutdown) = (app.store.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            let words = store.failed().await;
+            shutdown.cancel();
+            words
+        })
+    };
     let options = ServerOptions {
-        max_connections: app.config.max_connections,
+        max_connections: connections(app.config.max_connections),
         header_timeout: app.config.header_timeout,
         drain: DRAIN,
     };
@@ -65,19 +77,66 @@ pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: CancellationTok
             tracing::warn!("the driver did not finish its calls in time; the next start looks what became of them")
         }
     }
+    failed.abort();
+    match failed.await {
+        Ok(words) => Err(StoreError::Fatal(words)),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Descriptors that connections leave to the database and to calls of targets.
+const RESERVED: usize = 64;
+
+/// How many connections may be open at once: as configured, but never so many that the process runs out of file
+/// descriptors, which the database and the calls of targets need as well.
+fn connections(configured: usize) -> usize {
+    let Some(limit) = descriptors() else {
+        return configured;
+    };
+    let most = limit.saturating_sub(RESERVED).max(limit / 4).max(1);
+    if most < configured {
+        tracing::warn!(
+            descriptors = limit,
+            connections = most,
+            configured,
+            "the limit of open files (ulimit -n) allows fewer connections than max_connections; raise it"
+        );
+    }
+    most.min(configured)
+}
+
+/// The process's limit of open files, where the system tells it (Linux).
+fn descriptors() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Tidies the metrics up and counts what waits, for ever.
 async fn keep(metrics: telemetry::Metrics, app: Arc<App>) {
     let mut waiting = Waiting::default();
+    let mut ahead = false;
     for round in (0..COUNT_EVERY).cycle() {
         if round == 0
             && let Err(error) = waiting.count(&app.store).await
         {
             tracing::warn!(%error, "what waits could not be counted; its metrics are those of the last time");
         }
+        if round == 0
+            && let Err(error) = app.store.tidy_log().await
+        {
+            tracing::debug!(%error, "the write-ahead log was not emptied; it is tried again");
+        }
         app.clock.sleep(UPKEEP).await;
         metrics.upkeep();
+        let set_back = app.clock.keep_up();
+        if let Some(by) = set_back.filter(|_| !ahead) {
+            tracing::warn!(
+                seconds = by.as_secs(),
+                "the host's clock was set back; scimgate's goes on more slowly until they agree again"
+            );
+        }
+        ahead = set_back.is_some();
     }
 }
 
@@ -166,7 +225,7 @@ mod tests {
         tokio::time::timeout(BOUND, drives).await.unwrap();
         assert!(held().await);
         shutdown.cancel();
-        tokio::time::timeout(BOUND, running).await.unwrap().unwrap();
+        tokio::time::timeout(BOUND, running).await.unwrap().unwrap().unwrap();
         assert!(!app.driver.drives() && !held().await);
         assert!(TcpStream::connect(address).await.is_err());
     }

@@ -14,18 +14,29 @@ pub struct Clock(Arc<Source>);
 enum Source {
     System {
         /// By how much the host's clock is taken to be ahead; nothing but in tests.
-        ahead: SignedDuration,
+        ahead: RwLock<SignedDuration>,
+        /// The host's clock, as it was last read; between two readings the monotonic one counts.
+        own: RwLock<Followed>,
         /// The clock that is followed in place of the host's.
         followed: RwLock<Option<Followed>>,
     },
     Manual(watch::Sender<Timestamp>),
 }
 
-/// What another clock said, and when by the host's monotonic clock.
+/// What a clock said, and when by the host's monotonic clock.
 struct Followed {
     said: Timestamp,
     at: Instant,
 }
+
+impl Followed {
+    fn now(&self) -> Timestamp {
+        self.said.checked_add(self.at.elapsed()).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// By how much the host's clock may go back to be followed at once.
+const SLIGHTLY: SignedDuration = SignedDuration::from_secs(1);
 
 /// A point in time to measure from.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +53,8 @@ impl Clock {
 
     /// The system's clock on a host whose clock is so much ahead, or behind.
     pub fn skewed(ahead: SignedDuration) -> Self {
-        Self(Arc::new(Source::System { ahead, followed: RwLock::default() }))
+        let own = Followed { said: host(ahead), at: Instant::now() };
+        Self(Arc::new(Source::System { ahead: RwLock::new(ahead), own: RwLock::new(own), followed: RwLock::default() }))
     }
 
     /// A clock that stands still until [`Clock::advance`].
@@ -53,20 +65,48 @@ impl Clock {
     /// The time: the followed clock's where one is followed, else the host's.
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
-            Source::System { followed, .. } => match &*followed.read().unwrap_or_else(PoisonError::into_inner) {
-                Some(Followed { said, at }) => said.checked_add(at.elapsed()).unwrap_or(Timestamp::MAX),
-                None => self.host(),
+            Source::System { followed, own, .. } => match &*followed.read().unwrap_or_else(PoisonError::into_inner) {
+                Some(followed) => followed.now(),
+                None => own.read().unwrap_or_else(PoisonError::into_inner).now(),
             },
             Source::Manual(at) => *at.borrow(),
         }
     }
 
     /// The time as the host has it, whether it is followed or not.
-    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the system's clock")]
     fn host(&self) -> Timestamp {
         match &*self.0 {
-            Source::System { ahead, .. } => Timestamp::now().checked_add(*ahead).unwrap_or(Timestamp::MAX),
+            Source::System { ahead, .. } => host(*ahead.read().unwrap_or_else(PoisonError::into_inner)),
             Source::Manual(at) => *at.borrow(),
+        }
+    }
+
+    /// Reads the host's clock. Where it was set forward, or the host slept, this one goes along. Where it was set back,
+    /// this one does not: what is due would wait for as long, leavers as well. It goes on at half its pace until the
+    /// host's has caught up, and answers how far it is ahead. Call it every few seconds.
+    pub fn keep_up(&self) -> Option<Duration> {
+        let Source::System { own, .. } = &*self.0 else {
+            return None;
+        };
+        let host = self.host();
+        let mut own = own.write().unwrap_or_else(PoisonError::into_inner);
+        let (ours, at) = (own.now(), Instant::now());
+        let ahead = ours.duration_since(host);
+        if ahead <= SLIGHTLY {
+            *own = Followed { said: host, at };
+            return None;
+        }
+        let ahead = ahead.unsigned_abs();
+        let slower = ahead.min(at.duration_since(own.at) / 2);
+        *own = Followed { said: ours.checked_sub(slower).unwrap_or(ours), at };
+        Some(ahead)
+    }
+
+    /// Sets the host's clock, as this one sees it, forward or back; nothing but in tests.
+    pub fn jump(&self, by: SignedDuration) {
+        if let Source::System { ahead, .. } = &*self.0 {
+            let mut ahead = ahead.write().unwrap_or_else(PoisonError::into_inner);
+            *ahead = ahead.saturating_add(by);
         }
     }
 
@@ -136,6 +176,12 @@ impl Clock {
     }
 }
 
+/// The host's time, taken to be so much ahead.
+#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the system's clock")]
+fn host(ahead: SignedDuration) -> Timestamp {
+    Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +204,27 @@ mod tests {
             assert!(is_off_by(&clock, SignedDuration::ZERO), "{ahead}");
             assert!(clock.since(asked) < Duration::from_secs(60));
         }
+    }
+
+    #[test]
+    fn a_hosts_clock_that_is_set_back_makes_nothing_wait_and_is_caught_up_with() {
+        let clock = Clock::system();
+        let before = clock.now();
+        clock.jump(-HOUR);
+        for _ in 0..3 {
+            assert!(clock.keep_up().is_some_and(|ahead| ahead > Duration::from_secs(3_500)));
+            assert!(clock.now() >= before - SignedDuration::from_millis(100), "time went back");
+        }
+        // Set back what was set forward: the hour is not lost, and not waited for.
+        clock.jump(HOUR);
+        assert_eq!(clock.keep_up(), None);
+        assert!(is_off_by(&clock, SignedDuration::ZERO));
+        clock.jump(HOUR);
+        assert_eq!(clock.keep_up(), None, "a host that slept is followed at once");
+        assert!(is_off_by(&clock, HOUR));
+        clock.jump(-HOUR);
+        assert!(clock.keep_up().is_some());
+        assert!(is_off_by(&clock, HOUR));
     }
 
     #[test]

@@ -86,6 +86,24 @@ pub struct Overrides {
     /// Seconds between two looks at a pending invitation [default: 60]
     #[arg(long, env = "SCIMGATE_INVITATION_LOOK_SECONDS", value_name = "SECONDS")]
     pub invitation_look_seconds: Option<u64>,
+    /// Days that operations that ended are kept [default: 400]
+    #[arg(long, env = "SCIMGATE_RETENTION_OPERATIONS_DAYS", value_name = "DAYS")]
+    pub retention_operations_days: Option<u64>,
+    /// Days that attempts at targets are kept [default: 30]
+    #[arg(long, env = "SCIMGATE_RETENTION_ATTEMPTS_DAYS", value_name = "DAYS")]
+    pub retention_attempts_days: Option<u64>,
+    /// Days that deleted people and groups are kept [default: 90]
+    #[arg(long, env = "SCIMGATE_RETENTION_TOMBSTONES_DAYS", value_name = "DAYS")]
+    pub retention_tombstones_days: Option<u64>,
+    /// Days that refused requests are kept [default: 14]
+    #[arg(long, env = "SCIMGATE_RETENTION_REJECTED_DAYS", value_name = "DAYS")]
+    pub retention_rejected_days: Option<u64>,
+    /// Days that runs that ended are kept [default: 90]
+    #[arg(long, env = "SCIMGATE_RETENTION_RUNS_DAYS", value_name = "DAYS")]
+    pub retention_runs_days: Option<u64>,
+    /// Days that admins' acts are kept [default: 2555]
+    #[arg(long, env = "SCIMGATE_RETENTION_AUDIT_DAYS", value_name = "DAYS")]
+    pub retention_audit_days: Option<u64>,
     /// Print one JSON line on standard output when ready
     #[arg(long, env = "SCIMGATE_READY_JSON", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     #[serde(skip)]
@@ -98,7 +116,7 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 }
 
 /// The keys of the file.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 23] = [
     "listen",
     "public_url",
     "data_dir",
@@ -116,6 +134,12 @@ const KEYS: [&str; 17] = [
     "log_format",
     "call_timeout_seconds",
     "invitation_look_seconds",
+    "retention_operations_days",
+    "retention_attempts_days",
+    "retention_tombstones_days",
+    "retention_rejected_days",
+    "retention_runs_days",
+    "retention_audit_days",
 ];
 
 const MAX_FILE: u64 = 1024 * 1024;
@@ -263,8 +287,27 @@ pub struct Config {
     pub call_timeout: Duration,
     /// The time between two looks at a pending invitation.
     pub invitation_look: Duration,
+    /// How long what is kept.
+    pub retention: Retention,
     /// Whether to print a JSON line when ready.
     pub ready_json: bool,
+}
+
+/// How long what is kept (DECISIONS 33).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Operations that ended, and what was known of the target at any time.
+    pub operations: Duration,
+    /// Attempts.
+    pub attempts: Duration,
+    /// Deleted people and groups.
+    pub tombstones: Duration,
+    /// Refused requests.
+    pub rejected: Duration,
+    /// Runs that ended.
+    pub runs: Duration,
+    /// What admins did.
+    pub audit: Duration,
 }
 
 impl Config {
@@ -326,6 +369,14 @@ impl Config {
             // A call is only sent while the driver's lease (15 s, renewed every 3 s) lasts longer.
             call_timeout: seconds("call_timeout_seconds", said.call_timeout_seconds, 8, 1, 10)?,
             invitation_look: seconds("invitation_look_seconds", said.invitation_look_seconds, 60, 1, 86_400)?,
+            retention: Retention {
+                operations: days("retention_operations_days", said.retention_operations_days, 400)?,
+                attempts: days("retention_attempts_days", said.retention_attempts_days, 30)?,
+                tombstones: days("retention_tombstones_days", said.retention_tombstones_days, 90)?,
+                rejected: days("retention_rejected_days", said.retention_rejected_days, 14)?,
+                runs: days("retention_runs_days", said.retention_runs_days, 90)?,
+                audit: days("retention_audit_days", said.retention_audit_days, 2_555)?,
+            },
             ready_json: said.ready_json.unwrap_or(false),
         })
     }
@@ -358,6 +409,12 @@ impl Overrides {
             log_format: self.log_format.or(other.log_format),
             call_timeout_seconds: self.call_timeout_seconds.or(other.call_timeout_seconds),
             invitation_look_seconds: self.invitation_look_seconds.or(other.invitation_look_seconds),
+            retention_operations_days: self.retention_operations_days.or(other.retention_operations_days),
+            retention_attempts_days: self.retention_attempts_days.or(other.retention_attempts_days),
+            retention_tombstones_days: self.retention_tombstones_days.or(other.retention_tombstones_days),
+            retention_rejected_days: self.retention_rejected_days.or(other.retention_rejected_days),
+            retention_runs_days: self.retention_runs_days.or(other.retention_runs_days),
+            retention_audit_days: self.retention_audit_days.or(other.retention_audit_days),
             ready_json: self.ready_json.or(other.ready_json),
         }
     }
@@ -384,6 +441,10 @@ fn seconds(
     most: u64,
 ) -> Result<Duration, ConfigError> {
     number(setting, said, default, least, most).map(Duration::from_secs)
+}
+
+fn days(setting: &'static str, said: Option<u64>, default: u64) -> Result<Duration, ConfigError> {
+    number(setting, said, default, 1, 36_500).map(|days| Duration::from_secs(days * 86_400))
 }
 
 fn size(setting: &'static str, said: Option<u64>, default: u64, least: u64, most: u64) -> Result<usize, ConfigError> {

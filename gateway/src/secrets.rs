@@ -21,6 +21,8 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::config::Database;
 use crate::keys::{fill_random, mac};
 
+mod rotation;
+
 /// The name of the key file in the data directory.
 pub const KEY_FILE: &str = "master.key";
 
@@ -151,26 +153,29 @@ impl KeyRing {
             return Err(KeyRingError::Required);
         }
         let path = data_dir.join(KEY_FILE);
-        let failed = |error| KeyRingError::File { path: path.clone(), error };
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
+        match fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !database.is_new() => {
                 return Err(KeyRingError::Lost { path });
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                create_key_file(data_dir, &path).map_err(failed)?;
-                fs::metadata(&path).map_err(failed)?
+                create_key_file(data_dir, &path).map_err(|error| KeyRingError::File { path: path.clone(), error })?;
             }
-            Err(error) => return Err(failed(error)),
-        };
+            _ => {}
+        }
+        Self::from_file(&path)
+    }
+
+    fn from_file(path: &Path) -> Result<Self, KeyRingError> {
+        let failed = |error| KeyRingError::File { path: path.to_owned(), error };
+        let metadata = fs::metadata(path).map_err(failed)?;
         let mode = metadata.mode() & 0o7777;
         if mode & 0o077 != 0 {
-            return Err(KeyRingError::Readable { path, mode });
+            return Err(KeyRingError::Readable { path: path.to_owned(), mode });
         }
         if metadata.len() > MAX_KEY_FILE {
             return Err(KeyRingError::TooMany { place: path.display().to_string() });
         }
-        let text = Zeroizing::new(fs::read_to_string(&path).map_err(failed)?);
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
         Self::parse(&text, &path.display().to_string())
     }
 
@@ -302,21 +307,36 @@ fn create_key_file(data_dir: &Path, path: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
     let mut bytes = Zeroizing::new([0_u8; 32]);
     fill_random(bytes.as_mut_slice());
+    let text = Zeroizing::new(STANDARD.encode(bytes.as_slice()));
+    write_key_file(data_dir, path, &text, |draft, path| match fs::hard_link(draft, path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => fs::remove_file(draft),
+    })
+}
+
+/// Writes keys to a file of another name, which `place` then moves to its place.
+fn write_key_file(
+    data_dir: &Path,
+    path: &Path,
+    keys: &str,
+    place: impl FnOnce(&Path, &Path) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let mut suffix = [0_u8; 8];
     fill_random(&mut suffix);
     let draft = path.with_extension(format!("{:016x}", u64::from_be_bytes(suffix)));
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        let line = Zeroizing::new(format!("{}\n", STANDARD.encode(bytes.as_slice())));
+        let line = Zeroizing::new(format!("{keys}\n"));
         file.write_all(line.as_bytes())?;
         file.sync_all()?;
-        match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-            _ => fs::File::open(data_dir)?.sync_all(),
-        }
+        place(&draft, path)?;
+        fs::File::open(data_dir)?.sync_all()
     })();
-    let removed = fs::remove_file(&draft);
-    written.and(removed)
+    if written.is_err() {
+        // What went wrong says more than that a draft could not be removed.
+        let _ = fs::remove_file(&draft);
+    }
+    written
 }
 
 #[cfg(test)]

@@ -40,12 +40,22 @@ pub mod names {
     pub const STORE_COMMIT_SECONDS: &str = "scimgate_store_commit_seconds";
     /// Writes that shared one commit. With PostgreSQL each has its own.
     pub const STORE_COMMIT_BATCH_ROWS: &str = "scimgate_store_commit_batch_rows";
+    /// The size of the embedded database's write-ahead log.
+    pub const STORE_LOG_BYTES: &str = "scimgate_store_log_bytes";
 
     /// Alerts told, reminders included [kind].
     pub const ALERTS_TOTAL: &str = "scimgate_alerts_total";
+    /// Operations that ended [outcome].
+    pub const OPERATIONS_CLOSED_TOTAL: &str = "scimgate_operations_closed_total";
+    /// From accepting an operation to its being at the target.
+    pub const OPERATION_SECONDS: &str = "scimgate_operation_seconds";
+    /// Rows that were purged because their time was over [table].
+    pub const PURGED_TOTAL: &str = "scimgate_purged_rows_total";
+    /// Refusals of clients' requests that were not put on record because too many came at once.
+    pub const REFUSALS_DROPPED_TOTAL: &str = "scimgate_refusals_dropped_total";
 
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
-    pub(super) const ALL: [(&str, char, &str); 15] = [
+    pub(super) const ALL: &[(&str, char, &str)] = &[
         (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
         (HTTP_REQUEST_SECONDS, 'h', "Time from a request's header to its answer's header."),
         (HTTP_CONNECTIONS, 'g', "Connections open now."),
@@ -61,6 +71,11 @@ pub mod names {
         (STORE_COMMIT_SECONDS, 'h', "Time that commits of the store took."),
         (ALERTS_TOTAL, 'c', "Alerts told, reminders included."),
         (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
+        (OPERATIONS_CLOSED_TOTAL, 'c', "Operations that ended."),
+        (OPERATION_SECONDS, 'h', "Time from accepting an operation to its being at the target."),
+        (PURGED_TOTAL, 'c', "Rows purged because their time was over."),
+        (REFUSALS_DROPPED_TOTAL, 'c', "Refusals that were not put on record because too many came at once."),
+        (STORE_LOG_BYTES, 'g', "Size of the embedded database's write-ahead log."),
     ];
 }
 
@@ -133,14 +148,17 @@ impl Metrics {
 fn recorder() -> Result<PrometheusRecorder, BuildError> {
     let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 60.0];
     let rows = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
+    // Operations wait for targets: up to days.
+    let waits = [0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0];
     Ok(PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(names::OPERATION_SECONDS.to_owned()), &waits)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
         .set_buckets_for_metric(Matcher::Suffix("_rows".to_owned()), &rows)?
         .build_recorder())
 }
 
 fn describe() {
-    for (name, kind, help) in names::ALL {
+    for (name, kind, help) in names::ALL.iter().copied() {
         match kind {
             'c' => metrics::describe_counter!(name, help),
             'g' => metrics::describe_gauge!(name, help),
@@ -155,11 +173,11 @@ mod tests {
 
     #[test]
     fn names_say_their_unit() {
-        for (name, kind, help) in names::ALL {
+        for (name, kind, help) in names::ALL.iter().copied() {
             assert!(name.starts_with("scimgate_") && !help.is_empty());
             let units: &[&str] = match kind {
                 'c' => &["_total"],
-                'g' => &["_rows", "_seconds", "_connections"],
+                'g' => &["_rows", "_seconds", "_connections", "_bytes"],
                 _ => &["_seconds", "_rows"],
             };
             assert!(units.iter().any(|unit| name.ends_with(unit)), "{name}");

@@ -47,6 +47,11 @@ pub struct Database {
 }
 
 impl Database {
+    /// A PostgreSQL database on a server of the test's own, which goes away with that.
+    pub fn at(url: String) -> Self {
+        Self { kind: Db::Postgres, url: Some(url), dropped: None }
+    }
+
     /// The same database for another process; it goes away with the first.
     pub fn again(&self) -> Self {
         Self { kind: self.kind, url: self.url.clone(), dropped: None }

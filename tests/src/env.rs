@@ -5,6 +5,7 @@
 //! | `SCIMGATE_FACTS` | folder with the clients' sequences and the vendors' schemas |
 //! | `SCIMGATE_TEST_POSTGRES` | URL of a PostgreSQL server whose user may create databases |
 //! | `SCIMGATE_TEST_BINARY` | the `scimgate` to start, where it is not beside the tests |
+//! | `SCIMGATE_STORAGE_PEOPLE` | how many accounts the test of a large directory has |
 //! | `SCIMGATE_TEST_TOOLS` | folder with the programs of `conformance-tools.txt`; `tests/run` installs them |
 
 use std::path::{Path, PathBuf};

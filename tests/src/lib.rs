@@ -18,6 +18,7 @@ pub mod graphql;
 pub mod http_client;
 pub mod openapi;
 pub mod player;
+pub mod postgres;
 pub mod process;
 pub mod replay;
 pub mod scim;

@@ -37,6 +37,36 @@ pub fn binary() -> PathBuf {
         })
 }
 
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// What it wrote to standard output.
+    pub out: String,
+    /// What it wrote to standard error.
+    pub error: String,
+}
+
+/// Runs the binary to its end, with nothing of ours in its environment but `env`.
+///
+/// # Panics
+/// If it cannot be started, or does not end.
+pub async fn run(args: &[&str], env: &[(&str, &str)]) -> Ended {
+    let mut command = Command::new(binary());
+    command.args(args).env_clear().envs(env.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
+    for kept in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
+        if let Some(value) = setting(kept) {
+            command.env(kept, value);
+        }
+    }
+    let ended = tokio::time::timeout(READY, command.output()).await;
+    let ended = ended.unwrap_or_else(|_| panic!("scimgate {args:?} did not end within {} s", READY.as_secs()));
+    let ended = ended.unwrap_or_else(|error| panic!("could not start scimgate {args:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended { code: ended.status.code(), out: text(&ended.stdout), error: text(&ended.stderr) }
+}
+
 /// A child process. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -53,12 +83,26 @@ impl Process {
     /// # Panics
     /// If it ends or stays silent; shows the end of its log.
     pub async fn start(args: &[&str], env: &[(&str, &str)], log: &Path) -> Self {
+        Self::start_program(&binary(), args, env, log).await
+    }
+
+    /// The same with a script in its place, which starts the binary in its turn.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_script(script: &Path, args: &[&str], env: &[(&str, &str)], log: &Path) -> Self {
+        let mut all = vec![script.to_str().expect("a temporary folder's name is text")];
+        all.extend(args);
+        Self::start_program(Path::new("sh"), &all, env, log).await
+    }
+
+    async fn start_program(program: &Path, args: &[&str], env: &[(&str, &str)], log: &Path) -> Self {
         let sink = std::fs::File::options()
             .create(true)
             .append(true)
             .open(log)
             .unwrap_or_else(|error| panic!("could not write {}: {error}", log.display()));
-        let mut command = Command::new(binary());
+        let mut command = Command::new(program);
         command
             .args(args)
             .env_clear()
@@ -144,6 +188,29 @@ impl Process {
             Ok(Ok(status)) => status.success(),
             _ => panic!("scimgate did not end within {} s after SIGTERM:\n{}", READY.as_secs(), tail(&self.log)),
         }
+    }
+
+    /// Waits until it has ended by itself; answers whether with success.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub async fn ended(&mut self) -> bool {
+        match tokio::time::timeout(READY, self.child.wait()).await {
+            Ok(Ok(status)) => status.success(),
+            _ => panic!("scimgate did not end by itself within {} s:\n{}", READY.as_secs(), tail(&self.log)),
+        }
+    }
+
+    /// The most memory that it has had, in bytes (Linux).
+    ///
+    /// # Panics
+    /// If the system does not tell.
+    pub fn peak_memory(&self) -> u64 {
+        let pid = self.child.id().expect("a process that was not waited for has an id");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the system tells of its processes");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it tells the peak");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+        kilobytes * 1024
     }
 
     /// Whether it still runs.

@@ -12,8 +12,9 @@ use crate::extension::Extension;
 use crate::fault::{Fault, FaultKind};
 use crate::group::{GroupChange, GroupWant, Member, RemoteGroup};
 use crate::id::{InviteId, RemoteId};
-use crate::limits::Reading;
+use crate::limits::{Charge, Reading};
 use crate::outcome::{Created, Followed, GroupCreated, GroupUpdated, Membership, Removed, Updated};
+use crate::price::Act;
 use crate::settings::{Describe, Secrets, Setting, SettingsError};
 use crate::traits::{Kind, Traits};
 use crate::transport::{Cx, Reply};
@@ -88,6 +89,13 @@ pub trait Connector: Send + Sync {
 
     /// Groups, if the target has them.
     fn groups(&self) -> Option<&dyn Groups>;
+
+    /// What an act usually costs: one entry per call that it makes, each with what the call charges. It is
+    /// for predictions only; what a call really costs is what it charges when it is sent.
+    fn price(&self, act: Act) -> Vec<Vec<Charge>> {
+        let _ = act;
+        vec![Vec::new()]
+    }
 
     /// What an answer's headers say of the buckets. Called for every answer, failed ones included.
     fn read_limits(&self, reply: &Reply) -> Vec<Reading> {

@@ -17,7 +17,7 @@ pub(super) const PER_PAGE: usize = 100;
 /// Pages that a search reads before it gives up: 5,000 items, far above the vendor's 250 teams.
 pub(super) const MOST_PAGES: usize = 50;
 /// What a GraphQL call of ours costs at most, in points.
-const QUERY_POINTS: u32 = 10;
+pub(super) const QUERY_POINTS: u32 = 10;
 /// How much of the target's own words is passed on.
 const LONGEST_REASON: usize = 300;
 

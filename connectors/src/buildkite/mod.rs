@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Repeatable, Repeats, Reply,
-    RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    Accounts, Act, Charge, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Repeatable,
+    Repeats, Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
 use secrecy::ExposeSecret;
 use url::Url;
@@ -142,6 +142,23 @@ impl Connector for Organization {
 
     fn groups(&self) -> Option<&dyn Groups> {
         Some(&self.teams)
+    }
+
+    fn price(&self, act: Act) -> Vec<Vec<Charge>> {
+        let rest =
+            || vec![Charge { bucket: limits::REST_ORG, units: 1 }, Charge { bucket: limits::REST_USER, units: 1 }];
+        let graphql = || {
+            [limits::GRAPHQL_USER, limits::GRAPHQL_ORG]
+                .map(|bucket| Charge { bucket, units: client::QUERY_POINTS })
+                .to_vec()
+        };
+        match act {
+            // Who has that address is a question of GraphQL's, and so are teams.
+            Act::Look => vec![graphql()],
+            Act::Create => vec![graphql(), rest()],
+            Act::CreateGroup => vec![graphql()],
+            _ => vec![rest()],
+        }
     }
 
     fn read_limits(&self, reply: &Reply) -> Vec<Reading> {

@@ -3,7 +3,7 @@
 //! Sources: docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api,
 //! …/best-practices-for-using-the-rest-api, …/using-pagination-in-the-rest-api.
 
-use connector_sdk::{Call, Cx, Effect, Fault, FaultKind, Pace, Repeat, Reply, Retry};
+use connector_sdk::{Call, Charge, Cx, Effect, Fault, FaultKind, Pace, Repeat, Reply, Retry};
 use http::Method;
 use http::header::{ACCEPT, HeaderName, USER_AGENT};
 use jiff::Timestamp;
@@ -70,6 +70,11 @@ impl Client {
             segments.pop_if_empty().extend(path);
         }
         self.charged(Call::new(name, method, url), cost)
+    }
+
+    /// What a call of that cost charges.
+    pub(super) fn price(&self, cost: Cost) -> Vec<Charge> {
+        self.charged(Call::new("price", Method::GET, self.api.clone()), cost).charges
     }
 
     fn charged(&self, call: Call, cost: Cost) -> Call {

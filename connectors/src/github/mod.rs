@@ -27,8 +27,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Connector, ConnectorKind, Cx, Extension, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck, Reading,
-    Repeatable, Repeats, Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    Accounts, Act, Charge, Connector, ConnectorKind, Cx, Extension, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck,
+    Reading, Repeatable, Repeats, Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
 use http::Method;
 use jiff::Timestamp;
@@ -192,6 +192,20 @@ impl Connector for Org {
 
     fn groups(&self) -> Option<&dyn Groups> {
         Some(self)
+    }
+
+    fn price(&self, act: Act) -> Vec<Vec<Charge>> {
+        // Looks before writes: whose the login is (seats.rs), whether someone is there already.
+        let looked_up = if self.identity == Identity::Saml { Cost::Query } else { Cost::Read };
+        let costs: &[Cost] = match act {
+            Act::Look => &[looked_up],
+            Act::Create => &[looked_up, Cost::Invite],
+            Act::Update | Act::Remove | Act::SetActive => &[Cost::Read, Cost::Write],
+            Act::Revoke | Act::RenameGroup => &[Cost::Write],
+            Act::CreateGroup => &[Cost::Content],
+            Act::TidyGroup | Act::RemoveGroup | Act::AddMember | Act::RemoveMember => &[Cost::Read, Cost::Write],
+        };
+        costs.iter().map(|cost| self.client.price(*cost)).collect()
     }
 
     fn read_limits(&self, reply: &Reply) -> Vec<Reading> {

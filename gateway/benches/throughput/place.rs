@@ -117,7 +117,10 @@ impl Place {
         };
         let app: Arc<App> = App::build(Config::load(overrides)?, Clock::system()).await?;
         app.ensure_admin_token().await?;
-        let gateway = tokio::spawn(app::run(app, listener, stop.clone()));
+        let gateway = {
+            let stop = stop.clone();
+            tokio::spawn(async move { drop(app::run(app, listener, stop).await) })
+        };
 
         let mut place = Self {
             address,

@@ -99,6 +99,9 @@ pub(super) struct ChangeInstance {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<SchemaDeclarations>)]
     schema: Option<Value>,
+    /// To enable an instance that has been rehearsing: `digest` of `GET /instances/{id}/plan`, by which the admin
+    /// says that the plan was seen. Whatever is accepted after the plan makes it stale (409).
+    plan_digest: Option<String>,
 }
 
 async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
@@ -115,6 +118,7 @@ async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
         "driver_key": instance.driver_key,
         "config_rev": instance.config_rev,
         "created_at": time(instance.created_at),
+        "verifying_since": instance.verifying_since.map(time),
         "problem": instance.connector.as_ref().err().or(instance.schema_problem.as_ref()),
     }))
 }
@@ -192,6 +196,7 @@ pub(super) async fn update(
         secrets: change.secrets,
         policy: change.policy,
         schema: change.schema,
+        plan_digest: change.plan_digest,
     };
     let instance = app.update_instance(admin.actor, &current, change).await?;
     Ok(Json(shown(&app, &instance).await?))

@@ -5,12 +5,15 @@
 
 mod alerts;
 mod catalogue;
+mod drift;
 mod event_streams;
 mod extract;
 mod health;
 mod holds;
+mod insight;
 mod instances;
 mod keys;
+mod live;
 mod problem;
 mod records;
 mod well_known;
@@ -74,6 +77,11 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(instances::import))
         .routes(routes!(instances::reconcile))
         .routes(routes!(instances::run))
+        .routes(routes!(drift::runs))
+        .routes(routes!(drift::drift))
+        .routes(routes!(drift::repair))
+        .routes(routes!(drift::dismiss))
+        .routes(routes!(drift::plan))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::revoke))
@@ -85,7 +93,15 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(records::work))
         .routes(routes!(records::why))
         .routes(routes!(records::operation))
+        .routes(routes!(records::operation_of))
         .routes(routes!(records::retry))
+        .routes(routes!(insight::operations))
+        .routes(routes!(insight::audit))
+        .routes(routes!(insight::rejected))
+        .routes(routes!(insight::erase))
+        .routes(routes!(insight::attention))
+        .routes(routes!(insight::search))
+        .routes(routes!(live::events))
         .routes(routes!(records::dismiss))
         .routes(routes!(holds::list))
         .routes(routes!(holds::show))
@@ -176,7 +192,7 @@ fn denied_to(denied: Denied) -> Problem {
 
 async fn unknown() -> Problem {
     Problem::not_found(
-        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Drift, plan, events, search, attention and rejected requests are not built yet.",
+        "The admin API has no such route; /admin/v1/openapi.json lists those there are.",
     )
 }
 

@@ -10,13 +10,13 @@ use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::extract::{Admin, PageQuery, Path, Query, limit, listed, row_of};
+use super::insight::time_of;
 use super::instance;
-use super::keys::instant;
 use super::problem::Problem;
 use crate::service::App;
 use crate::service::records::OperationFilter;
 
-const OPERATION_STATES: [&str; 5] = ["open", "applied", "failed", "superseded", "withdrawn"];
+pub(super) const OPERATION_STATES: [&str; 5] = ["open", "applied", "failed", "superseded", "withdrawn"];
 const WORK_STATES: [&str; 5] = ["todo", "running", "waiting", "held", "needs"];
 
 /// Which operations.
@@ -30,6 +30,14 @@ pub(super) struct OperationsQuery {
     resource: Option<String>,
     /// Accepted at or after this time (RFC 3339).
     since: Option<String>,
+    /// Accepted before this time (RFC 3339).
+    until: Option<String>,
+    /// create, replace, patch, delete, adopt, or another verb of the record.
+    verb: Option<String>,
+    /// Asked by this actor: `key:ID`, a key's id or name, or admin.
+    actor: Option<String>,
+    /// With this id, of the request with this id, or of a person or group whose name begins so.
+    text: Option<String>,
     /// `next` of the page before.
     cursor: Option<String>,
     /// Items of a page, 50 by default and at most 500.
@@ -56,9 +64,13 @@ pub(super) struct WorkQuery {
 pub(super) struct WhyQuery {
     /// A SCIM id, userName or displayName.
     resource: String,
+    /// As of this time (RFC 3339); now without it.
+    at: Option<String>,
+    /// Of a group: only this person's membership of it, by SCIM id or userName.
+    member: Option<String>,
 }
 
-fn known_state(state: Option<String>, states: &[&str]) -> Result<Option<String>, Problem> {
+pub(super) fn known_state(state: Option<String>, states: &[&str]) -> Result<Option<String>, Problem> {
     match state.filter(|state| !state.is_empty()) {
         Some(state) if !states.contains(&state.as_str()) => {
             Err(Problem::field("state", &format!("must be one of {}", states.join(", "))))
@@ -100,14 +112,15 @@ pub(super) async fn operations(
     Query(query): Query<OperationsQuery>,
 ) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
-    let since = match query.since.as_deref().filter(|text| !text.is_empty()) {
-        None => None,
-        Some(text) => Some(instant("since", text)?),
-    };
+    let some = |word: Option<String>| word.filter(|word| !word.is_empty());
     let filter = OperationFilter {
         state: known_state(query.state, &OPERATION_STATES)?,
-        resource: query.resource.filter(|word| !word.is_empty()),
-        since,
+        since: time_of("since", query.since.as_deref())?,
+        until: time_of("until", query.until.as_deref())?,
+        resource: some(query.resource),
+        verb: some(query.verb),
+        actor: some(query.actor),
+        text: some(query.text),
     };
     let before = row_of(query.cursor.as_deref(), i64::MAX)?;
     Ok(Json(listed(app.list_operations(&instance, &filter, before, limit(query.limit)?).await?)))
@@ -127,7 +140,8 @@ pub(super) async fn work(
     Ok(Json(listed(app.list_work(&instance, state.as_deref(), after, limit(query.limit)?).await?)))
 }
 
-/// Why a person or group is as it is: what was asked, what was tried, what the target answered.
+/// Why a person, a group or a membership is as it is, or was as it was: what was asked, what was tried, what the target
+/// answered, in order, and a sentence.
 #[utoipa::path(get, path = "/instances/{id}/why", tag = "record", params(("id" = String, Path, description = "instance"), WhyQuery), responses((status = 200, description = "the chain", body = Value)))]
 pub(super) async fn why(
     _: Admin,
@@ -136,13 +150,15 @@ pub(super) async fn why(
     Query(query): Query<WhyQuery>,
 ) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
-    let chain = app.why(&instance, &query.resource).await?;
+    let at = time_of("at", query.at.as_deref())?;
+    let member = query.member.as_deref().filter(|word| !word.is_empty());
+    let chain = app.why_at(&instance, &query.resource, at, member).await?;
     chain
         .map(Json)
         .ok_or_else(|| Problem::not_found("The record of this instance knows nobody and no group of that id or name."))
 }
 
-/// One operation.
+/// One operation, whole: who asked, what for, what was decided, called and checked, and how it ended.
 #[utoipa::path(get, path = "/operations/{id}", tag = "record", params(("id" = String, Path, description = "operation")), responses((status = 200, description = "the operation", body = Value)))]
 pub(super) async fn operation(
     _: Admin,
@@ -150,6 +166,18 @@ pub(super) async fn operation(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     app.operation(&id).await?.map(Json).ok_or_else(|| Problem::not_found("There is no such operation."))
+}
+
+/// One operation of an instance.
+#[utoipa::path(get, path = "/instances/{id}/operations/{operation}", tag = "record", params(("id" = String, Path, description = "instance"), ("operation" = String, Path, description = "operation")), responses((status = 200, description = "the operation", body = Value)))]
+pub(super) async fn operation_of(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Path((id, operation)): Path<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let instance = instance(&app, &id).await?;
+    let found = app.operation(&operation).await?.filter(|found| found["instance"] == instance.id.as_str());
+    found.map(Json).ok_or_else(|| Problem::not_found("This instance has no such operation."))
 }
 
 /// Tries the work of an operation's resource again now.

@@ -16,6 +16,8 @@ use super::progress::Progress;
 
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 64 << 20;
+/// How long an answer that is copied may take.
+const LONGEST_COPY: Duration = Duration::from_secs(24 * 3_600);
 /// How many items one page asks for.
 const PAGE: usize = 100;
 
@@ -163,6 +165,27 @@ impl Client {
     /// As [`Client::call`].
     pub(super) async fn get(&self, path: &str) -> Result<Value, Stop> {
         self.call(Method::GET, path, None).await
+    }
+
+    /// Copies an answer as it comes, however long it is. One that breaks off is an error, behind what came.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; the answer broke off; what it is written to is closed.
+    pub(super) async fn copy(&self, path: &str, sink: &mut (impl std::io::Write + Send)) -> Result<(), Stop> {
+        let request =
+            self.http.get(format!("{}{path}", self.base)).bearer_auth(self.token.expose_secret()).timeout(LONGEST_COPY);
+        let mut answer = request.send().await.map_err(|error| self.unanswered(&error))?;
+        let status = answer.status().as_u16();
+        if Exit::of_status(status) != Exit::Ok {
+            let text = read(answer).await.map_err(|words| Stop::new(Exit::Unreachable, words))?;
+            return Err(refused(status, serde_json::from_str(&text).ok(), &self.base));
+        }
+        let broke =
+            |_| Stop::failed("The answer broke off. Go on behind the last whole line: --after with its cursor.");
+        while let Some(bytes) = answer.chunk().await.map_err(broke)? {
+            sink.write_all(&bytes).map_err(|error| Stop::failed(format!("Writing failed: {error}.")))?;
+        }
+        sink.flush().map_err(|error| Stop::failed(format!("Writing failed: {error}.")))
     }
 
     /// Items of a list, page by page, up to `most` of them.

@@ -97,7 +97,12 @@ impl Stage {
             .await
             .map_err(|error| Stop::failed(format!("the admin token could not be stored: {error}")))?
             .ok_or_else(|| Stop::failed("The new database has an admin token already."))?;
-        self.tasks.push(tokio::spawn(app::run(app, listener, self.stop.clone())));
+        let stop = self.stop.clone();
+        self.tasks.push(tokio::spawn(async move {
+            if let Err(error) = app::run(app, listener, stop).await {
+                tracing::error!(%error, "the gateway ended");
+            }
+        }));
         let admin = Client::at(&url, token.clone(), PATIENCE, Out::new(false, false))?;
         let mut targets = Vec::new();
         for (name, title) in TARGETS {

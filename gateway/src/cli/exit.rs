@@ -29,6 +29,8 @@ pub(super) enum Exit {
     Unreachable = 7,
     /// It took too long; it may still be under way.
     TimedOut = 8,
+    /// A plan has something to do, and that was asked.
+    Changes = 10,
 }
 
 impl Exit {

@@ -147,6 +147,9 @@ struct Update {
     /// A field of the policy; the value is JSON or text, null takes it back to its default
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     policy: Vec<(String, String)>,
+    /// To enable one that has been rehearsing: the digest that `scimgate plan` ends with
+    #[arg(long, value_name = "DIGEST")]
+    plan_digest: Option<String>,
     /// JSON file with what it declares of schemas: attributes, extensions, resource_types; lists that it does not name
     /// stay, null takes one away
     #[arg(long, value_name = "FILE")]
@@ -316,6 +319,9 @@ impl Update {
         }
         if let Some(mode) = self.mode {
             body.insert("mode".into(), mode.into());
+        }
+        if let Some(digest) = self.plan_digest {
+            body.insert("plan_digest".into(), digest.into());
         }
         let mut changed = Map::new();
         if !self.set.is_empty() {

@@ -11,11 +11,13 @@ use crate::config::Overrides;
 use exit::{Done, Stop};
 use out::note;
 
+mod backup;
 mod body;
 mod check_config;
 mod client;
 mod connectors;
 mod demo;
+mod drift;
 mod exit;
 mod hold;
 mod instance;
@@ -23,8 +25,10 @@ mod key;
 mod migrate;
 mod operations;
 mod out;
+mod plan;
 mod progress;
 mod runs;
+mod secrets;
 mod serve;
 mod simulate;
 mod table;
@@ -41,7 +45,7 @@ Examples:
 
 Every flag can be set by a variable SCIMGATE_… that its help names. A flag goes before the variable, the variable before the config file.
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not found, 4 not allowed, 5 not confirmed, 6 partly done, 7 gateway not reachable, 8 timed out.";
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not found, 4 not allowed, 5 not confirmed, 6 partly done, 7 gateway not reachable, 8 timed out, 10 `plan --exit-code` has something to do.";
 
 /// A SCIM 2.0 gateway to targets that have no SCIM of their own.
 #[derive(Debug, Parser)]
@@ -73,12 +77,21 @@ enum Command {
     Import(runs::Run),
     /// Compare a target with what is wanted
     Reconcile(runs::Run),
+    /// What would be sent to a target, before anything is
+    Plan(plan::Plan),
+    /// Where a target differs from what was asked for
+    Drift(drift::Drift),
     /// Why a person or group is as it is
     Why(why::Why),
     /// Check the configuration and show what holds
     CheckConfig(Box<Overrides>),
     /// Bring the database's schema up to date
     Migrate(Box<Overrides>),
+    Backup(Box<backup::Backup>),
+    Restore(Box<backup::Restore>),
+    /// The master key, under which credentials are sealed
+    #[command(subcommand)]
+    Secrets(secrets::Command),
 }
 
 /// Runs the command line of this process.
@@ -127,9 +140,14 @@ async fn run(command: Command) -> Done {
         Command::Hold(command) => command.run().await,
         Command::Import(run) => run.run("import").await,
         Command::Reconcile(run) => run.run("reconcile").await,
+        Command::Plan(plan) => plan.run().await,
+        Command::Drift(drift) => drift.run().await,
         Command::Why(why) => why.run().await,
         Command::CheckConfig(overrides) => check_config::run(*overrides),
         Command::Migrate(overrides) => migrate::run(*overrides).await,
+        Command::Backup(backup) => backup.run().await,
+        Command::Restore(restore) => restore.run().await,
+        Command::Secrets(command) => command.run().await,
     }
 }
 
@@ -175,9 +193,18 @@ mod tests {
             "hold discard h_1 --list-hash abc",
             "import acme --no-wait",
             "reconcile acme",
+            "plan acme --json --exit-code",
+            "plan acme --limit 5",
+            "drift acme --class extra --limit 5",
+            "drift acme --repair dr_1",
+            "drift acme --dismiss dr_1 --why ours",
+            "instance update acme --mode enabled --plan-digest 0a1b",
             "why acme ada@example.com",
             "check-config --config f.toml",
             "migrate --database-url sqlite://x",
+            "backup --to b.db --key-to b.key --data-dir d",
+            "restore --from b.db --replace",
+            "secrets rotate --new-key-file k --data-dir d",
         ] {
             let words = std::iter::once("scimgate").chain(line.split(' '));
             if let Err(error) = Cli::try_parse_from(words) {
@@ -198,6 +225,8 @@ mod tests {
             ("operations list --state broken", ErrorKind::InvalidValue),
             ("key rotate acme entra --overlap soon", ErrorKind::ValueValidation),
             ("why acme", ErrorKind::MissingRequiredArgument),
+            ("drift acme --class gone", ErrorKind::InvalidValue),
+            ("drift acme --repair a --dismiss b", ErrorKind::ArgumentConflict),
             ("serve --nonsense", ErrorKind::UnknownArgument),
         ] {
             let words = std::iter::once("scimgate").chain(line.split(' ').filter(|word| !word.is_empty()));

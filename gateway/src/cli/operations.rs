@@ -35,6 +35,8 @@ enum Verb {
         /// Its id
         operation: String,
     },
+    /// Print the operations of an instance with their attempts, one line of JSON each, oldest first
+    Export(Export),
     /// Try again now what is still open of these
     Retry {
         /// Their ids
@@ -63,8 +65,57 @@ struct List {
     /// Only since: a span before now such as 24h, or a time in RFC 3339
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
+    /// Only before: a span before now such as 24h, or a time in RFC 3339
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// Only of this sort: create, replace, patch, delete, adopt
+    #[arg(long, value_name = "VERB")]
+    verb: Option<String>,
+    /// Only asked by this key (its id or name), or by admin
+    #[arg(long, value_name = "WHO")]
+    actor: Option<String>,
+    /// Only with this id, of the request with this id, or of whoever's name begins so
+    #[arg(long, value_name = "WORD")]
+    text: Option<String>,
     #[command(flatten)]
     page: Page,
+}
+
+#[derive(Debug, Args)]
+struct Export {
+    /// The instance, by name or id
+    instance: String,
+    /// Only in this state
+    #[arg(long, value_parser = ["open", "applied", "failed", "superseded", "withdrawn"])]
+    state: Option<String>,
+    /// Only since: a span before now such as 24h, or a time in RFC 3339
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Only before: a span before now such as 24h, or a time in RFC 3339
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// Go on behind the line with this cursor, the last one of an export that broke off
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+}
+
+impl Export {
+    async fn run(self, client: &Client) -> Done {
+        let id = client.instance_id(&self.instance).await?;
+        let mut query = Vec::new();
+        for (name, when) in [("since", &self.since), ("until", &self.until)] {
+            if let Some(when) = when {
+                let time = times::time(when, Clock::system().now(), true)?;
+                query.push(format!("{name}={}", escape(&time.to_string())));
+            }
+        }
+        for (name, word) in [("state", &self.state), ("after", &self.after)] {
+            query.extend(word.as_deref().map(|word| format!("{name}={}", escape(word))));
+        }
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        client.copy(&format!("/instances/{id}/operations/export{query}"), &mut std::io::stdout()).await?;
+        Ok(Exit::Ok)
+    }
 }
 
 impl Command {
@@ -73,6 +124,7 @@ impl Command {
         match self.verb {
             Verb::List(list) => list.run(&client).await,
             Verb::Show { operation } => show(&client, &operation).await,
+            Verb::Export(export) => export.run(&client).await,
             Verb::Retry { operations } => act(&client, &operations, "retry", "work").await,
             Verb::Dismiss { operations } => act(&client, &operations, "dismiss", "state").await,
         }
@@ -88,8 +140,14 @@ impl List {
         if let Some(who) = &self.resource {
             query.push(format!("resource={}", escape(who)));
         }
-        if let Some(since) = &self.since {
-            query.push(format!("since={}", escape(&times::time(since, Clock::system().now(), true)?.to_string())));
+        for (name, when) in [("since", &self.since), ("until", &self.until)] {
+            if let Some(when) = when {
+                let time = times::time(when, Clock::system().now(), true)?;
+                query.push(format!("{name}={}", escape(&time.to_string())));
+            }
+        }
+        for (name, word) in [("verb", &self.verb), ("actor", &self.actor), ("text", &self.text)] {
+            query.extend(word.as_deref().map(|word| format!("{name}={}", escape(word))));
         }
         let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         let instances = match &self.instance {

@@ -33,7 +33,9 @@ pub(super) async fn run(overrides: Overrides) -> Done {
         .map_err(|error| Stop::failed(format!("the admin token could not be stored: {error}")))?;
     announce(local, token.as_ref(), ready_json)?;
     tracing::info!(%local, version = env!("CARGO_PKG_VERSION"), "the gateway listens");
-    app::run(app, listener, shutdown).await;
+    app::run(app, listener, shutdown).await.map_err(|error| {
+        Stop::failed(format!("{error}. The gateway has stopped, so that nothing is acknowledged that is not on the disk. Check the disk, then start it again."))
+    })?;
     tracing::info!("the gateway has ended");
     Ok(Exit::Ok)
 }

@@ -5,6 +5,8 @@ use serde_json::Value;
 
 use super::client::{Client, Remote, escape, text};
 use super::exit::{Done, Exit, Stop};
+use super::times;
+use crate::clock::Clock;
 
 /// Operations shown without `--all`.
 const SHOWN: usize = 10;
@@ -16,6 +18,12 @@ pub(super) struct Why {
     instance: String,
     /// The person or group: userName, displayName or id
     who: String,
+    /// As of a time: a span before now such as 24h, or a time in RFC 3339
+    #[arg(long, value_name = "WHEN")]
+    at: Option<String>,
+    /// Of a group: only this person's membership of it
+    #[arg(long, value_name = "WHO")]
+    member: Option<String>,
     /// Every operation, not just the newest ten
     #[arg(long)]
     all: bool,
@@ -27,7 +35,15 @@ impl Why {
     pub(super) async fn run(self) -> Done {
         let client = Client::new(&self.remote)?;
         let id = client.instance_id(&self.instance).await?;
-        let found = client.get(&format!("/instances/{id}/why?resource={}", escape(&self.who))).await?;
+        let mut path = format!("/instances/{id}/why?resource={}", escape(&self.who));
+        if let Some(at) = &self.at {
+            let at = times::time(at, Clock::system().now(), true)?;
+            path.push_str(&format!("&at={}", escape(&at.to_string())));
+        }
+        if let Some(member) = &self.member {
+            path.push_str(&format!("&member={}", escape(member)));
+        }
+        let found = client.get(&path).await?;
         if client.out.json {
             client.out.document(&found)?;
         } else {
@@ -51,6 +67,24 @@ fn list<'a>(item: &'a Value, field: &str) -> impl DoubleEndedIterator<Item = &'a
 /// The answer for people. Newest operation last, as a story is told.
 fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<String> {
     let mut lines = vec![headline(&found["resource"], time)];
+    let membership = &found["membership"];
+    if found["at"].is_string() || membership.is_object() {
+        // The past is told in its order, and how it stood at its end.
+        let chain = if membership.is_object() { membership } else { found };
+        let events = list(chain, "chain");
+        let hidden = events.len().saturating_sub(most.saturating_mul(5));
+        if hidden > 0 || found["chain_left_out"].as_i64().is_some_and(|left| left > 0) {
+            lines.push(format!("({hidden} earlier events are not shown: --all shows up to 300)"));
+        }
+        for event in events.skip(hidden) {
+            let at = event["at"].as_str().map_or_else(|| "now".to_owned(), time);
+            let cause = event["cause"]["operation"].as_str().map(|id| format!("  ref {id}")).unwrap_or_default();
+            lines.push(format!("{at}  {}{cause}", text(event, "text")));
+        }
+        lines.extend(found["at"].as_str().map(|at| format!("As of {}:", time(at))));
+        lines.extend(found["answer"].as_str().map(str::to_owned));
+        return lines;
+    }
     for other in list(found, "others") {
         lines.push(format!("Beside it: {} {} ({})", text(other, "kind"), text(other, "name"), text(other, "id")));
     }
@@ -90,6 +124,7 @@ fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<Strin
             text(membership, "state"),
         ));
     }
+    lines.extend(found["answer"].as_str().map(str::to_owned));
     lines
 }
 

@@ -10,13 +10,16 @@ mod alerts;
 mod attempts;
 mod brake;
 mod doubt;
+mod forecast;
 mod group;
 mod invitations;
 mod keeper;
 mod lease;
 mod outbox;
 mod person;
+mod preview;
 mod pump;
+mod purger;
 mod run;
 mod waiters;
 
@@ -35,12 +38,15 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub(crate) use accounts::{AccountRow, document_of, gone, link, linked, observe, status_word};
+pub use forecast::Forecast;
 pub(crate) use invitations::Missing;
 pub use lease::HOUSEKEEPING;
 pub(crate) use person::{Facts, can_create, judge};
+pub(crate) use preview::preview;
 pub use waiters::Settlement;
 
 use crate::clock::Clock;
+use crate::config::{Config, Retention};
 use crate::limits::{self, BucketRow, Budget, Budgets};
 use crate::reconcile;
 use crate::service::events::Events;
@@ -83,6 +89,7 @@ pub(crate) struct Shared {
     keeper: Notify,
     owner: String,
     invitation_look: Duration,
+    retention: Retention,
     events: Arc<Events>,
     /// The leases that this replica holds, by name.
     tenures: Mutex<HashMap<String, keeper::Tenure>>,
@@ -90,7 +97,7 @@ pub(crate) struct Shared {
 
 impl Handle {
     /// A driver over a store. It drives once [`Handle::start`] runs.
-    pub fn new(store: Store, instances: Instances, http: Http, invitation_look: Duration, events: Arc<Events>) -> Self {
+    pub fn new(store: Store, instances: Instances, http: Http, config: &Config, events: Arc<Events>) -> Self {
         let clock = store.clock().clone();
         Self(Arc::new(Shared {
             budgets: Budgets::new(clock.clone()),
@@ -103,7 +110,8 @@ impl Handle {
             supervisor: Notify::new(),
             keeper: Notify::new(),
             owner: Uuid::new_v4().to_string(),
-            invitation_look,
+            invitation_look: config.invitation_look,
+            retention: config.retention,
             events,
             tenures: Mutex::default(),
         }))
@@ -174,7 +182,7 @@ impl Handle {
         let predicted =
             if here { self.predict(instance, lane, within) } else { self.predict_elsewhere(instance, lane).await };
         let seat = predicted
-            .filter(|start| instance.mode == Mode::Enabled && *start < within)
+            .filter(|start| instance.mode == Mode::Enabled && instance.verifying_since.is_none() && *start < within)
             .and_then(|start| gauge.seat(start));
         if here {
             gauge.count(lane);
@@ -547,9 +555,10 @@ impl Unit for KeepRows {
 /// What the gateway does once, whichever replica: under the lease [`HOUSEKEEPING`].
 async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker, epoch: i64) {
     tasks.spawn(outbox::deliver(shared.clone(), stop.clone(), epoch));
+    tasks.spawn(purger::keep(shared.clone(), stop.clone(), epoch));
     tasks.spawn(alerts::deliver(shared.clone(), stop.clone(), epoch));
     while !stop.is_cancelled() {
-        match shared.instances.all_enabled().await {
+        match shared.instances.all_reading().await {
             Ok(instances) => {
                 if let Err(error) = reconcile::schedule(&shared, &instances).await {
                     tracing::warn!(%error, "scheduled runs could not be started");

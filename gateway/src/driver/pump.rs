@@ -242,11 +242,11 @@ async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>, room: Room
         return Ok(Due { work: Vec::new(), next_due: None });
     }
     let last_lane = if room == Room::Urgent { Lane::Deprovision } else { Lane::Reconcile };
-    let reader = shared.store.reader();
+    let reader = shared.store.driving();
     let rows = reader
         .all(
             "SELECT w.resource_seq, w.instance_seq, w.lane FROM work w JOIN instance i ON i.seq = w.instance_seq \
-             WHERE w.driver_key = $1 AND w.state IN ('todo','waiting','needs') AND w.due_at <= $2 AND w.lane <= $4 AND i.mode = 'enabled' AND i.deleted_at IS NULL \
+             WHERE w.driver_key = $1 AND w.state IN ('todo','waiting','needs') AND w.due_at <= $2 AND w.lane <= $4 AND i.mode = 'enabled' AND i.verify_since IS NULL AND i.deleted_at IS NULL \
              AND NOT EXISTS (SELECT 1 FROM work b WHERE b.resource_seq = w.after_seq) \
              ORDER BY w.lane, w.due_at LIMIT $3",
             vals![key.as_str(), now, READ, last_lane.number()],

@@ -312,7 +312,7 @@ async fn is_current(tx: &Tx<'_>, instance: &Instance) -> Result<bool, StoreError
     let row = tx
         .conn
         .one(
-            "SELECT 1 AS one FROM instance WHERE seq = $1 AND config_rev = $2 AND mode = 'enabled' AND deleted_at IS NULL",
+            "SELECT 1 AS one FROM instance WHERE seq = $1 AND config_rev = $2 AND mode = 'enabled' AND verify_since IS NULL AND deleted_at IS NULL",
             vals![instance.seq, instance.config_rev],
         )
         .await?;

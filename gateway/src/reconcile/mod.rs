@@ -6,12 +6,14 @@
 //! target itself: what it repairs becomes ordinary work ([`repair`]).
 
 mod compare;
+mod decide;
 mod finish;
 mod members;
 mod progress;
 mod repair;
 mod sweep;
 mod table;
+mod verify;
 mod walk;
 
 use std::panic::AssertUnwindSafe;
@@ -223,7 +225,11 @@ pub(crate) async fn schedule(shared: &Shared, instances: &[Arc<Instance>]) -> Re
             Some(row) => (row.col::<i64>("started_at")?, None),
             None => (0, None),
         };
-        let rest = if failed.is_some() { FAILED_AGAIN } else { hours * 3_600_000_000 };
+        let rest = match failed {
+            Some(_) => FAILED_AGAIN,
+            None if instance.verifying_since.is_some() => 0,
+            None => hours * 3_600_000_000,
+        };
         if shared.clock.micros() - last >= rest {
             let kind = match failed {
                 Some(kind) => RunKind::parse(&kind),
@@ -373,5 +379,7 @@ async fn execute(shared: &Arc<Shared>, instance: &Arc<Instance>, run: i64) -> Re
         place: place.unwrap_or_default(),
         counts: counts.unwrap_or_default(),
     };
-    walk.go().await
+    let complete = walk.go().await?;
+    verify::links(shared, instance, run, connector.as_ref(), &cx).await?;
+    Ok(complete)
 }

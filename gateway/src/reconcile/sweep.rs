@@ -8,7 +8,7 @@ use connector_sdk::{Account, AccountStatus, Evidence, RemoteGroup, RemoteId};
 use engine::Lane;
 use engine::membership::ParkReason;
 use engine::policy::AdoptGroups;
-use scim::fold::fold_name;
+use scim::fold::{fold_name, fold_text};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -317,8 +317,8 @@ impl Unit for SweepGroups {
                     let account: i64 = row.col("seq")?;
                     tx.conn
                         .run(
-                            "UPDATE account SET doc = $2, seen_run = $3, seen_at = $4 WHERE seq = $1",
-                            vals![account, doc.to_string(), self.run, tx.now],
+                            "UPDATE account SET doc = $2, seen_run = $3, seen_at = $4, login_key = $5 WHERE seq = $1",
+                            vals![account, doc.to_string(), self.run, tx.now, fold_text(&group.name)],
                         )
                         .await?;
                     if row.col::<i64>("links")? > 0 {
@@ -331,7 +331,7 @@ impl Unit for SweepGroups {
                     tx.conn
                         .run(
                             "INSERT INTO account (seq, instance_seq, kind, remote_id, invite_id, login_key, email_key, status, protected, ours, doc, expires_at, invites, seen_run, seen_at) \
-                             VALUES ($1,$2,'Group',$3,NULL,NULL,NULL,'active',$4,0,$5,NULL,0,$6,$7)",
+                             VALUES ($1,$2,'Group',$3,NULL,$8,NULL,'active',$4,0,$5,NULL,0,$6,$7)",
                             vals![
                                 account,
                                 self.instance.seq,
@@ -339,7 +339,8 @@ impl Unit for SweepGroups {
                                 i16::from(group.protected),
                                 json!({"name": group.name, "slug": group.slug}).to_string(),
                                 self.run,
-                                tx.now
+                                tx.now,
+                                fold_text(&group.name)
                             ],
                         )
                         .await?;
@@ -524,7 +525,7 @@ impl Unit for VanishedGroup {
         let resource: i64 = row.col("seq")?;
         tx.conn
             .run(
-                "UPDATE member SET have = 0, have_at = $2, state = 'parked', reason = $3 WHERE group_seq = $1 AND want = 1 AND state = 'settled'",
+                "UPDATE member SET have = 0, have_at = $2, state = 'parked', reason = $3, parked_at = $2 WHERE group_seq = $1 AND want = 1 AND state = 'settled'",
                 vals![resource, tx.now, ParkReason::GroupMissing.as_str()],
             )
             .await?;

@@ -98,6 +98,11 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// What the client is told.
+    pub(super) fn error(&self) -> &ScimError {
+        &self.error
+    }
+
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self

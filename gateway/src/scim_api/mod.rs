@@ -19,6 +19,7 @@ mod references;
 mod render;
 mod resources;
 
+use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -35,9 +36,9 @@ use uuid::Uuid;
 
 use crate::auth::{self, Denied, Principal};
 use crate::inbound::Standing;
-use crate::service::App;
 use crate::service::keys::Scope;
-use crate::service::types::{Caller, Failure, Mode};
+use crate::service::types::{Caller, Failure, Instance, Mode};
+use crate::service::{App, records};
 use crate::telemetry::names;
 
 use answer::Refusal;
@@ -85,14 +86,24 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let method = request.method().clone();
     let id = request_id(request.headers());
     let plain = answer::wants_plain_json(request.headers(), &mut Quirks::default());
-    let mut standing = None;
-    let work = AssertUnwindSafe(serve(&app, request, &id, &mut standing)).catch_unwind().await;
+    let path = request.uri().path().to_owned();
+    let mut known = Known::default();
+    let (work, shape) = body::SHAPE
+        .scope(RefCell::default(), async {
+            let work = AssertUnwindSafe(serve(&app, request, &id, &mut known)).catch_unwind().await;
+            (work, body::SHAPE.with(RefCell::take))
+        })
+        .await;
+    let Known { standing, asker } = known;
     let outcome = work.unwrap_or_else(|_| {
         tracing::error!(request_id = ?id, "a request made the gateway panic");
         Err(Refusal::from(ScimError::internal(
             "The gateway made a mistake; it is in its log under the id in x-request-id.",
         )))
     });
+    if let (Err(refusal), Some((instance, key_id))) = (&outcome, asker) {
+        record_refusal(&app, refusal, &instance, key_id, (&method, &path, &id), shape);
+    }
     let mut response = match outcome {
         Ok(answer) => answer.into_response(plain),
         Err(refusal) => refusal.into_response(plain),
@@ -111,6 +122,46 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     metrics::histogram!(names::HTTP_REQUEST_SECONDS, "surface" => "scim")
         .record(app.clock.now().duration_since(started).as_secs_f64());
     response
+}
+
+/// What became known of a request before it was answered.
+#[derive(Default)]
+struct Known {
+    /// Where its key stands.
+    standing: Option<Standing>,
+    /// Whose key it is, and which.
+    asker: Option<(Arc<Instance>, String)>,
+}
+
+/// Puts the refusal of a known client's request on record.
+fn record_refusal(
+    app: &Arc<App>,
+    refusal: &Refusal,
+    instance: &Instance,
+    key_id: String,
+    (method, path, id): (&Method, &str, &HeaderValue),
+    shape: Option<String>,
+) {
+    let error = refusal.error();
+    if !(400..500).contains(&error.status) {
+        return;
+    }
+    let base = format!("/i/{}/scim/v2", instance.id);
+    app.refusals.push(
+        &app.store,
+        records::Refusal {
+            instance_seq: instance.seq,
+            key_id,
+            method: method_label(method),
+            path: path.strip_prefix(base.as_str()).unwrap_or(path).to_owned(),
+            status: error.status,
+            scim_type: error.scim_type.map(|kind| kind.as_str().to_owned()),
+            detail: error.detail.clone(),
+            request_id: id.to_str().ok().map(str::to_owned),
+            shape,
+            at: app.clock.micros(),
+        },
+    );
 }
 
 /// A status as a label, without an allocation for the common ones.
@@ -167,7 +218,7 @@ async fn serve(
     app: &Arc<App>,
     request: Request,
     id: &HeaderValue,
-    standing: &mut Option<Standing>,
+    known: &mut Known,
 ) -> Result<answer::Answer, Refusal> {
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();
@@ -187,8 +238,9 @@ async fn serve(
         metrics::counter!(names::REJECTED_REQUESTS_TOTAL, "reason" => "credentials").increment(1);
         denied_to(denied)
     })?;
-    *standing = app.inbound.count(&who.key_id, who.rate_limit);
-    if let Some(seconds) = standing.and_then(|standing| standing.retry_in) {
+    known.asker = Some((Arc::clone(&who.instance), who.key_id.clone()));
+    known.standing = app.inbound.count(&who.key_id, who.rate_limit);
+    if let Some(seconds) = known.standing.and_then(|standing| standing.retry_in) {
         metrics::counter!(names::REJECTED_REQUESTS_TOTAL, "reason" => "rate").increment(1);
         return Err(answer::too_many(seconds));
     }

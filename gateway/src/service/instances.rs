@@ -32,8 +32,7 @@ const FRESH: Duration = Duration::from_secs(5);
 const CACHED: u64 = 10_000;
 const MAX_NAME: usize = 200;
 
-const COLUMNS: &str =
-    "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams, declared";
+const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams, declared, verify_since, rehearsed";
 
 /// The instances, ready to use.
 #[derive(Clone)]
@@ -87,6 +86,26 @@ impl Instances {
             return Ok(Some(known));
         }
         self.load("seq = $1", seq.into()).await
+    }
+
+    /// Every instance whose target is read: enabled or rehearsing, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn all_reading(&self) -> Result<Vec<Arc<Instance>>, StoreError> {
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT seq FROM instance WHERE deleted_at IS NULL AND mode IN ('enabled','rehearse') ORDER BY seq",
+                vals![],
+            )
+            .await?;
+        let mut instances = Vec::with_capacity(rows.len());
+        for row in &rows {
+            instances.extend(self.by_seq(row.col("seq")?).await?);
+        }
+        Ok(instances)
     }
 
     /// Every instance in the mode `enabled`, oldest first.
@@ -192,7 +211,9 @@ impl Instances {
             config_rev: row.col("config_rev")?,
             driver_key: DriverKey::new(row.col::<String>("driver_key")?),
             created_at: row.col("created_at")?,
+            verifying_since: row.col("verify_since")?,
             has_streams: row.col::<i16>("has_streams")? == 1,
+            rehearsed: row.col::<i16>("rehearsed")? == 1,
             declared,
             registry,
             schema_problem,
@@ -281,6 +302,8 @@ pub struct InstanceChange {
     pub policy: Option<Map<String, Value>>,
     /// Declarations to change, list by list; a null takes a list away, or all.
     pub schema: Option<Value>,
+    /// The digest of the plan that enabling a rehearsing instance carries out.
+    pub plan_digest: Option<String>,
 }
 
 impl App {
@@ -326,7 +349,7 @@ impl App {
             .await?;
         let instance =
             self.instances.by_seq(seq).await?.ok_or_else(|| StoreError::damaged("a new instance is not there"))?;
-        if instance.mode == Mode::Enabled {
+        if matches!(instance.mode, Mode::Enabled | Mode::Rehearse) {
             self.first_import(&instance, actor).await;
         }
         Ok(instance)
@@ -387,6 +410,10 @@ impl App {
             }
         };
         let mode = change.mode.unwrap_or(old.mode);
+        let planned = match mode == Mode::Enabled && old.rehearsed {
+            true => Some(self.check_plan(old, change.plan_digest.as_deref()).await?),
+            false => None,
+        };
         self.store
             .write(
                 Priority::Request,
@@ -403,6 +430,7 @@ impl App {
                     identity,
                     sealed,
                     dropped,
+                    planned,
                 },
             )
             .await?;
@@ -413,7 +441,11 @@ impl App {
             .await?
             .ok_or_else(|| AdminError::NotFound("The instance was deleted.".to_owned()))?;
         self.driver.wake();
-        if mode == Mode::Enabled && old.mode != Mode::Enabled && !self.has_runs(old.seq).await? {
+        let reads = |mode| matches!(mode, Mode::Enabled | Mode::Rehearse);
+        if reads(mode)
+            && !reads(old.mode)
+            && (instance.verifying_since.is_some() || !self.has_runs(old.seq).await?)
+        {
             self.first_import(&instance, actor).await;
         }
         Ok(instance)

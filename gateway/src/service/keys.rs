@@ -27,7 +27,10 @@ const TOUCH: i64 = 60_000_000;
 /// The longest time that a rotated key may live on.
 const MAX_OVERLAP: u64 = 30 * 24 * 3600;
 const MAX_NAME: usize = 200;
-const PEPPER: &str = "api key pepper";
+/// The label under which a pepper is derived from a master key.
+pub(crate) const PEPPER: &str = "api key pepper";
+/// The row of `setting` that holds the peppers that outlive their master key, sealed.
+pub(crate) const PEPPERS: &str = "api_key_peppers";
 /// The row of `setting` that holds the admin token's hash.
 const ADMIN_TOKEN: &str = "admin_token_hash";
 /// What a wrong key is compared with, so that it costs what a right one does.
@@ -92,11 +95,11 @@ pub struct KeyCache {
 }
 
 impl KeyCache {
-    /// An empty cache; hashes are made with the ring's first key and checked with all.
-    pub fn new(store: Store, ring: &KeyRing) -> Self {
+    /// An empty cache; hashes are made with the first pepper and checked with all.
+    pub fn new(store: Store, peppers: Vec<[u8; 32]>) -> Self {
         Self {
             store,
-            peppers: ring.derive_each(PEPPER),
+            peppers,
             known: Cache::builder().max_capacity(100_000).time_to_live(FRESH).build(),
             absent: Cache::builder().max_capacity(10_000).time_to_live(ABSENT).build(),
             admin: OnceLock::new(),
@@ -170,6 +173,32 @@ impl KeyCache {
         // No early end: every pepper is tried, so that time says nothing.
         self.peppers.iter().fold(false, |found, pepper| found | keys::verify(pepper, presented, hash))
     }
+}
+
+/// The peppers of the hashes of keys: those that were kept when a master key was exchanged, then those of the ring's own
+/// keys. The first one makes new hashes, so that what was kept stays enough for ever.
+///
+/// # Errors
+/// The store's; what was kept does not open.
+pub(crate) async fn peppers(store: &Store, ring: &KeyRing) -> Result<Vec<[u8; 32]>, StoreError> {
+    let mut peppers = match store.setting(PEPPERS).await? {
+        Some(sealed) => kept_peppers(ring, &sealed)?,
+        None => Vec::new(),
+    };
+    peppers.extend(ring.derive_each(PEPPER));
+    Ok(peppers)
+}
+
+/// The peppers that a setting holds.
+pub(crate) fn kept_peppers(ring: &KeyRing, sealed: &str) -> Result<Vec<[u8; 32]>, StoreError> {
+    let plain = ring
+        .open(PEPPERS, sealed)
+        .map_err(|error| StoreError::Other(format!("the peppers of API keys do not open: {error}")))?;
+    let (peppers, rest) = plain.as_chunks::<32>();
+    if peppers.is_empty() || !rest.is_empty() {
+        return Err(StoreError::damaged("the peppers of API keys"));
+    }
+    Ok(peppers.to_vec())
 }
 
 /// What an admin gives to make a key.

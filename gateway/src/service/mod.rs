@@ -9,7 +9,10 @@ pub mod events;
 pub(crate) mod holds;
 pub mod instances;
 pub mod keys;
+pub mod plan;
 pub mod records;
+pub(crate) mod restore;
+pub(crate) mod rotate;
 pub mod types;
 pub(crate) mod waiting;
 pub(crate) mod waivers;
@@ -23,8 +26,11 @@ use crate::config::{Config, ConfigError, Overrides};
 use crate::driver;
 use crate::inbound::Inbound;
 use crate::secrets::{KeyRing, KeyRingError, SealError};
-use crate::store::{Store, StoreError};
+use crate::store::{Priority, Store, StoreError};
 use crate::transport::{Http, HttpError, HttpOptions};
+
+/// Connections that watch events at once.
+const WATCHERS: usize = 32;
 
 /// The gateway, assembled.
 pub struct App {
@@ -50,8 +56,13 @@ pub struct App {
     pub events: Arc<events::Events>,
     /// Which clients speak behind the keys.
     pub clients: clients::Clients,
+    /// Where refused requests are put on record.
+    pub refusals: records::Refusals,
+    /// How many more may watch events at once.
+    pub(crate) watchers: Arc<tokio::sync::Semaphore>,
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
+    pub(crate) plans: plan::Plans,
 }
 
 /// Why the gateway does not start; each is for the operator.
@@ -97,6 +108,13 @@ impl App {
         let ring = Arc::new(KeyRing::load(config.master_key.as_ref(), &config.data_dir, &config.database)?);
         let store = Store::open(&config.database, clock.clone()).await?;
         check_key(&store, &ring).await?;
+        restore::make_due(&store).await?;
+        if let Some(instances) = restore::notice(&store).await? {
+            tracing::warn!(
+                instances,
+                "this database was restored from a copy: its instances are paused. Let the identity providers push everything again, then set their mode to enabled; the accounts at each target are looked at before anything is changed there"
+            );
+        }
         let http = Http::new(
             HttpOptions {
                 allow_private: config.allow_private_targets,
@@ -107,11 +125,10 @@ impl App {
         )?;
         let catalogue = Arc::new(catalogue);
         let instances = instances::Instances::new(store.clone(), ring.clone(), catalogue.clone());
-        let keys = keys::KeyCache::new(store.clone(), &ring);
+        let keys = keys::KeyCache::new(store.clone(), keys::peppers(&store, &ring).await?);
         let public_url = config.public_url_at(config.listen);
         let events = Arc::new(events::Events::new(store.clone(), ring.clone(), public_url));
-        let driver =
-            driver::Handle::new(store.clone(), instances.clone(), http, config.invitation_look, events.clone());
+        let driver = driver::Handle::new(store.clone(), instances.clone(), http, &config, events.clone());
         let inbound = Inbound::new(clock.clone(), config.inbound_per_key);
         Ok(Arc::new(Self {
             store,
@@ -125,8 +142,11 @@ impl App {
             inbound,
             events,
             clients: clients::Clients::default(),
+            refusals: records::Refusals::default(),
+            watchers: Arc::new(tokio::sync::Semaphore::new(WATCHERS)),
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
+            plans: plan::plans(),
         }))
     }
 
@@ -151,9 +171,26 @@ impl App {
     }
 }
 
+/// Seals everything in the store anew: under the ring's first key, opened with any of them. No gateway may run on the
+/// database. How many secrets it was.
+///
+/// # Errors
+/// A replica lives; something does not open, and then nothing was changed; the store's.
+pub async fn rotate_secrets(store: &Store, ring: Arc<KeyRing>) -> Result<usize, StoreError> {
+    store.write(Priority::Background, rotate::Rotate { to: ring }).await
+}
+
+/// Notes that a database was restored by its own means; the next start acts on it.
+///
+/// # Errors
+/// A replica lives; the store's.
+pub async fn mark_restored(store: &Store) -> Result<(), StoreError> {
+    store.write(Priority::Background, restore::Mark).await
+}
+
 /// Compares the master key with the one that this database was set up with, and remembers it at the
 /// first start: half of the instances broken in silence would be worse than no start.
 async fn check_key(store: &Store, ring: &KeyRing) -> Result<(), StartError> {
-    let sealed = store.keep_setting("key_check", ring.seal_check()).await?;
+    let sealed = store.keep_setting(rotate::KEY_CHECK, ring.seal_check()).await?;
     ring.open_check(&sealed).map_err(StartError::WrongKey)
 }

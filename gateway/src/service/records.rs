@@ -12,9 +12,28 @@ use super::directory::time;
 use super::types::{Instance, MemberEntry};
 use crate::store::{FromStore, Rows, Sql, StoreError, Tx};
 
+mod attention;
 mod dismiss;
+mod erase;
+mod export;
+mod live;
+mod operations;
+mod purge;
+mod rejected;
 mod retry;
+mod said;
+mod search;
+mod story;
+#[cfg(test)]
+mod tests;
 mod why;
+
+pub use export::{Audited, Chunk, Exported};
+pub use live::{Seen, Watch};
+pub use operations::OperationFilter;
+pub(crate) use purge::keep_time;
+pub(crate) use rejected::shape;
+pub use rejected::{Refusal, Refusals};
 
 /// Why an act of an admin fails.
 #[derive(Debug, thiserror::Error)]
@@ -87,53 +106,6 @@ fn slice(
         _ => None,
     };
     Ok(Slice { items: shown.iter().map(item).collect::<Result<_, _>>()?, next })
-}
-
-/// Which operations to list.
-#[derive(Debug, Default)]
-pub struct OperationFilter {
-    /// Only in this state.
-    pub state: Option<String>,
-    /// Only of the resource with this SCIM id or name.
-    pub resource: Option<String>,
-    /// Only accepted at or after, in microseconds.
-    pub since: Option<i64>,
-}
-
-/// The columns of an operation, with those of its resource.
-const OPERATION: &str = "o.seq, o.id, o.actor, o.request_id, o.verb, o.changes, o.quirks, o.state, o.items, o.open_items, o.failed_items, \
-     o.parked_items, o.superseded_items, o.withdrawn_items, o.reason, o.at, o.closed_at, o.dialect, r.id AS resource_id, r.kind AS resource_kind, r.name AS resource_name";
-
-fn operation(row: &QueryResult) -> Result<Value, StoreError> {
-    let resource = match row.col::<Option<String>>("resource_id")? {
-        None => Value::Null,
-        Some(id) => {
-            json!({"id": id, "kind": row.col::<Option<String>>("resource_kind")?, "name": row.col::<Option<String>>("resource_name")?})
-        }
-    };
-    let dialect: Option<String> = row.col("dialect")?;
-    let recognised = dialect.as_deref().and_then(|text| text.strip_prefix("auto:"));
-    Ok(json!({
-        "id": row.col::<String>("id")?,
-        "resource": resource,
-        "verb": row.col::<String>("verb")?,
-        "state": row.col::<String>("state")?,
-        "actor": row.col::<String>("actor")?,
-        "request_id": row.col::<Option<String>>("request_id")?,
-        "changes": parsed(row.col("changes")?),
-        "dialect": recognised.or(dialect.as_deref()),
-        "dialect_by": dialect.as_ref().map(|_| if recognised.is_some() { "requests" } else { "policy" }),
-        "quirks": parsed(row.col("quirks")?),
-        "items": row.col::<i64>("items")?,
-        "open": row.col::<i64>("open_items")?,
-        "failed": row.col::<i64>("failed_items")?,
-        "parked": row.col::<i64>("parked_items")?,
-        "superseded": row.col::<i64>("superseded_items")?,
-        "withdrawn": row.col::<i64>("withdrawn_items")?,
-        "reason": row.col::<Option<String>>("reason")?,
-        "at": time(row.col("at")?),
-        "closed_at": row.col::<Option<i64>>("closed_at")?.map(time),
-    }))
 }
 
 /// JSON of a column; a text that is none stays a text.
@@ -259,63 +231,6 @@ impl App {
             "SELECT {STANDING} WHERE r.instance_seq = $1 AND r.kind = $2 AND r.deleted_at IS NULL AND r.seq > $3 ORDER BY r.seq LIMIT $4"
         );
         self.store.reader().all(&text, vals![instance.seq, kind, after, limit + 1]).await
-    }
-
-    /// The operations of an instance before row `before`, newest first.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn list_operations(
-        &self,
-        instance: &Instance,
-        filter: &OperationFilter,
-        before: i64,
-        limit: i64,
-    ) -> Result<Slice, StoreError> {
-        let mut text = format!(
-            "SELECT {OPERATION} FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq WHERE o.instance_seq = $1 AND o.seq < $2"
-        );
-        let mut values = vals![instance.seq, before];
-        let mut also = |condition: &str, value: SqlValue, text: &mut String| {
-            values.push(value);
-            text.push_str(&condition.replace('?', &format!("${}", values.len())));
-        };
-        if let Some(state) = &filter.state {
-            also(" AND o.state = ?", state.as_str().into(), &mut text);
-        }
-        if let Some(since) = filter.since {
-            also(" AND o.at >= ?", since.into(), &mut text);
-        }
-        if let Some(resource) = &filter.resource {
-            let seqs = self.find_resources(instance, resource).await?;
-            if seqs.is_empty() {
-                return Ok(Slice { items: Vec::new(), next: None });
-            }
-            // Numbers of our own, so they may stand in the text.
-            let list: Vec<String> = seqs.iter().map(i64::to_string).collect();
-            text.push_str(&format!(" AND o.resource_seq IN ({})", list.join(",")));
-        }
-        also(" ORDER BY o.seq DESC LIMIT ?", (limit + 1).into(), &mut text);
-        let rows = self.store.reader().all(&text, values).await?;
-        slice(&rows, limit, operation)
-    }
-
-    /// One operation by its id.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn operation(&self, id: &str) -> Result<Option<Value>, StoreError> {
-        let text = format!(
-            "SELECT {OPERATION}, i.id AS instance_id FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq LEFT JOIN instance i ON i.seq = o.instance_seq WHERE o.id = $1"
-        );
-        let Some(row) = self.store.reader().one(&text, vals![id]).await? else {
-            return Ok(None);
-        };
-        let mut item = operation(&row)?;
-        if let Some(fields) = item.as_object_mut() {
-            fields.insert("instance".into(), json!(row.col::<Option<String>>("instance_id")?));
-        }
-        Ok(Some(item))
     }
 
     /// The work of an instance behind row `after`, by age of the resource.

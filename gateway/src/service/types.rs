@@ -68,8 +68,14 @@ pub struct Instance {
     pub driver_key: DriverKey,
     /// When it was made, in microseconds.
     pub created_at: i64,
+    /// Since when its links wait to be looked at, because the database was restored, in microseconds: until then nothing
+    /// is written at the target.
+    pub verifying_since: Option<i64>,
     /// Whether it has streams of security events; without them nothing about events is read or written.
     pub has_streams: bool,
+    /// Whether it has been rehearsing since it was last enabled: what it accepted then is sent only to who
+    /// names the plan of it (DECISIONS 15).
+    pub rehearsed: bool,
     /// What its admin declared of schemas, as it was given.
     pub declared: Value,
     /// Its schemas and resource types: the core ones, the connector's, the declared ones.
@@ -106,6 +112,24 @@ pub struct Caller {
     pub later: Option<Later>,
     /// The key is a person's own (`/Me`), not the identity provider's.
     pub own: bool,
+}
+
+impl Caller {
+    /// By which way it was asked: `me`, `bulk`, `scim`, `admin`, `gateway`.
+    pub(crate) fn source(&self) -> &'static str {
+        match self.actor.as_str() {
+            actor if !actor.starts_with("key:") => {
+                if actor == "admin" {
+                    "admin"
+                } else {
+                    "gateway"
+                }
+            }
+            _ if self.own => "me",
+            _ if self.wait_until.is_some() => "bulk",
+            _ => "scim",
+        }
+    }
 }
 
 /// How an asynchronous request is completed (RFC 9967 section 2.5.1).

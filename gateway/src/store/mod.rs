@@ -7,30 +7,29 @@
 //!
 //! Invariant: nothing outside this folder knows which database it is.
 
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector,
-};
-use sea_orm_migration::MigratorTrait;
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend};
+use secrecy::SecretString;
 
 use crate::clock::{Clock, Mark};
 use crate::config::Database;
 
 #[macro_use]
 mod sql;
+pub mod backup;
 pub mod entity;
 mod error;
+mod failure;
 mod hints;
 mod migrations;
+mod postgres;
 mod sequence;
 mod settings;
+mod sqlite;
+mod stale;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer;
@@ -40,19 +39,14 @@ pub(crate) use hints::Hint;
 pub(crate) use sql::{Rows, Sql};
 pub use writer::{Priority, Tx, Unit};
 
+use failure::Failure;
 use hints::Hints;
-use sequence::Sequences;
 use writer::Writer;
 
-/// How many connections read SQLite beside the writer.
-const SQLITE_READERS: u32 = 4;
-/// The PostgreSQL pool of one replica.
-const POSTGRES_POOL: u32 = 16;
-/// How long a request waits for a connection before it is told to come back.
-const ACQUIRE: Duration = Duration::from_secs(5);
-/// How long a PostgreSQL session may hold locks and say nothing: less than a lease lasts, so that the
-/// locks of a replica that froze are gone before another takes its work over.
-const IDLE_IN_TRANSACTION: &str = "10s";
+/// How long a read waits for a connection before its client is told to come back.
+const ACQUIRE_READ: Duration = Duration::from_secs(2);
+/// The same of a write, and of the driver.
+const ACQUIRE_WRITE: Duration = Duration::from_secs(5);
 
 /// The store.
 #[derive(Clone)]
@@ -60,79 +54,31 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     reader: DatabaseConnection,
+    /// For the driver's reads: not used up by those of requests.
+    driving: DatabaseConnection,
     writer: Writer,
     clock: Clock,
     hints: Arc<Hints>,
+    failure: Arc<Failure>,
     /// Where other replicas' hints are heard: the URL of a PostgreSQL database.
     listen_at: Option<SecretString>,
+    /// The file of an embedded database.
+    file: Option<PathBuf>,
     /// Held as long as the store: a second process on the same SQLite file is refused.
     _lock: Option<std::fs::File>,
 }
 
 impl Store {
-    /// Opens a database and brings its schema up to date.
+    /// Opens a database and brings its schema up to date, in one transaction: killed in the midst of it, the next start
+    /// begins where this one did.
     ///
     /// # Errors
     /// The database cannot be reached, another process has the SQLite file, or a migration fails.
     pub async fn open(database: &Database, clock: Clock) -> Result<Self, StoreError> {
         match database {
-            Database::Sqlite(path) => Self::open_sqlite(path, clock).await,
-            Database::Postgres(url) => Self::open_postgres(url, clock).await,
+            Database::Sqlite(path) => sqlite::open(path, clock).await,
+            Database::Postgres(url) => postgres::open(url, clock).await,
         }
-    }
-
-    async fn open_sqlite(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|error| {
-                StoreError::Config(format!("the data folder {} cannot be made: {error}", folder.display()))
-            })?;
-        }
-        let lock = lock_beside(path)?;
-        make_private(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(false)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
-            .statement_cache_capacity(256)
-            .pragma("cache_size", "-16000")
-            .pragma("journal_size_limit", "67108864");
-        let writing = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(ACQUIRE)
-            .test_before_acquire(false)
-            .connect_with(options.clone())
-            .await?;
-        let writing = SqlxSqliteConnector::from_sqlx_sqlite_pool(writing);
-        migrations::Migrator::up(&writing, None).await?;
-        let reading = SqlitePoolOptions::new()
-            .max_connections(SQLITE_READERS)
-            .min_connections(1)
-            .acquire_timeout(ACQUIRE)
-            .test_before_acquire(false)
-            .connect_with(options.pragma("query_only", "1"))
-            .await?;
-        let reading = SqlxSqliteConnector::from_sqlx_sqlite_pool(reading);
-        Ok(Self::assemble(reading, writing, clock, Some(lock), None))
-    }
-
-    async fn open_postgres(url: &SecretString, clock: Clock) -> Result<Self, StoreError> {
-        let options: PgConnectOptions = url.expose_secret().parse()?;
-        let options = options.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)]);
-        let pool =
-            PgPoolOptions::new().max_connections(POSTGRES_POOL).acquire_timeout(ACQUIRE).connect_with(options).await?;
-        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-        // Replicas that start together migrate one after the other.
-        let guard = sea_orm::TransactionTrait::begin(&connection).await?;
-        guard.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
-        guard.execute_unprepared("SELECT pg_advisory_xact_lock(7236540881)").await?;
-        migrations::Migrator::up(&connection, None).await?;
-        guard.commit().await?;
-        let store = Self::assemble(connection.clone(), connection, clock, None, Some(url.clone()));
-        store.ask_clock().await?;
-        Ok(store)
     }
 
     /// Asks the database for its time and follows it: replicas whose hosts disagree about the time
@@ -157,25 +103,20 @@ impl Store {
         }
     }
 
-    fn assemble(
-        reader: DatabaseConnection,
-        writing: DatabaseConnection,
-        clock: Clock,
-        lock: Option<std::fs::File>,
-        listen_at: Option<SecretString>,
-    ) -> Self {
-        let hints = Arc::new(Hints::default());
-        let sequences = Arc::new(Sequences::default());
-        let writer = match writing.get_database_backend() {
-            DbBackend::Sqlite => Writer::grouping(writing, sequences, clock.clone()),
-            _ => Writer::direct(writing, sequences, clock.clone(), hints.clone()),
-        };
-        Self(Arc::new(Inner { reader, writer, clock, hints, listen_at, _lock: lock }))
-    }
-
     /// The connection for reads.
     pub(crate) fn reader(&self) -> &DatabaseConnection {
         &self.0.reader
+    }
+
+    /// The connection for the driver's reads: it goes on where requests have used up theirs.
+    pub(crate) fn driving(&self) -> &DatabaseConnection {
+        &self.0.driving
+    }
+
+    /// Waits until the file of an embedded database fails, and tells how; for ever if it does not. Nothing is written
+    /// any more then, and the process has to end.
+    pub async fn failed(&self) -> String {
+        self.0.failure.happened().await
     }
 
     /// The clock that stamps rows.
@@ -206,11 +147,14 @@ impl Store {
         }
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and may be written.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not, or its file failed.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        if let Some(words) = self.0.failure.words() {
+            return Err(StoreError::Fatal(words.to_owned()));
+        }
         self.reader().one("SELECT 1 AS one", vals![]).await?;
         Ok(())
     }
@@ -226,40 +170,5 @@ impl Unit for Nothing {
 
     async fn run(&mut self, _: &Tx<'_>) -> Result<(), StoreError> {
         Ok(())
-    }
-}
-
-/// Makes the file of a SQLite database if there is none. It holds people's data, and SQLite gives its
-/// companion files the same mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    private()
-        .open(path)
-        .map(drop)
-        .map_err(|error| StoreError::Config(format!("the database file {} cannot be opened: {error}", path.display())))
-}
-
-/// Opens for writing; what is made belongs to this user alone.
-fn private() -> std::fs::OpenOptions {
-    let mut options = std::fs::File::options();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    options
-}
-
-/// Takes the lock file beside a SQLite database. The operating system frees it when the process
-/// dies, however it dies, so the next one need not wait (DECISIONS 19).
-fn lock_beside(path: &Path) -> Result<std::fs::File, StoreError> {
-    let name: PathBuf = path.with_extension("lock");
-    let file = private()
-        .open(&name)
-        .map_err(|error| StoreError::Config(format!("the lock file {} cannot be opened: {error}", name.display())))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Config(format!(
-            "another scimgate uses {}: stop it first, or use PostgreSQL for several replicas",
-            path.display()
-        ))),
-        Err(std::fs::TryLockError::Error(error)) => {
-            Err(StoreError::Config(format!("{} cannot be locked: {error}", name.display())))
-        }
     }
 }

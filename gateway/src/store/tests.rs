@@ -4,7 +4,13 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
+use sea_orm::ConnectionTrait;
+use sea_orm_migration::MigratorTrait;
+use secrecy::ExposeSecret;
+
 use super::*;
+
+mod faults;
 
 /// A store to test, and what keeps it alive.
 pub(crate) struct Place {
@@ -220,6 +226,7 @@ async fn the_entities_are_what_the_migrations_made() {
             drift,
             event,
             event_stream,
+            history,
             hold,
             hold_item,
             instance,
@@ -227,6 +234,7 @@ async fn the_entities_are_what_the_migrations_made() {
             link,
             member,
             operation,
+            rejected,
             replica,
             resource,
             run,

@@ -6,12 +6,18 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+use sqlx::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{FromStore, StoreError};
+use super::failure::Failure;
 use super::hints::{Hint, Hints};
 use super::sequence::Sequences;
+use super::sql::{Rows, Sql};
 use crate::clock::Clock;
 use crate::telemetry::names;
 
@@ -63,6 +69,23 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Makes sure that no gateway runs on the database, and that none begins to before this is committed. On an embedded
+    /// one the file's lock says so already.
+    pub(crate) async fn require_alone(&self) -> Result<(), StoreError> {
+        if self.conn.get_database_backend() != DbBackend::Postgres {
+            return Ok(());
+        }
+        self.conn.run("LOCK TABLE replica IN SHARE ROW EXCLUSIVE MODE", vals![]).await?;
+        let live = format!("SELECT COUNT(*) AS n FROM replica WHERE until_at >= {}", self.conn.clock_or("0"));
+        let live = self.conn.one(&live, vals![]).await?.map_or(Ok(0), |row| row.col::<i64>("n"))?;
+        if live > 0 {
+            return Err(StoreError::Config(format!(
+                "{live} replicas of the gateway run on this database: stop them first. One that was killed counts for 15 seconds more"
+            )));
+        }
+        Ok(())
+    }
+
     /// The next sequence number.
     pub(crate) fn seq(&self) -> Result<i64, StoreError> {
         self.sequences.next()
@@ -77,28 +100,45 @@ const QUEUE: usize = 4096;
 const REPEATS: u32 = 10;
 
 pub(super) enum Writer {
-    Grouping { queues: [mpsc::Sender<Box<dyn Job>>; 3] },
-    Direct { connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock, hints: Arc<Hints> },
+    Grouping {
+        queues: [mpsc::Sender<Box<dyn Job>>; 3],
+    },
+    Direct {
+        /// For requests and imports.
+        connection: DatabaseConnection,
+        /// For the driver, which goes on when requests have used up their connections.
+        driver: DatabaseConnection,
+        sequences: Arc<Sequences>,
+        clock: Clock,
+        hints: Arc<Hints>,
+    },
 }
 
 impl Writer {
     /// One writer task that commits in groups; it ends when the store is dropped.
-    pub(super) fn grouping(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock) -> Self {
+    pub(super) fn grouping(
+        connection: DatabaseConnection,
+        sequences: Arc<Sequences>,
+        clock: Clock,
+        failure: Arc<Failure>,
+    ) -> Self {
         let (request, requests) = mpsc::channel(QUEUE);
         let (driver, drivers) = mpsc::channel(QUEUE);
         let (background, backgrounds) = mpsc::channel(QUEUE);
-        tokio::spawn(write_in_groups(connection, sequences, clock, Queues { requests, drivers, backgrounds }));
+        let writing = Writing { connection, sequences, clock, failure };
+        tokio::spawn(writing.write_in_groups(Queues { requests, drivers, backgrounds }));
         Self::Grouping { queues: [request, driver, background] }
     }
 
     /// Each unit in a transaction of its own.
     pub(super) fn direct(
         connection: DatabaseConnection,
+        driver: DatabaseConnection,
         sequences: Arc<Sequences>,
         clock: Clock,
         hints: Arc<Hints>,
     ) -> Self {
-        Self::Direct { connection, sequences, clock, hints }
+        Self::Direct { connection, driver, sequences, clock, hints }
     }
 
     pub(super) async fn write<U: Unit>(&self, priority: Priority, mut unit: U) -> Result<U::Out, U::Err> {
@@ -109,7 +149,8 @@ impl Writer {
                 queues[priority as usize].send(job).await.map_err(|_| closed())?;
                 answer.await.map_err(|_| closed())?
             }
-            Self::Direct { connection, sequences, clock, hints } => {
+            Self::Direct { connection, driver, sequences, clock, hints } => {
+                let connection = if priority == Priority::Driver { driver } else { connection };
                 for repeat in 0..REPEATS {
                     if repeat > 0 {
                         // Those who got in each other's way come back at different times.
@@ -194,82 +235,132 @@ impl Queues {
     }
 }
 
-async fn write_in_groups(connection: DatabaseConnection, sequences: Arc<Sequences>, clock: Clock, mut queues: Queues) {
-    while let Some(first) = queues.next().await {
-        let mut done: Vec<Box<dyn Job>> = Vec::new();
-        let outcome = group(&connection, &sequences, &clock, &mut queues, first, &mut done).await;
-        for job in done {
-            job.finish(&outcome);
+/// The one writer of an embedded database.
+struct Writing {
+    connection: DatabaseConnection,
+    sequences: Arc<Sequences>,
+    clock: Clock,
+    failure: Arc<Failure>,
+}
+
+impl Writing {
+    async fn write_in_groups(self, mut queues: Queues) {
+        while let Some(first) = queues.next().await {
+            let mut done: Vec<Box<dyn Job>> = Vec::new();
+            let outcome = match self.failure.words() {
+                Some(words) => {
+                    done.push(first);
+                    Err(StoreError::Fatal(words.to_owned()))
+                }
+                None => self.group(&mut queues, first, &mut done).await,
+            };
+            if let Err(error) = &outcome {
+                self.recover(error).await;
+            }
+            let outcome = outcome.map_err(|error| error.to_string());
+            for job in done {
+                job.finish(&outcome);
+            }
         }
+    }
+
+    /// After a group that failed. An error such as a full disk may have ended the transaction by itself
+    /// (sqlite.org/lang_transaction.html, section 3), and the connection does not know how deep it is in savepoints
+    /// then, so another takes its place.
+    async fn recover(&self, error: &StoreError) {
+        if let StoreError::Fatal(words) = error {
+            self.failure.note(words);
+        }
+        match self.connection.get_sqlite_connection_pool().acquire().await {
+            Ok(connection) => {
+                if let Err(error) = connection.detach().close_hard().await {
+                    tracing::debug!(%error, "the writer's connection did not close cleanly");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the writer's connection could not be made anew"),
+        }
+    }
+
+    /// Runs a group and commits it. An error belongs to every job of the group.
+    async fn group(
+        &self,
+        queues: &mut Queues,
+        first: Box<dyn Job>,
+        done: &mut Vec<Box<dyn Job>>,
+    ) -> Result<(), StoreError> {
+        let mut next = Some(first);
+        let mut open: Option<DatabaseTransaction> = None;
+        let failed = loop {
+            let Some(mut job) = next.take() else {
+                break None;
+            };
+            let step = self.step(&mut open, &mut *job).await;
+            done.push(job);
+            if let Err(error) = step {
+                break Some(error);
+            }
+            if done.len() < GROUP && self.sequences.plenty() {
+                next = queues.waiting(done.len());
+            }
+        };
+        match (open, failed) {
+            (Some(open), None) => commit(open, done.len()).await,
+            (Some(open), Some(error)) => {
+                let _ = open.rollback().await;
+                Err(error)
+            }
+            (None, failed) => failed.map_or(Ok(()), Err),
+        }
+    }
+
+    /// Runs one job in a savepoint of the group's transaction, which is begun with the first.
+    async fn step(&self, open: &mut Option<DatabaseTransaction>, job: &mut dyn Job) -> Result<(), StoreError> {
+        if open.is_none() {
+            self.sequences.ensure(&self.connection).await?;
+            let options = TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            };
+            *open = Some(self.connection.begin_with_options(options).await?);
+        }
+        let Some(outer) = open else {
+            return Err(closed());
+        };
+        let savepoint = outer.begin().await?;
+        let tx = Tx::new(&savepoint, self.clock.micros(), &self.sequences);
+        // A unit that panics must not take the writer, and with it the gateway, along.
+        let ran = AssertUnwindSafe(job.run(&tx)).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!("a unit of the store panicked; it is rolled back");
+            Ran::Refused
+        });
+        match ran {
+            Ran::Keep => savepoint.commit().await?,
+            // Where the error ended the whole transaction, this fails, and the group with it.
+            Ran::Refused => savepoint.rollback().await?,
+            Ran::Failed(error) => {
+                let _ = savepoint.rollback().await;
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }
 
-/// Runs a group and commits it. An error belongs to every job of the group.
-async fn group(
-    connection: &DatabaseConnection,
-    sequences: &Sequences,
-    clock: &Clock,
-    queues: &mut Queues,
-    first: Box<dyn Job>,
-    done: &mut Vec<Box<dyn Job>>,
-) -> Result<(), String> {
-    let mut next = Some(first);
-    let mut open: Option<DatabaseTransaction> = None;
-    let failed = loop {
-        let Some(mut job) = next.take() else {
-            break None;
-        };
-        let step = async {
-            if open.is_none() {
-                sequences.ensure(connection).await?;
-                let options = TransactionOptions {
-                    sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-                    ..TransactionOptions::default()
-                };
-                open = Some(connection.begin_with_options(options).await?);
-            }
-            let Some(outer) = &open else {
-                return Err(closed());
-            };
-            let savepoint = outer.begin().await?;
-            let tx = Tx::new(&savepoint, clock.micros(), sequences);
-            // A unit that panics must not take the writer, and with it the gateway, along.
-            let keep = AssertUnwindSafe(job.run(&tx)).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!("a unit of the store panicked; it is rolled back");
-                false
-            });
-            if keep {
-                savepoint.commit().await?;
-            } else {
-                savepoint.rollback().await?;
-            }
-            Ok::<(), StoreError>(())
-        }
-        .await;
-        done.push(job);
-        if let Err(error) = step {
-            break Some(error);
-        }
-        if done.len() < GROUP && sequences.plenty() {
-            next = queues.waiting(done.len());
-        }
-    };
-    let result = match (open, failed) {
-        (Some(open), None) => commit(open, done.len()).await,
-        (Some(open), Some(error)) => {
-            let _ = open.rollback().await;
-            Err(error)
-        }
-        (None, failed) => failed.map_or(Ok(()), Err),
-    };
-    result.map_err(|error| error.to_string())
+/// How a unit ended.
+pub(super) enum Ran {
+    /// Its changes stay.
+    Keep,
+    /// Its changes are rolled back; its neighbours' stay.
+    Refused,
+    /// The file failed under it, and under its neighbours.
+    Failed(StoreError),
 }
 
 /// A unit without its types.
 #[async_trait]
 pub(super) trait Job: Send {
-    /// Runs it; false if its changes are to be rolled back.
-    async fn run(&mut self, tx: &Tx<'_>) -> bool;
+    /// Runs it.
+    async fn run(&mut self, tx: &Tx<'_>) -> Ran;
     /// Answers, after the group's commit or its failure.
     fn finish(self: Box<Self>, group: &Result<(), String>);
 }
@@ -282,11 +373,17 @@ struct TypedJob<U: Unit> {
 
 #[async_trait]
 impl<U: Unit> Job for TypedJob<U> {
-    async fn run(&mut self, tx: &Tx<'_>) -> bool {
+    async fn run(&mut self, tx: &Tx<'_>) -> Ran {
         let out = self.unit.run(tx).await;
-        let keep = out.is_ok();
+        let ran = match &out {
+            Ok(_) => Ran::Keep,
+            Err(error) => match error.store() {
+                Some(StoreError::Fatal(text)) => Ran::Failed(StoreError::Fatal(text.clone())),
+                _ => Ran::Refused,
+            },
+        };
         self.out = Some(out);
-        keep
+        ran
     }
 
     fn finish(self: Box<Self>, group: &Result<(), String>) {

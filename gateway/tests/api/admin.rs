@@ -81,7 +81,10 @@ async fn every_admin_route_asks_for_the_admin_token() {
         for verb in verbs.as_object().unwrap().keys() {
             routes.push((
                 verb.clone(),
-                path.replace("{id}", &to.id).replace("{key}", &to.key_id).replace("{run}", "rn_1"),
+                path.replace("{id}", &to.id)
+                    .replace("{key}", &to.key_id)
+                    .replace("{run}", "rn_1")
+                    .replace("{operation}", "op_1"),
             ));
         }
     }
@@ -132,7 +135,6 @@ async fn admin_errors_are_problems() {
     let at = format!("/instances/{}", to.id);
     for (method, path, status) in [
         ("GET", "/nonesuch".to_owned(), 404),
-        ("GET", "/holds/h_1".to_owned(), 404),
         ("GET", format!("{at}/drift"), 404),
         ("POST", "/instances".to_owned(), 400),
         ("PUT", "/instances".to_owned(), 405),
@@ -147,6 +149,17 @@ async fn admin_errors_are_problems() {
         ("GET", format!("{at}/work?state=odd"), 400),
         ("GET", format!("{at}/why"), 400),
         ("GET", format!("{at}/why?resource=nobody"), 404),
+        ("GET", format!("{at}/why?resource=nobody&at=odd"), 400),
+        ("GET", format!("{at}/operations?until=odd"), 400),
+        ("GET", format!("{at}/operations/op_1"), 404),
+        ("GET", format!("{at}/operations/export?state=odd"), 400),
+        ("GET", format!("{at}/operations/export?after=!!"), 400),
+        ("GET", "/audit/export?since=odd".to_owned(), 400),
+        ("GET", "/search".to_owned(), 400),
+        ("GET", "/search?q=%20".to_owned(), 400),
+        ("GET", "/search?q=a&limit=0".to_owned(), 400),
+        ("GET", format!("{at}/rejected?cursor=MQ"), 400),
+        ("POST", format!("{at}/erase"), 400),
         ("GET", format!("{at}/runs/rn_1"), 404),
         ("GET", "/operations/op_1".to_owned(), 404),
         ("POST", "/operations/op_1/retry".to_owned(), 404),

@@ -21,6 +21,7 @@ mod holds;
 mod inbound;
 mod me;
 mod people;
+mod record;
 mod schemas;
 mod scim;
 mod start;

@@ -87,5 +87,5 @@ async fn the_age_of_an_open_deprovision_is_a_metric() {
     assert_eq!(metric(&gateway, "scimgate_work_rows{state=\"todo\"}").await, "2");
     assert_eq!(metric(&gateway, "scimgate_parked_memberships_rows").await, "0");
     stop.cancel();
-    tokio::time::timeout(BOUND, running).await.unwrap().unwrap();
+    tokio::time::timeout(BOUND, running).await.unwrap().unwrap().unwrap();
 }

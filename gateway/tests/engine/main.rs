@@ -13,6 +13,7 @@ mod common;
 
 mod adoption;
 mod brake;
+mod drift;
 mod events;
 mod faults;
 mod journey;
@@ -21,6 +22,7 @@ mod lost;
 mod odd;
 mod panics;
 mod races;
+mod record;
 mod replicas;
 mod rig;
 mod serial;

@@ -32,10 +32,14 @@ fn headers() -> [Value; 4] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_cannot_be_read_cost_nobody_anything() {
-    for (db, target) in everywhere() {
+    let places = everywhere();
+    let databases = places.len() / 2;
+    for (place, (db, target)) in places.into_iter().enumerate() {
         let rig = rig(&db, target, json!({"answer_within_ms": 0})).await;
         let mut wanted = Vec::new();
-        for (n, (what, body)) in bodies().into_iter().enumerate() {
+        // Each target sends all of them, to one database or the other.
+        let share = bodies().into_iter().enumerate().filter(|(n, _)| n % databases == place / 2);
+        for (n, (what, body)) in share {
             let context = format!("{target}: {what}");
             // Read and write, done and not: the first call of any kind, then the creation itself.
             let status = [200, 201, 204][n % 3];

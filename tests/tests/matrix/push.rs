@@ -84,6 +84,24 @@ async fn a_resync_of_ten_thousand_unchanged_people_writes_nothing_and_a_member_t
     settled(&admin, &instance.id).await;
     let writes = sim.writes().await;
     assert_eq!(writes.len(), before, "{:?}", &writes[before..]);
+    let drift = format!("/instances/{}/drift", instance.id);
+    let shown = admin.get(&drift).await;
+    assert_eq!(shown["counts"]["missing"], 0, "{shown}");
+
+    // Somebody takes a member out of the group at the target.
+    let crew: Vec<String> = people.iter().take(20).map(|(_, body)| text(body, "userName")).collect();
+    sim.set(json!({"leave_team": {"email": crew[7], "team": "Crew"}})).await;
+    assert_eq!(members(&sim.state().await, "Crew"), 19);
+    let run = admin.run(&instance.id, "reconcile").await;
+    assert_eq!(run["state"], "done", "{run}");
+    settled(&admin, &instance.id).await;
+    let missing = admin.list(&format!("{drift}?class=missing")).await;
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert_eq!(
+        (&missing[0]["member"]["userName"], &missing[0]["resource"]["name"], &missing[0]["action"]),
+        (&json!(crew[7]), &json!("Crew"), &json!("report"))
+    );
+    assert_eq!(sim.writes().await.len(), before, "it is reported, and giving access back is not for us to decide");
     eprintln!("{PEOPLE} people adopted in {adopted:.1?}, resynchronised and compared in {:.1?}", started.elapsed());
 }
 
@@ -95,6 +113,7 @@ async fn fifty_parallel_patches_of_one_group_as_entra_sends_them_lose_nobody() {
         let gateway = Gateway::start(db).await;
         let admin = gateway.admin();
         let instance = admin.connect(&sim, json!({"answer_within_ms": 0, "dialect": "entra"})).await;
+        admin.imported(&instance.id).await;
         let scim = &instance.scim;
         let ids = each(scim, MEMBERS, |scim, n| async move {
             let email = format!("p{n:02}@example.com");
@@ -147,6 +166,7 @@ async fn a_leaver_behind_a_backlog_of_ten_thousand_joiners_is_gone_within_five_s
     let gateway = Gateway::start(Db::Sqlite).await;
     let admin = gateway.admin();
     let instance = admin.connect(&sim, json!({"brake": false})).await;
+    admin.imported(&instance.id).await;
     let scim = &instance.scim;
     let eve = scim.user("eve@example.com", "eve@example.com").await;
     settled(&admin, &instance.id).await;

@@ -10,6 +10,8 @@ use tokio::process::{Child, Command};
 
 use crate::stage::{BOUND, called, each, emails, settled, succeeded, user};
 
+/// Longer than the test waits for anything, in milliseconds.
+const FOR_EVER: u64 = 600_000;
 /// People before each target.
 const PEOPLE: usize = 20;
 
@@ -38,14 +40,16 @@ async fn beside_one_that_takes(db: Db, delay_ms: u64) {
     assert!(answers.iter().all(|status| *status == 201), "{context}: {answers:?}");
     wait_until("a call hangs", BOUND, async || (unanswered(&slow.calls().await, from) > 0).then_some(())).await;
 
-    // Order instead of a clock: all that is asked of the other is done while not one call of the first is answered.
+    // Order instead of a clock: all that is asked of the other is done while not one call of the first is answered
+    // (where it ever answers, a slow machine may see that).
     let answers = each(&free.scim, PEOPLE, post).await;
     assert!(answers.iter().all(|status| *status == 201), "{context}: {answers:?}");
     settled(&admin, &free.id).await;
     assert_eq!(emails(&other.state().await, "invitations").len(), PEOPLE, "{context}");
     let listed = held.scim.get("/Users?count=1").await;
     assert_eq!(listed["totalResults"], PEOPLE, "{context}");
-    assert!(emails(&slow.state().await, "invitations").is_empty(), "{context}: the first one had time to answer");
+    let answered = !emails(&slow.state().await, "invitations").is_empty();
+    assert!(!answered || delay_ms < FOR_EVER, "{context}: the first one had time to answer");
 
     // More calls than one replica has under way at once: each gave its place back.
     called(&slow, "calls give up and others begin", 5, |call| call["n"].as_u64() > u64::try_from(from).ok()).await;
@@ -58,7 +62,7 @@ async fn beside_one_that_takes(db: Db, delay_ms: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_hangs_for_ever_holds_up_nobody_else() {
     for db in databases() {
-        beside_one_that_takes(db, 600_000).await;
+        beside_one_that_takes(db, FOR_EVER).await;
     }
 }
 
@@ -75,6 +79,7 @@ async fn a_credential_revoked_in_the_middle_is_not_the_clients_error_and_leavers
         let mut gateway = Gateway::start(Db::Sqlite).await;
         let admin = gateway.admin();
         let instance = admin.connect(&sim, json!({"answer_within_ms": 300})).await;
+        admin.imported(&instance.id).await;
         let scim = &instance.scim;
         let eve = scim.user("eve@example.com", "eve@example.com").await;
         settled(&admin, &instance.id).await;

@@ -11,7 +11,8 @@
 //! `invitation_days`, `users_limit` (members and pending invitations together,
 //! the credential's own account counted; null for none),
 //! `teams_enabled`, `plan_teams`, `everyone` (true makes the team `Everyone`),
-//! `create_team_returns_id`, `machine_admin_counts`.
+//! `create_team_returns_id`, `machine_admin_counts`; and what people do by hand: `leave` (a
+//! member's address), `join_team` and `leave_team` (`email` and the team's name as `team`).
 
 mod errors;
 mod graphql;
@@ -266,6 +267,14 @@ impl Target for Buildkite {
         }
         self.world.rules = change.rules;
         self.world.next_expiry = None;
+        for (email, name, joins) in &change.teams {
+            self.by_hand(email, name, *joins)?;
+        }
+        if let Some(email) = &change.leave {
+            let user = self.world.users_by_email.get(&email.to_lowercase()).copied();
+            let member = user.and_then(|user| self.world.member(user).ok()).ok_or("leave: no member's address")?;
+            self.world.remove_member(member).map_err(|refusal| refusal.message)?;
+        }
         if change.everyone {
             self.world.make_everyone(self.world.created_at).map_err(|refusal| refusal.message)?;
         }
@@ -281,17 +290,43 @@ impl Target for Buildkite {
     }
 }
 
+impl Buildkite {
+    /// Puts a member into a team, or takes one out, as an admin with a browser would.
+    fn by_hand(&mut self, email: &str, name: &str, joins: bool) -> Result<(), String> {
+        let user = self.world.users_by_email.get(&email.to_lowercase()).copied().ok_or("no such address")?;
+        let found = self.world.teams.iter().find(|(_, team)| team.name == name).map(|(seq, _)| *seq);
+        let team = found.ok_or_else(|| format!("there is no team {name:?}"))?;
+        if joins {
+            self.world.add_team_member(team, user, None, self.world.created_at).map_err(|refusal| refusal.message)?;
+        } else if !self.world.take_from_team(team, user) {
+            return Err(format!("the person is not in {name:?}"));
+        }
+        Ok(())
+    }
+}
+
 /// The knobs of one `POST /_sim/set`, read whole before any of them turns.
 struct Change {
     token_valid: Option<bool>,
     scopes: Option<BTreeSet<String>>,
     rules: Rules,
     everyone: bool,
+    /// Who is put into a team by hand, or taken out: address, name of the team.
+    teams: Vec<(String, String, bool)>,
+    /// The address of a member who leaves.
+    leave: Option<String>,
 }
 
 impl Change {
     fn read(knobs: &Map<String, Value>, rules: &Rules) -> Result<Self, String> {
-        let mut change = Self { token_valid: None, scopes: None, rules: rules.clone(), everyone: false };
+        let mut change = Self {
+            token_valid: None,
+            scopes: None,
+            rules: rules.clone(),
+            everyone: false,
+            teams: Vec::new(),
+            leave: None,
+        };
         for (name, value) in knobs {
             change.knob(name, value)?;
         }
@@ -335,6 +370,13 @@ impl Change {
             "teams_enabled" => self.rules.teams_enabled = flag()?,
             "plan_teams" => self.rules.plan_teams = flag()?,
             "everyone" => self.everyone = flag()?,
+            "leave" => self.leave = Some(value.as_str().ok_or_else(|| wrong("an address"))?.to_owned()),
+            "join_team" | "leave_team" => {
+                let (Some(email), Some(team)) = (value["email"].as_str(), value["team"].as_str()) else {
+                    return Err(wrong("an object of `email` and `team`"));
+                };
+                self.teams.push((email.to_owned(), team.to_owned(), name == "join_team"));
+            }
             "create_team_returns_id" => self.rules.create_team_returns_id = flag()?,
             "machine_admin_counts" => self.rules.machine_admin_counts = flag()?,
             _ => return Err(format!("there is no knob {name:?}")),

@@ -90,6 +90,12 @@ struct Set {
     leave: Option<String>,
     /// An address or a login that declines its invitation.
     decline: Option<String>,
+    /// A member whom an owner took out of a team by hand.
+    leave_team: Option<LeaveTeam>,
+    /// A team that an owner gave another name by hand: from a slug to a name.
+    rename_team: Option<Rename>,
+    /// The slug of a team that an owner deleted by hand.
+    delete_team: Option<String>,
 }
 
 /// Tells a null from a key that is not there.
@@ -143,6 +149,14 @@ enum InstallationSet {
 struct Rename {
     from: String,
     to: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LeaveTeam {
+    login: String,
+    /// The team's slug.
+    team: String,
 }
 
 #[derive(Deserialize)]
@@ -204,6 +218,19 @@ impl GitHub {
         }
         if set.rate_status.is_some_and(|s| s != 403 && s != 429) {
             return Err("`rate_status` is 403 or 429".to_owned());
+        }
+        let left = set.leave_team.iter().map(|one| &one.team);
+        for slug in left.chain(set.rename_team.iter().map(|one| &one.from)).chain(&set.delete_team) {
+            if self.teams.with_slug(slug).is_none() {
+                return Err(format!("`{slug}` is no team's slug"));
+            }
+        }
+        if let Some(LeaveTeam { login, team }) = &set.leave_team {
+            let team = self.teams.with_slug(team).and_then(|id| self.teams.get(id));
+            let member = self.people.known(login).zip(team).filter(|(id, team)| team.members.contains_key(id));
+            if member.is_none() {
+                return Err(format!("`{login}` is not in that team"));
+            }
         }
         if let Some(login) = &set.leave {
             let member = self.people.known(login).filter(|id| self.members.contains_key(id));
@@ -310,6 +337,20 @@ impl GitHub {
         if let Some(id) = set.leave.and_then(|login| self.people.known(&login)) {
             self.members.remove(&id);
             self.teams.drop_person(id);
+        }
+        if let Some(LeaveTeam { login, team }) = set.leave_team
+            && let (Some(id), Some(team)) = (self.people.known(&login), self.teams.with_slug(&team))
+            && let Some(team) = self.teams.get_mut(team)
+        {
+            team.members.remove(&id);
+        }
+        if let Some(Rename { from, to }) = set.rename_team
+            && let Some(team) = self.teams.with_slug(&from)
+        {
+            self.teams.rename(team, &to);
+        }
+        if let Some(team) = set.delete_team.and_then(|slug| self.teams.with_slug(&slug)) {
+            self.drop_team(team);
         }
         if let Some(id) = set.decline.and_then(|who| self.invitation_of(&who)) {
             self.invitations.cancel(id);

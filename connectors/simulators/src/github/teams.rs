@@ -111,7 +111,8 @@ impl Teams {
         })
     }
 
-    fn rename(&mut self, id: u64, name: &str) {
+    /// Gives a team another name, and with it another slug.
+    pub(super) fn rename(&mut self, id: u64, name: &str) {
         let Some(team) = self.by_id.get_mut(&id) else {
             return;
         };
@@ -272,11 +273,16 @@ impl GitHub {
 
     pub(super) fn team_delete(&mut self, cx: &Cx<'_>, id: u64) -> Answer {
         self.owner_writes(cx, false)?;
+        self.drop_team(id);
+        Ok(Reply::no_content())
+    }
+
+    /// Deletes a team and those below it.
+    pub(super) fn drop_team(&mut self, id: u64) {
         for id in self.teams.family(id) {
             self.teams.remove(id);
             self.invitations.drop_team(id);
         }
-        Ok(Reply::no_content())
     }
 
     /// A name that no other team has, nor its slug.

@@ -11,7 +11,7 @@ use connector_sdk::{
     Membership, RemoteGroup, RemoteId, Removed,
 };
 
-pub(super) use plan::plan;
+pub(super) use plan::{plan, read_member};
 pub(super) use settle::apply;
 
 /// A step, with what the calls need.

@@ -182,11 +182,11 @@ async fn latest_operation(tx: &Tx<'_>, subject: &Subject) -> Result<Option<i64>,
 }
 
 /// One membership with what its next step depends on.
-struct MemberRow {
+pub(in crate::driver) struct MemberRow {
     user: i64,
     name: String,
     want: bool,
-    view: MemberView,
+    pub(in crate::driver) view: MemberView,
     account: Option<AccountRef>,
     operation: Option<i64>,
     /// What may follow the change that is in doubt.
@@ -319,7 +319,8 @@ async fn plan_members(
     }
 }
 
-fn read_member(
+/// Reads a membership. `takes`: an account's removal takes its memberships along.
+pub(in crate::driver) fn read_member(
     row: &QueryResult,
     takes: bool,
     pending_members: bool,

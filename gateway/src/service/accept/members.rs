@@ -279,6 +279,12 @@ async fn write_rows(tx: &Tx<'_>, group: i64, operation: i64, users: &[i64], want
         tx.conn.each(2)
     );
     tx.conn.run(&text, vals![group, json!(users).to_string(), want, operation]).await?;
+    // Whoever decided to leave these as they were decided about an older wish.
+    let text = format!(
+        "DELETE FROM waiver WHERE resource_seq = $1 AND item_seq IN (SELECT CAST(e.v AS BIGINT) FROM {} e)",
+        tx.conn.each(2)
+    );
+    tx.conn.run(&text, vals![group, json!(users).to_string()]).await?;
     Ok(())
 }
 

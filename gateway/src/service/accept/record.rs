@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::service::events;
 use crate::service::types::{Caller, Instance};
 use crate::store::{Hint, Rows, Sql, StoreError, Tx};
+use crate::telemetry::names;
 
 /// Totals are spread over so many rows, so that replicas don't queue for one.
 const SHARDS: i64 = 8;
@@ -42,8 +43,8 @@ impl Record<'_> {
         tx.conn
             .run(
                 "INSERT INTO operation (seq, id, instance_seq, resource_seq, cause_seq, actor, request_id, verb, rev, changes, quirks, state, \
-                 items, open_items, failed_items, parked_items, superseded_items, reason, at, closed_at, dialect) \
-                 VALUES ($1,$2,$3,$4,NULL,$5,$6,$7,$8,$9,$10,$11,$12,$12,0,0,0,NULL,$13,$14,$15)",
+                 items, open_items, failed_items, parked_items, superseded_items, reason, at, closed_at, dialect, key_name, source) \
+                 VALUES ($1,$2,$3,$4,NULL,$5,$6,$7,$8,$9,$10,$11,$12,$12,0,0,0,NULL,$13,$14,$15,(SELECT name FROM api_key WHERE key_id = $16),$17)",
                 vals![
                     seq,
                     format!("op_{}", Uuid::now_v7().simple()),
@@ -60,10 +61,25 @@ impl Record<'_> {
                     tx.now,
                     closed,
                     self.caller.spoken.record(),
+                    self.caller.actor.strip_prefix("key:").unwrap_or_default(),
+                    self.caller.source(),
                 ],
             )
             .await?;
+        if closed.is_some() {
+            closed_as("applied", 0);
+        }
         Ok(seq)
+    }
+}
+
+/// Counts an operation that ended, and how long it took. A transaction that the database asks to repeat counts twice:
+/// these are figures for a graph, the record is what counts.
+fn closed_as(outcome: &'static str, micros: i64) {
+    metrics::counter!(names::OPERATIONS_CLOSED_TOTAL, "outcome" => outcome).increment(1);
+    if outcome == "applied" {
+        let took = std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+        metrics::histogram!(names::OPERATION_SECONDS).record(took.as_secs_f64());
     }
 }
 
@@ -111,17 +127,21 @@ pub(crate) async fn close_operation_items(
                    WHEN withdrawn_items + $8 > 0 THEN 'withdrawn' \
                    WHEN superseded_items + $5 >= items THEN 'superseded' ELSE 'applied' END, \
                  closed_at = CASE WHEN {left} > 0 THEN NULL ELSE $7 END \
-                 WHERE seq = $1 AND state = 'open' RETURNING state, answer_later"
+                 WHERE seq = $1 AND state = 'open' RETURNING state, answer_later, at"
             ),
             vals![operation, ended, ends.failed, ends.parked, ends.superseded, reason.map(str::to_owned), tx.now, ends.withdrawn],
         )
         .await?;
-    match row {
-        Some(row) if row.col::<i16>("answer_later")? == 1 && row.col::<String>("state")? != "open" => {
-            events::answered(tx, operation).await
-        }
-        _ => Ok(()),
-    }
+    let Some(row) = row else { return Ok(()) };
+    let outcome = match row.col::<String>("state")?.as_str() {
+        "open" => return Ok(()),
+        "failed" => "failed",
+        "superseded" => "superseded",
+        "withdrawn" => "withdrawn",
+        _ => "applied",
+    };
+    closed_as(outcome, tx.now - row.col::<i64>("at")?);
+    if row.col::<i16>("answer_later")? == 1 { events::answered(tx, operation).await } else { Ok(()) }
 }
 
 /// Makes sure that work for a resource is waiting: one row per resource, the best lane kept, one

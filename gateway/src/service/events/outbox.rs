@@ -110,6 +110,11 @@ impl Events {
         self.closing.cancel();
     }
 
+    /// Cancelled once the gateway is ending: who waits for events is answered then.
+    pub fn closing(&self) -> CancellationToken {
+        self.closing.clone()
+    }
+
     /// The public key of the tokens' signatures, as a JWK set.
     ///
     /// # Errors
@@ -119,7 +124,7 @@ impl Events {
     }
 
     /// The place of a stream's authorization, for its sealing.
-    pub(super) fn place(instance_id: &str, stream_id: &str) -> String {
+    pub(in crate::service) fn place(instance_id: &str, stream_id: &str) -> String {
         format!("instance/{instance_id}/event_stream/{stream_id}/authorization")
     }
 

@@ -55,8 +55,8 @@ impl Unit for Insert {
         tx.hint(Hint::Leases);
         tx.conn
             .run(
-                "INSERT INTO instance (seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, deleted_at, declared) \
-                 VALUES ($1,$2,$3,$4,$5,$6,$7,1,$8,$9,NULL,$10)",
+                "INSERT INTO instance (seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, deleted_at, declared, rehearsed) \
+                 VALUES ($1,$2,$3,$4,$5,$6,$7,1,$8,$9,NULL,$10,$11)",
                 vals![
                     seq,
                     self.id.as_str(),
@@ -67,7 +67,8 @@ impl Unit for Insert {
                     self.policy.to_string(),
                     self.driver_key.as_str(),
                     tx.now,
-                    self.declared.to_string()
+                    self.declared.to_string(),
+                    i16::from(self.mode == Mode::Rehearse)
                 ],
             )
             .await?;
@@ -95,6 +96,8 @@ pub(super) struct Update {
     pub(super) identity: Vec<&'static str>,
     pub(super) sealed: Vec<Sealed>,
     pub(super) dropped: Vec<String>,
+    /// Enabling carries out a plan: the last operation that it knew of.
+    pub(super) planned: Option<i64>,
 }
 
 #[async_trait]
@@ -139,6 +142,7 @@ impl Unit for Update {
                 "The instance was changed by someone else in between. Read it again and repeat the change.".to_owned(),
             ));
         }
+        self.leave_rehearsal(tx, seq).await?;
         if let Some(redeclared) = &self.declared {
             redeclared.store(tx, seq).await?;
         }
@@ -173,6 +177,32 @@ impl Unit for Update {
 }
 
 impl Update {
+    /// Notes that the instance rehearses, or carries out what it rehearsed: then what gives something goes
+    /// to the lane of long backlogs, so that what people ask for from now on does not queue behind it.
+    async fn leave_rehearsal(&self, tx: &Tx<'_>, seq: i64) -> Result<(), AdminError> {
+        let rehearsed = match self.mode {
+            Mode::Rehearse => 1_i16,
+            Mode::Enabled => 0,
+            _ => return Ok(()),
+        };
+        tx.conn.run("UPDATE instance SET rehearsed = $2 WHERE seq = $1", vals![seq, rehearsed]).await?;
+        let Some(planned) = self.planned else { return Ok(()) };
+        let newer = tx
+            .conn
+            .one("SELECT 1 AS one FROM operation WHERE instance_seq = $1 AND seq > $2 LIMIT 1", vals![seq, planned])
+            .await?;
+        if newer.is_some() {
+            return Err(AdminError::Conflict(crate::service::plan::STALE.to_owned()));
+        }
+        tx.conn
+            .run(
+                "UPDATE work SET lane = $2 WHERE instance_seq = $1 AND lane = $3",
+                vals![seq, Lane::Bulk.number(), Lane::Grant.number()],
+            )
+            .await?;
+        Ok(())
+    }
+
     /// What changed, by name; the values of mode and name only.
     fn detail(&self) -> Value {
         let names = |before: &Value, after: &Value| -> Vec<String> {
@@ -275,12 +305,15 @@ impl Unit for Delete {
             .await?;
         tx.conn.run("DELETE FROM sealed WHERE instance_seq = $1", vals![self.seq]).await?;
         tx.conn.run("DELETE FROM work WHERE instance_seq = $1", vals![self.seq]).await?;
-        tx.conn
+        let withdrawn = tx
+            .conn
             .run(
                 "UPDATE operation SET state = 'withdrawn', closed_at = $2, reason = 'the instance was deleted' WHERE instance_seq = $1 AND state = 'open'",
                 vals![self.seq, tx.now],
             )
             .await?;
+        metrics::counter!(crate::telemetry::names::OPERATIONS_CLOSED_TOTAL, "outcome" => "withdrawn")
+            .increment(withdrawn);
         tx.conn
             .run(
                 "UPDATE hold SET state = 'discarded', decided_by = $3, decided_at = $2, comment = 'The instance was deleted.' WHERE instance_seq = $1 AND state = 'open'",

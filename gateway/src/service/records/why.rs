@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use sea_orm::QueryResult;
 use serde_json::{Value, json};
 
-use super::{OPERATION, STANDING, operation, parsed, places, standing, time};
+use super::operations::{OPERATION, operation};
+use super::story::Hero;
+use super::{STANDING, parsed, places, standing, time};
 use crate::service::App;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError};
@@ -21,24 +23,37 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn why(&self, instance: &Instance, word: &str) -> Result<Option<Value>, StoreError> {
-        let seqs = self.find_resources(instance, word).await?;
-        let Some((&seq, others)) = seqs.split_first() else {
-            return Ok(None);
-        };
+        self.why_at(instance, word, None, None).await
+    }
+
+    /// The same as of a time, in microseconds; now without one. For a group, a member narrows it down to one person's
+    /// membership, by SCIM id or name.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn why_at(
+        &self,
+        instance: &Instance,
+        word: &str,
+        at: Option<i64>,
+        member: Option<&str>,
+    ) -> Result<Option<Value>, StoreError> {
+        let Some((hero, others)) = self.hero(instance, word, at, None).await? else { return Ok(None) };
+        let until = at.unwrap_or(i64::MAX);
         let reader = self.store.reader();
+        let seq = hero.seq;
         let Some(row) = reader.one(&format!("SELECT {STANDING} WHERE r.seq = $1"), vals![seq]).await? else {
             return Ok(None);
         };
-        let kind: String = row.col("kind")?;
         let mut resource = standing(&row)?;
-        resource.insert("kind".into(), json!(kind));
-        resource.insert("deleted_at".into(), json!(row.col::<Option<i64>>("deleted_at")?.map(time)));
+        resource.insert("kind".into(), json!(hero.kind));
+        resource.insert("deleted_at".into(), json!(hero.deleted_at.map(time)));
 
         let limit = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
         let rows = reader
             .all(
-                &format!("SELECT {OPERATION} FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq WHERE o.resource_seq = $1 ORDER BY o.seq DESC LIMIT $2"),
-                vals![seq, limit],
+                &format!("SELECT {OPERATION} FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq WHERE o.resource_seq = $1 AND o.at <= $3 ORDER BY o.seq DESC LIMIT $2"),
+                vals![seq, limit, until],
             )
             .await?;
         let mut truncated = rows.len() > MOST;
@@ -52,7 +67,10 @@ impl App {
         }
 
         let rows = reader
-            .all("SELECT * FROM attempt WHERE resource_seq = $1 ORDER BY seq DESC LIMIT $2", vals![seq, limit])
+            .all(
+                "SELECT * FROM attempt WHERE resource_seq = $1 AND started_at <= $3 ORDER BY seq DESC LIMIT $2",
+                vals![seq, limit, until],
+            )
             .await?;
         truncated |= rows.len() > MOST;
         let mut loose = Vec::new();
@@ -61,15 +79,74 @@ impl App {
             let list = place.and_then(|at| operations.get_mut(at)).and_then(|item| item["attempts"].as_array_mut());
             list.unwrap_or(&mut loose).push(attempt(row)?);
         }
-        let memberships = if kind == "User" { self.memberships(seq).await? } else { Vec::new() };
+        let memberships = if hero.kind == "User" { self.memberships(seq).await? } else { Vec::new() };
+        let mut told = self.story(instance, &hero, until, &operations, &loose).await?;
+        if let Some(member) = member.filter(|_| hero.kind == "Group") {
+            let Some((person, _)) = self.hero(instance, member, at, Some("User")).await? else { return Ok(None) };
+            let membership = self.membership_then(&hero, &person, until).await?;
+            told["answer"] = membership["answer"].clone();
+            told["membership"] = membership;
+        }
         Ok(Some(json!({
             "resource": resource,
-            "others": self.named(others).await?,
+            "at": at.map(time),
+            "answer": told["answer"],
+            "then": told["then"],
+            "membership": told["membership"],
+            "chain": told["chain"],
+            "chain_left_out": told["chain_left_out"],
+            "others": self.named(&others).await?,
             "operations": operations,
             "attempts": loose,
             "memberships": memberships,
             "truncated": truncated,
         })))
+    }
+
+    /// Whom a word means: the likeliest that was there at the time, and the rest.
+    async fn hero(
+        &self,
+        instance: &Instance,
+        word: &str,
+        at: Option<i64>,
+        kind: Option<&str>,
+    ) -> Result<Option<(Hero, Vec<i64>)>, StoreError> {
+        let seqs = self.find_resources(instance, word).await?;
+        let mut first = None;
+        for &seq in &seqs {
+            let row = self
+                .store
+                .reader()
+                .one(
+                    "SELECT id, kind, name, managed, active, created_at, deleted_at FROM resource WHERE seq = $1",
+                    vals![seq],
+                )
+                .await?;
+            let Some(row) = row else { continue };
+            let hero = Hero {
+                seq,
+                id: row.col("id")?,
+                kind: row.col("kind")?,
+                name: row.col("name")?,
+                managed: row.col::<i16>("managed")? == 1,
+                active: row.col::<i16>("active")? == 1,
+                created_at: row.col("created_at")?,
+                deleted_at: row.col("deleted_at")?,
+            };
+            if kind.is_some_and(|kind| kind != hero.kind) {
+                continue;
+            }
+            let there = at.is_none_or(|at| hero.created_at <= at && hero.deleted_at.is_none_or(|deleted| deleted > at));
+            if there || hero.id == word {
+                first = Some(hero);
+                break;
+            }
+            first.get_or_insert(hero);
+        }
+        Ok(first.map(|hero| {
+            let others = seqs.into_iter().filter(|seq| *seq != hero.seq).collect();
+            (hero, others)
+        }))
     }
 
     /// A person's memberships, each with what was last tried for it.
@@ -132,7 +209,7 @@ impl App {
     }
 }
 
-fn attempt(row: &QueryResult) -> Result<Value, StoreError> {
+pub(super) fn attempt(row: &QueryResult) -> Result<Value, StoreError> {
     let fault: Value = row.col::<Option<String>>("fault")?.map(parsed).unwrap_or_default();
     Ok(json!({
         "step": row.col::<String>("step")?,

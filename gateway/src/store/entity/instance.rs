@@ -30,6 +30,7 @@ pub struct Model {
     pub declared: String,
     pub has_streams: i16,
     pub rehearsed: i16,
+    pub verify_since: Option<i64>,
 }
 
 /// None: joins are written where they are used.

@@ -40,6 +40,10 @@ pub struct Model {
     #[sea_orm(column_type = "Text", nullable)]
     pub dialect: Option<String>,
     pub withdrawn_items: i64,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub key_name: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub source: Option<String>,
 }
 
 /// None: joins are written where they are used.

@@ -34,6 +34,7 @@ pub struct Model {
     pub deleted_at: Option<i64>,
     pub merged_into: Option<i64>,
     pub look_at: Option<i64>,
+    pub erased_at: Option<i64>,
 }
 
 /// None: joins are written where they are used.

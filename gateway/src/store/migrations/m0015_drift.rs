@@ -31,6 +31,4 @@ CREATE UNIQUE INDEX drift_what ON drift (instance_seq, resource_seq, item_seq, a
 CREATE INDEX drift_page ON drift (instance_seq, seq);
 CREATE INDEX drift_class ON drift (instance_seq, class, seq);
 CREATE INDEX account_returned ON account (instance_seq, kind, remote_id) WHERE status = 'gone';
-CREATE INDEX link_past ON link (resource_seq, seq);
-CREATE INDEX link_past_account ON link (account_seq, seq);
 ";

@@ -4,7 +4,13 @@
 //! blocks from `counter`, so that no dialect's identity columns are needed. `*_key` columns hold
 //! names folded in Rust, never by the database's collation (DECISIONS 6).
 
+use std::collections::HashSet;
+
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DatabaseTransaction;
+
+use super::error::StoreError;
+use super::sql::{Rows, Sql};
 
 mod m0001_instances;
 mod m0002_directory;
@@ -22,6 +28,8 @@ mod m0013_replicas;
 mod m0014_outcomes;
 mod m0015_drift;
 mod m0016_brake;
+mod m0018_records;
+mod m0019_restore;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -46,6 +54,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_outcomes::Migration),
             Box::new(m0015_drift::Migration),
             Box::new(m0016_brake::Migration),
+            Box::new(m0018_records::Migration),
+            Box::new(m0019_restore::Migration),
         ]
     }
 }
@@ -56,4 +66,18 @@ async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr>
         manager.get_connection().execute_unprepared(statement).await?;
     }
     Ok(())
+}
+
+/// Carries out every migration that is lacking, within a transaction. A database that a newer version has brought up to
+/// date is left as it is: while replicas are upgraded one by one, one of the version before may be started again.
+pub(super) async fn up(all: &DatabaseTransaction) -> Result<(), StoreError> {
+    Migrator::install(all).await?;
+    let rows = all.all("SELECT version FROM seaql_migrations", vals![]).await?;
+    let applied: HashSet<String> = rows.iter().map(|row| row.col("version")).collect::<Result<_, _>>()?;
+    let known: HashSet<String> = Migrator::migrations().iter().map(|one| one.name().to_owned()).collect();
+    if known.is_subset(&applied) && applied.len() > known.len() {
+        tracing::warn!("the database's schema is of a newer version of scimgate; upgrade this replica, too");
+        return Ok(());
+    }
+    Ok(Migrator::up(all, None).await?)
 }

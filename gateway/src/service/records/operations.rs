@@ -1,0 +1,286 @@
+//! Operations: the list, light, and each one whole: who asked, what for, how it was understood, what was decided, called
+//! and checked, and how it ended.
+
+use scim::fold::fold_name;
+use sea_orm::{QueryResult, Value as SqlValue};
+use serde_json::{Value, json};
+
+use super::why::attempt;
+use super::{App, Slice, parsed, slice, time};
+use crate::service::types::Instance;
+use crate::store::{Rows, Sql, StoreError};
+
+/// Attempts that are shown with one operation at most.
+const MOST_ATTEMPTS: i64 = 200;
+/// Resources whose name begins with the text of a filter at most.
+const MOST_NAMES: i64 = 100;
+
+/// Which operations to list.
+#[derive(Clone, Debug, Default)]
+pub struct OperationFilter {
+    /// Only in this state.
+    pub state: Option<String>,
+    /// Only of the resource with this SCIM id or name.
+    pub resource: Option<String>,
+    /// Only accepted at or after, in microseconds.
+    pub since: Option<i64>,
+    /// Only accepted before, in microseconds.
+    pub until: Option<i64>,
+    /// Only of this verb: `create`, `replace`, `patch`, `delete`, `adopt`.
+    pub verb: Option<String>,
+    /// Only asked by this actor: `key:ID`, a key's id or name, `admin`.
+    pub actor: Option<String>,
+    /// Only with this id, of the request with this id, or of a person or group whose name begins so.
+    pub text: Option<String>,
+}
+
+/// The columns of an operation, with those of its resource.
+pub(super) const OPERATION: &str = "o.seq, o.id, o.actor, o.key_name, o.source, o.request_id, o.verb, o.changes, o.quirks, o.state, o.items, o.open_items, o.failed_items, \
+     o.parked_items, o.superseded_items, o.withdrawn_items, o.reason, o.at, o.closed_at, o.dialect, r.id AS resource_id, r.kind AS resource_kind, r.name AS resource_name";
+
+pub(super) fn operation(row: &QueryResult) -> Result<Value, StoreError> {
+    let resource = match row.col::<Option<String>>("resource_id")? {
+        None => Value::Null,
+        Some(id) => {
+            json!({"id": id, "kind": row.col::<Option<String>>("resource_kind")?, "name": row.col::<Option<String>>("resource_name")?})
+        }
+    };
+    let dialect: Option<String> = row.col("dialect")?;
+    let recognised = dialect.as_deref().and_then(|text| text.strip_prefix("auto:"));
+    let (at, closed): (i64, Option<i64>) = (row.col("at")?, row.col("closed_at")?);
+    Ok(json!({
+        "id": row.col::<String>("id")?,
+        "resource": resource,
+        "verb": row.col::<String>("verb")?,
+        "state": row.col::<String>("state")?,
+        "actor": row.col::<String>("actor")?,
+        "key_name": row.col::<Option<String>>("key_name")?,
+        "source": row.col::<Option<String>>("source")?,
+        "request_id": row.col::<Option<String>>("request_id")?,
+        "changes": parsed(row.col("changes")?),
+        "dialect": recognised.or(dialect.as_deref()),
+        "dialect_by": dialect.as_ref().map(|_| if recognised.is_some() { "requests" } else { "policy" }),
+        "quirks": parsed(row.col("quirks")?),
+        "items": row.col::<i64>("items")?,
+        "open": row.col::<i64>("open_items")?,
+        "failed": row.col::<i64>("failed_items")?,
+        "parked": row.col::<i64>("parked_items")?,
+        "superseded": row.col::<i64>("superseded_items")?,
+        "withdrawn": row.col::<i64>("withdrawn_items")?,
+        "reason": row.col::<Option<String>>("reason")?,
+        "at": time(at),
+        "closed_at": closed.map(time),
+        "took_ms": closed.map(|closed| (closed - at).max(0) / 1_000),
+    }))
+}
+
+impl App {
+    /// The operations of an instance before row `before`, newest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_operations(
+        &self,
+        instance: &Instance,
+        filter: &OperationFilter,
+        before: i64,
+        limit: i64,
+    ) -> Result<Slice, StoreError> {
+        let Some((condition, mut values)) = self.condition(instance, filter).await? else {
+            return Ok(Slice { items: Vec::new(), next: None });
+        };
+        values.extend(vals![before, limit + 1]);
+        let text = format!(
+            "SELECT {OPERATION} FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq WHERE {condition} \
+             AND o.seq < ${} ORDER BY o.seq DESC LIMIT ${}",
+            values.len() - 1,
+            values.len()
+        );
+        let rows = self.store.reader().all(&text, values).await?;
+        slice(&rows, limit, operation)
+    }
+
+    /// A filter as a condition on `operation o`; none if nothing can fit.
+    pub(super) async fn condition(
+        &self,
+        instance: &Instance,
+        filter: &OperationFilter,
+    ) -> Result<Option<(String, Vec<SqlValue>)>, StoreError> {
+        let mut text = "o.instance_seq = $1".to_owned();
+        let mut values = vals![instance.seq];
+        let mut also = |condition: &str, value: SqlValue| {
+            values.push(value);
+            text.push_str(" AND ");
+            text.push_str(&condition.replace('?', &format!("${}", values.len())));
+        };
+        if let Some(state) = &filter.state {
+            also("o.state = ?", state.as_str().into());
+            if state == "failed" {
+                // Said in the text as well, so that the index of failed ones serves.
+                also("o.state = 'failed' AND o.seq > ?", 0_i64.into());
+            }
+        }
+        if let Some(since) = filter.since {
+            also("o.at >= ?", since.into());
+        }
+        if let Some(until) = filter.until {
+            also("o.at < ?", until.into());
+        }
+        if let Some(verb) = &filter.verb {
+            also("o.verb = ?", verb.as_str().into());
+        }
+        if let Some(actor) = &filter.actor {
+            also("(o.actor = ? OR o.actor = 'key:' || ? OR o.key_name = ?)", actor.as_str().into());
+        }
+        if let Some(resource) = &filter.resource {
+            let seqs = self.find_resources(instance, resource).await?;
+            if seqs.is_empty() {
+                return Ok(None);
+            }
+            text.push_str(&format!(" AND o.resource_seq IN ({})", listed(&seqs)));
+        }
+        if let Some(word) = &filter.text {
+            let seqs = self.named_so(instance, word).await?;
+            values.push(word.as_str().into());
+            let place = values.len();
+            let also =
+                if seqs.is_empty() { String::new() } else { format!(" OR o.resource_seq IN ({})", listed(&seqs)) };
+            text.push_str(&format!(" AND (o.id = ${place} OR o.request_id = ${place}{also})"));
+        }
+        Ok(Some((text, values)))
+    }
+
+    /// People and groups, deleted ones too, whose name begins with a text.
+    async fn named_so(&self, instance: &Instance, text: &str) -> Result<Vec<i64>, StoreError> {
+        let from = fold_name(text);
+        let to = format!("{from}{}", char::MAX);
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT seq FROM resource WHERE instance_seq = $1 AND kind IN ('User','Group') AND name_key >= $2 AND name_key < $3 AND deleted_at IS NULL \
+                 UNION ALL SELECT seq FROM resource WHERE instance_seq = $1 AND kind IN ('User','Group') AND name_key >= $2 AND name_key < $3 AND deleted_at IS NOT NULL \
+                 LIMIT $4",
+                vals![instance.seq, from, to, MOST_NAMES],
+            )
+            .await?;
+        rows.iter().map(|row| row.col("seq")).collect()
+    }
+
+    /// One operation by its id, whole: with the attempts that were made for it and what followed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn operation(&self, id: &str) -> Result<Option<Value>, StoreError> {
+        let text = format!(
+            "SELECT {OPERATION}, o.resource_seq, o.rev, o.cause_seq, i.id AS instance_id, i.name AS instance_name FROM operation o \
+             LEFT JOIN resource r ON r.seq = o.resource_seq LEFT JOIN instance i ON i.seq = o.instance_seq WHERE o.id = $1"
+        );
+        let Some(row) = self.store.reader().one(&text, vals![id]).await? else {
+            return Ok(None);
+        };
+        let mut item = operation(&row)?;
+        item["instance"] = json!(row.col::<Option<String>>("instance_id")?);
+        item["instance_name"] = json!(row.col::<Option<String>>("instance_name")?);
+        let (seq, resource): (i64, i64) = (row.col("seq")?, row.col("resource_seq")?);
+        let span = (row.col::<i64>("at")?, row.col::<Option<i64>>("closed_at")?.unwrap_or(i64::MAX));
+        let (attempts, looks) = self.attempts_of(seq, resource, span).await?;
+        item["attempts"] = json!(attempts);
+        item["verification"] = json!(looks);
+        item["decision"] = self.decision(&row, &attempts).await?;
+        item["cause"] = json!(self.operation_id(row.col("cause_seq")?).await?);
+        Ok(Some(item))
+    }
+
+    /// What was sent for an operation, oldest first, and the looks at the target beside it. What a later change of the
+    /// same resource sent is among them while the operation was open: changes are brought to the target together.
+    async fn attempts_of(
+        &self,
+        operation: i64,
+        resource: i64,
+        (from, to): (i64, i64),
+    ) -> Result<(Vec<Value>, Vec<Value>), StoreError> {
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT t.*, u.id AS item_id, u.name AS item_name, o.id AS for_id FROM attempt t LEFT JOIN resource u ON u.seq = t.item_seq AND t.item_seq > 0 \
+                 LEFT JOIN operation o ON o.seq = t.op_seq \
+                 WHERE t.resource_seq = $2 AND (t.op_seq = $1 OR (t.item_seq = 0 AND t.started_at >= $3 AND t.started_at <= $4)) ORDER BY t.seq LIMIT $5",
+                vals![operation, resource, from, to, MOST_ATTEMPTS],
+            )
+            .await?;
+        let (mut sent, mut looks) = (Vec::new(), Vec::new());
+        for row in &rows {
+            let mut item = attempt(row)?;
+            if let Some(id) = row.col::<Option<String>>("item_id")? {
+                item["member"] = json!({"id": id, "userName": row.col::<Option<String>>("item_name")?});
+            }
+            match row.col::<Option<i64>>("op_seq")? {
+                None => looks.push(item),
+                Some(of) => {
+                    if of != operation {
+                        item["sent_for"] = json!(row.col::<Option<String>>("for_id")?);
+                    }
+                    sent.push(item);
+                }
+            }
+        }
+        Ok((sent, looks))
+    }
+
+    /// What was decided: the steps that were taken, what the work of the resource waits for, and what took the place of
+    /// an operation that was superseded.
+    async fn decision(&self, row: &QueryResult, attempts: &[Value]) -> Result<Value, StoreError> {
+        let reader = self.store.reader();
+        let (seq, resource): (i64, i64) = (row.col("seq")?, row.col("resource_seq")?);
+        let mut steps: Vec<&str> = Vec::new();
+        for step in attempts.iter().filter_map(|attempt| attempt["step"].as_str()) {
+            if !steps.contains(&step) {
+                steps.push(step);
+            }
+        }
+        let work = reader
+            .one(
+                "SELECT state, lane, due_at, need, reason, tries, since FROM work WHERE resource_seq = $1",
+                vals![resource],
+            )
+            .await?;
+        let work = match work {
+            Some(work) if row.col::<String>("state")? == "open" => json!({
+                "state": work.col::<String>("state")?,
+                "lane": engine::Lane::from_number(work.col("lane")?),
+                "due_at": time(work.col("due_at")?),
+                "need": work.col::<Option<String>>("need")?,
+                "reason": work.col::<Option<String>>("reason")?,
+                "tries": work.col::<i64>("tries")?,
+                "since": time(work.col("since")?),
+            }),
+            _ => Value::Null,
+        };
+        let later = if row.col::<i64>("superseded_items")? > 0 {
+            reader
+                .one(
+                    "SELECT id FROM operation WHERE resource_seq = $1 AND seq > $2 ORDER BY seq LIMIT 1",
+                    vals![resource, seq],
+                )
+                .await?
+                .map(|row| row.col::<String>("id"))
+                .transpose()?
+        } else {
+            None
+        };
+        Ok(json!({"steps": steps, "work": work, "superseded_by": later}))
+    }
+
+    async fn operation_id(&self, seq: Option<i64>) -> Result<Option<String>, StoreError> {
+        let Some(seq) = seq else { return Ok(None) };
+        let row = self.store.reader().one("SELECT id FROM operation WHERE seq = $1", vals![seq]).await?;
+        row.map(|row| row.col("id")).transpose()
+    }
+}
+
+/// Numbers of our own, which may stand in a statement's text.
+fn listed(seqs: &[i64]) -> String {
+    seqs.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
+}
