@@ -191,9 +191,7 @@ fn denied_to(denied: Denied) -> Problem {
 }
 
 async fn unknown() -> Problem {
-    Problem::not_found(
-        "The admin API has no such route; /admin/v1/openapi.json lists those there are.",
-    )
+    Problem::not_found("The admin API has no such route; /admin/v1/openapi.json lists those there are.")
 }
 
 async fn nothing() -> Problem {

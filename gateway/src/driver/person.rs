@@ -5,7 +5,7 @@ use connector_sdk::{
     Account, AccountChange, AccountRef, AccountStatus, Connector, Created, Cx, Ended, Evidence, Fault, FaultKind,
     Followed, Found, InviteId, Kind, Need, Person, Removed, Updated,
 };
-use engine::doubt::{Doubt, ask_which};
+use engine::doubt::ask_which;
 use engine::mapping::map_person;
 use engine::person::{AccountView, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
 use jiff::Timestamp;

@@ -442,10 +442,7 @@ impl App {
             .ok_or_else(|| AdminError::NotFound("The instance was deleted.".to_owned()))?;
         self.driver.wake();
         let reads = |mode| matches!(mode, Mode::Enabled | Mode::Rehearse);
-        if reads(mode)
-            && !reads(old.mode)
-            && (instance.verifying_since.is_some() || !self.has_runs(old.seq).await?)
-        {
+        if reads(mode) && !reads(old.mode) && (instance.verifying_since.is_some() || !self.has_runs(old.seq).await?) {
             self.first_import(&instance, actor).await;
         }
         Ok(instance)
