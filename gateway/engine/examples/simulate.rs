@@ -6,6 +6,7 @@
 #![allow(
     missing_docs,
     unreachable_pub,
+    clippy::large_enum_variant,
     dead_code,
     clippy::print_stdout,
     clippy::print_stderr,

@@ -2,6 +2,8 @@
 //! as if each had been brought to it, and is sent no more calls than the way from where it was to where it
 //! shall be takes. What was sent already is never coalesced away.
 
+#![allow(clippy::panic, reason = "a test reports by failing")]
+
 use std::collections::{BTreeMap, VecDeque};
 
 use connector_sdk::{
@@ -150,10 +152,10 @@ fn fewest(wish: Wish, from: Account, suspend: Suspend) -> usize {
             }
         }
         for state in next {
-            if !seen.contains_key(&state) {
-                seen.insert(state, so_far + 1);
+            seen.entry(state).or_insert_with(|| {
                 queue.push_back(state);
-            }
+                so_far + 1
+            });
         }
     }
     panic!("no way from {from:?} to {wish:?}");

@@ -295,10 +295,11 @@ fn whose(email: &str) -> &str {
     email.split('@').next().unwrap_or_default()
 }
 
-/// How many stories it took until a sabotage was caught; `None` if it never was.
-pub fn caught(sabotage: Sabotage, within: u64) -> Option<(u64, String)> {
-    (0..within).find_map(|seed| {
+/// The first story from a seed on that goes wrong with a sabotage, and well without.
+pub fn caught(sabotage: Sabotage, from: u64, within: u64) -> Option<(u64, String)> {
+    (from..from + within).find_map(|seed| {
         let options = super::Options { sabotage: Some(sabotage), verbose: false };
-        super::play(seed, options).err().map(|broken| (seed, broken.what))
+        let broken = super::play(seed, options).err()?;
+        super::play(seed, super::Options::default()).is_ok().then_some((seed, broken.what))
     })
 }

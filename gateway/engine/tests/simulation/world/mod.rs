@@ -34,7 +34,7 @@ const START: i64 = 1_700_000_000 * SECOND;
 /// Within this time after the last fault everything has to be done.
 const CONVERGES: i64 = 30 * HOUR;
 /// More events than a story can have.
-const MOST_EVENTS: usize = 30_000;
+const MOST_EVENTS: usize = 20_000;
 
 /// Glue that is wrong on purpose: each has to be caught, or the simulation shows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
