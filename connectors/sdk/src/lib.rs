@@ -19,7 +19,9 @@ pub mod id;
 pub mod kit;
 pub mod limits;
 pub mod outcome;
+pub mod rates;
 pub mod settings;
+pub mod tariff;
 pub mod traits;
 pub mod transport;
 
@@ -32,5 +34,6 @@ pub use id::{DriverKey, InviteId, RemoteId};
 pub use limits::{Bucket, Charge, Pace, Reading, Window};
 pub use outcome::{Created, Ended, Followed, GroupCreated, GroupUpdated, Membership, Need, Removed, Updated};
 pub use settings::{Class, Describe, Secrets, Setting, SettingKind, SettingsError};
+pub use tariff::{Rule, StepCost, Tariff};
 pub use traits::{Kind, RoleTrait, Suspend, Traits};
-pub use transport::{Call, Cx, Repeat, Reply, Transport};
+pub use transport::{Call, Cx, Graphql, Repeat, Reply, Transport};

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::id::DriverKey;
-use crate::limits::Bucket;
+use crate::limits::{Bucket, Charge};
+use crate::tariff::{StepCost, Tariff};
 
 /// Which resources a connector serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +48,10 @@ pub struct Traits {
     pub driver_key: DriverKey,
     /// The limits.
     pub buckets: Vec<Bucket>,
+    /// What each call costs of them.
+    pub tariff: Tariff,
+    /// What the engine's steps cost, all calls of each together.
+    pub costs: Vec<StepCost>,
     /// What `active = false` means.
     pub suspend: Suspend,
     /// Whether `create` invites, so that an account comes later.
@@ -75,6 +80,8 @@ impl Traits {
             kind,
             driver_key,
             buckets: Vec::new(),
+            tariff: Tariff::default(),
+            costs: Vec::new(),
             suspend: Suspend::Removes,
             invites: false,
             writable: Vec::new(),
@@ -85,5 +92,10 @@ impl Traits {
             pending_members: false,
             tidy_created_groups: false,
         }
+    }
+
+    /// What a step costs, by the word that attempts record; nothing where that is not declared.
+    pub fn cost(&self, step: &str) -> &[Charge] {
+        self.costs.iter().find(|cost| cost.step == step).map_or(&[], |cost| cost.charges.as_slice())
     }
 }

@@ -16,6 +16,7 @@ use connector_sdk::{
     Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Reply, RoleTrait, Secrets,
     SettingsError, Suspend, Traits,
 };
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -65,6 +66,8 @@ impl ConnectorKind for Buildkite {
         );
         let mut traits = Traits::new(Kind::UserAndGroup, DriverKey::new(key));
         traits.buckets = limits::buckets(settings.pace);
+        traits.tariff = limits::tariff();
+        traits.costs = limits::costs(settings.pace);
         traits.suspend = Suspend::Removes;
         traits.invites = true;
         traits.writable = vec!["roles"];
@@ -129,6 +132,10 @@ impl Connector for Organization {
 
     fn read_limits(&self, reply: &Reply) -> Vec<Reading> {
         limits::readings(reply)
+    }
+
+    fn throttled(&self, reply: &Reply) -> Option<Timestamp> {
+        (reply.status == http::StatusCode::TOO_MANY_REQUESTS).then(|| limits::not_before(reply))
     }
 }
 

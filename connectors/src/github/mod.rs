@@ -36,7 +36,7 @@ use serde_json::Value;
 
 use answers::buckets;
 use auth::Auth;
-use client::{Client, Cost};
+use client::Client;
 use seats::Own;
 pub use settings::{Identity, Mode, Settings, TeamPrivacy};
 use wire::{Membership, User};
@@ -69,6 +69,8 @@ impl ConnectorKind for GitHub {
         let kind = if organization { Kind::UserAndGroup } else { Kind::Group };
         let mut traits = Traits::new(kind, checked.driver_key);
         traits.buckets = buckets(settings.pace);
+        traits.tariff = answers::tariff(settings.pace);
+        traits.costs = answers::costs(settings.pace);
         traits.suspend = Suspend::Removes;
         traits.invites = organization;
         traits.members_per_call = 1;
@@ -179,6 +181,10 @@ impl Connector for Org {
     fn read_limits(&self, reply: &Reply) -> Vec<Reading> {
         answers::limits(self.client.pace, reply)
     }
+
+    fn throttled(&self, reply: &Reply) -> Option<Timestamp> {
+        answers::throttled(reply)
+    }
 }
 
 impl Org {
@@ -196,7 +202,7 @@ impl Org {
                 Err(fault) => probe.take(name, fault).map(|()| false),
             };
         }
-        let call = self.client.call("get own account", Method::GET, &["user"], Cost::Read);
+        let call = self.client.call("get own account", Method::GET, &["user"]);
         let reply = match self.client.send(cx, call).await {
             Ok(reply) => reply,
             Err(fault) => return probe.take(name, fault).map(|()| false),
@@ -246,7 +252,7 @@ impl Org {
         path: &[&str],
         good: &str,
     ) -> Result<(), Fault> {
-        let mut call = self.client.call(name, Method::GET, path, Cost::Read);
+        let mut call = self.client.call(name, Method::GET, path);
         // Lists are asked for one item; reading the organisation itself knows no pages.
         if path.len() > 2 {
             call.url.query_pairs_mut().append_pair("per_page", "1");
