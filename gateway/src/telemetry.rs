@@ -29,6 +29,10 @@ pub mod names {
     pub const BUDGET_WAIT_SECONDS: &str = "scimgate_budget_wait_seconds";
     /// Times that a target's breaker opened [host].
     pub const BREAKER_OPENED_TOTAL: &str = "scimgate_breaker_opened_total";
+    /// Whether a target's breaker is open: 1 while it does not answer, else 0 [host].
+    pub const BREAKERS_OPEN_ROWS: &str = "scimgate_breakers_open_rows";
+    /// Whether a target no longer accepts an instance's credential: 1, else 0 [instance].
+    pub const DEGRADED_INSTANCES_ROWS: &str = "scimgate_degraded_instances_rows";
     /// Work not settled [state].
     pub const WORK_ROWS: &str = "scimgate_work_rows";
     /// How long the person that has waited longest to lose access has not been settled; 0 if
@@ -42,7 +46,7 @@ pub mod names {
     pub const STORE_COMMIT_BATCH_ROWS: &str = "scimgate_store_commit_batch_rows";
 
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
-    pub(super) const ALL: [(&str, char, &str); 14] = [
+    pub(super) const ALL: [(&str, char, &str); 16] = [
         (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
         (HTTP_REQUEST_SECONDS, 'h', "Time from a request's header to its answer's header."),
         (HTTP_CONNECTIONS, 'g', "Connections open now."),
@@ -52,6 +56,8 @@ pub mod names {
         (TARGET_CALL_SECONDS, 'h', "Time from sending a call to the end of its answer."),
         (BUDGET_WAIT_SECONDS, 'h', "Time that calls waited for their budget."),
         (BREAKER_OPENED_TOTAL, 'c', "Times that a target's breaker opened."),
+        (BREAKERS_OPEN_ROWS, 'g', "Whether a target's breaker is open."),
+        (DEGRADED_INSTANCES_ROWS, 'g', "Whether a target no longer accepts an instance's credential."),
         (WORK_ROWS, 'g', "Work not settled."),
         (OLDEST_DEPROVISION_SECONDS, 'g', "Age of the oldest deprovision that is not settled; 0 if there is none."),
         (PARKED_MEMBERSHIPS_ROWS, 'g', "Memberships that wait for their person."),

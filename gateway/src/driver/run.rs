@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::group::{self, GroupCall, GroupDone};
 use super::lease;
+use super::ledger::Ledger;
 use super::person::{self, PersonCall, PersonDone};
 use super::waiters::Settlement;
 use crate::service::accept::{Ends, close_operation_items};
@@ -60,6 +61,16 @@ pub(super) enum Done {
     Group(GroupDone),
 }
 
+impl Done {
+    /// The fault in it that says most about the target.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Person(result) => result.as_ref().err().cloned(),
+            Self::Group(done) => done.fault(),
+        }
+    }
+}
+
 /// What a transaction left to do.
 #[derive(Debug)]
 pub(super) enum After {
@@ -97,6 +108,7 @@ pub(super) struct Begin {
     pub(super) instance: Arc<Instance>,
     pub(super) resource: i64,
     pub(super) epoch: i64,
+    pub(super) ledger: Option<Ledger>,
 }
 
 #[async_trait]
@@ -132,8 +144,15 @@ impl Unit for Begin {
         subject.lane = Lane::from_number(claim.col("lane")?);
         subject.tries = claim.col("tries")?;
         subject.since = claim.col("since")?;
-        let verdict = plan(tx, &self.instance, &subject).await?;
-        Ok(told(tx, self.resource, conclude(tx, &self.instance, subject, verdict, self.epoch).await?))
+        let mut verdict = plan(tx, &self.instance, &subject).await?;
+        if let Some(ledger) = &self.ledger {
+            verdict = ledger.hold(tx, &self.instance, &subject, verdict).await?;
+        }
+        let after = conclude(tx, &self.instance, subject, verdict, self.epoch).await?;
+        if let Some(ledger) = &self.ledger {
+            ledger.write(tx, &self.instance, &after, false).await?;
+        }
+        Ok(told(tx, self.resource, after))
     }
 }
 
@@ -148,6 +167,7 @@ pub(super) struct Settle {
     pub(super) steps: usize,
     /// The driver stops: what was sent is recorded, and nothing more is sent.
     pub(super) stopping: bool,
+    pub(super) ledger: Option<Ledger>,
 }
 
 /// Steps of one run before something must be wrong.
@@ -223,7 +243,15 @@ impl Unit for Settle {
             return Ok(told(tx, fresh.seq, put_down(tx, &fresh).await?));
         }
         let resource = fresh.seq;
-        Ok(told(tx, resource, conclude(tx, &self.instance, fresh, verdict, self.epoch).await?))
+        let verdict = match &self.ledger {
+            Some(ledger) => ledger.hold(tx, &self.instance, &fresh, verdict).await?,
+            None => verdict,
+        };
+        let after = conclude(tx, &self.instance, fresh, verdict, self.epoch).await?;
+        if let Some(ledger) = &self.ledger {
+            ledger.write(tx, &self.instance, &after, true).await?;
+        }
+        Ok(told(tx, resource, after))
     }
 }
 

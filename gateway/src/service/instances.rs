@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::App;
+use super::queue::Queue;
 use super::records::{AdminError, audit};
 use super::types::{Instance, Mode};
 use crate::keys::fill_random;
@@ -18,11 +19,13 @@ use crate::reconcile::RunKind;
 use crate::secrets::{KeyRing, sealed_name};
 use crate::store::{Priority, Rows, Sql, Store, StoreError};
 
+mod rotation;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod tx;
 
+use rotation::Rotation;
 pub(crate) use schema::describe_extensions;
 use tx::{Delete, Insert, Sealed, Update};
 
@@ -46,6 +49,7 @@ pub struct Instances {
     /// What was built last, kept past its freshness: an instance whose `config_rev` did not move
     /// keeps its connector, and with it what the connector caches.
     built: Cache<i64, Arc<Instance>>,
+    queues: Cache<i64, Arc<Queue>>,
 }
 
 impl Instances {
@@ -59,6 +63,7 @@ impl Instances {
             fresh: aging().build(),
             seqs: Cache::builder().max_capacity(CACHED).time_to_live(FRESH).build(),
             built: Cache::builder().max_capacity(CACHED).build(),
+            queues: Cache::builder().max_capacity(CACHED).build(),
         }
     }
 
@@ -196,6 +201,7 @@ impl Instances {
             declared,
             registry,
             schema_problem,
+            queue: self.queues.get_with(seq, Arc::default),
             connector,
         })
     }
@@ -281,6 +287,9 @@ pub struct InstanceChange {
     pub policy: Option<Map<String, Value>>,
     /// Declarations to change, list by list; a null takes a list away, or all.
     pub schema: Option<Value>,
+    /// Whether a new credential is taken although it could not be found out that it is as good as the
+    /// old one.
+    pub force: bool,
 }
 
 impl App {
@@ -387,6 +396,9 @@ impl App {
             }
         };
         let mode = change.mode.unwrap_or(old.mode);
+        let driver_key = connector.traits().driver_key.clone();
+        let rotation =
+            if change.secrets.is_empty() { Rotation::None } else { self.rotate(old, mode, connector, &change).await? };
         self.store
             .write(
                 Priority::Request,
@@ -399,8 +411,9 @@ impl App {
                     listed: (policy.list_unmanaged != old.policy.list_unmanaged).then_some(policy.list_unmanaged),
                     policy: json!(policy),
                     declared,
-                    driver_key: connector.traits().driver_key.as_str().to_owned(),
+                    driver_key: driver_key.as_str().to_owned(),
                     identity,
+                    rotation,
                     sealed,
                     dropped,
                 },

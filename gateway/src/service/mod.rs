@@ -7,6 +7,7 @@ pub mod directory;
 pub mod events;
 pub mod instances;
 pub mod keys;
+pub mod queue;
 pub mod records;
 pub mod types;
 pub(crate) mod waiting;

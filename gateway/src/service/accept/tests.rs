@@ -143,6 +143,7 @@ fn instance() -> Arc<Instance> {
         has_streams: false,
         registry: Arc::new(scim::Registry::core()),
         schema_problem: None,
+        queue: Arc::default(),
         connector: Err("none is needed here".to_owned()),
     })
 }

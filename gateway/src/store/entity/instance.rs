@@ -29,6 +29,12 @@ pub struct Model {
     #[sea_orm(column_type = "Text")]
     pub declared: String,
     pub has_streams: i16,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub identity: Option<String>,
+    pub degraded_since: Option<i64>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub degraded_why: Option<String>,
+    pub look_at: Option<i64>,
 }
 
 /// None: joins are written where they are used.

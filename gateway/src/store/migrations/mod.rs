@@ -19,6 +19,7 @@ mod m0010_persons;
 mod m0011_dialects;
 mod m0012_events;
 mod m0013_replicas;
+mod m0017_budgets;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_dialects::Migration),
             Box::new(m0012_events::Migration),
             Box::new(m0013_replicas::Migration),
+            Box::new(m0017_budgets::Migration),
         ]
     }
 }
