@@ -16,6 +16,8 @@ use tests::{Db, Gateway, Scim, Sim, databases, wait_until};
 const BOUND: Duration = Duration::from_secs(120);
 /// How long a lease lasts.
 const LEASE: Duration = Duration::from_secs(15);
+/// How long one of them is frozen: well beyond what any call or lease lasts.
+const FROZEN: Duration = Duration::from_secs(60);
 
 /// A target, an instance before it, and whom that acknowledged.
 struct Line {
@@ -129,6 +131,7 @@ async fn one_of_three_is_killed_one_frozen_and_one_ends() {
     }
     first.kill().await;
     second.freeze().await;
+    let frozen = Instant::now();
     for line in &mut lines {
         line.push(&third, 4).await;
     }
@@ -137,6 +140,7 @@ async fn one_of_three_is_killed_one_frozen_and_one_ends() {
     assert!(took < LEASE + Duration::from_secs(2), "the take-over took {took:?}");
 
     // The one that was frozen wakes up in the midst of what it was at.
+    wait_until("a minute goes by", BOUND, async || (frozen.elapsed() >= FROZEN).then_some(())).await;
     second.thaw().await;
     for line in &mut lines {
         line.push(&third, 2).await;

@@ -111,7 +111,8 @@ pub trait Connector: Send + Sync {
 /// Contract of every method: no retry, no sleep; a 429 or its disguises is
 /// [`FaultKind::RateLimited`] with [`crate::Retry::NotBefore`] where the target says when; a dead
 /// credential is [`FaultKind::Credential`], `AfterOperator`; a lost answer to a write is
-/// [`crate::Effect::Unknown`]; no secret stands in a message or context.
+/// [`crate::Effect::Unknown`], and [`Traits::repeats`] says what may follow it; no secret stands in a
+/// message or context.
 #[async_trait]
 pub trait Accounts: Send + Sync {
     /// One page of the accounts that have access or are suspended; no pending invitations.

@@ -37,6 +37,66 @@ pub struct RoleTrait {
     pub privileged: bool,
 }
 
+/// What may follow a write whose outcome is not known: it was sent, and no usable answer came
+/// (DECISIONS 18, 19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeatable {
+    /// Twice is the same as once: the engine repeats it.
+    Idempotent,
+    /// Twice may be a duplicate, but a look tells whether it happened: the engine looks first, and
+    /// repeats it only if it did not.
+    Verifiable,
+    /// Neither: a person says what happened, and until then it is not repeated.
+    Neither,
+}
+
+/// What may follow each of a connector's writes whose outcome is not known.
+///
+/// [`Repeats::default`] is what the contracts of [`crate::Accounts`] and [`crate::Groups`] ask for.
+/// A connector whose target is worse than that declares it here; one whose target is better gains
+/// nothing by saying so but a look that is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Repeats {
+    /// [`crate::Accounts::create`]. Verifiable where [`crate::Accounts::find`] sees what a lost
+    /// creation did.
+    pub create: Repeatable,
+    /// [`crate::Accounts::update`]. Verifiable where [`crate::Accounts::get`] tells.
+    pub update: Repeatable,
+    /// [`crate::Accounts::set_active`]. Verifiable where [`crate::Accounts::get`] tells.
+    pub set_active: Repeatable,
+    /// [`crate::Accounts::remove`]. Verifiable where [`crate::Accounts::get`] tells.
+    pub remove: Repeatable,
+    /// [`crate::Groups::create`]. Verifiable where [`crate::Groups::find`] sees what a lost creation
+    /// did.
+    pub create_group: Repeatable,
+    /// [`crate::Groups::update`]. Verifiable where [`crate::Groups::get`] tells.
+    pub update_group: Repeatable,
+    /// [`crate::Groups::remove`]. Verifiable where [`crate::Groups::get`] tells.
+    pub remove_group: Repeatable,
+    /// [`crate::Groups::tidy`]. No look tells, so `Verifiable` counts as `Neither`.
+    pub tidy_group: Repeatable,
+    /// [`crate::Groups::change_members`]. Verifiable where [`crate::Groups::members`] tells.
+    pub change_members: Repeatable,
+}
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self {
+            create: Repeatable::Verifiable,
+            update: Repeatable::Idempotent,
+            set_active: Repeatable::Idempotent,
+            remove: Repeatable::Idempotent,
+            create_group: Repeatable::Verifiable,
+            update_group: Repeatable::Idempotent,
+            remove_group: Repeatable::Idempotent,
+            tidy_group: Repeatable::Idempotent,
+            change_members: Repeatable::Idempotent,
+        }
+    }
+}
+
 /// What one built connector can do. Depends on its settings (GitHub without organisation
 /// membership has no accounts to create).
 #[derive(Clone, Debug, Serialize)]
@@ -71,6 +131,8 @@ pub struct Traits {
     pub pending_members: bool,
     /// Whether a group we create needs [`crate::Groups::tidy`] (the credential's own account leaves it).
     pub tidy_created_groups: bool,
+    /// What may follow a write whose outcome is not known.
+    pub repeats: Repeats,
 }
 
 impl Traits {
@@ -91,6 +153,7 @@ impl Traits {
             members_per_call: 1,
             pending_members: false,
             tidy_created_groups: false,
+            repeats: Repeats::default(),
         }
     }
 

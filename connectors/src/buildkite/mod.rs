@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Reply, RoleTrait, Secrets,
-    SettingsError, Suspend, Traits,
+    Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Repeatable, Repeats, Reply,
+    RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -31,6 +31,22 @@ const ROLES: [RoleTrait; 2] =
 
 /// The kind: what the catalogue lists.
 pub struct Buildkite;
+
+/// Members and teams are changed by PATCH and DELETE with ids: twice is once. Each POST of an invitation
+/// is another one, and a team is created by a mutation: lists show both
+/// (buildkite.com/docs/apis/rest-api/organizations/invitations, /docs/apis/graphql). A second membership
+/// of a team is refused, and the connector looks then, so that twice is once here as well.
+fn repeats() -> Repeats {
+    let mut repeats = Repeats::default();
+    repeats.create = Repeatable::Verifiable;
+    repeats.update = Repeatable::Idempotent;
+    repeats.remove = Repeatable::Idempotent;
+    repeats.create_group = Repeatable::Verifiable;
+    repeats.update_group = Repeatable::Idempotent;
+    repeats.remove_group = Repeatable::Idempotent;
+    repeats.change_members = Repeatable::Idempotent;
+    repeats
+}
 
 impl ConnectorKind for Buildkite {
     const NAME: &'static str = "buildkite";
@@ -70,6 +86,7 @@ impl ConnectorKind for Buildkite {
         traits.costs = limits::costs(settings.pace);
         traits.suspend = Suspend::Removes;
         traits.invites = true;
+        traits.repeats = repeats();
         traits.writable = vec!["roles"];
         traits.roles = ROLES.to_vec();
         traits.default_role = Some(settings.default_role.word());

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use connector_sdk::{
     Accounts, Connector, ConnectorKind, Cx, Extension, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck, Reading,
-    Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    Repeatable, Repeats, Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
 use http::Method;
 use jiff::Timestamp;
@@ -57,6 +57,23 @@ struct Org {
     seen: Mutex<HashMap<u64, (Timestamp, Membership)>>,
 }
 
+/// Memberships of the organisation and of teams are set by PUT and DELETE, teams are changed by PATCH:
+/// twice is once. An invitation by POST mails a person each time, and a second team of a name is
+/// refused; lists show both (docs.github.com/en/rest/orgs/members, /rest/teams/teams). The invitation
+/// of a login is a PUT as well, but whose it is only a look tells.
+fn repeats() -> Repeats {
+    let mut repeats = Repeats::default();
+    repeats.create = Repeatable::Verifiable;
+    repeats.update = Repeatable::Idempotent;
+    repeats.remove = Repeatable::Idempotent;
+    repeats.create_group = Repeatable::Verifiable;
+    repeats.update_group = Repeatable::Idempotent;
+    repeats.remove_group = Repeatable::Idempotent;
+    repeats.tidy_group = Repeatable::Idempotent;
+    repeats.change_members = Repeatable::Idempotent;
+    repeats
+}
+
 impl ConnectorKind for GitHub {
     const NAME: &'static str = "github";
     const TITLE: &'static str = "GitHub";
@@ -76,6 +93,7 @@ impl ConnectorKind for GitHub {
         traits.members_per_call = 1;
         traits.tidy_created_groups = matches!(checked.auth, Auth::Token(_));
         traits.verified_emails = checked.identity == Identity::VerifiedDomain;
+        traits.repeats = repeats();
         if organization {
             traits.writable = vec!["roles"];
             traits.roles =

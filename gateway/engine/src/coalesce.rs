@@ -58,6 +58,10 @@ pub struct WorkRow {
     pub need: Option<String>,
     /// Failing attempts since the newest change.
     pub tries: u32,
+    /// Looks at a write in doubt that told nothing, since the newest change.
+    pub looks: u32,
+    /// Runs in a row that panicked or met a damaged row.
+    pub panics: u32,
     /// When the resource stopped being settled. Microseconds since 1970.
     pub since: i64,
 }
@@ -70,7 +74,17 @@ pub struct WorkRow {
 /// `since` tells for how long the resource has not been settled, whatever came in between.
 pub fn upsert(existing: Option<&WorkRow>, lane: Lane, rev: i64, now: i64) -> WorkRow {
     let Some(row) = existing else {
-        return WorkRow { lane, rev, state: WorkState::Todo, due_at: now, need: None, tries: 0, since: now };
+        return WorkRow {
+            lane,
+            rev,
+            state: WorkState::Todo,
+            due_at: now,
+            need: None,
+            tries: 0,
+            looks: 0,
+            panics: 0,
+            since: now,
+        };
     };
     let running = row.state == WorkState::Running;
     WorkRow {
@@ -80,6 +94,8 @@ pub fn upsert(existing: Option<&WorkRow>, lane: Lane, rev: i64, now: i64) -> Wor
         due_at: if running { row.due_at } else { now },
         need: None,
         tries: 0,
+        looks: 0,
+        panics: 0,
         since: row.since,
     }
 }
@@ -103,7 +119,17 @@ mod tests {
             |(lane, rev, state, due_at, tries, since)| {
                 let state = WorkState::ALL[state];
                 let need = matches!(state, WorkState::Waiting | WorkState::Needs).then(|| "quota".to_owned());
-                WorkRow { lane: Lane::from_number(lane), rev, state, due_at, need, tries, since }
+                WorkRow {
+                    lane: Lane::from_number(lane),
+                    rev,
+                    state,
+                    due_at,
+                    need,
+                    tries,
+                    looks: tries,
+                    panics: 1,
+                    since,
+                }
             },
         )
     }
@@ -140,7 +166,7 @@ mod tests {
             prop_assert!(next.lane <= start.lane && next.lane <= lane);
             prop_assert!(next.rev >= start.rev && next.rev >= rev);
             prop_assert_eq!(next.since, start.since);
-            prop_assert_eq!(next.tries, 0);
+            prop_assert_eq!((next.tries, next.looks, next.panics), (0, 0, 0));
             prop_assert_eq!(next.state == WorkState::Running, start.state == WorkState::Running);
             if next.state == WorkState::Todo {
                 prop_assert_eq!(next.due_at, now);

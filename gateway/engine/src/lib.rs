@@ -3,12 +3,16 @@
 
 pub mod adoption;
 pub mod coalesce;
+pub mod doubt;
+pub mod drift;
 pub mod lane;
 pub mod mapping;
 pub mod membership;
+pub mod needs;
 pub mod operation;
 pub mod person;
 pub mod policy;
 pub mod retry;
+pub mod work;
 
 pub use lane::Lane;

@@ -52,6 +52,8 @@ pub struct OpenOp {
     pub rev: i64,
     /// The SCIM paths that it wrote: `active`, `name.givenName`, `emails`.
     pub paths: Vec<String>,
+    /// It deleted the resource: whatever came before it is overwritten.
+    pub deletes: bool,
 }
 
 /// How a settled operation ended.
@@ -78,15 +80,17 @@ impl Closed {
 ///
 /// An operation is superseded if it wrote something, and later ones that settle with it wrote each
 /// of its paths again, or something that holds the path (`name` holds `name.givenName`). Paths
-/// compare without case (RFC 7643 section 2.1). The cost is linear in the text of all paths.
+/// compare without case (RFC 7643 section 2.1). A deletion overwrites everything before it. The cost is linear in the text of all paths.
 pub fn close_settled(open: &[OpenOp], settled_rev: i64) -> Vec<(i64, Closed)> {
     let mut batch: Vec<&OpenOp> = open.iter().filter(|op| op.rev <= settled_rev).collect();
     batch.sort_by_key(|op| std::cmp::Reverse((op.rev, op.seq)));
     let mut overwritten: HashSet<String> = HashSet::new();
     let mut closed = Vec::with_capacity(batch.len());
+    let mut deleted = false;
     for op in batch {
         let paths: Vec<String> = op.paths.iter().map(|path| path.to_ascii_lowercase()).collect();
-        let superseded = !paths.is_empty() && paths.iter().all(|path| is_covered(path, &overwritten));
+        let superseded = deleted || !paths.is_empty() && paths.iter().all(|path| is_covered(path, &overwritten));
+        deleted |= op.deletes;
         closed.push((op.seq, if superseded { Closed::Superseded } else { Closed::Applied }));
         overwritten.extend(paths);
     }
@@ -124,7 +128,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// `ops`: `rev:path,path` each, seq counting from 1; the answer is one letter per operation,
+    /// `ops`: `rev:path,path` each (`!` deletes), seq counting from 1; the answer is one letter per operation,
     /// `A` applied, `S` superseded, `.` left open.
     fn check(ops: &[(i64, &[&str])], settled_rev: i64, want: &str) {
         let open: Vec<OpenOp> = ops
@@ -133,7 +137,8 @@ mod tests {
             .map(|((rev, paths), seq)| OpenOp {
                 seq,
                 rev: *rev,
-                paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+                paths: paths.iter().filter(|path| **path != "!").map(|path| (*path).to_owned()).collect(),
+                deletes: paths.contains(&"!"),
             })
             .collect();
         let closed = close_settled(&open, settled_rev);
@@ -177,6 +182,12 @@ mod tests {
     }
 
     #[test]
+    fn a_deletion_overwrites_all_that_came_before_it() {
+        check(&[(1, &["userName", "active"]), (2, &["title"]), (3, &["!"])], 3, "SSA");
+        check(&[(1, &["userName"]), (2, &["!"])], 1, "A.");
+    }
+
+    #[test]
     fn counts_decide_the_state_of_a_membership_operation() {
         for (items, open, failed, superseded, want) in [
             (3, 1, 1, 1, OpState::Open),
@@ -213,6 +224,7 @@ mod tests {
                     seq,
                     rev: *rev,
                     paths: paths.iter().map(|at| PATHS[*at].to_owned()).collect(),
+                    deletes: false,
                 })
                 .collect();
             let closed = close_settled(&open, settled);

@@ -14,6 +14,8 @@
 use connector_sdk::{AccountChange, AccountRef, AccountStatus, InviteId, Need, Person, Suspend, Traits};
 use jiff::Timestamp;
 
+use crate::doubt::{self, Doubt};
+
 /// Invitations that one person is sent at most: the first, and two more after it ended
 /// (DECISIONS 21).
 pub const MAX_INVITES: u32 = 3;
@@ -40,7 +42,7 @@ pub struct PersonView<'a> {
     pub person: &'a Person,
     /// The linked account or invitation, as last seen; `None` if there is no link.
     pub account: Option<AccountView>,
-    /// The last attempt's outcome is not known, and nobody has looked since.
+    /// The last write's outcome is not known, and nobody has looked since.
     pub doubt: Option<Doubt>,
     /// What the connector can do.
     pub traits: &'a Traits,
@@ -76,15 +78,6 @@ pub struct AccountView {
     pub expires_at: Option<Timestamp>,
 }
 
-/// The step whose outcome is not known (DECISIONS 18).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Doubt {
-    /// A creation or invitation: repeating it blindly could make a second account.
-    Create,
-    /// Anything else; those calls may be repeated.
-    Other,
-}
-
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PersonStep {
@@ -117,13 +110,15 @@ pub enum PersonStep {
 
 /// The next step of one person.
 ///
-/// A creation in doubt is looked for before anything is done, whatever is wanted now (DECISIONS 18).
-/// Any other doubt is ended by planning as if the outcome were the worst: the call is repeated where
-/// the plan still has one, else the target is looked at, because what was last seen may be out of
-/// date.
+/// A write in doubt that may not simply be repeated is looked at before anything is done, or asked a
+/// person about, whatever is wanted now (DECISIONS 18). One that may be repeated is taken to have
+/// ended in the worst way: the call is repeated where the plan still has one, else the target is
+/// looked at, because what was last seen may be out of date.
 pub fn next_step(view: &PersonView<'_>) -> PersonStep {
-    if view.doubt == Some(Doubt::Create) {
-        return PersonStep::Look;
+    match view.doubt {
+        Some(Doubt::Look) => return PersonStep::Look,
+        Some(Doubt::Ask) => return PersonStep::Need(doubt::ask()),
+        Some(Doubt::Repeat) | None => {}
     }
     let step = match view.wanted {
         Wanted::Access => towards_access(view),

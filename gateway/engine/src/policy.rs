@@ -68,23 +68,18 @@ impl<'de> Deserialize<'de> for BrakeOff {
     }
 }
 
-/// No repair of drift: the only setting of it there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RepairNone;
-
-impl Serialize for RepairNone {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("none")
-    }
-}
-
-impl<'de> Deserialize<'de> for RepairNone {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(word) if word == "none" => Ok(Self),
-            _ => Err(serde::de::Error::custom("repair is not built yet: leave it out, or set it to \"none\"")),
-        }
-    }
+/// What a comparison with the target repairs by itself (DECISIONS 23). Only what was asserted through
+/// the gateway is ever repaired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repair {
+    /// Nothing: differences are reported.
+    None,
+    /// What should be gone is removed; giving access back is reported and takes one click.
+    #[default]
+    LessAccess,
+    /// Access is given back, too.
+    All,
 }
 
 /// The policy of an instance. What is left out has its default.
@@ -125,9 +120,8 @@ pub struct Policy {
     /// The brake; `None` where nothing was said about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub brake: Option<BrakeOff>,
-    /// Repair of drift; `None` where nothing was said about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repair: Option<RepairNone>,
+    /// What a comparison with the target repairs by itself.
+    pub repair: Repair,
     /// The most changes that may wait for the target; `None`: the default. Beyond it grants are refused with
     /// 503; deactivations and removals never are.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,7 +146,7 @@ impl Default for Policy {
             groups_via_users: None,
             allow_privileged: false,
             brake: None,
-            repair: None,
+            repair: Repair::default(),
             max_open_work: None,
         }
     }
@@ -293,7 +287,7 @@ mod tests {
                 "adopt": "by_user_name", "adopt_groups": "never", "list_unmanaged": false,
                 "on_group_delete": "delete", "answer_within_ms": 2000, "protected": [],
                 "reconcile_every_hours": 24, "dialect": "auto", "strict": false, "quirks_off": [],
-                "allow_privileged": false,
+                "allow_privileged": false, "repair": "less_access",
             })
         );
     }
@@ -311,6 +305,9 @@ mod tests {
         );
         for dialect in Dialect::ALL {
             check(&json!({"dialect": dialect.name}), None);
+        }
+        for repair in ["none", "less_access", "all"] {
+            check(&json!({ "repair": repair }), None);
         }
         let off: Vec<&str> = QuirkSet::leniencies().iter().map(Quirk::name).collect();
         check(&json!({"strict": true, "quirks_off": off}), None);
@@ -347,8 +344,8 @@ mod tests {
         check(&json!({"brake": true}), Some("brake"));
         check(&json!({"brake": {"accounts": 10}}), Some("brake"));
         check(&json!({"brake": "off"}), Some("brake"));
-        check(&json!({"repair": "all"}), Some("repair"));
-        check(&json!({"repair": "less_access"}), Some("repair"));
+        check(&json!({"repair": "more_access"}), Some("repair"));
+        check(&json!({"repair": true}), Some("repair"));
     }
 
     #[test]
@@ -379,10 +376,8 @@ mod tests {
 
     #[test]
     fn what_is_not_built_yet_says_so() {
-        for value in [json!({"brake": {"percent": 5}}), json!({"repair": "all"})] {
-            let (_, why) = Policy::parse(&value).expect_err("not built");
-            assert!(why.contains("not built yet"), "{why}");
-        }
+        let (_, why) = Policy::parse(&json!({"brake": {"percent": 5}})).expect_err("not built");
+        assert!(why.contains("not built yet"), "{why}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Total: any fault, any time, any count has an answer, and no answer lies in the past.
 
-use connector_sdk::{Effect, Fault, FaultKind, Retry};
+use connector_sdk::{Effect, Fault, FaultKind, Repeatable, Retry};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::lane::Lane;
@@ -25,12 +25,15 @@ const QUOTA_WAIT: SignedDuration = SignedDuration::from_hours(1);
 /// being taken for a day of failures.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(24);
 const GIVE_UP_TRIES: u32 = 20;
+/// The need of work whose outcome nobody could find out.
+pub const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 /// How often what needs a person is looked at by itself.
 const NEED_LOOK: SignedDuration = SignedDuration::from_hours(1);
 /// The same for a dead credential, which stops a whole target.
 const CREDENTIAL_LOOK: SignedDuration = SignedDuration::from_mins(5);
 /// The waits between looks while an outcome is not known.
 const LOOKS: [SignedDuration; 6] = [
+    // At once, as soon as a call is lost.
     SignedDuration::ZERO,
     SignedDuration::from_mins(1),
     SignedDuration::from_mins(5),
@@ -44,10 +47,19 @@ const LOOKS: [SignedDuration; 6] = [
 pub struct Tries {
     /// Attempts before this one that failed and count ([`counts_as_failing`]), since the newest change.
     pub failing: u32,
-    /// Looks before this fault that did not settle the outcome in doubt.
-    pub unknown_looks: u32,
+    /// Looks that did not settle the outcome in doubt, this one included if it was one.
+    pub looks: u32,
     /// Since when the work has been open.
     pub since: Timestamp,
+}
+
+/// A write whose outcome is not known when a fault comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InDoubt {
+    /// What may follow that write.
+    pub repeat: Repeatable,
+    /// Whether the call that failed was the look at what became of it.
+    pub looked: bool,
 }
 
 /// What follows a fault.
@@ -70,51 +82,95 @@ pub fn counts_as_failing(kind: FaultKind) -> bool {
     !matches!(kind, FaultKind::RateLimited | FaultKind::Quota | FaultKind::NotSent)
 }
 
-/// What follows a fault of work in a lane. `seed` is any number that differs between pieces of work;
-/// it spreads their retries (full jitter).
+/// What follows a fault of work in a lane. `doubt` is the write whose outcome is not known, this one or
+/// an earlier one. `seed` is any number that differs between pieces of work; it spreads their retries
+/// (full jitter).
 ///
 /// What takes access away ([`Lane::Deprovision`], [`Lane::Removal`]) never gives up: faults that may
 /// pass are retried without end, at most 15 minutes apart unless the target itself asks for longer.
 /// Grants wait at most 5 minutes, and become `failing` after 24 hours.
-pub fn after_fault(fault: &Fault, lane: Lane, tries: Tries, now: Timestamp, seed: u64) -> Next {
-    let takes_access = matches!(lane, Lane::Deprovision | Lane::Removal);
+///
+/// After a lost write the next step, a look or a repetition, comes at once, and by the backoff where
+/// one write after the other is lost. A look that tells nothing is repeated by a schedule (1 min,
+/// 5 min, 30 min, 2 h, 12 h) and then becomes a person's business. A call that may neither be
+/// repeated nor looked at is theirs at once, whatever it takes away.
+pub fn after_fault(fault: &Fault, lane: Lane, tries: Tries, doubt: Option<InDoubt>, now: Timestamp, seed: u64) -> Next {
+    let takes_access = takes_access(lane);
     let asked = match fault.retry {
         Retry::NotBefore(at) => Some(at.max(after(now, ASKED_MIN)).min(after(now, ASKED_MAX))),
         Retry::Never | Retry::Soon | Retry::AfterOperator => None,
     };
     let not_before = |at: Timestamp| asked.map_or(at, |asked| asked.max(at));
+    let cap = if takes_access { LOSS_CAP } else { GRANT_CAP };
+    let failed_long = counts_as_failing(fault.kind)
+        && tries.failing >= GIVE_UP_TRIES
+        && now.duration_since(tries.since) >= GIVE_UP_AFTER
+        && !takes_access;
 
+    if doubt.is_some_and(|doubt| doubt.repeat == Repeatable::Neither) {
+        return need(OUTCOME_UNKNOWN, now);
+    }
     if fault.retry == Retry::AfterOperator {
         return need(operator_code(fault.kind), now);
     }
-    if fault.effect == Effect::Unknown {
-        let looks = usize::try_from(tries.unknown_looks).unwrap_or(usize::MAX);
-        return match LOOKS.get(looks) {
-            Some(wait) if takes_access => Next::At(not_before(after(now, (*wait).min(LOSS_CAP)))),
-            Some(wait) => Next::At(not_before(after(now, *wait))),
-            None if takes_access => Next::At(not_before(after(now, LOSS_CAP))),
-            None => need("outcome_unknown", now),
-        };
+    match doubt {
+        Some(InDoubt { looked: true, .. }) if fault.retry != Retry::Never && counts_as_failing(fault.kind) => {
+            let looks = usize::try_from(tries.looks).unwrap_or(usize::MAX);
+            return match LOOKS.get(looks) {
+                Some(wait) => {
+                    Next::At(not_before(after(now, if takes_access { (*wait).min(LOSS_CAP) } else { *wait })))
+                }
+                None if takes_access => Next::At(not_before(after(now, LOSS_CAP))),
+                None => need(OUTCOME_UNKNOWN, now),
+            };
+        }
+        _ if fault.effect == Effect::Unknown => {
+            if failed_long {
+                return need(OUTCOME_UNKNOWN, now);
+            }
+            let wait = if tries.failing == 0 { SignedDuration::ZERO } else { backoff(tries.failing, cap, seed) };
+            return Next::At(not_before(after(now, wait)));
+        }
+        _ => {}
     }
     if fault.retry == Retry::Never {
         return need(final_code(fault.kind), now);
     }
     if fault.kind == FaultKind::Quota {
-        return Next::At(asked.unwrap_or_else(|| after(now, QUOTA_WAIT)));
+        let wait = if takes_access { LOSS_CAP } else { QUOTA_WAIT };
+        return Next::At(asked.unwrap_or_else(|| after(now, wait)));
     }
-    let failed_long = counts_as_failing(fault.kind)
-        && tries.failing >= GIVE_UP_TRIES
-        && now.duration_since(tries.since) >= GIVE_UP_AFTER;
-    if failed_long && !takes_access {
+    if failed_long {
         return Next::Need { code: "failing", look_at: not_before(after(now, NEED_LOOK)) };
     }
-    let cap = if takes_access { LOSS_CAP } else { GRANT_CAP };
     Next::At(asked.unwrap_or_else(|| after(now, backoff(tries.failing, cap, seed))))
 }
 
+/// Whether work in that lane takes access away, and so is never given up for failing.
+pub fn takes_access(lane: Lane) -> bool {
+    matches!(lane, Lane::Deprovision | Lane::Removal)
+}
+
+/// When work that needs a person is looked at again by itself.
+pub fn look_at(code: &str, now: Timestamp) -> Timestamp {
+    after(now, if code == "credential" { CREDENTIAL_LOOK } else { NEED_LOOK })
+}
+
+/// The word for what is waited for after a fault that may pass.
+pub fn wait_word(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::RateLimited => "rate_limited",
+        FaultKind::Quota => "quota",
+        FaultKind::Timeout => "timeout",
+        FaultKind::Credential => "credential",
+        FaultKind::Permission => "permission",
+        FaultKind::Malformed => "malformed",
+        _ => "unavailable",
+    }
+}
+
 fn need(code: &'static str, now: Timestamp) -> Next {
-    let look = if code == "credential" { CREDENTIAL_LOOK } else { NEED_LOOK };
-    Next::Need { code, look_at: after(now, look) }
+    Next::Need { code, look_at: look_at(code, now) }
 }
 
 fn operator_code(kind: FaultKind) -> &'static str {
@@ -140,7 +196,7 @@ fn final_code(kind: FaultKind) -> &'static str {
 }
 
 /// A random wait of at most `min(cap, 1 s * 2^failing)`.
-fn backoff(failing: u32, cap: SignedDuration, seed: u64) -> SignedDuration {
+pub(crate) fn backoff(failing: u32, cap: SignedDuration, seed: u64) -> SignedDuration {
     let bound = BASE.checked_mul(1_i32.checked_shl(failing.min(20)).unwrap_or(i32::MAX)).unwrap_or(cap).min(cap);
     let bound = u64::try_from(bound.as_millis()).unwrap_or(0);
     let drawn = mix(seed ^ u64::from(failing).rotate_left(32)) % (bound + 1);
@@ -156,7 +212,7 @@ fn mix(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
+pub(crate) fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 

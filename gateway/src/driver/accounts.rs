@@ -94,7 +94,30 @@ pub(crate) async fn invites_sent(tx: &Tx<'_>, resource: i64) -> Result<u32, Stor
     Ok(row.map_or(Ok(0), |row| row.col::<i64>("n"))?.try_into().unwrap_or(u32::MAX))
 }
 
-fn status_word(status: AccountStatus) -> &'static str {
+/// What is kept of an account as the target shows it. `known_as` is the login under which it was known
+/// at first, so that a change of it can be told.
+pub(crate) fn document_of(account: &Account, known: Option<&AccountRow>) -> Value {
+    let mut doc = json!({
+        "login": account.login, "email": account.email, "email_verified": account.email_verified,
+        "display_name": account.display_name, "role": account.role,
+    });
+    if let Some(known) = known {
+        // A listing that does not tell the e-mail must not make us forget the one we invited.
+        for name in ["email", "login", "display_name"] {
+            if doc[name].is_null() {
+                doc[name] = known.doc[name].clone();
+            }
+        }
+        let first = if known.doc["known_as"].is_null() { &known.doc["login"] } else { &known.doc["known_as"] };
+        if !first.is_null() && *first != doc["login"] {
+            doc["known_as"] = first.clone();
+        }
+    }
+    doc
+}
+
+/// The word that the store keeps of a status.
+pub(crate) fn status_word(status: AccountStatus) -> &'static str {
     match status {
         AccountStatus::Invited => "invited",
         AccountStatus::Active => "active",
@@ -121,18 +144,7 @@ pub(crate) async fn observe(
     run: Option<i64>,
 ) -> Result<AccountRow, StoreError> {
     let known = find_row(tx, instance, account).await?;
-    let mut doc = json!({
-        "login": account.login, "email": account.email, "email_verified": account.email_verified,
-        "display_name": account.display_name, "role": account.role,
-    });
-    // A listing that does not tell the e-mail must not make us forget the one we invited.
-    if let Some(known) = &known {
-        for name in ["email", "login", "display_name"] {
-            if doc[name].is_null() {
-                doc[name] = known.doc[name].clone();
-            }
-        }
-    }
+    let doc = document_of(account, known.as_ref());
     let login_key = doc["login"].as_str().map(fold_text);
     let email_key = doc["email"].as_str().map(fold_text);
     let remote = account.remote_id.as_ref().map(|id| id.as_str().to_owned());
@@ -355,7 +367,8 @@ pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(),
     tx.conn
         .run(
             "UPDATE member SET have = 0, have_at = $2, state = CASE WHEN state = 'settled' THEN 'parked' ELSE state END, \
-             reason = CASE WHEN state = 'settled' THEN 'no_account' ELSE reason END WHERE user_seq = $1",
+             reason = CASE WHEN state = 'settled' THEN 'no_account' ELSE reason END, \
+             parked_at = CASE WHEN state = 'settled' THEN $2 ELSE parked_at END WHERE user_seq = $1",
             vals![resource, tx.now],
         )
         .await?;

@@ -1,9 +1,119 @@
 //! What attempts whose outcome is not known say about the target (DECISIONS 18).
 
+use connector_sdk::{Repeatable, Traits};
+use engine::doubt::{Doubt, doubt_of};
 use jiff::Timestamp;
 
-use super::run::Verdict;
+use super::run::{Subject, Verdict};
 use crate::store::{Rows, Sql, StoreError, Tx};
+
+/// Marks an attempt of which an admin said that it happened. It stays in doubt until a look has read what
+/// it left behind.
+pub(crate) const HAPPENED: &str = "happened";
+
+/// What the connector declares of a step, by the word that attempts record.
+pub(crate) fn repeat_of(traits: &Traits, kind: &str, step: &str) -> Repeatable {
+    let repeats = &traits.repeats;
+    match (kind, step) {
+        ("Group", "create") => repeats.create_group,
+        ("Group", "update") => repeats.update_group,
+        ("Group", "remove") => repeats.remove_group,
+        // No look tells whether the credential's own account left.
+        ("Group", "tidy") if repeats.tidy_group == Repeatable::Verifiable => Repeatable::Neither,
+        ("Group", "tidy") => repeats.tidy_group,
+        (_, "add_member" | "remove_member") => repeats.change_members,
+        (_, "create") => repeats.create,
+        (_, "update") => repeats.update,
+        (_, "suspend" | "restore") => repeats.set_active,
+        (_, "remove") => repeats.remove,
+        // A step of another version: whoever reads what it left behind can tell.
+        _ => Repeatable::Verifiable,
+    }
+}
+
+/// A write at the resource itself whose outcome is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct InDoubt {
+    /// The word of its step.
+    pub(super) step: String,
+    /// What the connector declares of it.
+    pub(super) repeat: Repeatable,
+    /// An admin said that it happened.
+    pub(super) happened: bool,
+}
+
+impl InDoubt {
+    pub(super) fn doubt(&self) -> Doubt {
+        doubt_of(self.repeat, self.happened)
+    }
+}
+
+/// The write at the resource itself whose outcome is not known.
+pub(super) async fn of_resource(
+    tx: &Tx<'_>,
+    traits: &Traits,
+    kind: &str,
+    resource: i64,
+) -> Result<Option<InDoubt>, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT step, marker FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
+            vals![resource],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let step: String = row.col("step")?;
+    let happened = row.col::<Option<String>>("marker")?.as_deref() == Some(HAPPENED);
+    Ok(Some(InDoubt { repeat: repeat_of(traits, kind, &step), step, happened }))
+}
+
+/// What may follow the write in doubt that a failed step was about: that write itself, or a look at it.
+/// Memberships that may be neither repeated nor looked at are asked about when the rest of the group is
+/// done, so they decide nothing here.
+pub(super) async fn open(tx: &Tx<'_>, traits: &Traits, subject: &Subject) -> Result<Option<Repeatable>, StoreError> {
+    if !subject.of_members {
+        let doubt = of_resource(tx, traits, &subject.kind, subject.seq).await?;
+        return Ok(doubt.map(|doubt| if doubt.happened { Repeatable::Verifiable } else { doubt.repeat }));
+    }
+    let repeat = traits.repeats.change_members;
+    if repeat == Repeatable::Neither {
+        return Ok(None);
+    }
+    let row = tx
+        .conn
+        .one(
+            "SELECT 1 AS one FROM attempt WHERE resource_seq = $1 AND item_seq <> 0 AND state = 'unknown' LIMIT 1",
+            vals![subject.seq],
+        )
+        .await?;
+    Ok(row.map(|_| repeat))
+}
+
+/// The doubt about a resource's write is over.
+pub(super) async fn resolve(tx: &Tx<'_>, resource: i64, item: i64) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = $2 AND state = 'unknown'",
+            vals![resource, item],
+        )
+        .await?;
+    Ok(())
+}
+
+/// How long the target may not show what it has just made. In microseconds.
+pub(super) const NEW: i64 = 15_000_000;
+/// How soon what is not visible yet is looked at again. In microseconds.
+const SOON: i64 = 3_000_000;
+
+/// The target does not show what it made a moment ago: targets that answer from copies do that.
+pub(super) fn not_visible(now: i64) -> Verdict {
+    Verdict::Wait {
+        code: "not_visible",
+        reason: "The target does not show yet what it made a moment ago. Looking again in a few seconds.".to_owned(),
+        until: Timestamp::from_microsecond(now + SOON).unwrap_or(Timestamp::MAX),
+    }
+}
 
 /// How long the target may go on with a call whose caller died. In microseconds.
 const GOES_ON: i64 = 9_000_000;

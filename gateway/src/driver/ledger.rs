@@ -141,7 +141,10 @@ fn cost(traits: &Traits, step: &Step) -> Vec<Charge> {
             GroupCall::Create { .. } => traits.cost("create_group").to_vec(),
             GroupCall::Rename { .. } => traits.cost("update_group").to_vec(),
             GroupCall::Remove { .. } => traits.cost("remove_group").to_vec(),
-            GroupCall::Look { .. } | GroupCall::Tidy { .. } => Vec::new(),
+            GroupCall::Look { .. }
+            | GroupCall::Tidy { .. }
+            | GroupCall::Read { .. }
+            | GroupCall::LookMembers { .. } => Vec::new(),
         },
     }
 }

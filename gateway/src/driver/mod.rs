@@ -6,6 +6,7 @@
 //! in time (DECISIONS 8): an identity provider is never kept waiting by a slow target.
 
 mod accounts;
+mod attempts;
 mod choose;
 mod doubt;
 mod group;
@@ -33,12 +34,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-pub(crate) use accounts::{AccountRow, gone, linked, observe};
+pub(crate) use accounts::{AccountRow, document_of, gone, link, linked, observe, status_word};
 pub use health::Degraded;
 pub(crate) use invitations::Missing;
 pub use lease::HOUSEKEEPING;
 pub(crate) use ledger::move_rows;
-pub(crate) use person::can_create;
+pub(crate) use person::{Facts, can_create, judge};
 pub use waiters::Settlement;
 
 use crate::clock::Clock;

@@ -5,13 +5,15 @@ use connector_sdk::{
     Account, AccountChange, AccountRef, AccountStatus, Connector, Created, Cx, Ended, Evidence, Fault, FaultKind,
     Followed, Found, InviteId, Kind, Need, Person, Removed, Updated,
 };
+use engine::doubt::{Doubt, ask_which};
 use engine::mapping::map_person;
-use engine::person::{AccountView, Doubt, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
+use engine::person::{AccountView, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
 use jiff::Timestamp;
 
 use super::accounts::{self, AccountRow, Linked};
+use super::attempts::Attempted;
 use super::doubt;
-use super::run::{Attempted, Step, Subject, Verdict};
+use super::run::{Step, Subject, Verdict};
 use crate::service::accept::wake_groups;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -99,44 +101,27 @@ pub(super) async fn plan(
     if connector.accounts().is_none() {
         return Ok(Verdict::Settled);
     }
-    let traits = connector.traits();
     let row = accounts::linked(tx, subject.seq).await?;
-    let who = map_person(&subject.name, &subject.doc, traits, instance.policy.allow_privileged, Vec::new()).person;
-    let doubt = tx
-        .conn
-        .one(
-            "SELECT step FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
-            vals![subject.seq],
-        )
-        .await?
-        .map(|row| row.col::<String>("step"))
-        .transpose()?
-        .map(|step| if step == "create" { Doubt::Create } else { Doubt::Other });
-    let account = row.as_ref().and_then(view);
-    let protects = |name: Option<&str>| name.is_some_and(|name| instance.policy.protects([name]));
-    let view = PersonView {
+    let doubt = doubt::of_resource(tx, connector.traits(), &subject.kind, subject.seq).await?;
+    let facts = Facts {
+        name: &subject.name,
+        doc: &subject.doc,
         wanted: if subject.managed && subject.active && !subject.deleted {
             Wanted::Access
         } else {
             Wanted::NoAccess { delete: subject.deleted }
         },
-        person: &who,
-        doubt,
-        traits,
-        can_create: can_create(connector),
-        followed_up: row.as_ref().is_some_and(AccountRow::is_missing),
-        protected_by_policy: protects(Some(&subject.name))
-            || account
-                .as_ref()
-                .is_some_and(|account| protects(account.login.as_deref()) || protects(account.email.as_deref())),
+        row: row.as_ref(),
+        doubt: doubt.as_ref().map(doubt::InDoubt::doubt),
         invites_sent: accounts::invites_sent(tx, subject.seq).await?,
-        now: Timestamp::from_microsecond(tx.now).unwrap_or(Timestamp::UNIX_EPOCH),
-        account,
+        now: tx.now,
     };
-    let at = view.account.as_ref().map(|account| account.reference.clone());
-    let call = match next_step(&view) {
+    let (step, at, who) = judge(instance, connector, &facts, |step, view| {
+        (step, view.account.as_ref().map(|account| account.reference.clone()), view.person.clone())
+    });
+    let call = match step {
         PersonStep::Settled => {
-            if !can_create(connector) && view.wanted != Wanted::Access {
+            if !can_create(connector) && facts.wanted != Wanted::Access {
                 // Nothing here takes the memberships along: what the target still has goes now, also
                 // what a group's run gave while the loss was being accepted.
                 wake_groups(tx, instance, subject.seq, false).await?;
@@ -174,6 +159,53 @@ pub(super) async fn plan(
         .flatten();
     let attempts = if call.reads() { Vec::new() } else { vec![Attempted { item: 0, step: call.word(), operation }] };
     Ok(Verdict::Call(Step::Person(Box::new(call)), attempts))
+}
+
+/// What is known of a person, as rows tell it.
+pub(crate) struct Facts<'a> {
+    /// The user name.
+    pub(crate) name: &'a str,
+    /// The document.
+    pub(crate) doc: &'a scim::Document,
+    /// What the directory wants.
+    pub(crate) wanted: Wanted,
+    /// The linked account.
+    pub(crate) row: Option<&'a AccountRow>,
+    /// The call whose outcome is not known.
+    pub(crate) doubt: Option<Doubt>,
+    /// Invitations sent so far.
+    pub(crate) invites_sent: u32,
+    /// The present time, in microseconds.
+    pub(crate) now: i64,
+}
+
+/// Asks the engine for a person's next step, and hands it out with what it was chosen by.
+pub(crate) fn judge<R>(
+    instance: &Instance,
+    connector: &dyn Connector,
+    facts: &Facts<'_>,
+    then: impl FnOnce(PersonStep, &PersonView<'_>) -> R,
+) -> R {
+    let traits = connector.traits();
+    let who = map_person(facts.name, facts.doc, traits, instance.policy.allow_privileged, Vec::new()).person;
+    let account = facts.row.and_then(view);
+    let protects = |name: Option<&str>| name.is_some_and(|name| instance.policy.protects([name]));
+    let view = PersonView {
+        wanted: facts.wanted,
+        person: &who,
+        doubt: facts.doubt,
+        traits,
+        can_create: can_create(connector),
+        followed_up: facts.row.is_some_and(AccountRow::is_missing),
+        protected_by_policy: protects(Some(facts.name))
+            || account
+                .as_ref()
+                .is_some_and(|account| protects(account.login.as_deref()) || protects(account.email.as_deref())),
+        invites_sent: facts.invites_sent,
+        now: Timestamp::from_microsecond(facts.now).unwrap_or(Timestamp::UNIX_EPOCH),
+        account,
+    };
+    then(next_step(&view), &view)
 }
 
 fn view(row: &AccountRow) -> Option<AccountView> {
@@ -278,21 +310,11 @@ async fn tie(
 ) -> Result<Option<Verdict>, StoreError> {
     match accounts::link(tx, instance, subject.seq, row, evidence, ours).await? {
         Linked::Yes => {
-            resolve_doubt(tx, subject).await?;
+            doubt::resolve(tx, subject.seq, 0).await?;
             Ok(None)
         }
         Linked::No(need) => Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) })),
     }
-}
-
-async fn resolve_doubt(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreError> {
-    tx.conn
-        .run(
-            "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
-            vals![subject.seq],
-        )
-        .await?;
-    Ok(())
 }
 
 async fn apply_found(
@@ -302,6 +324,10 @@ async fn apply_found(
     call: &PersonCall,
     found: &[Found],
 ) -> Result<Option<Verdict>, StoreError> {
+    let doubt = match &instance.connector {
+        Ok(connector) => doubt::of_resource(tx, connector.traits(), &subject.kind, subject.seq).await?,
+        Err(_) => None,
+    };
     let active: Vec<&Found> = found.iter().filter(|one| one.account.status != AccountStatus::Invited).collect();
     let chosen = match (active.as_slice(), found) {
         ([one], _) => Some(*one),
@@ -321,9 +347,11 @@ async fn apply_found(
     };
     match (chosen, call) {
         (Some(found), _) => {
-            let in_doubt = matches!(call, PersonCall::Look { doubt: true, .. });
-            // What is found after a creation in doubt as a pending invitation is the one we sent.
-            let ours = in_doubt && found.account.status == AccountStatus::Invited;
+            // What is found after a creation in doubt as a pending invitation is the one we sent; so is
+            // whatever is found after somebody said that the creation happened.
+            let created = doubt.as_ref().filter(|doubt| doubt.step == "create");
+            let ours = created.is_some_and(|doubt| doubt.happened || found.account.status == AccountStatus::Invited)
+                && matches!(call, PersonCall::Look { doubt: true, .. });
             let row =
                 accounts::observe(tx, instance, &found.account, if ours { Some(true) } else { None }, None).await?;
             if ours && row.invites == 0 {
@@ -341,8 +369,15 @@ async fn apply_found(
             if let Some(wait) = doubt::creation_under_way(tx, subject.seq).await? {
                 return Ok(Some(wait));
             }
+            if let Some(told) = &doubt
+                && told.happened
+                && told.step == "create"
+            {
+                // Somebody said that it happened, so there is an account: not seeing it proves nothing.
+                return Ok(Some(Verdict::Need { need: ask_which(&subject.name), refused: None }));
+            }
             // It did not happen: the plan goes on from there.
-            resolve_doubt(tx, subject).await?;
+            doubt::resolve(tx, subject.seq, 0).await?;
             Ok(None)
         }
         (None, _) => Ok(Some(Verdict::Settled)),
@@ -355,7 +390,7 @@ async fn apply_read(
     subject: &Subject,
     account: Option<&Account>,
 ) -> Result<Option<Verdict>, StoreError> {
-    resolve_doubt(tx, subject).await?;
+    doubt::resolve(tx, subject.seq, 0).await?;
     let Some(row) = accounts::linked(tx, subject.seq).await? else {
         return Ok(None);
     };

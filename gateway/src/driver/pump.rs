@@ -1,25 +1,28 @@
 //! One driver key's pump: takes due work, best lane first, and runs it, so many at a time. A few
 //! slots are kept for work that takes access away, so that a leaver never queues behind joiners.
 
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use connector_sdk::{Cx, DriverKey, Fault, FaultKind, Retry};
 use engine::Lane;
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::choose::{Chosen, Flying, Room, due};
 use super::lease::{is_held, name_of};
 use super::ledger::Ledger;
-use super::run::{After, Begin, Done, Job, Settle, Step};
+use super::run::{After, Begin, Done, Job, Settle, Step, put_away};
 use super::{BUDGET_PATIENCE, POLL, Settlement, Shared};
 use crate::limits::Budget;
 use crate::service::types::Instance;
-use crate::store::{Priority, Rows, Sql, StoreError};
+use crate::store::{Priority, StoreError};
 use crate::transport::Recorder;
 
 /// Runs at once per driver key.
@@ -124,8 +127,9 @@ impl Gauge {
 pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: CancellationToken) {
     let gauge = shared.gauge(&key);
     let mut bell = gauge.bell.subscribe();
-    let mut runs: JoinSet<(i64, Lane)> = JoinSet::new();
+    let mut runs: JoinSet<()> = JoinSet::new();
     let mut flying = Flying::new();
+    let mut started: HashMap<Id, (i64, Lane)> = HashMap::new();
     let mut ordinary = 0_usize;
     while !stop.is_cancelled() {
         // Marked as seen before the look, so that a ring during it is not lost.
@@ -181,10 +185,8 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
                     flying.insert(resource, (one.instance, lane));
                     ordinary += usize::from(!urgent);
                     let (shared, stop) = (shared.clone(), stop.clone());
-                    runs.spawn(async move {
-                        drive(&shared, instance, budget, one, &stop).await;
-                        (resource, lane)
-                    });
+                    let task = runs.spawn(async move { guarded(&shared, instance, budget, one, &stop).await });
+                    started.insert(task.id(), (resource, lane));
                 }
                 next_due = found.next_due;
             }
@@ -203,20 +205,15 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            Some(ended) = runs.join_next(), if !runs.is_empty() => {
-                if let Ok((resource, lane)) = ended {
+            Some(ended) = runs.join_next_with_id(), if !runs.is_empty() => {
+                let id = match ended {
+                    Ok((id, ())) => id,
+                    Err(error) => error.id(),
+                };
+                if let Some((resource, lane)) = started.remove(&id) {
                     flying.remove(&resource);
                     ordinary -= usize::from(lane != Lane::Deprovision);
                     gauge.uncount(lane);
-                } else {
-                    // A run that panicked has no result; its claim is freed with the others' below.
-                    tracing::error!("a run of the driver panicked; its work is taken up again");
-                    flying.clear();
-                    ordinary = 0;
-                    while let Some(ended) = runs.join_next().await {
-                        drop(ended);
-                    }
-                    free_claims(&shared, &key).await;
                 }
             }
             _ = bell.changed() => {}
@@ -226,40 +223,25 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
     while runs.join_next().await.is_some() {}
 }
 
-/// After a panic: what this process still has claimed for the key is unknown, and to do again.
-async fn free_claims(shared: &Shared, key: &DriverKey) {
-    struct Free(String, i64);
-
-    #[async_trait::async_trait]
-    impl crate::store::Unit for Free {
-        type Out = ();
-        type Err = StoreError;
-
-        async fn run(&mut self, tx: &crate::store::Tx<'_>) -> Result<(), StoreError> {
-            tx.conn
-                .run(
-                    "UPDATE attempt SET state = 'unknown', ended_at = $2 WHERE state = 'sending' AND resource_seq IN (SELECT resource_seq FROM work WHERE driver_key = $1 AND state = 'running' AND claim_epoch = $3)",
-                    vals![self.0.as_str(), tx.now, self.1],
-                )
-                .await?;
-            tx.conn
-                .run(
-                    "UPDATE work SET state = 'waiting', need = 'panic', reason = 'The gateway failed while working on this; it tries again in a minute.', \
-                     due_at = $2, claim_rev = NULL, claim_epoch = NULL WHERE driver_key = $1 AND state = 'running' AND claim_epoch = $3",
-                    vals![self.0.as_str(), tx.now + 60_000_000, self.1],
-                )
-                .await?;
-            Ok(())
-        }
-    }
-
-    // Under another epoch they are another holder's, who took them over.
-    let Some(held) = shared.held_key(key) else {
+/// One run. What makes it panic, a defect of ours or of a connector, costs this resource its turn and
+/// nobody else's; after a few times it waits for a person.
+async fn guarded(
+    shared: &Arc<Shared>,
+    instance: Arc<Instance>,
+    budget: Option<Arc<Budget>>,
+    chosen: Chosen,
+    stop: &CancellationToken,
+) {
+    let resource = chosen.resource;
+    let key = instance.driver_key.clone();
+    let epoch = shared.held_key(&key).map(|held| held.epoch);
+    let run = AssertUnwindSafe(drive(shared, instance.clone(), budget, chosen, stop)).catch_unwind();
+    let (Err(_), Some(epoch)) = (run.await, epoch) else {
         return;
     };
-    if let Err(error) = shared.store.write(Priority::Driver, Free(key.as_str().to_owned(), held.epoch)).await {
-        tracing::error!(%error, "claims could not be freed");
-    }
+    tracing::error!(instance = %instance.id, resource, "a run of the driver panicked; it is tried again in a minute, and three times at most");
+    shared.waiters.tell(resource, i64::MAX, &Settlement::Later);
+    free_claim(shared, &key, resource, epoch, true).await;
 }
 
 /// One run, from claim to end.
@@ -324,7 +306,7 @@ async fn drive(
                 // the lease or here, as unknown.
                 tracing::error!(%error, instance = %instance.id, resource, "a settlement could not be stored");
                 shared.waiters.tell(resource, i64::MAX, &Settlement::Later);
-                free_claim(shared, &instance.driver_key, resource, held.epoch).await;
+                free_claim(shared, &instance.driver_key, resource, held.epoch, !error.passes()).await;
                 return;
             }
         }
@@ -345,10 +327,16 @@ impl std::fmt::Debug for Outcome<'_> {
 }
 
 /// Puts work down that could not be claimed or settled, for longer each time: a defect must not spin,
-/// nor keep others from their turn.
-async fn free_claim(shared: &Shared, key: &DriverKey, resource: i64, epoch: i64) {
+/// nor keep others from their turn. What `broke` at a panic or a damaged row waits for a person after a
+/// few times.
+async fn free_claim(shared: &Shared, key: &DriverKey, resource: i64, epoch: i64, broke: bool) {
     #[derive(Clone)]
-    struct Free(String, i64, i64);
+    struct Free {
+        lease: String,
+        resource: i64,
+        epoch: i64,
+        broke: bool,
+    }
 
     #[async_trait::async_trait]
     impl crate::store::Unit for Free {
@@ -356,32 +344,14 @@ async fn free_claim(shared: &Shared, key: &DriverKey, resource: i64, epoch: i64)
         type Err = StoreError;
 
         async fn run(&mut self, tx: &crate::store::Tx<'_>) -> Result<(), StoreError> {
-            if !is_held(tx, &self.0, self.2).await? {
+            if !is_held(tx, &self.lease, self.epoch).await? {
                 return Ok(());
             }
-            let row = tx.conn.one("SELECT tries FROM work WHERE resource_seq = $1", vals![self.1]).await?;
-            let Some(row) = row else { return Ok(()) };
-            let tries: i64 = row.col("tries")?;
-            let rest = 1_000_000 << tries.clamp(0, 9);
-            let freed = tx
-                .conn
-                .run(
-                    "UPDATE work SET state = 'waiting', need = 'store', reason = 'The gateway could not record what it did for this; it tries again. Its log has more.', \
-                     due_at = $3, tries = $4, claim_rev = NULL, claim_epoch = NULL \
-                     WHERE resource_seq = $1 AND ((claim_epoch = $2 AND state = 'running') OR (state IN ('todo','waiting','needs') AND due_at <= $5))",
-                    vals![self.1, self.2, tx.now + rest, tries + 1, tx.now],
-                )
-                .await?;
-            if freed > 0 {
-                tx.conn
-                    .run("UPDATE attempt SET state = 'unknown', ended_at = $2 WHERE resource_seq = $1 AND state = 'sending'", vals![self.1, tx.now])
-                    .await?;
-            }
-            Ok(())
+            put_away(tx, self.resource, self.epoch, self.broke).await
         }
     }
 
-    let free = Free(name_of(key), resource, epoch);
+    let free = Free { lease: name_of(key), resource, epoch, broke };
     while shared.store.write(Priority::Driver, free.clone()).await.is_err() {
         // The store is away; the claim must not outlive its return. The lease ends this loop.
         if shared.held_key(key).is_none_or(|held| held.epoch != epoch) {

@@ -7,16 +7,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connector_sdk::{Effect, Fault, FaultKind, Need};
 use engine::Lane;
+use engine::coalesce::WorkState;
 use engine::operation::{Closed, OpenOp, close_settled};
-use engine::retry::{Next, Tries, after_fault, counts_as_failing};
+use engine::retry::InDoubt;
+use engine::work::{self, Claim, Ending};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::attempts::{Attempted, begin_attempts, end_attempt, end_attempts};
 use super::group::{self, GroupCall, GroupDone};
-use super::lease;
 use super::ledger::Ledger;
 use super::person::{self, PersonCall, PersonDone};
 use super::waiters::Settlement;
+use super::{doubt, lease};
 use crate::service::accept::{Ends, close_operation_items};
 use crate::service::types::Instance;
 use crate::store::{Hint, Rows, Sql, StoreError, Tx, Unit};
@@ -37,6 +40,28 @@ pub(super) struct Subject {
     pub(super) lane: Lane,
     pub(super) tries: i64,
     pub(super) since: i64,
+    /// Looks at a write in doubt that told nothing.
+    pub(super) looks: i64,
+    /// Runs in a row that broke.
+    pub(super) panics: i64,
+    /// The step that was settled just now was a look at a write in doubt.
+    pub(super) looked: bool,
+    /// It was about memberships, not about the resource itself.
+    pub(super) of_members: bool,
+}
+
+impl Subject {
+    /// What decides what follows the run.
+    fn claim(&self) -> Claim {
+        let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+        Claim {
+            lane: self.lane,
+            tries: count(self.tries),
+            looks: count(self.looks),
+            panics: count(self.panics),
+            since: Timestamp::from_microsecond(self.since).unwrap_or(Timestamp::UNIX_EPOCH),
+        }
+    }
 }
 
 /// What a run does next.
@@ -44,6 +69,29 @@ pub(super) struct Subject {
 pub(super) enum Step {
     Person(Box<PersonCall>),
     Group(Box<GroupCall>),
+}
+
+impl Step {
+    /// Whether it finds out what became of a write in doubt.
+    fn looks_at_a_doubt(&self) -> bool {
+        match self {
+            Self::Person(call) => matches!(**call, PersonCall::Look { doubt: true, .. }),
+            Self::Group(call) => {
+                matches!(
+                    **call,
+                    GroupCall::Look { .. } | GroupCall::Read { doubt: true, .. } | GroupCall::LookMembers { .. }
+                )
+            }
+        }
+    }
+
+    /// Whether it is about memberships, not about the group itself.
+    fn is_of_members(&self) -> bool {
+        match self {
+            Self::Person(_) => false,
+            Self::Group(call) => matches!(**call, GroupCall::Members { .. } | GroupCall::LookMembers { .. }),
+        }
+    }
 }
 
 /// A step that is written down and may be sent.
@@ -96,13 +144,6 @@ pub(super) enum Verdict {
     Failed(Box<Fault>),
 }
 
-/// An attempt to write down before it is sent.
-pub(super) struct Attempted {
-    pub(super) item: i64,
-    pub(super) step: &'static str,
-    pub(super) operation: Option<i64>,
-}
-
 /// Claims a resource's work and plans the first step.
 pub(super) struct Begin {
     pub(super) instance: Arc<Instance>,
@@ -131,7 +172,7 @@ impl Unit for Begin {
                     "UPDATE work SET state = 'running', claim_rev = rev, claim_epoch = $2 WHERE resource_seq = $1 AND state IN ('todo','waiting','needs') \
                      AND due_at <= $3 AND EXISTS (SELECT 1 FROM lease WHERE name = $4 AND epoch = $2 AND until_at > {}) \
                      AND NOT EXISTS (SELECT 1 FROM work w WHERE w.resource_seq = work.after_seq) \
-                     RETURNING rev, lane, tries, since",
+                     RETURNING rev, lane, tries, since, looks, panics",
                     tx.conn.clock_or("$3")
                 ),
                 vals![self.resource, self.epoch, tx.now, name],
@@ -144,6 +185,8 @@ impl Unit for Begin {
         subject.lane = Lane::from_number(claim.col("lane")?);
         subject.tries = claim.col("tries")?;
         subject.since = claim.col("since")?;
+        subject.looks = claim.col("looks")?;
+        subject.panics = claim.col("panics")?;
         let mut verdict = plan(tx, &self.instance, &subject).await?;
         if let Some(ledger) = &self.ledger {
             verdict = ledger.hold(tx, &self.instance, &subject, verdict).await?;
@@ -172,8 +215,6 @@ pub(super) struct Settle {
 
 /// Steps of one run before something must be wrong.
 const MOST_STEPS: usize = 20;
-/// Marks an attempt that repeats a call whose outcome was in doubt.
-const DOUBT: &str = "doubt";
 /// How long a run that goes in circles rests.
 const CIRCLE_REST: i64 = 60_000_000;
 
@@ -192,12 +233,13 @@ impl Unit for Settle {
                 vals![self.job.subject.seq, self.epoch, lease::name_of(&self.instance.driver_key)],
             )
             .await?;
-        if held == 0 {
-            return Ok(After::Lost);
-        }
         let Some(done) = &self.done else {
             return Ok(After::Lost);
         };
+        if held == 0 {
+            self.record_alone(tx, done).await?;
+            return Ok(After::Lost);
+        }
         let Job { subject, step, attempts } = &self.job;
         let first = match (step, done) {
             (Step::Person(call), Done::Person(result)) => {
@@ -223,6 +265,8 @@ impl Unit for Settle {
             _ => return Err(StoreError::damaged("a run whose step and outcome differ")),
         };
         (fresh.rev, fresh.lane, fresh.tries, fresh.since) = (subject.rev, subject.lane, subject.tries, subject.since);
+        (fresh.looks, fresh.panics, fresh.looked) = (subject.looks, subject.panics, step.looks_at_a_doubt());
+        fresh.of_members = step.is_of_members();
         if let Some(row) = tx.conn.one("SELECT rev, lane FROM work WHERE resource_seq = $1", vals![subject.seq]).await?
         {
             // What was asked meanwhile is planned for as well: this run brings it along.
@@ -255,6 +299,30 @@ impl Unit for Settle {
     }
 }
 
+impl Settle {
+    /// The work went away under the run (its instance was deleted): what was sent is still recorded,
+    /// under a lease that is ours.
+    async fn record_alone(&self, tx: &Tx<'_>, done: &Done) -> Result<(), StoreError> {
+        let subject = &self.job.subject;
+        let name = lease::name_of(&self.instance.driver_key);
+        let left = tx.conn.one("SELECT 1 AS one FROM work WHERE resource_seq = $1", vals![subject.seq]).await?;
+        if left.is_some() || !lease::is_held(tx, &name, self.epoch).await? {
+            return Ok(());
+        }
+        for (at, attempt) in self.job.attempts.iter().enumerate() {
+            let fault = match done {
+                Done::Person(result) => result.as_ref().err().cloned(),
+                Done::Group(GroupDone::Members(answers)) => {
+                    answers.get(at).and_then(|answer| answer.as_ref().err()).cloned()
+                }
+                Done::Group(done) => done.fault(),
+            };
+            end_attempt(tx, *attempt, fault.as_ref(), &self.calls).await?;
+        }
+        Ok(())
+    }
+}
+
 /// Tells other replicas, where a request may wait for it, that a run is over.
 fn told(tx: &Tx<'_>, resource: i64, after: After) -> After {
     if matches!(after, After::Over { .. }) {
@@ -278,12 +346,7 @@ async fn is_current(tx: &Tx<'_>, instance: &Instance) -> Result<bool, StoreError
 
 /// Ends a run between two steps; the work is due at once.
 async fn put_down(tx: &Tx<'_>, subject: &Subject) -> Result<After, StoreError> {
-    tx.conn
-        .run(
-            "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, claim_rev = NULL, claim_epoch = NULL WHERE resource_seq = $1",
-            vals![subject.seq, tx.now],
-        )
-        .await?;
+    lay(tx, subject, &Ending::PutDown, "").await?;
     Ok(After::Over { rev: subject.rev, settlement: Settlement::Later })
 }
 
@@ -310,6 +373,10 @@ async fn load(tx: &Tx<'_>, resource: i64) -> Result<Subject, StoreError> {
         lane: Lane::Grant,
         tries: 0,
         since: tx.now,
+        looks: 0,
+        panics: 0,
+        looked: false,
+        of_members: false,
     })
 }
 
@@ -339,26 +406,7 @@ async fn conclude(
     let rev = subject.rev;
     match verdict {
         Verdict::Call(step, planned) => {
-            let mut attempts = Vec::with_capacity(planned.len());
-            for attempt in planned {
-                // A doubt about a call that may be repeated ends with its repetition, if that succeeds.
-                let doubts = tx
-                    .conn
-                    .run(
-                        "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = $2 AND state = 'unknown'",
-                        vals![subject.seq, attempt.item],
-                    )
-                    .await?;
-                let seq = tx.seq()?;
-                tx.conn
-                    .run(
-                        "INSERT INTO attempt (seq, instance_seq, resource_seq, item_seq, op_seq, step, marker, epoch, config_rev, state, fault, calls, started_at, ended_at) \
-                         VALUES ($1,$2,$3,$4,$5,$6,$10,$7,$8,'sending',NULL,NULL,$9,NULL)",
-                        vals![seq, instance.seq, subject.seq, attempt.item, attempt.operation, attempt.step, epoch, instance.config_rev, tx.now, (doubts > 0).then_some(DOUBT)],
-                    )
-                    .await?;
-                attempts.push(seq);
-            }
+            let attempts = begin_attempts(tx, instance, &subject, planned, epoch).await?;
             Ok(After::Next(Box::new(Job { subject, step, attempts })))
         }
         Verdict::Settled => {
@@ -372,87 +420,136 @@ async fn conclude(
             Ok(After::Over { rev, settlement: Settlement::Done })
         }
         Verdict::Wait { code, reason, until } => {
-            rest(tx, &subject, "waiting", code, &reason, until.as_microsecond(), subject.tries).await?;
+            lay(tx, &subject, &Ending::Wait { code, until }, &reason).await?;
             Ok(After::Over { rev, settlement: Settlement::Later })
         }
         Verdict::Need { need, refused } => {
-            // Looked at again every hour by itself (DECISIONS 17).
-            rest(tx, &subject, "needs", &need.code, &need.message, tx.now + 3_600_000_000, subject.tries).await?;
+            lay(tx, &subject, &Ending::Need { code: &need.code }, &need.message).await?;
             let settlement = match refused {
                 Some(kind) => Settlement::Refused { kind, message: need.message },
                 None => Settlement::Later,
             };
             Ok(After::Over { rev, settlement })
         }
-        Verdict::Failed(fault) => fail(tx, subject, *fault).await,
+        Verdict::Failed(fault) => fail(tx, instance, subject, *fault).await,
     }
 }
 
 /// After a fault: when it is tried again, or who has to act.
-async fn fail(tx: &Tx<'_>, subject: Subject, fault: Fault) -> Result<After, StoreError> {
-    let now = Timestamp::from_microsecond(tx.now).unwrap_or(Timestamp::UNIX_EPOCH);
-    let looks = tx
-        .conn
-        .one(
-            "SELECT COUNT(*) AS n FROM attempt WHERE resource_seq = $1 AND step = 'look' AND state <> 'done' AND started_at >= $2",
-            vals![subject.seq, subject.since],
-        )
-        .await?
-        .map_or(Ok(0), |row| row.col::<i64>("n"))?;
-    let tries = Tries {
-        failing: u32::try_from(subject.tries).unwrap_or(u32::MAX),
-        unknown_looks: u32::try_from(looks).unwrap_or(u32::MAX),
-        since: Timestamp::from_microsecond(subject.since).unwrap_or(now),
+async fn fail(tx: &Tx<'_>, instance: &Instance, subject: Subject, fault: Fault) -> Result<After, StoreError> {
+    let doubt = match &instance.connector {
+        Ok(connector) => doubt::open(tx, connector.traits(), &subject).await?,
+        Err(_) => None,
     };
-    let failing = subject.tries + i64::from(counts_as_failing(fault.kind));
-    let seed = u64::try_from(subject.seq)
-        .unwrap_or(0)
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        .wrapping_add(u64::try_from(subject.tries).unwrap_or(0));
-    let settlement = match after_fault(&fault, subject.lane, tries, now, seed) {
-        Next::At(at) => {
-            rest(tx, &subject, "waiting", fault_word(&fault), &fault.message, at.as_microsecond(), failing).await?;
-            Settlement::Later
-        }
-        Next::Need { code, look_at } => {
-            rest(tx, &subject, "needs", code, &fault.message, look_at.as_microsecond(), failing).await?;
-            if fault.retry == connector_sdk::Retry::Never && fault.effect == Effect::None {
-                Settlement::Refused { kind: fault.kind, message: fault.message }
-            } else {
-                Settlement::Later
-            }
-        }
+    let doubt = doubt.map(|repeat| InDoubt { repeat, looked: subject.looked });
+    let state = lay(tx, &subject, &Ending::Fault { fault: &fault, doubt }, &fault.message).await?;
+    let for_good = state == WorkState::Needs && fault.retry == connector_sdk::Retry::Never;
+    let settlement = if for_good && fault.effect == Effect::None {
+        Settlement::Refused { kind: fault.kind, message: fault.message }
+    } else {
+        Settlement::Later
     };
     Ok(After::Over { rev: subject.rev, settlement })
 }
 
-fn fault_word(fault: &Fault) -> &'static str {
-    match fault.kind {
-        FaultKind::RateLimited => "rate_limited",
-        FaultKind::Quota => "quota",
-        FaultKind::Timeout => "timeout",
-        FaultKind::Credential => "credential",
-        FaultKind::Permission => "permission",
-        FaultKind::Malformed => "malformed",
-        _ => "unavailable",
-    }
-}
-
-/// Puts the work down until a time. A change that came meanwhile makes it due at once.
-async fn rest(
-    tx: &Tx<'_>,
-    subject: &Subject,
-    state: &str,
-    code: &str,
-    reason: &str,
-    due: i64,
-    tries: i64,
-) -> Result<(), StoreError> {
+/// Puts the work down as [`engine::work::rest`] says, for a reason. A change that came meanwhile makes
+/// it due at once. What waits for this work to end says so of itself.
+async fn lay(tx: &Tx<'_>, subject: &Subject, ending: &Ending<'_>, reason: &str) -> Result<WorkState, StoreError> {
+    let now = Timestamp::from_microsecond(tx.now).unwrap_or(Timestamp::UNIX_EPOCH);
+    let claim = subject.claim();
+    let Some(rest) = work::rest(&claim, ending, now, work::seed(subject.seq, claim.tries)) else {
+        return Err(StoreError::damaged("a run that settled is put down"));
+    };
+    let need = rest.need.as_deref();
     tx.conn
         .run(
             "UPDATE work SET state = CASE WHEN rev > $7 THEN 'todo' ELSE $2 END, due_at = CASE WHEN rev > $7 THEN $8 ELSE $5 END, \
-             need = $3, reason = $4, tries = $6, claim_rev = NULL, claim_epoch = NULL WHERE resource_seq = $1",
-            vals![subject.seq, state, code, reason, due, tries, subject.rev, tx.now],
+             need = $3, reason = $4, tries = $6, looks = $9, panics = $10, claim_rev = NULL, claim_epoch = NULL WHERE resource_seq = $1",
+            vals![
+                subject.seq,
+                rest.state.as_str(),
+                need.map(str::to_owned),
+                need.map(|_| reason.to_owned()),
+                rest.due_at.as_microsecond(),
+                i64::from(rest.tries),
+                subject.rev,
+                tx.now,
+                i64::from(rest.looks),
+                i64::from(rest.panics)
+            ],
+        )
+        .await?;
+    if rest.state == WorkState::Needs {
+        let why = format!(
+            "The removal of a deleted \"{}\" has to end first, and it needs somebody ({}): {reason}",
+            subject.name,
+            need.unwrap_or_default()
+        );
+        tx.conn
+            .run(
+                "UPDATE work SET state = 'waiting', need = 'twin', reason = $2 WHERE after_seq = $1 AND state IN ('todo','waiting')",
+                vals![subject.seq, why],
+            )
+            .await?;
+    }
+    Ok(rest.state)
+}
+
+/// Puts a run away that could not be carried out or recorded: it panicked or met a damaged row
+/// (`broke`), or the store would not take it. What it was sending is in doubt. It reads nothing of the
+/// resource but its number, since a row of it may be what is damaged.
+pub(super) async fn put_away(tx: &Tx<'_>, resource: i64, epoch: i64, broke: bool) -> Result<(), StoreError> {
+    let which = "resource_seq = $1 AND ((claim_epoch = $2 AND state = 'running') OR (state IN ('todo','waiting','needs') AND due_at <= $3))";
+    let row = tx
+        .conn
+        .one(
+            &format!("SELECT lane, rev, tries, since, looks, panics FROM work WHERE {which}"),
+            vals![resource, epoch, tx.now],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(()) };
+    let count =
+        |name: &str| -> Result<u32, StoreError> { Ok(u32::try_from(row.col::<i64>(name)?).unwrap_or(u32::MAX)) };
+    let claim = Claim {
+        lane: Lane::from_number(row.col("lane")?),
+        tries: count("tries")?,
+        looks: count("looks")?,
+        panics: count("panics")?,
+        since: Timestamp::from_microsecond(row.col("since")?).unwrap_or(Timestamp::UNIX_EPOCH),
+    };
+    let (ending, reason) = match broke {
+        true => {
+            (Ending::Broken, "The gateway failed while working on this. Its log has more; everything else goes on.")
+        }
+        false => {
+            (Ending::Unrecorded, "The gateway could not record what it did for this; it tries again. Its log has more.")
+        }
+    };
+    let now = Timestamp::from_microsecond(tx.now).unwrap_or(Timestamp::UNIX_EPOCH);
+    let Some(rest) = work::rest(&claim, &ending, now, work::seed(resource, claim.tries)) else {
+        return Ok(());
+    };
+    let mut values =
+        vals![resource, epoch, tx.now, rest.state.as_str(), rest.need.as_deref().map(str::to_owned), reason];
+    values.extend(vals![
+        rest.due_at.as_microsecond(),
+        i64::from(rest.tries),
+        i64::from(rest.looks),
+        i64::from(rest.panics)
+    ]);
+    tx.conn
+        .run(
+            &format!(
+                "UPDATE work SET state = $4, need = $5, reason = $6, due_at = $7, tries = $8, looks = $9, panics = $10, \
+                 claim_rev = NULL, claim_epoch = NULL WHERE {which}"
+            ),
+            values,
+        )
+        .await?;
+    tx.conn
+        .run(
+            "UPDATE attempt SET state = 'unknown', ended_at = $2 WHERE resource_seq = $1 AND state = 'sending'",
+            vals![resource, tx.now],
         )
         .await?;
     Ok(())
@@ -467,7 +564,7 @@ async fn settle_operations(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreEr
     let rows = tx
         .conn
         .all(
-            "SELECT seq, rev, changes FROM operation WHERE resource_seq = $1 AND state = 'open' AND rev > $2 AND rev <= $3",
+            "SELECT seq, rev, verb, changes FROM operation WHERE resource_seq = $1 AND state = 'open' AND rev > $2 AND rev <= $3",
             vals![subject.seq, subject.settled_rev, subject.rev],
         )
         .await?;
@@ -480,7 +577,8 @@ async fn settle_operations(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreEr
             .flatten()
             .filter_map(|change| change["path"].as_str().map(str::to_owned))
             .collect();
-        open.push(OpenOp { seq: row.col("seq")?, rev: row.col("rev")?, paths });
+        let deletes = row.col::<String>("verb")? == "delete";
+        open.push(OpenOp { seq: row.col("seq")?, rev: row.col("rev")?, paths, deletes });
     }
     for (operation, closed) in close_settled(&open, subject.rev) {
         let ends = match closed {
@@ -496,65 +594,4 @@ async fn settle_operations(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreEr
         )
         .await?;
     Ok(())
-}
-
-/// Ends attempts in flight, or records a read after the fact.
-#[allow(clippy::too_many_arguments, reason = "one row's columns")]
-pub(super) async fn end_attempts(
-    tx: &Tx<'_>,
-    instance: &Instance,
-    subject: &Subject,
-    attempts: &[i64],
-    step: &'static str,
-    fault: Option<&Fault>,
-    calls: &Value,
-    epoch: i64,
-) -> Result<(), StoreError> {
-    let state = attempt_state(fault);
-    let text = fault.map(|fault| serde_json::to_string(fault).unwrap_or_default());
-    if attempts.is_empty() {
-        // A read was not written ahead. In doubt it leaves no doubt of its own.
-        let state = if state == "unknown" { "not_sent" } else { state };
-        tx.conn
-            .run(
-                "INSERT INTO attempt (seq, instance_seq, resource_seq, item_seq, op_seq, step, marker, epoch, config_rev, state, fault, calls, started_at, ended_at) \
-                 VALUES ($1,$2,$3,0,NULL,$4,NULL,$5,$6,$7,$8,$9,$10,$10)",
-                vals![tx.seq()?, instance.seq, subject.seq, step, epoch, instance.config_rev, state, text, calls.to_string(), tx.now],
-            )
-            .await?;
-        return Ok(());
-    }
-    for attempt in attempts {
-        end_attempt(tx, *attempt, fault, calls).await?;
-    }
-    Ok(())
-}
-
-/// Ends one attempt in flight. One that repeated a call in doubt and did not succeed leaves the doubt.
-pub(super) async fn end_attempt(
-    tx: &Tx<'_>,
-    attempt: i64,
-    fault: Option<&Fault>,
-    calls: &Value,
-) -> Result<(), StoreError> {
-    let text = fault.map(|fault| serde_json::to_string(fault).unwrap_or_default());
-    tx.conn
-        .run(
-            "UPDATE attempt SET state = CASE WHEN marker = $6 AND $2 <> 'done' THEN 'unknown' ELSE $2 END, fault = $3, calls = $4, ended_at = $5 WHERE seq = $1",
-            vals![attempt, attempt_state(fault), text, calls.to_string(), tx.now, DOUBT],
-        )
-        .await?;
-    Ok(())
-}
-
-/// The state of an attempt that ended so.
-pub(super) fn attempt_state(fault: Option<&Fault>) -> &'static str {
-    match fault {
-        None => "done",
-        Some(fault) if fault.effect == Effect::Unknown => "unknown",
-        Some(fault) if matches!(fault.kind, FaultKind::NotSent | FaultKind::RateLimited | FaultKind::Unavailable) => {
-            "not_sent"
-        }
-        Some(_) => "refused",
-    }
 }

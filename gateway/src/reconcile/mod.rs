@@ -2,37 +2,46 @@
 //! what changed behind our back. Imported accounts become rows that nobody manages (DECISIONS 1);
 //! absence needs a complete listing and a confirming read (DECISIONS 22).
 //!
-//! A run is a row; the replica that drives the instance carries it out. It writes nothing at the target.
+//! A run is a row; the replica that drives the instance carries it out ([`walk`]). It writes nothing at the
+//! target itself: what it repairs becomes ordinary work ([`repair`]).
 
+mod compare;
+mod finish;
+mod members;
+mod progress;
+mod repair;
 mod sweep;
+mod table;
+mod walk;
 
-use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connector_sdk::{Accounts, Cx, DriverKey, Fault, FaultKind, Groups, RemoteId};
+use connector_sdk::{Cx, DriverKey, Fault};
 use engine::Lane;
 use futures_util::FutureExt;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::driver::{Missing, Shared, can_create};
+use crate::driver::Shared;
 use crate::service::App;
 use crate::service::directory::time;
+use crate::service::records::{Slice, audit};
 use crate::service::types::{Instance, Mode};
 use crate::store::entity::run;
 use crate::store::{Hint, Priority, Rows, Sql, StoreError, Tx, Unit};
 use crate::transport::Recorder;
-use sweep::{
-    Marked, SweepAccounts, SweepGroups, Vanished, clear_marks, marked_groups, present_members, rematch, unseen,
-};
+use progress::{Counts, Place};
+use walk::{Walk, goes_on_later};
 
 /// Pages of one listing at most; more is a listing that goes in circles.
 const MOST_PAGES: usize = 20_000;
 /// How long a run may last: it goes last, so on a busy target its calls wait long for their turn.
 const RUN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(12 * 3600);
+/// How old the end of a run may be that is gone on with, in microseconds: pages move meanwhile.
+const GOES_STALE: i64 = 3_600_000_000;
 /// When a run that failed (the target was down) is tried again, in microseconds.
 const FAILED_AGAIN: i64 = 15 * 60 * 1_000_000;
 /// How long a run waits for the driver to follow what became of invitations.
@@ -54,31 +63,15 @@ impl RunKind {
             Self::Reconcile => "reconcile",
         }
     }
-}
 
-/// What a run counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) accounts: u64,
-    pub(crate) invitations: u64,
-    pub(crate) groups: u64,
-    pub(crate) imported: u64,
-    pub(crate) followed: u64,
-    pub(crate) vanished: u64,
-    pub(crate) looked: u64,
-}
-
-impl Counts {
-    fn to_json(self) -> Value {
-        json!({
-            "accounts": self.accounts, "invitations": self.invitations, "groups": self.groups, "imported": self.imported,
-            "followed": self.followed, "vanished": self.vanished, "looked": self.looked,
-        })
+    fn parse(word: &str) -> Self {
+        if word == "import" { Self::Import } else { Self::Reconcile }
     }
 }
 
 impl App {
-    /// Starts a run; its id, or none while one runs.
+    /// Starts a run; its id, or none while one runs. One that a fault ended a short time ago goes on where
+    /// it was.
     ///
     /// # Errors
     /// The store's.
@@ -88,19 +81,12 @@ impl App {
         kind: RunKind,
         actor: &str,
     ) -> Result<Option<String>, StoreError> {
-        let id = format!("rn_{}", Uuid::now_v7().simple());
-        let start = Start {
-            instance_seq: instance.seq,
-            instance_id: instance.id.clone(),
-            id: id.clone(),
-            kind,
-            actor: actor.to_owned(),
-        };
+        let start = Start::new(instance, kind, actor);
         let started = self.store.write(Priority::Request, start).await?;
-        if started {
+        if started.is_some() {
             self.driver.wake();
         }
-        Ok(started.then_some(id))
+        Ok(started)
     }
 
     /// A run, as the admin API shows it.
@@ -113,19 +99,42 @@ impl App {
             .filter(run::Column::InstanceSeq.eq(instance.seq))
             .one(self.store.reader())
             .await?;
-        let Some(run) = found else { return Ok(None) };
-        let counts: Value = serde_json::from_str(&run.counts).unwrap_or_default();
-        Ok(Some(json!({
-            "id": run.id,
-            "kind": run.kind,
-            "state": run.state,
-            "complete": run.complete == 1,
-            "counts": counts,
-            "error": run.error,
-            "started_at": time(run.started_at),
-            "ended_at": run.ended_at.map(time),
-        })))
+        Ok(found.as_ref().map(shown))
     }
+
+    /// The runs of an instance before row `before`, newest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_runs(&self, instance: &Instance, before: i64, limit: i64) -> Result<Slice, StoreError> {
+        let rows = run::Entity::find()
+            .filter(run::Column::InstanceSeq.eq(instance.seq))
+            .filter(run::Column::Seq.lt(before))
+            .order_by_desc(run::Column::Seq)
+            .limit(u64::try_from(limit + 1).unwrap_or(1))
+            .all(self.store.reader())
+            .await?;
+        let size = usize::try_from(limit).unwrap_or(0);
+        let page = rows.get(..size.min(rows.len())).unwrap_or_default();
+        let next = page.last().filter(|_| rows.len() > size).map(|last| last.seq);
+        Ok(Slice { items: page.iter().map(shown).collect(), next })
+    }
+}
+
+fn shown(run: &run::Model) -> Value {
+    let counts: Value = serde_json::from_str(&run.counts).unwrap_or_default();
+    let place: Option<Place> = run.page.as_ref().and_then(|text| serde_json::from_str(text).ok());
+    json!({
+        "id": run.id,
+        "kind": run.kind,
+        "state": run.state,
+        "phase": place.filter(|_| run.state != "done").map(|place| place.phase.as_str()),
+        "complete": run.complete == 1,
+        "counts": counts,
+        "error": run.error,
+        "started_at": time(run.started_at),
+        "ended_at": run.ended_at.map(time),
+    })
 }
 
 struct Start {
@@ -136,36 +145,61 @@ struct Start {
     actor: String,
 }
 
-#[async_trait]
-impl Unit for Start {
-    type Out = bool;
-    type Err = StoreError;
+impl Start {
+    fn new(instance: &Instance, kind: RunKind, actor: &str) -> Self {
+        Self {
+            instance_seq: instance.seq,
+            instance_id: instance.id.clone(),
+            id: format!("rn_{}", Uuid::now_v7().simple()),
+            kind,
+            actor: actor.to_owned(),
+        }
+    }
 
-    async fn run(&mut self, tx: &Tx<'_>) -> Result<bool, StoreError> {
-        let made = tx
+    /// Has the last run go on, if it is of this kind and a fault ended it: what it listed is not so old
+    /// yet that it were better to begin anew.
+    async fn resume(&self, tx: &Tx<'_>) -> Result<Option<String>, StoreError> {
+        let row = tx
             .conn
-            .run(
-                "INSERT INTO run (seq, id, instance_seq, kind, state, page, complete, counts, error, started_at, ended_at) \
-                 VALUES ($1,$2,$3,$4,'running',NULL,0,'{}',NULL,$5,NULL) ON CONFLICT DO NOTHING",
-                vals![tx.seq()?, self.id.as_str(), self.instance_seq, self.kind.as_str(), tx.now],
+            .one(
+                "UPDATE run SET state = 'running', error = NULL, ended_at = NULL WHERE seq = (SELECT MAX(seq) FROM run WHERE instance_seq = $1) \
+                 AND state = 'failed' AND kind = $2 AND page IS NOT NULL AND ended_at > $3 \
+                 AND NOT EXISTS (SELECT 1 FROM run o WHERE o.instance_seq = $1 AND o.state = 'running') RETURNING id",
+                vals![self.instance_seq, self.kind.as_str(), tx.now - GOES_STALE],
             )
             .await?;
-        if made == 1 {
-            tx.hint(Hint::Leases);
-            tx.conn
-                .run(
-                    "INSERT INTO audit (seq, actor, act, target, detail, at) VALUES ($1,$2,$3,$4,'{}',$5)",
-                    vals![
-                        tx.seq()?,
-                        self.actor.as_str(),
-                        format!("{}.start", self.kind.as_str()),
-                        self.instance_id.as_str(),
-                        tx.now
-                    ],
-                )
-                .await?;
-        }
-        Ok(made == 1)
+        row.map(|row| row.col("id")).transpose()
+    }
+}
+
+#[async_trait]
+impl Unit for Start {
+    type Out = Option<String>;
+    type Err = StoreError;
+
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<Option<String>, StoreError> {
+        let resumed = self.resume(tx).await?;
+        let (id, act) = match resumed {
+            Some(id) => (id, "resume"),
+            None => {
+                let made = tx
+                    .conn
+                    .run(
+                        "INSERT INTO run (seq, id, instance_seq, kind, state, page, complete, counts, error, started_at, ended_at) \
+                         VALUES ($1,$2,$3,$4,'running',NULL,0,'{}',NULL,$5,NULL) ON CONFLICT DO NOTHING",
+                        vals![tx.seq()?, self.id.as_str(), self.instance_seq, self.kind.as_str(), tx.now],
+                    )
+                    .await?;
+                if made == 0 {
+                    return Ok(None);
+                }
+                (self.id.clone(), "start")
+            }
+        };
+        tx.hint(Hint::Leases);
+        let act = format!("{}.{act}", self.kind.as_str());
+        audit(tx, &self.actor, &act, &self.instance_id, &json!({})).await?;
+        Ok(Some(id))
     }
 }
 
@@ -177,26 +211,26 @@ pub(crate) async fn schedule(shared: &Shared, instances: &[Arc<Instance>]) -> Re
             .store
             .reader()
             .one(
-                "SELECT started_at, state FROM run WHERE instance_seq = $1 ORDER BY seq DESC LIMIT 1",
+                "SELECT started_at, ended_at, state, kind FROM run WHERE instance_seq = $1 ORDER BY seq DESC LIMIT 1",
                 vals![instance.seq],
             )
             .await?;
         let (last, failed) = match row {
-            Some(row) => (row.col::<i64>("started_at")?, row.col::<String>("state")? == "failed"),
-            None => (0, false),
+            Some(row) if row.col::<String>("state")? == "failed" => {
+                let ended = row.col::<Option<i64>>("ended_at")?.unwrap_or(row.col("started_at")?);
+                (ended, Some(row.col::<String>("kind")?))
+            }
+            Some(row) => (row.col::<i64>("started_at")?, None),
+            None => (0, None),
         };
-        let rest = if failed { FAILED_AGAIN } else { hours * 3_600_000_000 };
+        let rest = if failed.is_some() { FAILED_AGAIN } else { hours * 3_600_000_000 };
         if shared.clock.micros() - last >= rest {
-            let kind = if last == 0 { RunKind::Import } else { RunKind::Reconcile };
-            let id = format!("rn_{}", Uuid::now_v7().simple());
-            let start = Start {
-                instance_seq: instance.seq,
-                instance_id: instance.id.clone(),
-                id,
-                kind,
-                actor: "schedule".to_owned(),
+            let kind = match failed {
+                Some(kind) => RunKind::parse(&kind),
+                None if last == 0 => RunKind::Import,
+                None => RunKind::Reconcile,
             };
-            shared.store.write(Priority::Background, start).await?;
+            shared.store.write(Priority::Background, Start::new(instance, kind, "schedule")).await?;
         }
     }
     Ok(())
@@ -215,12 +249,11 @@ pub(crate) async fn open_runs(shared: &Shared) -> Result<Vec<(i64, i64, DriverKe
     rows.iter().map(run).collect()
 }
 
-/// Carries one run out and records its end.
+/// Carries one run out and records its end. A run whose process died goes on where it was.
 pub(crate) async fn carry_out(shared: &Arc<Shared>, run: i64, instance_seq: i64, key: &DriverKey) {
-    let mut counts = Counts::default();
     let outcome = match shared.instances.by_seq(instance_seq).await {
         Ok(Some(instance)) => {
-            let work = AssertUnwindSafe(execute(shared, &instance, run, &mut counts)).catch_unwind().await;
+            let work = AssertUnwindSafe(execute(shared, &instance, run)).catch_unwind().await;
             work.unwrap_or_else(|_| {
                 tracing::error!(run, "a run panicked");
                 Err(Stop::Words("The gateway made a mistake during this run; its log tells more.".to_owned()))
@@ -229,19 +262,22 @@ pub(crate) async fn carry_out(shared: &Arc<Shared>, run: i64, instance_seq: i64,
         Ok(None) => Err(Stop::Words("The instance is gone.".to_owned())),
         Err(error) => Err(Stop::Store(error)),
     };
-    let (state, complete, error) = match outcome {
-        Ok(complete) => ("done", complete, None),
+    let end = match outcome {
+        Ok(complete) => End { run, state: "done", complete, keeps_place: false, error: None },
         Err(Stop::Fault(fault)) => {
             tracing::info!(run, kind = ?fault.kind, context = %fault.context, "a run ended early");
-            ("failed", false, Some(fault.message))
+            let keeps_place = goes_on_later(&fault);
+            End { run, state: "failed", complete: false, keeps_place, error: Some(fault.message) }
         }
-        Err(Stop::Words(words)) => ("failed", false, Some(words)),
+        Err(Stop::Words(words)) => {
+            End { run, state: "failed", complete: false, keeps_place: false, error: Some(words) }
+        }
         Err(Stop::Store(error)) => {
             tracing::warn!(run, %error, "a run ended early");
-            ("failed", false, Some("The gateway's database failed meanwhile. Start the run again.".to_owned()))
+            let words = "The gateway's database failed meanwhile. Start the run again.".to_owned();
+            End { run, state: "failed", complete: false, keeps_place: true, error: Some(words) }
         }
     };
-    let end = End { run, state, complete, counts, error };
     if let Err(error) = shared.write_leased_key(key, Priority::Background, end).await {
         tracing::warn!(run, %error, "the end of a run could not be stored");
     }
@@ -251,7 +287,8 @@ struct End {
     run: i64,
     state: &'static str,
     complete: bool,
-    counts: Counts,
+    /// Whether another run goes on where this one was.
+    keeps_place: bool,
     error: Option<String>,
 }
 
@@ -263,14 +300,14 @@ impl Unit for End {
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
         tx.conn
             .run(
-                "UPDATE run SET state = $2, complete = $3, counts = $4, error = $5, ended_at = $6 WHERE seq = $1",
+                "UPDATE run SET state = $2, complete = $3, error = $4, ended_at = $5, page = CASE WHEN $6 = 1 THEN page END WHERE seq = $1",
                 vals![
                     self.run,
                     self.state,
                     i16::from(self.complete),
-                    self.counts.to_json().to_string(),
                     self.error.clone(),
-                    tx.now
+                    tx.now,
+                    i64::from(self.keeps_place)
                 ],
             )
             .await?;
@@ -297,7 +334,7 @@ impl From<StoreError> for Stop {
     }
 }
 
-async fn execute(shared: &Arc<Shared>, instance: &Arc<Instance>, run: i64, counts: &mut Counts) -> Result<bool, Stop> {
+async fn execute(shared: &Arc<Shared>, instance: &Arc<Instance>, run: i64) -> Result<bool, Stop> {
     if instance.mode == Mode::Paused || instance.mode == Mode::Disabled {
         return Err(Stop::Words(
             "The instance is paused or disabled: nothing is sent to the target. Enable it first.".to_owned(),
@@ -312,192 +349,29 @@ async fn execute(shared: &Arc<Shared>, instance: &Arc<Instance>, run: i64, count
                 return Err(Stop::Words("The connector of this instance cannot be used.".to_owned()));
             }
         };
+    let row = shared
+        .store
+        .reader()
+        .one("SELECT id, kind, page, counts, started_at FROM run WHERE seq = $1", vals![run])
+        .await?
+        .ok_or_else(|| StoreError::damaged("a run without a row"))?;
+    // A place that this version cannot read is the beginning.
+    let place: Option<Place> = row.col::<Option<String>>("page")?.and_then(|text| serde_json::from_str(&text).ok());
+    let counts: Option<Counts> = place.as_ref().and(serde_json::from_str(&row.col::<String>("counts")?).ok());
     let cx = Cx::new(wire.as_ref(), shared.clock.now());
-    let mut complete = true;
-    if let Some(accounts) = connector.accounts() {
-        complete &= invitations(shared, instance, run, accounts, &cx, counts).await?;
-        complete &= sweep_accounts(shared, instance, run, accounts, &cx, counts).await?;
-    }
-    if let Some(groups) = connector.groups() {
-        complete &= sweep_groups(shared, instance, run, groups, &cx, counts).await?;
-        look_at_marked(shared, instance, groups, &cx, counts).await?;
-    }
-    if !can_create(connector.as_ref()) {
-        rematch(shared, instance).await?;
-    }
-    clear_marks(shared, instance).await?;
-    shared.ring();
-    Ok(complete)
-}
-
-/// Lists the pending invitations and has the ones that are gone followed, before accounts are
-/// listed: an accepted one is then tied to its account already, and not imported as a stranger.
-async fn invitations(
-    shared: &Arc<Shared>,
-    instance: &Arc<Instance>,
-    run: i64,
-    accounts: &dyn Accounts,
-    cx: &Cx<'_>,
-    counts: &mut Counts,
-) -> Result<bool, Stop> {
-    let before = shared.clock.micros();
-    let mut listed = HashSet::new();
-    let mut page = None;
-    let mut complete = true;
-    for _ in 0..MOST_PAGES {
-        let got = accounts.invitations(cx, page.as_ref()).await?;
-        complete &= got.complete;
-        counts.invitations += got.items.len() as u64;
-        listed
-            .extend(got.items.iter().filter_map(|account| account.invite_id.as_ref().map(|id| id.as_str().to_owned())));
-        let sweep = SweepAccounts { instance: instance.clone(), run, accounts: got.items, started: before };
-        counts.imported += shared.write_leased(instance, Priority::Background, sweep).await?;
-        match got.next {
-            Some(next) => page = Some(next),
-            None => {
-                if complete {
-                    let missing = Missing { instance: instance.clone(), listed, before };
-                    let found = shared.write_leased(instance, Priority::Driver, missing).await?;
-                    counts.followed += found as u64;
-                    if found > 0 {
-                        shared.ring();
-                        wait_for_follows(shared, instance).await?;
-                    }
-                }
-                return Ok(complete);
-            }
-        }
-    }
-    Err(endless("invitations"))
-}
-
-fn endless(what: &str) -> Stop {
-    Stop::Fault(
-        Fault::new(FaultKind::Malformed, format!("The target's list of {what} has no end.")).context("too many pages"),
-    )
-}
-
-/// Waits, not for ever, until the driver has followed what was marked.
-async fn wait_for_follows(shared: &Shared, instance: &Instance) -> Result<(), StoreError> {
-    let until = shared.clock.now().checked_add(FOLLOW_PATIENCE).unwrap_or(jiff::Timestamp::MAX);
-    while shared.clock.now() < until {
-        let open = shared
-            .store
-            .reader()
-            .one(
-                "SELECT 1 AS one FROM work w JOIN link l ON l.resource_seq = w.resource_seq AND l.state = 'live' JOIN account a ON a.seq = l.account_seq \
-                 WHERE w.instance_seq = $1 AND a.status = 'invited' AND w.state IN ('todo','running') LIMIT 1",
-                vals![instance.seq],
-            )
-            .await?;
-        if open.is_none() {
-            return Ok(());
-        }
-        shared.clock.sleep(std::time::Duration::from_millis(100)).await;
-    }
-    Ok(())
-}
-
-async fn sweep_accounts(
-    shared: &Arc<Shared>,
-    instance: &Arc<Instance>,
-    run: i64,
-    accounts: &dyn Accounts,
-    cx: &Cx<'_>,
-    counts: &mut Counts,
-) -> Result<bool, Stop> {
-    let started = shared.clock.micros();
-    let mut complete = true;
-    let mut page = None;
-    for _ in 0..MOST_PAGES {
-        let got = accounts.list(cx, page.as_ref()).await?;
-        complete &= got.complete;
-        counts.accounts += got.items.len() as u64;
-        for chunk in got.items.chunks(100) {
-            let sweep = SweepAccounts { instance: instance.clone(), run, accounts: chunk.to_vec(), started };
-            counts.imported += shared.write_leased(instance, Priority::Background, sweep).await?;
-        }
-        match got.next {
-            Some(next) => page = Some(next),
-            None => {
-                if complete {
-                    confirm_vanished(shared, instance, run, started, accounts, cx, counts).await?;
-                }
-                return Ok(complete);
-            }
-        }
-    }
-    Err(endless("accounts"))
-}
-
-/// Accounts that a complete listing did not show are read once more before they count as gone.
-async fn confirm_vanished(
-    shared: &Arc<Shared>,
-    instance: &Arc<Instance>,
-    run: i64,
-    started: i64,
-    accounts: &dyn Accounts,
-    cx: &Cx<'_>,
-    counts: &mut Counts,
-) -> Result<(), Stop> {
-    for account in unseen(shared, instance, run, started).await? {
-        let Some(at) = account.reference() else {
-            continue;
-        };
-        if accounts.get(cx, &at).await?.is_none() {
-            shared.write_leased(instance, Priority::Background, Vanished { account: account.seq }).await?;
-            counts.vanished += 1;
-        }
-    }
-    Ok(())
-}
-
-async fn sweep_groups(
-    shared: &Arc<Shared>,
-    instance: &Arc<Instance>,
-    run: i64,
-    groups: &dyn Groups,
-    cx: &Cx<'_>,
-    counts: &mut Counts,
-) -> Result<bool, Stop> {
-    let mut complete = true;
-    let mut page = None;
-    for _ in 0..MOST_PAGES {
-        let got = groups.list(cx, page.as_ref()).await?;
-        complete &= got.complete;
-        counts.groups += got.items.len() as u64;
-        for chunk in got.items.chunks(100) {
-            let sweep = SweepGroups { instance: instance.clone(), run, groups: chunk.to_vec() };
-            counts.imported += shared.write_leased(instance, Priority::Background, sweep).await?;
-        }
-        match got.next {
-            Some(next) => page = Some(next),
-            None => return Ok(complete),
-        }
-    }
-    Err(endless("groups"))
-}
-
-/// Groups whose client asked again for what is wanted already ("push now"): their members are read,
-/// and memberships that are missing are made again (DECISIONS 12).
-async fn look_at_marked(
-    shared: &Arc<Shared>,
-    instance: &Arc<Instance>,
-    groups: &dyn Groups,
-    cx: &Cx<'_>,
-    counts: &mut Counts,
-) -> Result<(), Stop> {
-    for (resource, remote) in marked_groups(shared, instance).await? {
-        let present = match present_members(groups, cx, &RemoteId::new(remote)).await {
-            Ok(Some(present)) => present,
-            Ok(None) => continue,
-            Err(fault) if fault.kind == FaultKind::NotFound => HashSet::new(),
-            Err(fault) => return Err(fault.into()),
-        };
-        counts.looked += 1;
-        shared
-            .write_leased(instance, Priority::Background, Marked { instance: instance.clone(), resource, present })
-            .await?;
-    }
-    Ok(())
+    let id: String = row.col("id")?;
+    let mut walk = Walk {
+        shared,
+        instance,
+        connector: connector.as_ref(),
+        cx: &cx,
+        record: record.as_ref(),
+        run,
+        id: &id,
+        kind: RunKind::parse(&row.col::<String>("kind")?),
+        began: row.col("started_at")?,
+        place: place.unwrap_or_default(),
+        counts: counts.unwrap_or_default(),
+    };
+    walk.go().await
 }

@@ -1,17 +1,18 @@
 //! What runs read and write.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connector_sdk::{Account, AccountRef, AccountStatus, Cx, Fault, Groups, RemoteGroup, RemoteId};
+use connector_sdk::{Account, AccountStatus, Evidence, RemoteGroup, RemoteId};
 use engine::Lane;
+use engine::membership::ParkReason;
 use engine::policy::AdoptGroups;
 use scim::fold::fold_name;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::driver::{AccountRow, Shared, gone, linked, observe};
+use crate::driver::{AccountRow, Shared, document_of, gone, link, linked, observe, status_word};
 use crate::service::accept::{index, tally, unindex, upsert_work};
 use crate::service::types::Instance;
 use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
@@ -25,36 +26,142 @@ pub(super) struct SweepAccounts {
     pub(super) started: i64,
 }
 
+/// A row that is known of a listed account.
+struct KnownAccount {
+    row: AccountRow,
+    seen_at: Option<i64>,
+    seen_run: Option<i64>,
+    managed: Option<bool>,
+    /// Of a row that nobody manages: its document.
+    document: Option<String>,
+}
+
 #[async_trait]
 impl Unit for SweepAccounts {
     type Out = u64;
     type Err = StoreError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<u64, StoreError> {
+        let known = self.known(tx).await?;
         let mut imported = 0;
+        let mut same = Vec::new();
         for account in &self.accounts {
-            if self.touched_since(tx, account).await? {
-                continue;
+            let before = account.remote_id.as_ref().and_then(|id| known.get(id.as_str()));
+            if let Some(before) = before {
+                if before.seen_at.is_some_and(|at| at > self.started) && before.seen_run != Some(self.run) {
+                    continue;
+                }
+                if is_same(before, account) {
+                    same.push(before.row.seq);
+                    continue;
+                }
             }
-            let row = observe(tx, &self.instance, account, None, Some(self.run)).await?;
-            let tied = tx
-                .conn
-                .one("SELECT resource_seq FROM link WHERE account_seq = $1 AND state = 'live'", vals![row.seq])
-                .await?;
-            if let Some(tied) = tied {
-                self.refresh(tx, tied.col("resource_seq")?, account).await?;
-                continue;
-            }
-            if account.protected {
-                continue;
-            }
-            imported += u64::from(self.import(tx, account, &row).await?);
+            imported += u64::from(self.take(tx, account).await?);
+        }
+        if !same.is_empty() {
+            // The usual case, and the only one that is many: nothing changed.
+            let text = format!(
+                "UPDATE account SET seen_run = $1, seen_at = $2 WHERE seq IN (SELECT CAST(e.v AS BIGINT) FROM {} e)",
+                tx.conn.each(3)
+            );
+            tx.conn.run(&text, vals![self.run, tx.now, json!(same).to_string()]).await?;
         }
         Ok(imported)
     }
 }
 
+/// Whether a listed account is as it is known, and nothing is to be done for it.
+fn is_same(known: &KnownAccount, account: &Account) -> bool {
+    let row = &known.row;
+    let settled = match known.managed {
+        Some(true) => true,
+        Some(false) => known.document.as_ref().is_some_and(|text| *text == Value::Object(document(account)).to_string()),
+        None => account.protected,
+    };
+    settled
+        && account.invite_id.is_none()
+        && row.status == status_word(account.status)
+        && row.protected == account.protected
+        && row.expires_at == account.expires_at.map(|at| at.as_microsecond())
+        && row.doc == document_of(account, Some(row))
+}
+
 impl SweepAccounts {
+    /// The rows of the listed accounts, by the target's id.
+    async fn known(&self, tx: &Tx<'_>) -> Result<HashMap<String, KnownAccount>, StoreError> {
+        let ids: Vec<&str> =
+            self.accounts.iter().filter_map(|account| account.remote_id.as_ref().map(RemoteId::as_str)).collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let text = format!(
+            "SELECT {}, a.seen_at, a.seen_run, r.managed, CASE WHEN r.managed = 0 THEN r.doc END AS document FROM {} e CROSS JOIN account a \
+             LEFT JOIN link l ON l.account_seq = a.seq AND l.state = 'live' LEFT JOIN resource r ON r.seq = l.resource_seq \
+             WHERE a.instance_seq = $1 AND a.kind = 'User' AND a.remote_id = e.v AND a.status <> 'gone'",
+            AccountRow::COLUMNS,
+            tx.conn.each(2)
+        );
+        let rows = tx.conn.all(&text, vals![self.instance.seq, json!(ids).to_string()]).await?;
+        let mut known = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let one = KnownAccount {
+                row: AccountRow::read(row)?,
+                seen_at: row.col("seen_at")?,
+                seen_run: row.col("seen_run")?,
+                managed: row.col::<Option<i16>>("managed")?.map(|flag| flag == 1),
+                document: row.col("document")?,
+            };
+            if let Some(id) = one.row.remote_id.clone() {
+                known.insert(id, one);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Takes one account up that is new or has changed. Whether it became a row.
+    async fn take(&self, tx: &Tx<'_>, account: &Account) -> Result<bool, StoreError> {
+        if self.touched_since(tx, account).await? {
+            return Ok(false);
+        }
+        let former = self.former(tx, account).await?;
+        let row = observe(tx, &self.instance, account, None, Some(self.run)).await?;
+        let tied = tx
+            .conn
+            .one("SELECT resource_seq FROM link WHERE account_seq = $1 AND state = 'live'", vals![row.seq])
+            .await?;
+        if let Some(tied) = tied {
+            self.refresh(tx, tied.col("resource_seq")?, account).await?;
+            return Ok(false);
+        }
+        if let Some(resource) = former {
+            // The same account is back: it is theirs by its id, whatever is wanted of it now.
+            link(tx, &self.instance, resource, &row, Evidence::SameId, true).await?;
+            return Ok(false);
+        }
+        if account.protected {
+            return Ok(false);
+        }
+        self.import(tx, account, &row).await
+    }
+
+    /// Whose an account was that had gone and is listed again: a person that is managed and has no
+    /// other account since.
+    async fn former(&self, tx: &Tx<'_>, account: &Account) -> Result<Option<i64>, StoreError> {
+        let Some(remote) = &account.remote_id else { return Ok(None) };
+        let row = tx
+            .conn
+            .one(
+                "SELECT l.resource_seq FROM account a JOIN link l ON l.account_seq = a.seq JOIN resource r ON r.seq = l.resource_seq \
+                 WHERE a.instance_seq = $1 AND a.kind = 'User' AND a.remote_id = $2 AND a.status = 'gone' AND r.managed = 1 AND r.deleted_at IS NULL \
+                 AND NOT EXISTS (SELECT 1 FROM link n WHERE n.resource_seq = r.seq AND n.state = 'live') \
+                 AND NOT EXISTS (SELECT 1 FROM account n WHERE n.instance_seq = $1 AND n.kind = 'User' AND n.remote_id = $2 AND n.status <> 'gone') \
+                 ORDER BY l.seq DESC LIMIT 1",
+                vals![self.instance.seq, remote.as_str()],
+            )
+            .await?;
+        row.map(|row| row.col("resource_seq")).transpose()
+    }
+
     /// Whether the driver changed the account after the listing began; the listing is older then.
     async fn touched_since(&self, tx: &Tx<'_>, account: &Account) -> Result<bool, StoreError> {
         let Some(remote) = &account.remote_id else {
@@ -289,26 +396,54 @@ impl SweepGroups {
     }
 }
 
-/// Accounts that were known before a run and that it did not see.
-pub(super) async fn unseen(
+/// Rows read at a time.
+const UNSEEN: i64 = 200;
+
+/// Accounts behind row `after` that were known before a run and that it did not see.
+pub(super) async fn unseen_accounts(
     shared: &Shared,
     instance: &Instance,
     run: i64,
-    started: i64,
+    began: i64,
+    after: i64,
 ) -> Result<Vec<AccountRow>, StoreError> {
+    let text = format!(
+        "SELECT {} FROM account a WHERE a.instance_seq = $1 AND a.kind = 'User' AND a.status IN ('active','suspended') \
+         AND (a.seen_run IS NULL OR a.seen_run <> $2) AND (a.seen_at IS NULL OR a.seen_at < $3) AND a.seq > $4 ORDER BY a.seq LIMIT $5",
+        AccountRow::COLUMNS
+    );
+    let rows = shared.store.reader().all(&text, vals![instance.seq, run, began, after, UNSEEN]).await?;
+    rows.iter().map(AccountRow::read).collect()
+}
+
+/// Groups behind row `after` that were known before a run and that it did not see: their rows and ids.
+pub(super) async fn unseen_groups(
+    shared: &Shared,
+    instance: &Instance,
+    run: i64,
+    began: i64,
+    after: i64,
+) -> Result<Vec<(i64, String)>, StoreError> {
     let rows = shared
         .store
         .reader()
         .all(
-            &format!(
-                "SELECT {} FROM account a WHERE a.instance_seq = $1 AND a.kind = 'User' AND a.status IN ('active','suspended') \
-                 AND (a.seen_run IS NULL OR a.seen_run <> $2) AND (a.seen_at IS NULL OR a.seen_at < $3)",
-                AccountRow::COLUMNS
-            ),
-            vals![instance.seq, run, started],
+            "SELECT seq, remote_id FROM account WHERE instance_seq = $1 AND kind = 'Group' AND status = 'active' AND remote_id IS NOT NULL \
+             AND (seen_run IS NULL OR seen_run <> $2) AND (seen_at IS NULL OR seen_at < $3) AND seq > $4 ORDER BY seq LIMIT $5",
+            vals![instance.seq, run, began, after, UNSEEN],
         )
         .await?;
-    rows.iter().map(AccountRow::read).collect()
+    rows.iter().map(|row| Ok((row.col("seq")?, row.col("remote_id")?))).collect()
+}
+
+/// Notes of an account that it went by itself.
+async fn note_vanished(tx: &Tx<'_>, account: i64) -> Result<(), StoreError> {
+    let row = tx.conn.one("SELECT doc FROM account WHERE seq = $1", vals![account]).await?;
+    let Some(row) = row else { return Ok(()) };
+    let mut doc: Value = serde_json::from_str(&row.col::<String>("doc")?).unwrap_or_default();
+    doc["vanished"] = json!(true);
+    tx.conn.run("UPDATE account SET doc = $2 WHERE seq = $1", vals![account, doc.to_string()]).await?;
+    Ok(())
 }
 
 /// An account that is not at the target any more. A row that nobody managed goes with it; a managed
@@ -324,6 +459,7 @@ impl Unit for Vanished {
     type Err = StoreError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        note_vanished(tx, self.account).await?;
         let holder = tx
             .conn
             .one(
@@ -353,122 +489,51 @@ impl Unit for Vanished {
     }
 }
 
-/// Linked groups that are marked for a look.
-pub(super) async fn marked_groups(shared: &Shared, instance: &Instance) -> Result<Vec<(i64, String)>, StoreError> {
-    let rows = shared
-        .store
-        .reader()
-        .all(
-            "SELECT r.seq, a.remote_id FROM resource r JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' JOIN account a ON a.seq = l.account_seq \
-             WHERE r.instance_seq = $1 AND r.kind = 'Group' AND r.deleted_at IS NULL AND r.managed = 1 AND r.look_at IS NOT NULL AND a.remote_id IS NOT NULL",
-            vals![instance.seq],
-        )
-        .await?;
-    rows.iter().map(|row| Ok((row.col("seq")?, row.col("remote_id")?))).collect()
-}
-
-/// The ids of a group's members; none if the listing was not complete.
-pub(super) async fn present_members(
-    groups: &dyn Groups,
-    cx: &Cx<'_>,
-    id: &RemoteId,
-) -> Result<Option<HashSet<String>>, Fault> {
-    let mut present = HashSet::new();
-    let mut page = None;
-    for _ in 0..super::MOST_PAGES {
-        let got = groups.members(cx, id, page.as_ref()).await?;
-        if !got.complete {
-            return Ok(None);
-        }
-        present.extend(got.items.iter().map(|member| match &member.account {
-            AccountRef::Account { id, .. } => id.as_str().to_owned(),
-            AccountRef::Invite { id, .. } => id.as_str().to_owned(),
-        }));
-        match got.next {
-            Some(next) => page = Some(next),
-            None => return Ok(Some(present)),
-        }
-    }
-    Ok(None)
-}
-
-/// A marked group's members were read: what is wanted, was there, and is not any more is to do.
-pub(super) struct Marked {
-    pub(super) instance: Arc<Instance>,
-    pub(super) resource: i64,
-    pub(super) present: HashSet<String>,
+/// A group that is not at the target any more. What is wanted of its members waits until the group is
+/// made anew, which is for the identity provider or an admin to ask.
+pub(super) struct VanishedGroup {
+    pub(super) account: i64,
 }
 
 #[async_trait]
-impl Unit for Marked {
+impl Unit for VanishedGroup {
     type Out = ();
     type Err = StoreError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-        let rows = tx
+        note_vanished(tx, self.account).await?;
+        let holder = tx
             .conn
-            .all(
-                "SELECT m.user_seq, a.remote_id FROM member m JOIN link l ON l.resource_seq = m.user_seq AND l.state = 'live' JOIN account a ON a.seq = l.account_seq \
-                 WHERE m.group_seq = $1 AND m.want = 1 AND m.state = 'settled' AND a.remote_id IS NOT NULL AND a.status <> 'invited'",
-                vals![self.resource],
+            .one(
+                "SELECT r.seq, r.managed, r.listed, r.deleted_at, r.instance_seq FROM link l JOIN resource r ON r.seq = l.resource_seq WHERE l.account_seq = $1 AND l.state = 'live'",
+                vals![self.account],
             )
             .await?;
-        let mut found = false;
-        for row in &rows {
-            if !self.present.contains(&row.col::<String>("remote_id")?) {
-                found = true;
-                tx.conn
-                    .run(
-                        "UPDATE member SET have = 0, state = 'todo', op_seq = NULL WHERE group_seq = $1 AND user_seq = $2",
-                        vals![self.resource, row.col::<i64>("user_seq")?],
-                    )
-                    .await?;
+        tx.conn
+            .run("UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1", vals![self.account, tx.now])
+            .await?;
+        let Some(row) = holder else { return Ok(()) };
+        tx.conn
+            .run(
+                "UPDATE link SET state = 'closed', closed_at = $2 WHERE account_seq = $1 AND state = 'live'",
+                vals![self.account, tx.now],
+            )
+            .await?;
+        let resource: i64 = row.col("seq")?;
+        tx.conn
+            .run(
+                "UPDATE member SET have = 0, have_at = $2, state = 'parked', reason = $3 WHERE group_seq = $1 AND want = 1 AND state = 'settled'",
+                vals![resource, tx.now, ParkReason::GroupMissing.as_str()],
+            )
+            .await?;
+        if row.col::<i16>("managed")? == 0 && row.col::<Option<i64>>("deleted_at")?.is_none() {
+            tx.conn.run("UPDATE resource SET deleted_at = $2 WHERE seq = $1", vals![resource, tx.now]).await?;
+            if row.col::<i16>("listed")? == 1 {
+                tally(tx, row.col("instance_seq")?, "Group", resource, -1).await?;
             }
-        }
-        if found {
-            let rev = tx
-                .conn
-                .one("SELECT rev FROM resource WHERE seq = $1", vals![self.resource])
-                .await?
-                .map_or(Ok(0), |row| row.col::<i64>("rev"))?;
-            upsert_work(tx, &self.instance, self.resource, Lane::Grant, rev, None).await?;
         }
         Ok(())
     }
-}
-
-/// People that are marked get work, so that the plan sees what the listing just showed; then the
-/// marks are taken off.
-pub(super) async fn clear_marks(shared: &Shared, instance: &Arc<Instance>) -> Result<(), StoreError> {
-    struct Clear(Arc<Instance>);
-
-    #[async_trait]
-    impl Unit for Clear {
-        type Out = ();
-        type Err = StoreError;
-
-        async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-            let rows = tx
-                .conn
-                .all(
-                    "SELECT seq, rev FROM resource WHERE instance_seq = $1 AND look_at IS NOT NULL AND deleted_at IS NULL AND managed = 1 AND kind = 'User'",
-                    vals![self.0.seq],
-                )
-                .await?;
-            for row in &rows {
-                upsert_work(tx, &self.0, row.col("seq")?, Lane::Reconcile, row.col("rev")?, None).await?;
-            }
-            tx.conn
-                .run(
-                    "UPDATE resource SET look_at = NULL WHERE instance_seq = $1 AND look_at IS NOT NULL",
-                    vals![self.0.seq],
-                )
-                .await?;
-            Ok(())
-        }
-    }
-
-    shared.write_leased(instance, Priority::Background, Clear(instance.clone())).await
 }
 
 /// Where people come to the target by other means, those without an account are looked for again.

@@ -27,6 +27,12 @@ impl StoreError {
     pub(crate) fn damaged(what: impl std::fmt::Display) -> Self {
         Self::Other(format!("damaged row: {what}"))
     }
+
+    /// Whether trying again helps: the database is away or asks for it. Anything else is a defect or a
+    /// damaged row.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Unavailable(_) | Self::Config(_))
+    }
 }
 
 impl From<DbErr> for StoreError {

@@ -212,6 +212,7 @@ async fn the_entities_are_what_the_migrations_made() {
             bucket,
             claim,
             counter,
+            drift,
             event,
             event_stream,
             hold,

@@ -295,7 +295,7 @@ impl<U: Unit> Job for TypedJob<U> {
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(out)), Ok(())) => Ok(out),
             (_, Err(text)) => Err(StoreError::Unavailable(text.clone()).into()),
-            (None, Ok(())) => Err(closed().into()),
+            (None, Ok(())) => Err(StoreError::Other("the unit panicked; the log has more".to_owned()).into()),
         };
         // Nobody may be waiting any more: a client that went away does not undo its request.
         let _ = self.reply.send(answer);

@@ -7,6 +7,9 @@
     reason = "a test ends with what it did not expect, and says what it skipped"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod admin;
 mod announced;
 mod bulk;

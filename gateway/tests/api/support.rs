@@ -5,49 +5,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use gateway::clock::Clock;
-use gateway::config::{Config, Overrides};
+use gateway::config::Overrides;
 use gateway::service::App;
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::BodyExt;
+use http::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tower::ServiceExt;
 
-pub(crate) const ADMIN: &str = "Bearer admin-token-for-tests";
-pub(crate) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
-pub(crate) const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
-pub(crate) const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
-pub(crate) const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+pub(crate) use crate::common::{ADMIN, GROUP, PATCH, Reply, SEARCH, USER};
+use crate::common::{config, databases, send};
 
 pub(crate) struct Gateway {
     pub(crate) app: Arc<App>,
     pub(crate) router: Router,
     pub(crate) clock: Clock,
     pub(crate) folder: TempDir,
-}
-
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Reply {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.bytes)))
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    #[track_caller]
-    pub(crate) fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.bytes));
-        self
-    }
 }
 
 pub(crate) struct Instance {
@@ -62,52 +33,31 @@ impl Gateway {
         Self::configured(Overrides::default()).await
     }
 
-    /// One gateway on each database: SQLite always, PostgreSQL where the test run offers a server.
-    #[allow(clippy::disallowed_methods, reason = "the test run says by environment where its database server is")]
+    /// One gateway on each database.
     pub(crate) async fn everywhere() -> Vec<Self> {
-        let mut all = vec![Self::start().await];
-        match std::env::var("SCIMGATE_TEST_POSTGRES") {
-            Ok(url) => {
-                let name = format!("api_{}", uuid::Uuid::new_v4().simple());
-                let server = sea_orm::Database::connect(url.as_str()).await.unwrap();
-                let create = format!("CREATE DATABASE {name}");
-                sea_orm::ConnectionTrait::execute_unprepared(&server, &create).await.unwrap();
-                let mut url = url::Url::parse(&url).unwrap();
-                url.set_path(&name);
-                all.push(
-                    Self::configured(Overrides {
-                        database_url: Some(url.to_string().into()),
-                        master_key: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into()),
-                        ..Overrides::default()
-                    })
-                    .await,
-                );
-            }
-            Err(_) => eprintln!("skipped: PostgreSQL (SCIMGATE_TEST_POSTGRES is not set)"),
+        let mut all = Vec::new();
+        for db in databases() {
+            all.push(Self::on(db.make().await.as_deref(), Overrides::default()).await);
         }
         all
     }
 
     /// A gateway with settings of its own.
     pub(crate) async fn configured(settings: Overrides) -> Self {
+        Self::on(None, settings).await
+    }
+
+    async fn on(database: Option<&str>, settings: Overrides) -> Self {
         let folder = TempDir::new().unwrap();
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-        let settings = Overrides {
-            data_dir: Some(folder.path().to_owned()),
-            admin_token: Some("admin-token-for-tests".to_owned().into()),
-            allow_private_targets: Some(true),
-            ..settings
-        };
-        let app = App::build(Config::load(settings).unwrap(), clock.clone()).await.unwrap();
+        let app = App::build(config(folder.path(), database, settings), clock.clone()).await.unwrap();
         app.ensure_admin_token().await.unwrap();
         let router = gateway::scim_api::router(app.clone()).merge(gateway::admin_api::router(app.clone()));
         Self { app, router, clock, folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        Reply { status: parts.status, headers: parts.headers, bytes: body.collect().await.unwrap().to_bytes().to_vec() }
+        send(&self.router, request).await
     }
 
     pub(crate) async fn call(&self, method: &str, path: &str, auth: &str, body: Option<Value>) -> Reply {

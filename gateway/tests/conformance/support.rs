@@ -5,26 +5,21 @@ use std::fmt::Write;
 use axum::Router;
 use axum::body::Body;
 use gateway::clock::Clock;
-use gateway::config::{Config, Overrides};
+use gateway::config::Overrides;
 use gateway::service::App;
-use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::BodyExt;
+use http::{Method, Request};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
-use tower::ServiceExt;
 
-pub(crate) const ADMIN: &str = "Bearer admin-token-for-tests";
-pub(crate) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
-pub(crate) const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+pub(crate) use crate::common::{ADMIN, GROUP, PATCH, Reply, SEARCH, USER};
+use crate::common::{config, databases, send};
+
 pub(crate) const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 /// An extension that tests declare.
 pub(crate) const ACME: &str = "urn:example:params:scim:schemas:extension:acme:2.0:User";
-pub(crate) const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
-pub(crate) const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 pub(crate) const LIST: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 pub(crate) const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
-const KEY_OF_TESTS: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// A gateway and one instance of it.
 pub(crate) struct Stage {
@@ -38,33 +33,7 @@ pub(crate) struct Stage {
     router: Router,
 }
 
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) bytes: Vec<u8>,
-}
-
 impl Reply {
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    #[track_caller]
-    pub(crate) fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status.as_u16(), status, "{}", self.text());
-        self
-    }
-
     /// A SCIM Error with this status and `scimType` (empty: none).
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, scim_type: &str) {
@@ -84,40 +53,18 @@ impl Reply {
     }
 }
 
-/// Where to test: SQLite always, PostgreSQL where the test run offers a server. One database serves all tests of a
-/// run, as tenants of one gateway are served.
-#[allow(clippy::disallowed_methods, reason = "the test run says by environment where its database server is")]
+/// A database on the PostgreSQL server, where the test run offers one. It serves all tests of a run, as tenants of one
+/// gateway are served.
 async fn postgres() -> Option<String> {
     static MADE: OnceCell<Option<String>> = OnceCell::const_new();
     let make = async || {
-        let Ok(server) = std::env::var("SCIMGATE_TEST_POSTGRES") else {
-            eprintln!("skipped: PostgreSQL (SCIMGATE_TEST_POSTGRES is not set)");
-            return None;
-        };
-        let name = format!("conformance_{}", uuid::Uuid::new_v4().simple());
-        let link = sea_orm::Database::connect(server.as_str()).await.unwrap();
-        sea_orm::ConnectionTrait::execute_unprepared(&link, &format!("CREATE DATABASE {name}")).await.unwrap();
-        link.close().await.unwrap();
-        let mut url = url::Url::parse(&server).unwrap();
-        url.set_path(&name);
+        let url = databases().pop()?.make().await?;
         let folder = TempDir::new().unwrap();
-        let app = App::build(config(&folder, Some(url.as_str())), Clock::system()).await.unwrap();
-        app.store.clone().close().await;
-        Some(url.to_string())
+        let config = config(folder.path(), Some(&url), Overrides::default());
+        App::build(config, Clock::system()).await.unwrap().store.clone().close().await;
+        Some(url)
     };
     MADE.get_or_init(make).await.clone()
-}
-
-fn config(folder: &TempDir, database: Option<&str>) -> Config {
-    let overrides = Overrides {
-        data_dir: Some(folder.path().to_owned()),
-        admin_token: Some("admin-token-for-tests".to_owned().into()),
-        allow_private_targets: Some(true),
-        database_url: database.map(|url| url.to_owned().into()),
-        master_key: database.map(|_| KEY_OF_TESTS.to_owned().into()),
-        ..Overrides::default()
-    };
-    Config::load(overrides).unwrap()
 }
 
 /// An instance on SQLite.
@@ -191,7 +138,7 @@ impl Stage {
     async fn start(database: Option<&str>, extra: Value) -> Self {
         let folder = TempDir::new().unwrap();
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-        let app = App::build(config(&folder, database), clock.clone()).await.unwrap();
+        let app = App::build(config(folder.path(), database, Overrides::default()), clock.clone()).await.unwrap();
         app.ensure_admin_token().await.unwrap();
         let router = gateway::scim_api::router(app.clone()).merge(gateway::admin_api::router(app));
         let mut stage =
@@ -235,9 +182,7 @@ impl Stage {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.router.clone().oneshot(request.body(Body::from(body.to_vec())).unwrap()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        Reply { status: parts.status, headers: parts.headers, bytes: body.collect().await.unwrap().to_bytes().to_vec() }
+        send(&self.router, request.body(Body::from(body.to_vec())).unwrap()).await
     }
 
     /// A request with the key of the instance and headers besides.

@@ -8,6 +8,9 @@
     reason = "a test ends with what it did not expect, and says what it skipped"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod adoption;
 mod events;
 mod journey;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::post;
 use gateway::clock::Clock;
-use gateway::config::{Config, Overrides};
+use gateway::config::Overrides;
 use gateway::driver::HOUSEKEEPING;
 use gateway::service::App;
 use gateway::service::clients::Spoken;
@@ -23,7 +23,7 @@ use simulators::{Limits, Simulator};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Db, databases};
+use crate::common::{config, databases};
 
 /// Bounds are for defects; what is measured says so.
 const BOUND: Duration = Duration::from_secs(40);
@@ -52,31 +52,16 @@ struct Replica {
 
 /// A site, where the test run offers a PostgreSQL server.
 async fn site() -> Option<Site> {
-    let server = databases().into_iter().find_map(|db| match db {
-        Db::Postgres(url) => Some(url),
-        Db::Sqlite => None,
-    })?;
-    let name = format!("replicas_{}", uuid::Uuid::new_v4().simple());
-    let link = Database::connect(server.as_str()).await.unwrap();
-    link.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
-    let mut url = url::Url::parse(&server).unwrap();
-    url.set_path(&name);
+    let url = databases().pop()?.make().await?;
     let db = Database::connect(url.as_str()).await.unwrap();
-    Some(Site { url: url.to_string(), db, stop: CancellationToken::new() })
+    Some(Site { url, db, stop: CancellationToken::new() })
 }
 
 impl Site {
     async fn replica(&self, clock: Clock) -> Replica {
         let folder = tempfile::tempdir().unwrap();
-        let overrides = Overrides {
-            data_dir: Some(folder.path().to_owned()),
-            admin_token: Some("admin-token-for-tests".to_owned().into()),
-            allow_private_targets: Some(true),
-            database_url: Some(self.url.clone().into()),
-            master_key: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into()),
-            ..Overrides::default()
-        };
-        let app = App::build(Config::load(overrides).unwrap(), clock).await.unwrap();
+        let config = config(folder.path(), Some(&self.url), Overrides::default());
+        let app = App::build(config, clock).await.unwrap();
         let stop = self.stop.child_token();
         let driver = app.driver.clone();
         let token = stop.clone();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::clock::Clock;
-use gateway::config::{Config, Overrides};
+use gateway::config::Overrides;
 use gateway::reconcile::RunKind;
 use gateway::service::App;
 use gateway::service::instances::NewInstance;
@@ -14,6 +14,9 @@ use scim::Quirks;
 use serde_json::{Value, json};
 use simulators::{Limits, Simulator};
 use tokio_util::sync::CancellationToken;
+
+use crate::common::config;
+pub(crate) use crate::common::{Db, databases};
 
 pub(crate) struct Rig {
     pub(crate) app: Arc<App>,
@@ -34,41 +37,11 @@ pub(crate) fn everywhere() -> Vec<(Db, &'static str)> {
     databases().into_iter().flat_map(|db| [(db.clone(), "github"), (db, "buildkite")]).collect()
 }
 
-/// The databases to test on: SQLite always, PostgreSQL where the test run offers a server.
-#[derive(Clone)]
-pub(crate) enum Db {
-    Sqlite,
-    Postgres(String),
-}
-
-#[allow(clippy::disallowed_methods, reason = "the test run says by environment where its database server is")]
-pub(crate) fn databases() -> Vec<Db> {
-    let mut all = vec![Db::Sqlite];
-    match std::env::var("SCIMGATE_TEST_POSTGRES") {
-        Ok(url) => all.push(Db::Postgres(url)),
-        Err(_) => eprintln!("skipped: PostgreSQL (SCIMGATE_TEST_POSTGRES is not set)"),
-    }
-    all
-}
-
 impl Db {
+    /// A gateway on a database of its own.
     pub(crate) async fn app(&self, folder: &std::path::Path) -> Arc<App> {
-        let mut overrides = Overrides {
-            data_dir: Some(folder.to_owned()),
-            admin_token: Some("admin-token-for-tests".to_owned().into()),
-            allow_private_targets: Some(true),
-            ..Overrides::default()
-        };
-        if let Self::Postgres(url) = self {
-            let name = format!("engine_{}", uuid::Uuid::new_v4().simple());
-            let server = sea_orm::Database::connect(url.as_str()).await.unwrap();
-            sea_orm::ConnectionTrait::execute_unprepared(&server, &format!("CREATE DATABASE {name}")).await.unwrap();
-            let mut url = url::Url::parse(url).unwrap();
-            url.set_path(&name);
-            overrides.database_url = Some(url.to_string().into());
-            overrides.master_key = Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into());
-        }
-        App::build(Config::load(overrides).unwrap(), Clock::system()).await.unwrap()
+        let config = config(folder, self.make().await.as_deref(), Overrides::default());
+        App::build(config, Clock::system()).await.unwrap()
     }
 }
 

@@ -8,6 +8,9 @@
     reason = "a test ends with what it did not expect, and says what it left out"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod cursors;
 mod large;
 mod lists;

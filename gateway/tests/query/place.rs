@@ -6,17 +6,13 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::{StreamExt, stream};
 use gateway::clock::Clock;
-use gateway::config::{Config, Overrides};
+use gateway::config::Overrides;
 use gateway::service::App;
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::BodyExt;
+use http::Request;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
-pub(crate) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
-pub(crate) const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
-pub(crate) const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
-pub(crate) const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+use crate::common::{ADMIN, Reply, config, databases, send};
+pub(crate) use crate::common::{GROUP, PATCH, SEARCH, USER};
 
 pub(crate) struct Place {
     router: Router,
@@ -27,30 +23,7 @@ pub(crate) struct Place {
     _folder: tempfile::TempDir,
 }
 
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) bytes: Vec<u8>,
-}
-
 impl Reply {
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.bytes)))
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    #[track_caller]
-    pub(crate) fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.bytes));
-        self
-    }
-
     /// A 400 with this keyword.
     #[track_caller]
     pub(crate) fn refused(self, scim_type: &str) {
@@ -59,36 +32,20 @@ impl Reply {
     }
 }
 
-/// A place on every database: SQLite always, PostgreSQL where the test run offers a server.
-#[allow(clippy::disallowed_methods, reason = "the test run says by environment where its database server is")]
+/// A place on every database.
 pub(crate) async fn places() -> Vec<Place> {
-    let mut all = vec![Place::open(None).await];
-    match std::env::var("SCIMGATE_TEST_POSTGRES") {
-        Ok(url) => {
-            let name = format!("query_{}", uuid::Uuid::new_v4().simple());
-            let server = sea_orm::Database::connect(url.as_str()).await.unwrap();
-            sea_orm::ConnectionTrait::execute_unprepared(&server, &format!("CREATE DATABASE {name}")).await.unwrap();
-            let mut url = url::Url::parse(&url).unwrap();
-            url.set_path(&name);
-            all.push(Place::open(Some(url.to_string())).await);
-        }
-        Err(_) => eprintln!("skipped: PostgreSQL (SCIMGATE_TEST_POSTGRES is not set)"),
+    let mut all = Vec::new();
+    for db in databases() {
+        all.push(Place::open(db.make().await.as_deref()).await);
     }
     all
 }
 
 impl Place {
-    async fn open(database: Option<String>) -> Self {
+    async fn open(database: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-        let overrides = Overrides {
-            data_dir: Some(folder.path().to_owned()),
-            admin_token: Some("admin-token-for-tests".to_owned().into()),
-            database_url: database.map(Into::into),
-            master_key: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into()),
-            ..Overrides::default()
-        };
-        let app = App::build(Config::load(overrides).unwrap(), clock.clone()).await.unwrap();
+        let app = App::build(config(folder.path(), database, Overrides::default()), clock.clone()).await.unwrap();
         app.ensure_admin_token().await.unwrap();
         let router = gateway::scim_api::router(app.clone()).merge(gateway::admin_api::router(app.clone()));
         let mut place = Self { router, clock, base: String::new(), key: String::new(), _app: app, _folder: folder };
@@ -98,11 +55,10 @@ impl Place {
 
     /// Another instance: its SCIM base path, and a key.
     pub(crate) async fn instance(&self) -> (String, String) {
-        let admin = "Bearer admin-token-for-tests";
         let body = json!({"name": "Acme", "connector": "buildkite", "settings": {"org": "acme"}, "secrets": {"token": "t"}, "mode": "paused"});
-        let made = self.call("POST", "/admin/v1/instances", admin, Some(body)).await.expect(201).json();
+        let made = self.call("POST", "/admin/v1/instances", ADMIN, Some(body)).await.expect(201).json();
         let id = made["id"].as_str().unwrap();
-        let key = self.call("POST", &format!("/admin/v1/instances/{id}/keys"), admin, None).await.expect(201).json();
+        let key = self.call("POST", &format!("/admin/v1/instances/{id}/keys"), ADMIN, None).await.expect(201).json();
         (format!("/i/{id}/scim/v2"), format!("Bearer {}", key["key"].as_str().unwrap()))
     }
 
@@ -112,9 +68,7 @@ impl Place {
             None => request.body(Body::empty()),
             Some(value) => request.header("content-type", "application/json").body(Body::from(value.to_string())),
         };
-        let response = self.router.clone().oneshot(request.unwrap()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        Reply { status: parts.status, headers: parts.headers, bytes: body.collect().await.unwrap().to_bytes().to_vec() }
+        send(&self.router, request.unwrap()).await
     }
 
     pub(crate) async fn scim(&self, method: &str, path: &str, body: Option<Value>) -> Reply {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 const ALL_WANTED: [Wanted; 3] = [Wanted::Access, Wanted::NoAccess { delete: false }, Wanted::NoAccess { delete: true }];
 const STATUS: [Option<AccountStatus>; 4] =
     [None, Some(AccountStatus::Invited), Some(AccountStatus::Active), Some(AccountStatus::Suspended)];
-const DOUBT: [Option<Doubt>; 3] = [None, Some(Doubt::Create), Some(Doubt::Other)];
+const DOUBT: [Option<Doubt>; 4] = [None, Some(Doubt::Look), Some(Doubt::Repeat), Some(Doubt::Ask)];
 const BOTH: [bool; 2] = [false, true];
 
 fn at(second: i64) -> Timestamp {
@@ -172,9 +172,9 @@ impl World {
         if self.lose > 0 {
             self.lose -= 1;
             self.doubt = match step {
-                PersonStep::Create => Some(Doubt::Create),
+                PersonStep::Create => Some(Doubt::Look),
                 PersonStep::Look | PersonStep::Match | PersonStep::Follow(_) => self.doubt,
-                _ => Some(Doubt::Other),
+                _ => Some(Doubt::Repeat),
             };
             return false;
         }
@@ -240,7 +240,7 @@ impl World {
 #[test]
 fn every_combination_has_one_answer_and_an_ideal_target_settles() {
     let mut seen = 0;
-    for n in 0..4 * 3 * 3 * 512u32 {
+    for n in 0..4 * 3 * 4 * 512u32 {
         let bit = |at: u32| BOTH[(n >> at & 1) as usize];
         let rest = n >> 9;
         let status = STATUS[(rest % 4) as usize];
@@ -275,7 +275,7 @@ fn every_combination_has_one_answer_and_an_ideal_target_settles() {
         assert_eq!(again.len(), 1, "{again:?}");
         seen += 1;
     }
-    assert_eq!(seen, 18_432);
+    assert_eq!(seen, 24_576);
 }
 
 #[derive(Clone, Debug)]

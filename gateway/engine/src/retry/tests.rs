@@ -23,13 +23,19 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a time in range")
 }
 
-fn tries(failing: u32, unknown_looks: u32, open_for: i64) -> Tries {
-    Tries { failing, unknown_looks, since: at(NOW - open_for) }
+const REPEATS: [Repeatable; 3] = [Repeatable::Idempotent, Repeatable::Verifiable, Repeatable::Neither];
+
+fn tries(failing: u32, looks: u32, open_for: i64) -> Tries {
+    Tries { failing, looks, since: at(NOW - open_for) }
 }
 
 /// Seconds until the next try, or the code and the seconds until the next look.
 fn ask(fault: &Fault, lane: Lane, tries: Tries) -> (Option<&'static str>, i64) {
-    match after_fault(fault, lane, tries, at(NOW), 7) {
+    ask_in_doubt(fault, lane, tries, None)
+}
+
+fn ask_in_doubt(fault: &Fault, lane: Lane, tries: Tries, doubt: Option<InDoubt>) -> (Option<&'static str>, i64) {
+    match after_fault(fault, lane, tries, doubt, at(NOW), 7) {
         Next::At(then) => (None, then.as_second() - NOW),
         Next::Need { code, look_at } => (Some(code), look_at.as_second() - NOW),
     }
@@ -102,25 +108,50 @@ fn grants_give_up_after_a_day_of_failures_and_losses_never() {
 
 #[test]
 fn an_unknown_outcome_is_looked_at_by_the_schedule() {
-    let lost = Fault::new(FaultKind::Timeout, "m");
-    for (looks, wait) in (0..).zip([0, 60, 300, 1_800, 7_200, 43_200]) {
-        check(&lost, Lane::Grant, tries(0, looks, 0), (None, wait));
-        check(&lost, Lane::Deprovision, tries(0, looks, 0), (None, wait.min(900)));
+    let down = Fault::new(FaultKind::Unavailable, "m");
+    let doubt = Some(InDoubt { repeat: Repeatable::Verifiable, looked: true });
+    let looked = |fault: &Fault, lane, looks| ask_in_doubt(fault, lane, tries(0, looks, 0), doubt);
+    for (looks, wait) in (1..).zip([60, 300, 1_800, 7_200, 43_200]) {
+        assert_eq!(looked(&down, Lane::Grant, looks), (None, wait));
+        assert_eq!(looked(&down, Lane::Deprovision, looks), (None, wait.min(900)));
     }
     for looks in [6, 7, u32::MAX] {
-        check(&lost, Lane::Grant, tries(0, looks, 0), (Some("outcome_unknown"), 3_600));
-        check(&lost, Lane::Deprovision, tries(0, looks, 0), (None, 900));
+        assert_eq!(looked(&down, Lane::Grant, looks), (Some("outcome_unknown"), 3_600));
+        assert_eq!(looked(&down, Lane::Deprovision, looks), (None, 900));
     }
-    let asked = lost.clone().retry(Retry::NotBefore(at(NOW + 90)));
-    check(&asked, Lane::Grant, tries(0, 0, 0), (None, 90));
-    check(&asked, Lane::Grant, tries(0, 2, 0), (None, 300));
+    let asked = down.retry(Retry::NotBefore(at(NOW + 90)));
+    assert_eq!(looked(&asked, Lane::Grant, 1), (None, 90));
+    assert_eq!(looked(&asked, Lane::Grant, 2), (None, 300));
+    // The target's ordinary pace is no look that told nothing.
+    let limited = Fault::new(FaultKind::RateLimited, "m").retry(Retry::NotBefore(at(NOW + 9)));
+    assert_eq!(looked(&limited, Lane::Grant, 6), (None, 9));
+}
+
+#[test]
+fn a_lost_write_is_looked_at_or_repeated_at_once_and_later_by_the_backoff() {
+    let lost = Fault::new(FaultKind::Timeout, "m");
+    for repeat in [Repeatable::Idempotent, Repeatable::Verifiable] {
+        let doubt = Some(InDoubt { repeat, looked: false });
+        for lane in Lane::ALL {
+            assert_eq!(ask_in_doubt(&lost, lane, tries(0, 0, 0), doubt), (None, 0));
+            let (need, wait) = ask_in_doubt(&lost, lane, tries(12, 0, 0), doubt);
+            assert!(need.is_none() && wait > 0, "{need:?} {wait}");
+        }
+        let long = tries(500, 0, 86_400);
+        assert_eq!(ask_in_doubt(&lost, Lane::Grant, long, doubt), (Some("outcome_unknown"), 3_600));
+        assert_eq!(ask_in_doubt(&lost, Lane::Deprovision, long, doubt).0, None);
+    }
+    let doubt = Some(InDoubt { repeat: Repeatable::Neither, looked: false });
+    for lane in Lane::ALL {
+        assert_eq!(ask_in_doubt(&lost, lane, tries(0, 0, 0), doubt), (Some("outcome_unknown"), 3_600));
+    }
 }
 
 #[test]
 fn retries_of_neighbours_spread() {
     let down = Fault::new(FaultKind::Unavailable, "m");
     let mut waits: Vec<i64> = (0..200u64)
-        .map(|seed| match after_fault(&down, Lane::Grant, tries(12, 0, 0), at(NOW), seed) {
+        .map(|seed| match after_fault(&down, Lane::Grant, tries(12, 0, 0), None, at(NOW), seed) {
             Next::At(then) => then.as_second() - NOW,
             Next::Need { .. } => panic!("gives up"),
         })
@@ -157,13 +188,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn every_fault_has_an_answer_within_bounds(
-        fault in any_fault(), lane in 0i16..5, failing in count(), unknown_looks in count(),
-        since in time(), now in time(), seed: u64,
+        fault in any_fault(), lane in 0i16..5, failing in count(), looks in count(),
+        since in time(), now in time(), seed: u64, repeat in prop::option::of(0..3usize), looked: bool,
     ) {
         let lane = Lane::from_number(lane);
-        let tries = Tries { failing, unknown_looks, since };
-        let next = after_fault(&fault, lane, tries, now, seed);
-        prop_assert_eq!(next, after_fault(&fault, lane, tries, now, seed));
+        let tries = Tries { failing, looks, since };
+        let doubt = repeat.map(|at| InDoubt { repeat: REPEATS[at], looked });
+        let neither = doubt.is_some_and(|doubt| doubt.repeat == Repeatable::Neither);
+        let next = after_fault(&fault, lane, tries, doubt, now, seed);
+        prop_assert_eq!(next, after_fault(&fault, lane, tries, doubt, now, seed));
         let (then, need) = match next {
             Next::At(then) => (then, None),
             Next::Need { code, look_at } => (look_at, Some(code)),
@@ -173,9 +206,9 @@ proptest! {
         let takes_access = matches!(lane, Lane::Deprovision | Lane::Removal);
         if takes_access {
             // Without end: nothing but a person's part stops it.
-            prop_assert!(!matches!(need, Some("failing" | "outcome_unknown")));
+            prop_assert!(need != Some("failing") && (neither || need != Some("outcome_unknown")));
             let asked = matches!(fault.retry, Retry::NotBefore(_));
-            if need.is_none() && !asked && fault.kind != FaultKind::Quota {
+            if need.is_none() && !asked {
                 prop_assert!(then.duration_since(now) <= LOSS_CAP);
             }
         }

@@ -1,11 +1,14 @@
 //! Recording what became of memberships.
 
-use connector_sdk::{Fault, FaultKind, Membership};
+use connector_sdk::{Effect, Fault, FaultKind, Membership, Repeatable};
 use engine::membership::ParkReason;
 
 use super::MemberChange;
+use super::settle::missed;
 use crate::driver::accounts::reopen;
-use crate::driver::run::{Subject, Verdict, end_attempt};
+use crate::driver::attempts::end_attempt;
+use crate::driver::doubt;
+use crate::driver::run::{Subject, Verdict};
 use crate::service::accept::{Ends, close_operation_items};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -21,19 +24,29 @@ pub(super) async fn apply_members(
     attempts: &[i64],
     calls: &serde_json::Value,
 ) -> Result<Option<Verdict>, StoreError> {
+    let neither = instance
+        .connector
+        .as_ref()
+        .is_ok_and(|connector| connector.traits().repeats.change_members == Repeatable::Neither);
     let mut verdict = None;
+    let mut missing: Option<(Vec<MemberChange>, Fault)> = None;
     for ((change, answer), attempt) in changes.iter().zip(answers).zip(attempts) {
         let fault = answer.as_ref().err();
         end_attempt(tx, *attempt, fault, calls).await?;
         match answer {
             Ok(membership) => apply_member(tx, instance, subject, change, membership).await?,
+            Err(fault) if fault.kind == FaultKind::NotFound && !change.add => {
+                // The group, or the account, is not there any more: nor is the membership.
+                apply_member(tx, instance, subject, change, &Membership::Absent).await?;
+            }
             Err(fault) if fault.kind == FaultKind::NotFound => {
-                // The group, or the account, is not there any more. Which one, the next look tells.
-                lose_group(tx, instance, subject, change, fault).await?;
+                missing.get_or_insert_with(|| (Vec::new(), fault.clone())).0.push(change.clone());
             }
             Err(fault) if fault.retry == connector_sdk::Retry::Never => {
                 refuse(tx, subject, change, &fault.message).await?;
             }
+            // Nobody but a person can say, and they are asked when the rest of the group is done.
+            Err(fault) if fault.effect == Effect::Unknown && neither => {}
             Err(fault) => {
                 // To the end of the line: what keeps failing must not keep the rest from its turn.
                 tx.conn
@@ -46,7 +59,35 @@ pub(super) async fn apply_members(
             }
         }
     }
-    Ok(verdict)
+    match (verdict, missing) {
+        (None, Some((changes, fault))) => missed(tx, subject, changes, &fault).await.map(Some),
+        (verdict, _) => Ok(verdict),
+    }
+}
+
+/// What a look at memberships in doubt showed. The rows stay to do: the plan compares what is there with
+/// what is wanted now.
+pub(super) async fn apply_seen(
+    tx: &Tx<'_>,
+    subject: &Subject,
+    changes: &[MemberChange],
+    seen: &[Membership],
+) -> Result<(), StoreError> {
+    for (change, membership) in changes.iter().zip(seen) {
+        doubt::resolve(tx, subject.seq, change.user).await?;
+        let have: i16 = match membership {
+            Membership::Present => 1,
+            Membership::Pending => 2,
+            _ => 0,
+        };
+        tx.conn
+            .run(
+                "UPDATE member SET have = $3, have_at = $4 WHERE group_seq = $1 AND user_seq = $2",
+                vals![subject.seq, change.user, have, tx.now],
+            )
+            .await?;
+    }
+    Ok(())
 }
 
 async fn apply_member(
@@ -109,22 +150,13 @@ async fn apply_member(
     Ok(())
 }
 
-/// A membership call found the group or the account missing: a removal is done, an addition waits.
-async fn lose_group(
+/// Parks a membership, and closes its operation's item as such.
+pub(super) async fn park(
     tx: &Tx<'_>,
-    instance: &Instance,
     subject: &Subject,
     change: &MemberChange,
-    fault: &Fault,
+    reason: &str,
 ) -> Result<(), StoreError> {
-    if change.add {
-        set_parked(tx, subject, change, &fault.message).await
-    } else {
-        apply_member(tx, instance, subject, change, &Membership::Absent).await
-    }
-}
-
-async fn set_parked(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, reason: &str) -> Result<(), StoreError> {
     let row = tx
         .conn
         .one("SELECT op_seq FROM member WHERE group_seq = $1 AND user_seq = $2", vals![subject.seq, change.user])
@@ -159,8 +191,9 @@ pub(super) async fn set_state(
 ) -> Result<(), StoreError> {
     tx.conn
         .run(
-            "UPDATE member SET state = $3, reason = $4, op_seq = CASE WHEN $3 = 'todo' THEN op_seq ELSE NULL END WHERE group_seq = $1 AND user_seq = $2",
-            vals![group, user, state, reason.map(str::to_owned)],
+            "UPDATE member SET state = $3, reason = $4, op_seq = CASE WHEN $3 = 'todo' THEN op_seq ELSE NULL END, \
+             parked_at = CASE WHEN $3 <> 'parked' THEN NULL WHEN state = 'parked' THEN parked_at ELSE $5 END WHERE group_seq = $1 AND user_seq = $2",
+            vals![group, user, state, reason.map(str::to_owned), tx.now],
         )
         .await?;
     Ok(())

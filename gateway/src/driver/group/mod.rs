@@ -7,8 +7,8 @@ mod plan;
 mod settle;
 
 use connector_sdk::{
-    AccountRef, Connector, Cx, Fault, FaultKind, GroupChange, GroupCreated, GroupUpdated, GroupWant, Membership,
-    RemoteGroup, RemoteId, Removed,
+    AccountRef, Connector, Cx, Effect, Fault, FaultKind, GroupChange, GroupCreated, GroupUpdated, GroupWant, Groups,
+    Membership, RemoteGroup, RemoteId, Removed,
 };
 
 pub(super) use plan::plan;
@@ -23,6 +23,19 @@ pub(super) enum GroupCall {
     },
     Create {
         want: GroupWant,
+    },
+    /// Read the linked group: what became of a write in doubt, or whether it is still there.
+    Read {
+        id: RemoteId,
+        account: i64,
+        doubt: bool,
+        /// Memberships that the target would not take because something was not there.
+        missed: Vec<MemberChange>,
+    },
+    /// Look at memberships whose change is in doubt.
+    LookMembers {
+        id: RemoteId,
+        changes: Vec<MemberChange>,
     },
     /// The credential's own account leaves a group we made.
     Tidy {
@@ -56,6 +69,8 @@ pub(super) struct MemberChange {
 /// What the calls answered.
 pub(super) enum GroupDone {
     Found(Result<Vec<RemoteGroup>, Fault>),
+    Read(Result<Option<RemoteGroup>, Fault>),
+    Seen(Result<Vec<Membership>, Fault>),
     Created(Result<GroupCreated, Fault>),
     Tidied(Result<(), Fault>),
     Renamed(Result<GroupUpdated, Fault>),
@@ -66,7 +81,7 @@ pub(super) enum GroupDone {
 impl GroupCall {
     pub(super) fn word(&self) -> &'static str {
         match self {
-            Self::Look { .. } => "look",
+            Self::Look { .. } | Self::Read { .. } | Self::LookMembers { .. } => "look",
             Self::Create { .. } => "create",
             Self::Tidy { .. } => "tidy",
             Self::Rename { .. } => "update",
@@ -83,6 +98,8 @@ impl GroupCall {
         match self {
             Self::Look { want } => GroupDone::Found(groups.find(cx, &want.name).await),
             Self::Create { want } => GroupDone::Created(groups.create(cx, want).await),
+            Self::Read { id, .. } => GroupDone::Read(groups.get(cx, id).await),
+            Self::LookMembers { id, changes } => GroupDone::Seen(see(groups, cx, id, changes).await),
             Self::Tidy { id, .. } => GroupDone::Tidied(groups.tidy(cx, id).await),
             Self::Rename { id, name, .. } => {
                 let mut change = GroupChange::default();
@@ -133,11 +150,61 @@ impl GroupCall {
     }
 }
 
+/// Pages of a list of members at most; more is a list that goes in circles.
+const MOST_PAGES: usize = 1_000;
+
+/// Where the memberships in question stand, by the group's own list. One that shows only some members
+/// does not tell who is none (DECISIONS 22).
+async fn see(
+    groups: &dyn Groups,
+    cx: &Cx<'_>,
+    id: &RemoteId,
+    changes: &[MemberChange],
+) -> Result<Vec<Membership>, Fault> {
+    let mut seen: Vec<Option<Membership>> = vec![None; changes.len()];
+    let mut page = None;
+    for _ in 0..MOST_PAGES {
+        let listed = groups.members(cx, id, page.as_ref()).await?;
+        for member in listed.items {
+            let at = changes.iter().position(|change| is_same(&change.account, &member.account));
+            if let Some(slot) = at.and_then(|at| seen.get_mut(at)) {
+                *slot = Some(if member.pending { Membership::Pending } else { Membership::Present });
+            }
+        }
+        if !listed.complete && seen.iter().any(Option::is_none) {
+            return Err(Fault::new(FaultKind::Unavailable, "The target lists only some of the group's members.")
+                .context("partial list of members"));
+        }
+        match listed.next {
+            Some(next) if seen.iter().any(Option::is_none) => page = Some(next),
+            _ => return Ok(seen.into_iter().map(|one| one.unwrap_or(Membership::Absent)).collect()),
+        }
+    }
+    Err(Fault::new(FaultKind::Malformed, "The target's list of members has no end.")
+        .effect(Effect::None)
+        .context("too many pages"))
+}
+
+/// Whether two references name one account or invitation.
+fn is_same(one: &AccountRef, other: &AccountRef) -> bool {
+    match (one, other) {
+        (AccountRef::Account { id: one, .. }, AccountRef::Account { id: other, .. }) => one == other,
+        (AccountRef::Invite { id: one, login: a, .. }, AccountRef::Invite { id: other, login: b, .. }) => {
+            one == other || (a.is_some() && a == b)
+        }
+        // A pending member is named by the account that will be one, or by the invitation.
+        (AccountRef::Invite { login: a, .. }, AccountRef::Account { login: b, .. })
+        | (AccountRef::Account { login: a, .. }, AccountRef::Invite { login: b, .. }) => a.is_some() && a == b,
+    }
+}
+
 impl GroupDone {
     /// The fault in it that says most about the target.
     pub(super) fn fault(&self) -> Option<Fault> {
         match self {
             Self::Found(result) => result.as_ref().err().cloned(),
+            Self::Read(result) => result.as_ref().err().cloned(),
+            Self::Seen(result) => result.as_ref().err().cloned(),
             Self::Created(result) => result.as_ref().err().cloned(),
             Self::Tidied(result) => result.as_ref().err().cloned(),
             Self::Renamed(result) => result.as_ref().err().cloned(),
@@ -156,6 +223,8 @@ impl GroupCall {
     pub(super) fn undone(&self, fault: Fault) -> GroupDone {
         match self {
             Self::Look { .. } => GroupDone::Found(Err(fault)),
+            Self::Read { .. } => GroupDone::Read(Err(fault)),
+            Self::LookMembers { .. } => GroupDone::Seen(Err(fault)),
             Self::Create { .. } => GroupDone::Created(Err(fault)),
             Self::Tidy { .. } => GroupDone::Tidied(Err(fault)),
             Self::Rename { .. } => GroupDone::Renamed(Err(fault)),

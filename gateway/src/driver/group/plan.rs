@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use connector_sdk::{AccountRef, Connector, GroupWant, InviteId, RemoteId, Suspend};
+use connector_sdk::{AccountRef, Connector, GroupWant, InviteId, RemoteId, Repeatable, Suspend};
+use engine::doubt::{Doubt, ask};
 use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
 use engine::policy::OnGroupDelete;
 use sea_orm::QueryResult;
@@ -10,8 +11,10 @@ use sea_orm::QueryResult;
 use super::members::set_state;
 use super::settle::close;
 use super::{GroupCall, MemberChange};
+use crate::driver::attempts::Attempted;
+use crate::driver::doubt;
 use crate::driver::person::can_create;
-use crate::driver::run::{Attempted, Step, Subject, Verdict};
+use crate::driver::run::{Step, Subject, Verdict};
 use crate::service::accept::{Ends, close_operation_items};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -67,15 +70,28 @@ pub(in crate::driver) async fn plan(
     }
     let link = linked(tx, subject.seq).await?;
     let want = GroupWant::named(&subject.name);
-    // A creation in doubt is looked for whatever is wanted now: a deleted group must not stay.
-    if link.is_none() {
-        let doubt = tx
-            .conn
-            .one("SELECT 1 AS one FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown' AND step = 'create'", vals![subject.seq])
-            .await?;
-        if doubt.is_some() {
-            return Ok(Verdict::Call(Step::Group(Box::new(GroupCall::Look { want })), Vec::new()));
-        }
+    let doubt = doubt::of_resource(tx, connector.traits(), &subject.kind, subject.seq).await?;
+    // What became of a write in doubt is found out whatever is wanted now: a deleted group must not stay.
+    let asks = match (&doubt, &link) {
+        (Some(doubt), None) if doubt.step == "create" => match doubt.doubt() {
+            // Another creation might take what the first one made for somebody else's.
+            Doubt::Look | Doubt::Repeat => {
+                return Ok(Verdict::Call(Step::Group(Box::new(GroupCall::Look { want })), Vec::new()));
+            }
+            Doubt::Ask => true,
+        },
+        (Some(doubt), Some(link)) => match doubt.doubt() {
+            Doubt::Look => {
+                let call = GroupCall::Read { id: link.id.clone(), account: link.seq, doubt: true, missed: Vec::new() };
+                return Ok(Verdict::Call(Step::Group(Box::new(call)), Vec::new()));
+            }
+            Doubt::Repeat => false,
+            Doubt::Ask => true,
+        },
+        _ => false,
+    };
+    if asks && (link.is_none() || subject.deleted || !subject.managed) {
+        return Ok(Verdict::Need { need: ask(), refused: None });
     }
     if subject.deleted || !subject.managed {
         return plan_deleted(tx, instance, subject, link).await;
@@ -88,11 +104,12 @@ pub(in crate::driver) async fn plan(
     let Some(link) = link else {
         return whole(GroupCall::Create { want });
     };
-    if link.ours && !link.tidied && connector.traits().tidy_created_groups {
+    if link.ours && !link.tidied && connector.traits().tidy_created_groups && !asks {
         return whole(GroupCall::Tidy { id: link.id, account: link.seq });
     }
     // Members before the name: a name that the target refuses must not keep anybody in.
     match plan_members(tx, connector, subject, &link).await? {
+        Verdict::Settled if asks => Ok(Verdict::Need { need: ask(), refused: None }),
         Verdict::Settled if link.name != subject.name => {
             whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() })
         }
@@ -140,6 +157,10 @@ async fn plan_deleted(
             until: moment(tx.now),
         });
     }
+    // Nobody will ever look what became of a membership of a group that is gone.
+    tx.conn
+        .run("UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND state = 'unknown'", vals![subject.seq])
+        .await?;
     Ok(Verdict::Settled)
 }
 
@@ -160,10 +181,13 @@ async fn latest_operation(tx: &Tx<'_>, subject: &Subject) -> Result<Option<i64>,
 /// One membership with what its next step depends on.
 struct MemberRow {
     user: i64,
+    name: String,
     want: bool,
     view: MemberView,
     account: Option<AccountRef>,
     operation: Option<i64>,
+    /// What may follow the change that is in doubt.
+    doubt: Option<Repeatable>,
 }
 
 async fn plan_members(
@@ -174,15 +198,18 @@ async fn plan_members(
 ) -> Result<Verdict, StoreError> {
     let traits = connector.traits();
     let takes = traits.suspend == Suspend::Removes && can_create(connector);
+    let repeat = traits.repeats.change_members;
+    // What has to be looked at or asked about comes behind what can be sent.
+    let order = if repeat == Repeatable::Idempotent { "m.want" } else { "doubts, m.want" };
     loop {
         let rows = tx
             .conn
             .all(
-                "SELECT m.user_seq, m.want, m.have, m.op_seq, u.active, u.managed, u.deleted_at, a.status, a.remote_id, a.invite_id, a.doc, a.ours, \
+                &format!("SELECT m.user_seq, m.want, m.have, m.op_seq, u.name, u.active, u.managed, u.deleted_at, a.status, a.remote_id, a.invite_id, a.doc, a.ours, \
                  (SELECT COUNT(*) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown') AS doubts \
                  FROM member m JOIN resource u ON u.seq = m.user_seq \
                  LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq \
-                 WHERE m.group_seq = $1 AND m.state = 'todo' ORDER BY m.want, m.have_at NULLS FIRST, m.user_seq LIMIT $2",
+                 WHERE m.group_seq = $1 AND m.state = 'todo' ORDER BY {order}, m.have_at NULLS FIRST, m.user_seq LIMIT $2"),
                 vals![subject.seq, i64::try_from(LOOK).unwrap_or(1)],
             )
             .await?;
@@ -191,8 +218,10 @@ async fn plan_members(
         }
         let mut ends: HashMap<i64, Ends> = HashMap::new();
         let mut changes = Vec::new();
+        let mut looks = Vec::new();
+        let mut unknown = None;
         for row in &rows {
-            let member = read_member(row, takes, traits.pending_members)?;
+            let member = read_member(row, takes, traits.pending_members, repeat)?;
             let count = |ends: &mut HashMap<i64, Ends>, add: Ends| {
                 if let Some(operation) = member.operation {
                     let sum = ends.entry(operation).or_default();
@@ -202,11 +231,14 @@ async fn plan_members(
             };
             match member_step(&member.view) {
                 MemberStep::Add | MemberStep::Remove => {
-                    if changes.len() < BATCH
-                        && let Some(account) = member.account
-                    {
-                        let add = member_step(&member.view) == MemberStep::Add;
-                        changes.push(MemberChange { user: member.user, account, add, operation: member.operation });
+                    let Some(account) = member.account else { continue };
+                    let add = member_step(&member.view) == MemberStep::Add;
+                    let change = MemberChange { user: member.user, account, add, operation: member.operation };
+                    match member.doubt {
+                        None | Some(Repeatable::Idempotent) if changes.len() < BATCH => changes.push(change),
+                        Some(Repeatable::Verifiable) => looks.push(change),
+                        Some(Repeatable::Neither) => unknown = Some(member.name),
+                        None | Some(Repeatable::Idempotent) => {}
                     }
                 }
                 MemberStep::Park(reason) => {
@@ -245,10 +277,24 @@ async fn plan_members(
                 attempts,
             ));
         }
+        if !looks.is_empty() {
+            let call = GroupCall::LookMembers { id: link.id.clone(), changes: looks };
+            return Ok(Verdict::Call(Step::Group(Box::new(call)), Vec::new()));
+        }
+        if let Some(name) = unknown {
+            let mut need = ask();
+            need.message = format!("The membership of \"{name}\" in \"{}\": {}", subject.name, need.message);
+            return Ok(Verdict::Need { need, refused: None });
+        }
     }
 }
 
-fn read_member(row: &QueryResult, takes: bool, pending_members: bool) -> Result<MemberRow, StoreError> {
+fn read_member(
+    row: &QueryResult,
+    takes: bool,
+    pending_members: bool,
+    repeat: Repeatable,
+) -> Result<MemberRow, StoreError> {
     let status: Option<String> = row.col("status")?;
     let doc: serde_json::Value =
         row.col::<Option<String>>("doc")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -276,13 +322,16 @@ fn read_member(row: &QueryResult, takes: bool, pending_members: bool) -> Result<
     let managed = row.col::<i16>("managed")? == 1;
     let user_wanted = live && row.col::<i16>("active")? == 1;
     let want = row.col::<i16>("want")? == 1;
+    let in_doubt = row.col::<i64>("doubts")? > 0;
     Ok(MemberRow {
         user: row.col("user_seq")?,
+        name: row.col("name")?,
+        doubt: in_doubt.then_some(repeat),
         want,
         view: MemberView {
             want,
             have: match row.col::<Option<i16>>("have")? {
-                _ if row.col::<i64>("doubts")? > 0 => Have::Unknown,
+                _ if in_doubt => Have::Unknown,
                 None => Have::Unknown,
                 Some(0) => Have::No,
                 Some(2) => Have::Pending,
@@ -311,8 +360,8 @@ async fn park_all(tx: &Tx<'_>, group: i64, reason: &str) -> Result<(), StoreErro
     }
     tx.conn
         .run(
-            "UPDATE member SET state = 'parked', reason = $2, op_seq = NULL WHERE group_seq = $1 AND state = 'todo'",
-            vals![group, reason],
+            "UPDATE member SET state = 'parked', reason = $2, op_seq = NULL, parked_at = $3 WHERE group_seq = $1 AND state = 'todo'",
+            vals![group, reason, tx.now],
         )
         .await?;
     Ok(())

@@ -1,13 +1,16 @@
 //! Recording what the steps of a group brought about. The only place that links groups.
 
-use connector_sdk::{FaultKind, GroupCreated, GroupUpdated, Need, RemoteGroup};
+use connector_sdk::{Fault, FaultKind, GroupCreated, GroupUpdated, Need, RemoteGroup, RemoteId};
+use engine::doubt::ask_which;
+use engine::membership::ParkReason;
 use engine::policy::AdoptGroups;
 use serde_json::json;
 
-use super::members::apply_members;
-use super::{GroupCall, GroupDone};
-use crate::driver::doubt;
-use crate::driver::run::{Subject, Verdict, end_attempts};
+use super::members::{apply_members, apply_seen, park};
+use super::{GroupCall, GroupDone, MemberChange};
+use crate::driver::attempts::end_attempts;
+use crate::driver::doubt::{self, not_visible};
+use crate::driver::run::{Step, Subject, Verdict};
 use crate::service::accept::{Ends, close_operation_items, tally};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -29,6 +32,8 @@ pub(in crate::driver) async fn apply(
     }
     let fault = match done {
         GroupDone::Found(result) => result.as_ref().err(),
+        GroupDone::Read(result) => result.as_ref().err(),
+        GroupDone::Seen(result) => result.as_ref().err(),
         GroupDone::Created(result) => result.as_ref().err(),
         GroupDone::Tidied(result) => result.as_ref().err(),
         GroupDone::Renamed(result) => result.as_ref().err(),
@@ -37,18 +42,24 @@ pub(in crate::driver) async fn apply(
     };
     end_attempts(tx, instance, subject, attempts, call.word(), fault, calls, epoch).await?;
     if let Some(fault) = fault {
+        if fault.kind == FaultKind::NotFound && matches!(call, GroupCall::Rename { .. } | GroupCall::Tidy { .. }) {
+            return missed(tx, subject, Vec::new(), fault).await.map(Some);
+        }
         return Ok(Some(Verdict::Failed(Box::new(fault.clone()))));
     }
     match (call, done) {
         (_, GroupDone::Found(Ok(found))) => match found.as_slice() {
             [] => match doubt::creation_under_way(tx, subject.seq).await? {
                 Some(wait) => Ok(Some(wait)),
-                None => resolve_doubt(tx, subject).await.map(|()| None),
+                None if said_to_have_happened(tx, instance, subject).await? => {
+                    Ok(Some(Verdict::Need { need: ask_which(&subject.name), refused: None }))
+                }
+                None => doubt::resolve(tx, subject.seq, 0).await.map(|()| None),
             },
             // Found after a creation in doubt: ours, unless it was there before.
             [group] => {
                 let older = is_older(tx, instance, subject, group).await?;
-                resolve_doubt(tx, subject).await?;
+                doubt::resolve(tx, subject.seq, 0).await?;
                 match (older, subject.deleted) {
                     (false, _) => tie(tx, instance, subject, group, true).await,
                     (true, true) => Ok(None),
@@ -67,6 +78,12 @@ pub(in crate::driver) async fn apply(
                 refused: None,
             })),
         },
+        (GroupCall::Read { account, missed, .. }, GroupDone::Read(Ok(found))) => {
+            apply_read(tx, subject, *account, missed, found.as_ref()).await
+        }
+        (GroupCall::LookMembers { changes, .. }, GroupDone::Seen(Ok(seen))) => {
+            apply_seen(tx, subject, changes, seen).await.map(|()| None)
+        }
         (_, GroupDone::Created(Ok(GroupCreated::Done(group)))) => tie(tx, instance, subject, group, true).await,
         (_, GroupDone::Created(Ok(GroupCreated::AlreadyThere(group)))) => adopt(tx, instance, subject, group).await,
         (GroupCall::Tidy { account, .. }, GroupDone::Tidied(Ok(()))) => {
@@ -129,14 +146,74 @@ async fn is_older(
     Ok(group.protected || known.is_some())
 }
 
-async fn resolve_doubt(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreError> {
-    tx.conn
-        .run(
-            "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown'",
+/// Whether an admin said that the creation in doubt happened.
+async fn said_to_have_happened(tx: &Tx<'_>, instance: &Instance, subject: &Subject) -> Result<bool, StoreError> {
+    let Ok(connector) = &instance.connector else {
+        return Ok(false);
+    };
+    let doubt = doubt::of_resource(tx, connector.traits(), &subject.kind, subject.seq).await?;
+    Ok(doubt.is_some_and(|doubt| doubt.happened))
+}
+
+/// What a look at the linked group brought to light: whether it is there, and by which name.
+async fn apply_read(
+    tx: &Tx<'_>,
+    subject: &Subject,
+    account: i64,
+    missed: &[MemberChange],
+    found: Option<&RemoteGroup>,
+) -> Result<Option<Verdict>, StoreError> {
+    doubt::resolve(tx, subject.seq, 0).await?;
+    let Some(group) = found else {
+        // Somebody deleted it at the target. Who asks for a change of it asks for the group.
+        close(tx, account, true).await?;
+        forget_memberships(tx, subject.seq).await?;
+        return Ok(None);
+    };
+    patch_doc(tx, account, "name", json!(group.name)).await?;
+    for change in missed {
+        // The group is there, so the account is not: the person's own look finds out.
+        park(tx, subject, change, ParkReason::NoAccount.as_str()).await?;
+        tx.conn.run("UPDATE resource SET look_at = $2 WHERE seq = $1", vals![change.user, tx.now]).await?;
+    }
+    Ok(None)
+}
+
+/// Something that a call needed is not at the target. Just made, it may only not be visible yet: then it
+/// is tried again in a while. Else the group is looked at.
+pub(super) async fn missed(
+    tx: &Tx<'_>,
+    subject: &Subject,
+    changes: Vec<MemberChange>,
+    fault: &Fault,
+) -> Result<Verdict, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT a.seq, a.remote_id, l.opened_at FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live'",
             vals![subject.seq],
         )
         .await?;
-    Ok(())
+    let Some(row) = row else {
+        return Ok(Verdict::Failed(Box::new(fault.clone())));
+    };
+    let mut youngest: i64 = row.col("opened_at")?;
+    for change in &changes {
+        let linked = tx
+            .conn
+            .one("SELECT MAX(opened_at) AS at FROM link WHERE resource_seq = $1 AND state = 'live'", vals![change.user])
+            .await?
+            .map_or(Ok(None), |row| row.col::<Option<i64>>("at"))?;
+        youngest = youngest.max(linked.unwrap_or(0));
+    }
+    if tx.now - youngest < doubt::NEW {
+        return Ok(not_visible(tx.now));
+    }
+    let Some(id) = row.col::<Option<String>>("remote_id")? else {
+        return Ok(Verdict::Failed(Box::new(fault.clone())));
+    };
+    let call = GroupCall::Read { id: RemoteId::new(id), account: row.col("seq")?, doubt: false, missed: changes };
+    Ok(Verdict::Call(Step::Group(Box::new(call)), Vec::new()))
 }
 
 /// Links a group to its counterpart, unless that is another group's.
@@ -200,6 +277,13 @@ async fn tie(
         .run(
             "INSERT INTO link (seq, resource_seq, account_seq, state, evidence, opened_at, closed_at) VALUES ($1,$2,$3,'live',$4,$5,NULL) ON CONFLICT DO NOTHING",
             vals![tx.seq()?, subject.seq, account, if ours { "same_id" } else { "name" }, tx.now],
+        )
+        .await?;
+    // What waited for a group that was gone can go on.
+    tx.conn
+        .run(
+            "UPDATE member SET state = 'todo', reason = NULL WHERE group_seq = $1 AND state = 'parked' AND reason = $2",
+            vals![subject.seq, ParkReason::GroupMissing.as_str()],
         )
         .await?;
     Ok(None)

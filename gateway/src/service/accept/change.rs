@@ -330,7 +330,7 @@ impl Change {
         // What waits for a person to act is tried at once: the client's push is such an act.
         tx.conn
             .run(
-                "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, tries = 0 WHERE resource_seq = $1 AND state = 'needs'",
+                "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, tries = 0, looks = 0, panics = 0 WHERE resource_seq = $1 AND state = 'needs'",
                 vals![before.seq, tx.now],
             )
             .await?;

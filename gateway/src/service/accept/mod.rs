@@ -27,7 +27,7 @@ pub(crate) use claims::{claims_of, own};
 pub(super) use create::Create;
 pub(super) use delete::Delete;
 pub(crate) use members::move_memberships;
-pub(crate) use record::{Ends, close_operation_items, index, tally, unindex, upsert_work};
+pub(crate) use record::{Ends, Record, close_operation_items, index, tally, unindex, upsert_work};
 pub(super) use undo::{Retract, Revert};
 
 use super::types::{Instance, Stored};

@@ -148,7 +148,7 @@ pub(crate) async fn upsert_work(
              state = CASE WHEN work.state = 'running' THEN 'running' ELSE 'todo' END, \
              due_at = CASE WHEN work.state = 'running' THEN work.due_at ELSE excluded.due_at END, \
              need = NULL, reason = NULL, hold_seq = NULL, \
-             after_seq = COALESCE(excluded.after_seq, work.after_seq), tries = 0",
+             after_seq = COALESCE(excluded.after_seq, work.after_seq), tries = 0, looks = 0, panics = 0",
             vals![resource_seq, instance.seq, instance.driver_key.as_str(), lane.number(), rev, tx.now, after],
         )
         .await?;

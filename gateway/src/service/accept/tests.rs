@@ -72,6 +72,8 @@ impl Unit for Play {
                         due_at: tx.now + later,
                         need: need.then(|| "quota".to_owned()),
                         tries: *tries,
+                        looks: *tries,
+                        panics: *tries,
                         ..row.clone()
                     };
                     drive(tx, resource, &row).await?;
@@ -92,7 +94,7 @@ async fn drive(tx: &Tx<'_>, resource: i64, row: &WorkRow) -> Result<(), StoreErr
     let epoch = (row.state == WorkState::Running).then_some(1_i64);
     tx.conn
         .run(
-            "UPDATE work SET state = $2, due_at = $3, need = $4, reason = $4, tries = $5, hold_seq = $6, claim_epoch = $7 WHERE resource_seq = $1",
+            "UPDATE work SET state = $2, due_at = $3, need = $4, reason = $4, tries = $5, looks = $5, panics = $5, hold_seq = $6, claim_epoch = $7 WHERE resource_seq = $1",
             vals![resource, row.state.as_str(), row.due_at, row.need.clone(), i64::from(row.tries), hold, epoch],
         )
         .await?;
@@ -150,7 +152,8 @@ fn instance() -> Arc<Instance> {
 
 /// What the table holds, and whether what goes with a state went with it.
 async fn stored(store: &Store) -> Vec<Option<WorkRow>> {
-    let text = "SELECT resource_seq, lane, rev, state, due_at, need, reason, hold_seq, tries, since FROM work";
+    let text =
+        "SELECT resource_seq, lane, rev, state, due_at, need, reason, hold_seq, tries, looks, panics, since FROM work";
     let mut rows = vec![None; RESOURCES];
     for row in store.reader().all(text, vals![]).await.unwrap() {
         let state = WorkState::parse(&row.col::<String>("state").unwrap()).unwrap();
@@ -165,6 +168,8 @@ async fn stored(store: &Store) -> Vec<Option<WorkRow>> {
             due_at: row.col("due_at").unwrap(),
             need,
             tries: row.col::<i64>("tries").unwrap().try_into().unwrap(),
+            looks: row.col::<i64>("looks").unwrap().try_into().unwrap(),
+            panics: row.col::<i64>("panics").unwrap().try_into().unwrap(),
             since: row.col("since").unwrap(),
         });
     }

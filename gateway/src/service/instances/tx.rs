@@ -161,7 +161,7 @@ impl Unit for Update {
             .await?;
         tx.conn
             .run(
-                "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, tries = 0 WHERE instance_seq = $1 AND state IN ('needs','waiting')",
+                "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, tries = 0, looks = 0, panics = 0 WHERE instance_seq = $1 AND state IN ('needs','waiting')",
                 vals![seq, tx.now],
             )
             .await?;

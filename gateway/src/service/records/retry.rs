@@ -61,7 +61,7 @@ impl Unit for Retry {
         }
         tx.conn
             .run(
-                "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, tries = 0 WHERE resource_seq = $1 AND state IN ('todo','waiting','needs')",
+                "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, tries = 0, looks = 0, panics = 0 WHERE resource_seq = $1 AND state IN ('todo','waiting','needs')",
                 vals![resource, tx.now],
             )
             .await?;

@@ -29,6 +29,7 @@ pub struct Model {
     #[sea_orm(column_type = "Text")]
     pub declared: String,
     pub has_streams: i16,
+    pub rehearsed: i16,
     #[sea_orm(column_type = "Text", nullable)]
     pub identity: Option<String>,
     pub degraded_since: Option<i64>,

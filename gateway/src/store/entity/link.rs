@@ -17,6 +17,7 @@ pub struct Model {
     pub evidence: String,
     pub opened_at: i64,
     pub closed_at: Option<i64>,
+    pub rejected: i16,
 }
 
 /// None: joins are written where they are used.

@@ -20,6 +20,7 @@ pub struct Model {
     pub reason: Option<String>,
     pub op_seq: Option<i64>,
     pub have_at: Option<i64>,
+    pub parked_at: Option<i64>,
 }
 
 /// None: joins are written where they are used.

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod bucket;
 pub mod claim;
 pub mod counter;
+pub mod drift;
 pub mod event;
 pub mod event_stream;
 pub mod hold;

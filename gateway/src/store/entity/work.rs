@@ -27,6 +27,8 @@ pub struct Model {
     pub claim_epoch: Option<i64>,
     pub tries: i64,
     pub since: i64,
+    pub looks: i64,
+    pub panics: i64,
 }
 
 /// None: joins are written where they are used.

@@ -19,6 +19,8 @@ mod m0010_persons;
 mod m0011_dialects;
 mod m0012_events;
 mod m0013_replicas;
+mod m0014_outcomes;
+mod m0015_drift;
 mod m0017_budgets;
 
 /// Every migration, oldest first.
@@ -41,6 +43,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_dialects::Migration),
             Box::new(m0012_events::Migration),
             Box::new(m0013_replicas::Migration),
+            Box::new(m0014_outcomes::Migration),
+            Box::new(m0015_drift::Migration),
             Box::new(m0017_budgets::Migration),
         ]
     }
