@@ -29,7 +29,13 @@ pub(super) struct Compared {
 }
 
 /// Stores a page's differences.
-async fn kept(tx: &Tx<'_>, instance: &Instance, run: i64, found: &[Found], rows: &[QueryResult]) -> Result<Compared, StoreError> {
+async fn kept(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    run: i64,
+    found: &[Found],
+    rows: &[QueryResult],
+) -> Result<Compared, StoreError> {
     table::keep(tx, instance.seq, run, found).await?;
     let last = match rows.last() {
         Some(row) if rows.len() as i64 == PAGE => Some(row.col("seq")?),
@@ -75,7 +81,8 @@ fn before(row: &QueryResult) -> Result<Before, StoreError> {
 
 /// Whether what is known of the account is of this run, or newer.
 fn is_fresh(row: &QueryResult, run: i64, began: i64) -> Result<bool, StoreError> {
-    Ok(row.col::<Option<i64>>("seen_run")? == Some(run) || row.col::<Option<i64>>("seen_at")?.is_some_and(|at| at >= began))
+    Ok(row.col::<Option<i64>>("seen_run")? == Some(run)
+        || row.col::<Option<i64>>("seen_at")?.is_some_and(|at| at >= began))
 }
 
 /// Marks are taken off with the look that they asked for.
@@ -136,8 +143,7 @@ impl People {
         let name: String = row.col("name")?;
         let doc: scim::Document = serde_json::from_str(&row.col::<String>("wanted_doc")?)
             .map_err(|error| StoreError::damaged(format!("resource.doc: {error}")))?;
-        let wanted =
-            if row.col::<i16>("active")? == 1 { Wanted::Access } else { Wanted::NoAccess { delete: false } };
+        let wanted = if row.col::<i16>("active")? == 1 { Wanted::Access } else { Wanted::NoAccess { delete: false } };
         let facts = Facts {
             name: &name,
             doc: &doc,
@@ -150,7 +156,9 @@ impl People {
         let before = before(row)?;
         let (step, difference, detail) = judge(&self.instance, connector.as_ref(), &facts, |step, view| {
             let difference = drift::of_person(&step, view, before);
-            let detail = difference.map(|difference| person_detail(&step, difference, view.account.as_ref().and_then(|one| one.role.as_deref())));
+            let detail = difference.map(|difference| {
+                person_detail(&step, difference, view.account.as_ref().and_then(|one| one.role.as_deref()))
+            });
             (step, difference, detail)
         });
         if repeated && step != PersonStep::Settled {
@@ -223,7 +231,9 @@ fn person_detail(step: &PersonStep, difference: Difference, role: Option<&str>) 
         _ => "The account at the target is not as it was asked for.",
     };
     match step {
-        PersonStep::Update(change) => json!({"message": message, "attribute": "roles", "wanted": change.role, "found": role}),
+        PersonStep::Update(change) => {
+            json!({"message": message, "attribute": "roles", "wanted": change.role, "found": role})
+        }
         _ => json!({ "message": message }),
     }
 }
@@ -255,7 +265,9 @@ impl Unit for GroupNames {
             }
         }
         for resource in unmarked {
-            tx.conn.run("UPDATE resource SET look_at = NULL WHERE seq = $1 AND look_at <= $2", vals![resource, self.began]).await?;
+            tx.conn
+                .run("UPDATE resource SET look_at = NULL WHERE seq = $1 AND look_at <= $2", vals![resource, self.began])
+                .await?;
         }
         kept(tx, &self.instance, self.run, &found, &rows).await
     }
@@ -297,8 +309,7 @@ impl GroupNames {
         };
         if one.action == Action::Repair {
             let cause = Cause { actor: "reconcile".to_owned(), run: Some(self.id.clone()) };
-            one.operation =
-                Some(mend(tx, &self.instance, resource, difference.access, false, message, &cause).await?);
+            one.operation = Some(mend(tx, &self.instance, resource, difference.access, false, message, &cause).await?);
         }
         found.push(one);
         Ok(())

@@ -89,23 +89,14 @@ impl Walk<'_> {
             self.place.members_complete = false;
         }
         self.place.after = group.seq;
-        let end = EndOfGroup {
-            instance: self.instance.seq,
-            run: self.run,
-            group: group.seq,
-            began: self.began,
-            looked,
-        };
+        let end =
+            EndOfGroup { instance: self.instance.seq, run: self.run, group: group.seq, began: self.began, looked };
         self.keep(end, |_, ()| {}).await?;
         Ok(())
     }
 
     /// The members of a group; none if the list was not complete, or the group is not there.
-    async fn list_members(
-        &mut self,
-        groups: &dyn Groups,
-        remote: &str,
-    ) -> Result<Option<HashMap<Key, Listed>>, Stop> {
+    async fn list_members(&mut self, groups: &dyn Groups, remote: &str) -> Result<Option<HashMap<Key, Listed>>, Stop> {
         let id = RemoteId::new(remote);
         let mut listed = HashMap::new();
         let mut page = None;
@@ -164,7 +155,11 @@ impl Walk<'_> {
                     && row.col::<i16>("active")? == 1
                     && row.col::<Option<i64>>("deleted_at")?.is_none();
                 if wanted != found.is_some() {
-                    users.push((after, found.map_or(Seen::Absent, |one| one.seen), found.is_some_and(|one| one.inherited)));
+                    users.push((
+                        after,
+                        found.map_or(Seen::Absent, |one| one.seen),
+                        found.is_some_and(|one| one.inherited),
+                    ));
                 }
                 named.extend(keys);
             }
@@ -172,8 +167,11 @@ impl Walk<'_> {
                 break;
             }
         }
-        let mut strangers: Vec<(Key, Listed)> =
-            listed.iter().filter(|(key, _)| !named.contains(*key)).map(|(key, one)| (key.clone(), one.clone())).collect();
+        let mut strangers: Vec<(Key, Listed)> = listed
+            .iter()
+            .filter(|(key, _)| !named.contains(*key))
+            .map(|(key, one)| (key.clone(), one.clone()))
+            .collect();
         strangers.sort_by(|a, b| a.0.cmp(&b.0));
         Ok((users, strangers))
     }
@@ -228,10 +226,7 @@ impl Unit for Judge {
         let lock = tx.conn.for_update();
         let group = tx
             .conn
-            .one(
-                &format!("SELECT r.look_at, r.deleted_at FROM resource r WHERE r.seq = $1{lock}"),
-                vals![self.group],
-            )
+            .one(&format!("SELECT r.look_at, r.deleted_at FROM resource r WHERE r.seq = $1{lock}"), vals![self.group])
             .await?;
         let ours = tx
             .conn
@@ -299,12 +294,7 @@ impl Unit for Judge {
 
 impl Judge {
     /// Members that the directory says something of.
-    async fn users(
-        &self,
-        tx: &Tx<'_>,
-        ours: bool,
-        waivers: &HashMap<i64, i64>,
-    ) -> Result<Vec<Candidate>, StoreError> {
+    async fn users(&self, tx: &Tx<'_>, ours: bool, waivers: &HashMap<i64, i64>) -> Result<Vec<Candidate>, StoreError> {
         let seqs: Vec<i64> = self.piece.users.iter().map(|(user, ..)| *user).collect();
         let text = format!(
             "SELECT m.user_seq, m.want, m.state, m.op_seq, m.have_at, u.name, u.active, u.managed, u.deleted_at, a.seq AS account_seq, a.status, a.protected, a.doc, \
@@ -336,7 +326,9 @@ impl Judge {
             one.facts.account_goes = self.takes() && row.col::<i16>("managed")? == 1 && !user_wanted;
             one.facts.known = true;
             one.user = user;
-            one.waived = waivers.get(&user).is_some_and(|rev| row.col::<Option<i64>>("op_seq").is_ok_and(|op| op.unwrap_or(0) == *rev));
+            one.waived = waivers
+                .get(&user)
+                .is_some_and(|rev| row.col::<Option<i64>>("op_seq").is_ok_and(|op| op.unwrap_or(0) == *rev));
             candidates.push(one);
         }
         Ok(candidates)
@@ -458,10 +450,7 @@ impl Unit for EndOfGroup {
             table::forget_members(tx, self.instance, self.group, self.run).await?;
         }
         tx.conn
-            .run(
-                "UPDATE resource SET look_at = NULL WHERE seq = $1 AND look_at <= $2",
-                vals![self.group, self.began],
-            )
+            .run("UPDATE resource SET look_at = NULL WHERE seq = $1 AND look_at <= $2", vals![self.group, self.began])
             .await?;
         Ok(())
     }

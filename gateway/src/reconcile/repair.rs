@@ -79,7 +79,8 @@ pub(super) async fn mend_members(
     let (added, removed) = (count(true), count(false));
     let mut changes = Vec::new();
     if removed > 0 {
-        changes.push(json!({"path": "members", "repair": "taken out again", "changed": removed, "names": named(false)}));
+        changes
+            .push(json!({"path": "members", "repair": "taken out again", "changed": removed, "names": named(false)}));
     }
     if added > 0 {
         changes.push(json!({"path": "members", "repair": "put in again", "changed": added, "names": named(true)}));

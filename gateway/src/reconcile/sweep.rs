@@ -75,7 +75,9 @@ fn is_same(known: &KnownAccount, account: &Account) -> bool {
     let row = &known.row;
     let settled = match known.managed {
         Some(true) => true,
-        Some(false) => known.document.as_ref().is_some_and(|text| *text == Value::Object(document(account)).to_string()),
+        Some(false) => {
+            known.document.as_ref().is_some_and(|text| *text == Value::Object(document(account)).to_string())
+        }
         None => account.protected,
     };
     settled

@@ -147,7 +147,6 @@ pub(super) async fn forget_rest(
 
 /// Valid decisions to leave something as it is, of one resource's items: by item, the revision.
 pub(super) async fn waivers(tx: &Tx<'_>, resource: i64) -> Result<HashMap<i64, i64>, StoreError> {
-    let rows =
-        tx.conn.all("SELECT item_seq, rev FROM waiver WHERE resource_seq = $1", vals![resource]).await?;
+    let rows = tx.conn.all("SELECT item_seq, rev FROM waiver WHERE resource_seq = $1", vals![resource]).await?;
     rows.iter().map(|row| Ok((row.col("item_seq")?, row.col("rev")?))).collect()
 }

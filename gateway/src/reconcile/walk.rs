@@ -5,13 +5,10 @@ use std::sync::Arc;
 
 use connector_sdk::{Connector, Cx, Fault, FaultKind, Page, PageToken, RemoteId};
 
-
 use super::compare::{GroupNames, People, Strangers};
 use super::finish::Finish;
 use super::progress::{Counts, Moves, Phase, Place, Step};
-use super::sweep::{
-    SweepAccounts, SweepGroups, Vanished, VanishedGroup, rematch, unseen_accounts, unseen_groups,
-};
+use super::sweep::{SweepAccounts, SweepGroups, Vanished, VanishedGroup, rematch, unseen_accounts, unseen_groups};
 use super::{FOLLOW_PATIENCE, MOST_PAGES, RunKind, Stop};
 use crate::driver::{Missing, Shared, can_create};
 use crate::service::types::{Instance, Mode};
@@ -110,12 +107,8 @@ impl Walk<'_> {
             self.counts.invitations += got.items.len() as u64;
             let ids = got.items.iter().filter_map(|account| account.invite_id.as_ref());
             listed.extend(ids.map(|id| id.as_str().to_owned()));
-            let sweep = SweepAccounts {
-                instance: self.instance.clone(),
-                run: self.run,
-                accounts: got.items,
-                started: before,
-            };
+            let sweep =
+                SweepAccounts { instance: self.instance.clone(), run: self.run, accounts: got.items, started: before };
             self.keep(sweep, |counts, imported| counts.imported += imported).await?;
             page = got.next;
             if page.is_none() {
@@ -287,8 +280,7 @@ impl Walk<'_> {
 
     async fn strangers(&mut self) -> Result<(), Stop> {
         loop {
-            let strangers =
-                Strangers { instance: self.instance.clone(), run: self.run, after: self.place.after };
+            let strangers = Strangers { instance: self.instance.clone(), run: self.run, after: self.place.after };
             let page = self.keep(strangers, |counts, page| counts.add(page.found)).await?;
             match page.last {
                 Some(last) => self.place.after = last,

@@ -12,6 +12,7 @@
 mod common;
 
 mod adoption;
+mod budgets;
 mod events;
 mod journey;
 mod losses;

@@ -51,8 +51,12 @@ pub(crate) async fn rig(db: &Db, target: &str, policy: Value) -> Rig {
 
 /// A rig whose instance has other settings than the simulator offers.
 pub(crate) async fn rig_with(db: &Db, target: &str, policy: Value, settings: Value) -> Rig {
-    let sim =
-        Simulator::new(simulators::target(target, Limits::None).unwrap(), Limits::None, simulators::Clock::system());
+    rig_under(db, target, policy, settings, Limits::None).await
+}
+
+/// The same, with a target that lets only so much through.
+pub(crate) async fn rig_under(db: &Db, target: &str, policy: Value, settings: Value, limits: Limits) -> Rig {
+    let sim = Simulator::new(simulators::target(target, limits).unwrap(), limits, simulators::Clock::system());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();
