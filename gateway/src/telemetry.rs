@@ -45,8 +45,11 @@ pub mod names {
     /// Writes that shared one commit. With PostgreSQL each has its own.
     pub const STORE_COMMIT_BATCH_ROWS: &str = "scimgate_store_commit_batch_rows";
 
+    /// Alerts told, reminders included [kind].
+    pub const ALERTS_TOTAL: &str = "scimgate_alerts_total";
+
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
-    pub(super) const ALL: [(&str, char, &str); 16] = [
+    pub(super) const ALL: [(&str, char, &str); 17] = [
         (HTTP_REQUESTS_TOTAL, 'c', "Requests answered."),
         (HTTP_REQUEST_SECONDS, 'h', "Time from a request's header to its answer's header."),
         (HTTP_CONNECTIONS, 'g', "Connections open now."),
@@ -62,6 +65,7 @@ pub mod names {
         (OLDEST_DEPROVISION_SECONDS, 'g', "Age of the oldest deprovision that is not settled; 0 if there is none."),
         (PARKED_MEMBERSHIPS_ROWS, 'g', "Memberships that wait for their person."),
         (STORE_COMMIT_SECONDS, 'h', "Time that commits of the store took."),
+        (ALERTS_TOTAL, 'c', "Alerts told, reminders included."),
         (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
     ];
 }

@@ -11,7 +11,7 @@ use crate::sim::Sim;
 use crate::wait::wait_until;
 
 /// How long an import or reconcile may take.
-const RUN: Duration = Duration::from_secs(120);
+const RUN: Duration = Duration::from_secs(600);
 
 /// The admin of one gateway.
 #[derive(Clone, Debug)]

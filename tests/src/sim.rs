@@ -28,8 +28,17 @@ impl Sim {
 
     /// Starts one with limits: `none`, `real` or `N/s`.
     pub async fn start_with(target: &str, limits: &str) -> Self {
+        Self::launch(target, limits, "127.0.0.1:0").await
+    }
+
+    /// Starts one without limits on an address of its own: `[::1]:0`.
+    pub async fn start_at(target: &str, listen: &str) -> Self {
+        Self::launch(target, "none", listen).await
+    }
+
+    async fn launch(target: &str, limits: &str, listen: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let process = launch(target, limits, "127.0.0.1:0", &folder).await;
+        let process = launch(target, limits, listen, &folder).await;
         let base_url = process.said("base_url");
         let origin = url::Url::parse(&base_url)
             .unwrap_or_else(|error| panic!("the base URL {base_url} is none: {error}"))
@@ -127,6 +136,12 @@ impl Sim {
     pub async fn accept(&self, which: Value) {
         let answer = self.control(Method::POST, "accept", Some(which)).await;
         assert!(answer.status < 300, "accept: {} {}", answer.status, answer.text);
+    }
+
+    /// Turns the target's own knobs (`POST /_sim/set`): `{"token": "revoked"}`.
+    pub async fn set(&self, what: Value) {
+        let answer = self.control(Method::POST, "set", Some(what)).await;
+        assert!(answer.status < 300, "set: {} {}", answer.status, answer.text);
     }
 
     /// Fills the target with accounts and groups.

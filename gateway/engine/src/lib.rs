@@ -2,6 +2,7 @@
 //! what it needs comes in as arguments, so each decision can be tested by properties and replayed.
 
 pub mod adoption;
+pub mod brake;
 pub mod coalesce;
 pub mod doubt;
 pub mod drift;

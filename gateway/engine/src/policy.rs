@@ -3,8 +3,10 @@
 use scim::dialect::{Dialect, Settings, auto};
 use scim::resource::{AbsentActive, AbsentMembers};
 use scim::{Quirk, QuirkSet, Quirks};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::brake::Brake;
 
 /// The longest time an answer may wait for the target, in milliseconds.
 const MAX_ANSWER_WITHIN_MS: u32 = 10_000;
@@ -47,25 +49,6 @@ pub enum OnGroupDelete {
     /// It is deleted, if we created it.
     #[default]
     Delete,
-}
-
-/// The brake, switched off: the only setting of it there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BrakeOff;
-
-impl Serialize for BrakeOff {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bool(false)
-    }
-}
-
-impl<'de> Deserialize<'de> for BrakeOff {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::Bool(false) => Ok(Self),
-            _ => Err(serde::de::Error::custom("the brake is not built yet: leave it out, or set it to false")),
-        }
-    }
 }
 
 /// What a comparison with the target repairs by itself (DECISIONS 23). Only what was asserted through
@@ -117,9 +100,8 @@ pub struct Policy {
     pub groups_via_users: Option<bool>,
     /// Whether the IdP may assign privileged roles (DECISIONS 29).
     pub allow_privileged: bool,
-    /// The brake; `None` where nothing was said about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub brake: Option<BrakeOff>,
+    /// The brake: how many losses at once are held until a person decides; `false` switches it off.
+    pub brake: Brake,
     /// What a comparison with the target repairs by itself.
     pub repair: Repair,
     /// The most changes that may wait for the target; `None`: the default. Beyond it grants are refused with
@@ -145,7 +127,7 @@ impl Default for Policy {
             put_without_members: None,
             groups_via_users: None,
             allow_privileged: false,
-            brake: None,
+            brake: Brake::default(),
             repair: Repair::default(),
             max_open_work: None,
         }
@@ -215,7 +197,7 @@ impl Policy {
                 );
             }
         }
-        Ok(())
+        self.brake.limits().map_or(Ok(()), |limits| limits.check())
     }
 
     /// What a request may use of the leniencies, none used yet.
@@ -288,6 +270,7 @@ mod tests {
                 "on_group_delete": "delete", "answer_within_ms": 2000, "protected": [],
                 "reconcile_every_hours": 24, "dialect": "auto", "strict": false, "quirks_off": [],
                 "allow_privileged": false, "repair": "less_access",
+                "brake": {"accounts": 10, "percent": 10, "window_minutes": 60, "on_timeout": "hold", "timeout_hours": 24},
             })
         );
     }
@@ -301,6 +284,12 @@ mod tests {
             &json!({"adopt_groups": "by_name", "on_group_delete": "release", "list_unmanaged": true,
                 "answer_within_ms": 0, "protected": ["root@example.com"], "reconcile_every_hours": 1,
                 "dialect": "entra", "allow_privileged": true, "brake": false, "repair": "none"}),
+            None,
+        );
+        check(&json!({"brake": {"accounts": 0, "percent": 100}}), None);
+        check(
+            &json!({"brake": {"window_minutes": 5, "on_timeout": "allow", "timeout_hours": 4,
+                "exempt": {"people": ["ada@example.com"], "groups": ["Contractors"], "keys": ["k1"]}}}),
             None,
         );
         for dialect in Dialect::ALL {
@@ -342,8 +331,13 @@ mod tests {
         check(&json!({"protected": ["a", " "]}), Some("protected[1]"));
         check(&json!({"protected": vec!["a"; 1_001]}), Some("protected"));
         check(&json!({"brake": true}), Some("brake"));
-        check(&json!({"brake": {"accounts": 10}}), Some("brake"));
         check(&json!({"brake": "off"}), Some("brake"));
+        check(&json!({"brake": {"account": 10}}), Some("brake"));
+        check(&json!({"brake": {"percent": 101}}), Some("brake.percent"));
+        check(&json!({"brake": {"window_minutes": 0}}), Some("brake.window_minutes"));
+        check(&json!({"brake": {"timeout_hours": 0}}), Some("brake.timeout_hours"));
+        check(&json!({"brake": {"on_timeout": "discard"}}), Some("brake"));
+        check(&json!({"brake": {"exempt": {"people": ["a", " "]}}}), Some("brake.exempt.people[1]"));
         check(&json!({"repair": "more_access"}), Some("repair"));
         check(&json!({"repair": true}), Some("repair"));
     }
@@ -372,12 +366,6 @@ mod tests {
         assert_eq!(quirks(json!({"strict": true})), Quirks::strict());
         let some = quirks(json!({"quirks_off": ["scim1_urn"]}));
         assert!(!some.allows(Quirk::Scim1Urn) && some.allows(Quirk::CapitalisedOp));
-    }
-
-    #[test]
-    fn what_is_not_built_yet_says_so() {
-        let (_, why) = Policy::parse(&json!({"brake": {"percent": 5}})).expect_err("not built");
-        assert!(why.contains("not built yet"), "{why}");
     }
 
     #[test]

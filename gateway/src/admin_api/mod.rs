@@ -3,10 +3,12 @@
 //! A guard stands before every route below `/admin/v1`, unknown ones included, and handlers take an
 //! `Admin` that only the guard makes. Errors are problem details (RFC 9457).
 
+mod alerts;
 mod catalogue;
 mod event_streams;
 mod extract;
 mod health;
+mod holds;
 mod instances;
 mod keys;
 mod problem;
@@ -84,6 +86,14 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(records::why))
         .routes(routes!(records::operation))
         .routes(routes!(records::retry))
+        .routes(routes!(records::dismiss))
+        .routes(routes!(holds::list))
+        .routes(routes!(holds::show))
+        .routes(routes!(holds::allow))
+        .routes(routes!(holds::discard))
+        .routes(routes!(alerts::list, alerts::create))
+        .routes(routes!(alerts::show, alerts::delete))
+        .routes(routes!(alerts::test))
         .split_for_parts()
 }
 
@@ -166,7 +176,7 @@ fn denied_to(denied: Denied) -> Problem {
 
 async fn unknown() -> Problem {
     Problem::not_found(
-        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Holds, drift, plan, events, search, attention, rejected requests and dismissing work are not built yet.",
+        "The admin API has no such route; /admin/v1/openapi.json lists those there are. Drift, plan, events, search, attention and rejected requests are not built yet.",
     )
 }
 

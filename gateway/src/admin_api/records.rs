@@ -161,3 +161,14 @@ pub(super) async fn retry(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     Ok((StatusCode::ACCEPTED, Json(app.retry_operation(admin.actor, &id).await?)))
 }
+
+/// Gives up an operation whose work needs a person to act: what the target has stays as it is until the identity
+/// provider asks again.
+#[utoipa::path(post, path = "/operations/{id}/dismiss", tag = "record", params(("id" = String, Path, description = "operation")), responses((status = 200, description = "it is withdrawn", body = Value), (status = 409, description = "nothing of it needs a person")))]
+pub(super) async fn dismiss(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(app.dismiss_operation(admin.actor, &id).await?))
+}

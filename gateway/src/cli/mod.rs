@@ -17,6 +17,7 @@ mod client;
 mod connectors;
 mod demo;
 mod exit;
+mod hold;
 mod instance;
 mod key;
 mod migrate;
@@ -66,6 +67,8 @@ enum Command {
     Connectors(connectors::Connectors),
     /// What was asked for, and what became of it
     Operations(operations::Command),
+    /// What the brake holds until somebody decides
+    Hold(hold::Command),
     /// Read the accounts and groups that a target has
     Import(runs::Run),
     /// Compare a target with what is wanted
@@ -121,6 +124,7 @@ async fn run(command: Command) -> Done {
         Command::Key(command) => command.run().await,
         Command::Connectors(command) => command.run().await,
         Command::Operations(command) => command.run().await,
+        Command::Hold(command) => command.run().await,
         Command::Import(run) => run.run("import").await,
         Command::Reconcile(run) => run.run("reconcile").await,
         Command::Why(why) => why.run().await,
@@ -164,6 +168,11 @@ mod tests {
             "operations list --instance acme --state failed --since 24h --resource ada",
             "operations show op_1",
             "operations retry op_1",
+            "operations dismiss op_1",
+            "hold list --state open",
+            "hold show h_1 --limit 5",
+            "hold allow h_1 --yes --comment x",
+            "hold discard h_1 --list-hash abc",
             "import acme --no-wait",
             "reconcile acme",
             "why acme ada@example.com",

@@ -41,6 +41,12 @@ enum Verb {
         #[arg(required = true)]
         operations: Vec<String>,
     },
+    /// Give these up that need a person to act: the target stays as it is until the identity provider asks again
+    Dismiss {
+        /// Their ids
+        #[arg(required = true)]
+        operations: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -67,7 +73,8 @@ impl Command {
         match self.verb {
             Verb::List(list) => list.run(&client).await,
             Verb::Show { operation } => show(&client, &operation).await,
-            Verb::Retry { operations } => retry(&client, &operations).await,
+            Verb::Retry { operations } => act(&client, &operations, "retry", "work").await,
+            Verb::Dismiss { operations } => act(&client, &operations, "dismiss", "state").await,
         }
     }
 }
@@ -157,17 +164,18 @@ async fn show(client: &Client, id: &str) -> Done {
     Ok(Exit::Ok)
 }
 
-async fn retry(client: &Client, ids: &[String]) -> Done {
+/// Asks for the same act on each; `shown` is the field of the answer that people are shown.
+async fn act(client: &Client, ids: &[String], verb: &str, shown: &str) -> Done {
     let mut refused: Option<Stop> = None;
     let mut done = 0_usize;
     for id in ids {
-        match client.call(Method::POST, &format!("/operations/{}/retry", escape(id)), Some(&json!({}))).await {
+        match client.call(Method::POST, &format!("/operations/{}/{verb}", escape(id)), Some(&json!({}))).await {
             Ok(answer) => {
                 done += 1;
                 if client.out.json {
                     client.out.document(&answer)?;
                 } else {
-                    client.out.line(&format!("{id}\t{}", text(&answer, "work")))?;
+                    client.out.line(&format!("{id}\t{}", text(&answer, shown)))?;
                 }
             }
             // What concerns the gateway concerns the rest, too.

@@ -2,11 +2,13 @@
 //! pending. What is no longer listed is followed, one by one, by ordinary work.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_sdk::{Cx, Fault, FaultKind, Window};
 use engine::Lane;
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +55,12 @@ pub(super) async fn look_out(shared: Arc<Shared>, stop: CancellationToken) {
             }
             let shared = shared.clone();
             looks.spawn(async move {
-                match look(&shared, &instance).await {
+                // A connector that panics must not end the look-out for everybody.
+                let looked = AssertUnwindSafe(look(&shared, &instance)).catch_unwind().await.unwrap_or_else(|_| {
+                    tracing::error!(instance = %instance.id, "a connector panicked while it listed invitations");
+                    Ok(0)
+                });
+                match looked {
                     Ok(0) => {}
                     Ok(found) => {
                         tracing::info!(instance = %instance.id, found, "invitations are no longer pending; following them");

@@ -6,7 +6,9 @@
 //! in time (DECISIONS 8): an identity provider is never kept waiting by a slow target.
 
 mod accounts;
+mod alerts;
 mod attempts;
+mod brake;
 mod choose;
 mod doubt;
 mod group;
@@ -318,6 +320,7 @@ impl Handle {
         tasks.spawn(listening);
         tasks.spawn(tend(shared.clone(), stop.clone()));
         tasks.spawn(invitations::look_out(shared.clone(), stop.clone()));
+        tasks.spawn(alerts::watch(shared.clone(), stop.clone()));
         keeper::keep(&shared, &stop).await;
         ended.cancel();
         tasks.close();
@@ -516,6 +519,7 @@ impl Shared {
 /// What the gateway does once, whichever replica: under the lease [`HOUSEKEEPING`].
 async fn supervise(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker, epoch: i64) {
     tasks.spawn(outbox::deliver(shared.clone(), stop.clone(), epoch));
+    tasks.spawn(alerts::deliver(shared.clone(), stop.clone(), epoch));
     while !stop.is_cancelled() {
         match shared.instances.all_enabled().await {
             Ok(instances) => {

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::attempts::{Attempted, begin_attempts, end_attempt, end_attempts};
+use super::brake::{self, Held};
 use super::group::{self, GroupCall, GroupDone};
 use super::ledger::Ledger;
 use super::person::{self, PersonCall, PersonDone};
@@ -142,6 +143,8 @@ pub(super) enum Verdict {
     Need { need: Need, refused: Option<FaultKind> },
     /// A call failed.
     Failed(Box<Fault>),
+    /// The brake holds it until an admin decides.
+    Held(Held),
 }
 
 /// Claims a resource's work and plans the first step.
@@ -404,7 +407,11 @@ async fn conclude(
     epoch: i64,
 ) -> Result<After, StoreError> {
     let rev = subject.rev;
-    match verdict {
+    match brake::check(tx, instance, &subject, verdict).await? {
+        Verdict::Held(held) => {
+            held.stage(tx, &subject).await?;
+            Ok(After::Over { rev, settlement: Settlement::Later })
+        }
         Verdict::Call(step, planned) => {
             let attempts = begin_attempts(tx, instance, &subject, planned, epoch).await?;
             Ok(After::Next(Box::new(Job { subject, step, attempts })))

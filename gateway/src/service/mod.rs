@@ -2,15 +2,18 @@
 //! each can do what the other can, under the same rules.
 
 pub(crate) mod accept;
+pub(crate) mod alerts;
 pub mod clients;
 pub mod directory;
 pub mod events;
+pub(crate) mod holds;
 pub mod instances;
 pub mod keys;
 pub mod queue;
 pub mod records;
 pub mod types;
 pub(crate) mod waiting;
+pub(crate) mod waivers;
 pub mod write;
 
 use std::path::Path;
@@ -80,6 +83,18 @@ impl App {
     /// # Errors
     /// Anything without which the gateway must not start.
     pub async fn build(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+        Self::with_connectors(config, clock, connectors::builtin()).await
+    }
+
+    /// The same with other connectors than the built-in ones.
+    ///
+    /// # Errors
+    /// As [`App::build`].
+    pub async fn with_connectors(
+        config: Config,
+        clock: Clock,
+        catalogue: Vec<connector_sdk::Entry>,
+    ) -> Result<Arc<Self>, StartError> {
         let ring = Arc::new(KeyRing::load(config.master_key.as_ref(), &config.data_dir, &config.database)?);
         let store = Store::open(&config.database, clock.clone()).await?;
         check_key(&store, &ring).await?;
@@ -91,7 +106,7 @@ impl App {
             },
             clock.clone(),
         )?;
-        let catalogue = Arc::new(connectors::builtin());
+        let catalogue = Arc::new(catalogue);
         let instances = instances::Instances::new(store.clone(), ring.clone(), catalogue.clone());
         let keys = keys::KeyCache::new(store.clone(), &ring);
         let public_url = config.public_url_at(config.listen);

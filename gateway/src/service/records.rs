@@ -12,6 +12,7 @@ use super::directory::time;
 use super::types::{Instance, MemberEntry};
 use crate::store::{FromStore, Rows, Sql, StoreError, Tx};
 
+mod dismiss;
 mod retry;
 mod why;
 
@@ -101,7 +102,7 @@ pub struct OperationFilter {
 
 /// The columns of an operation, with those of its resource.
 const OPERATION: &str = "o.seq, o.id, o.actor, o.request_id, o.verb, o.changes, o.quirks, o.state, o.items, o.open_items, o.failed_items, \
-     o.parked_items, o.superseded_items, o.reason, o.at, o.closed_at, o.dialect, r.id AS resource_id, r.kind AS resource_kind, r.name AS resource_name";
+     o.parked_items, o.superseded_items, o.withdrawn_items, o.reason, o.at, o.closed_at, o.dialect, r.id AS resource_id, r.kind AS resource_kind, r.name AS resource_name";
 
 fn operation(row: &QueryResult) -> Result<Value, StoreError> {
     let resource = match row.col::<Option<String>>("resource_id")? {
@@ -128,6 +129,7 @@ fn operation(row: &QueryResult) -> Result<Value, StoreError> {
         "failed": row.col::<i64>("failed_items")?,
         "parked": row.col::<i64>("parked_items")?,
         "superseded": row.col::<i64>("superseded_items")?,
+        "withdrawn": row.col::<i64>("withdrawn_items")?,
         "reason": row.col::<Option<String>>("reason")?,
         "at": time(row.col("at")?),
         "closed_at": row.col::<Option<i64>>("closed_at")?.map(time),
@@ -162,9 +164,14 @@ fn link(row: &QueryResult) -> Result<Value, StoreError> {
 /// `sync` and `reason`, from the columns of a resource's work.
 fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Result<(), StoreError> {
     let state: Option<String> = row.col("work_state")?;
-    let settled = if managed { "settled" } else { "unmanaged" };
+    let waived: Option<String> = row.col("waived")?;
+    let settled = match (managed, &waived) {
+        (false, _) => "unmanaged",
+        (true, Some(_)) => "waived",
+        (true, None) => "settled",
+    };
     item.insert("sync".into(), json!(state.as_deref().unwrap_or(settled)));
-    if let Some(reason) = row.col::<Option<String>>("work_reason")?.or(row.col("work_need")?) {
+    if let Some(reason) = row.col::<Option<String>>("work_reason")?.or(row.col("work_need")?).or(waived) {
         item.insert("reason".into(), json!(reason));
     }
     Ok(())
@@ -172,9 +179,10 @@ fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Resu
 
 /// The columns of a resource with its link and work.
 const STANDING: &str = "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.external_id, r.deleted_at, a.status, a.remote_id, a.login_key, a.email_key, \
-     a.doc AS account_doc, w.state AS work_state, w.need AS work_need, w.reason AS work_reason \
+     a.doc AS account_doc, w.state AS work_state, w.need AS work_need, w.reason AS work_reason, v.why AS waived \
      FROM resource r LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
-     LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN work w ON w.resource_seq = r.seq";
+     LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN work w ON w.resource_seq = r.seq \
+     LEFT JOIN waiver v ON v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev";
 
 /// Under which word a resource's name is shown.
 fn label(kind: &str) -> &'static str {

@@ -1,4 +1,4 @@
-//! Posting to a receiver of security events: under the guards of every call, without a connector's budget. A receiver
+//! Posting to a receiver of security events or alerts: under the guards of every call, without a connector's budget. A receiver
 //! has no limits that we know of, and its deliveries follow one another.
 
 use connector_sdk::Reply;
@@ -25,13 +25,6 @@ impl Http {
         authorization: Option<&SecretString>,
         body: String,
     ) -> Result<Receipt, String> {
-        let url = Url::parse(url).map_err(|_| "The stream's endpoint_url is no URL.".to_owned())?;
-        let refused = |why| {
-            format!(
-                "The receiver may not be called: {why}. Change endpoint_url; for a private network the operator sets SCIMGATE_ALLOW_PRIVATE_TARGETS."
-            )
-        };
-        check_url(&url, self.options.allow_private).map_err(refused)?;
         let mut headers = HeaderMap::new();
         let named: [(HeaderName, &'static str); 2] = [(header::CONTENT_TYPE, kind), (header::ACCEPT, accept)];
         for (name, value) in named {
@@ -43,13 +36,31 @@ impl Http {
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
+        self.deliver(url, "endpoint_url", headers, body).await
+    }
+
+    /// Posts a body under these headers. `field` is what an admin knows the URL by.
+    pub(crate) async fn deliver(
+        &self,
+        url: &str,
+        field: &'static str,
+        headers: HeaderMap,
+        body: String,
+    ) -> Result<Receipt, String> {
+        let url = Url::parse(url).map_err(|_| format!("The {field} is no URL."))?;
+        let refused = |why| {
+            format!(
+                "The receiver may not be called: {why}. Change {field}; for a private network the operator sets SCIMGATE_ALLOW_PRIVATE_TARGETS."
+            )
+        };
+        check_url(&url, self.options.allow_private).map_err(refused)?;
         let lost = |error: reqwest::Error| {
             if let Some(why) = refusal(&error) {
                 return refused(why);
             }
             let (timed_out, connecting) = (error.is_timeout(), error.is_connect());
             let error = error.without_url();
-            tracing::debug!(error = %causes(&error), "an event could not be pushed");
+            tracing::debug!(error = %causes(&error), "a message could not be delivered");
             if timed_out && !connecting {
                 return format!(
                     "The receiver did not answer within {} seconds.",

@@ -12,11 +12,17 @@
 mod common;
 
 mod adoption;
+mod brake;
 mod budgets;
 mod events;
+mod faults;
 mod journey;
 mod losses;
+mod lost;
+mod odd;
+mod panics;
 mod races;
 mod replicas;
 mod rig;
+mod serial;
 mod user_side;

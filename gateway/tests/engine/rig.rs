@@ -40,8 +40,13 @@ pub(crate) fn everywhere() -> Vec<(Db, &'static str)> {
 impl Db {
     /// A gateway on a database of its own.
     pub(crate) async fn app(&self, folder: &std::path::Path) -> Arc<App> {
+        self.app_with(folder, connectors::builtin()).await
+    }
+
+    /// The same with connectors of a test's own.
+    pub(crate) async fn app_with(&self, folder: &std::path::Path, catalogue: Vec<connector_sdk::Entry>) -> Arc<App> {
         let config = config(folder, self.make().await.as_deref(), Overrides::default());
-        App::build(config, Clock::system()).await.unwrap()
+        App::with_connectors(config, Clock::system(), catalogue).await.unwrap()
     }
 }
 
@@ -100,7 +105,12 @@ impl Rig {
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        panic!("waited in vain for {what}; state: {}; calls: {}", self.state().await, self.calls().await);
+        let work = self.app.list_work(&self.instance, None, 0, 10).await.map(|page| page.items);
+        panic!(
+            "waited in vain for {what}; work: {work:?}; state: {}; calls: {}",
+            self.state().await,
+            self.calls().await
+        );
     }
 
     pub(crate) async fn runs_open(&self) -> usize {
@@ -227,6 +237,20 @@ impl Rig {
                 )
             })
             .collect()
+    }
+
+    /// Waits until nothing is left to do, and has what waits for its time looked at at once.
+    pub(crate) async fn quiet_at_once(&self) {
+        let open = gateway::service::records::OperationFilter { state: Some("open".to_owned()), ..Default::default() };
+        self.wait("the work to settle", async || {
+            for operation in self.app.list_operations(&self.instance, &open, i64::MAX, 200).await.unwrap().items {
+                // What settled meanwhile needs no other try.
+                drop(self.app.retry_operation("admin", operation["id"].as_str().unwrap()).await);
+            }
+            self.open_work().await.is_empty()
+        })
+        .await;
+        self.quiet().await;
     }
 
     /// Waits until nothing is left to do by itself.

@@ -169,7 +169,12 @@ pub(super) async fn park(
     Ok(())
 }
 
-async fn refuse(tx: &Tx<'_>, subject: &Subject, change: &MemberChange, reason: &str) -> Result<(), StoreError> {
+pub(super) async fn refuse(
+    tx: &Tx<'_>,
+    subject: &Subject,
+    change: &MemberChange,
+    reason: &str,
+) -> Result<(), StoreError> {
     let row = tx
         .conn
         .one("SELECT op_seq FROM member WHERE group_seq = $1 AND user_seq = $2", vals![subject.seq, change.user])
@@ -191,7 +196,7 @@ pub(super) async fn set_state(
 ) -> Result<(), StoreError> {
     tx.conn
         .run(
-            "UPDATE member SET state = $3, reason = $4, op_seq = CASE WHEN $3 = 'todo' THEN op_seq ELSE NULL END, \
+            "UPDATE member SET state = $3, reason = $4, held = 0, hold_seq = NULL, op_seq = CASE WHEN $3 = 'todo' THEN op_seq ELSE NULL END, \
              parked_at = CASE WHEN $3 <> 'parked' THEN NULL WHEN state = 'parked' THEN parked_at ELSE $5 END WHERE group_seq = $1 AND user_seq = $2",
             vals![group, user, state, reason.map(str::to_owned), tx.now],
         )

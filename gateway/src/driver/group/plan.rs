@@ -8,10 +8,11 @@ use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
 use engine::policy::OnGroupDelete;
 use sea_orm::QueryResult;
 
-use super::members::set_state;
+use super::members::{refuse, set_state};
 use super::settle::close;
 use super::{GroupCall, MemberChange};
 use crate::driver::attempts::Attempted;
+use crate::driver::brake::{self, Removal};
 use crate::driver::doubt;
 use crate::driver::person::can_create;
 use crate::driver::run::{Step, Subject, Verdict};
@@ -23,6 +24,8 @@ use crate::store::{Rows, Sql, StoreError, Tx};
 const LOOK: usize = 400;
 /// Memberships sent per step.
 const BATCH: usize = 8;
+/// Why a membership of a protected account stays.
+const PROTECTED: &str = "The account is protected (the credential's own, the last owner, or listed in the policy's `protected`), so it stays in the group. Change it at the target by hand, or take it off the list and ask for the removal again.";
 /// Members purged per transaction after a group is gone.
 const PURGE: i64 = 500;
 
@@ -108,7 +111,7 @@ pub(in crate::driver) async fn plan(
         return whole(GroupCall::Tidy { id: link.id, account: link.seq });
     }
     // Members before the name: a name that the target refuses must not keep anybody in.
-    match plan_members(tx, connector, subject, &link).await? {
+    match plan_members(tx, instance, connector, subject, &link).await? {
         Verdict::Settled if asks => Ok(Verdict::Need { need: ask(), refused: None }),
         Verdict::Settled if link.name != subject.name => {
             whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() })
@@ -188,10 +191,17 @@ struct MemberRow {
     operation: Option<i64>,
     /// What may follow the change that is in doubt.
     doubt: Option<Repeatable>,
+    login: Option<String>,
+    email: Option<String>,
+    /// Whether the target says that the account must not be touched.
+    protected: bool,
+    /// The state of the hold that the membership is or was in.
+    hold: Option<String>,
 }
 
 async fn plan_members(
     tx: &Tx<'_>,
+    instance: &Instance,
     connector: &dyn Connector,
     subject: &Subject,
     link: &GroupRow,
@@ -205,11 +215,11 @@ async fn plan_members(
         let rows = tx
             .conn
             .all(
-                &format!("SELECT m.user_seq, m.want, m.have, m.op_seq, u.name, u.active, u.managed, u.deleted_at, a.status, a.remote_id, a.invite_id, a.doc, a.ours, \
+                &format!("SELECT m.user_seq, m.want, m.have, m.op_seq, u.name, u.active, u.managed, u.deleted_at, a.status, a.remote_id, a.invite_id, a.doc, a.ours, a.protected, h.state AS hold_state, \
                  (SELECT COUNT(*) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown') AS doubts \
                  FROM member m JOIN resource u ON u.seq = m.user_seq \
-                 LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq \
-                 WHERE m.group_seq = $1 AND m.state = 'todo' ORDER BY {order}, m.have_at NULLS FIRST, m.user_seq LIMIT $2"),
+                 LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN hold h ON h.seq = m.hold_seq \
+                 WHERE m.group_seq = $1 AND m.state = 'todo' AND m.held = 0 ORDER BY {order}, m.have_at NULLS FIRST, m.user_seq LIMIT $2"),
                 vals![subject.seq, i64::try_from(LOOK).unwrap_or(1)],
             )
             .await?;
@@ -217,7 +227,7 @@ async fn plan_members(
             return Ok(Verdict::Settled);
         }
         let mut ends: HashMap<i64, Ends> = HashMap::new();
-        let mut changes = Vec::new();
+        let (mut removals, mut additions) = (Vec::new(), Vec::new());
         let mut looks = Vec::new();
         let mut unknown = None;
         for row in &rows {
@@ -230,15 +240,24 @@ async fn plan_members(
                 }
             };
             match member_step(&member.view) {
-                MemberStep::Add | MemberStep::Remove => {
+                step @ (MemberStep::Add | MemberStep::Remove) => {
                     let Some(account) = member.account else { continue };
-                    let add = member_step(&member.view) == MemberStep::Add;
+                    let add = step == MemberStep::Add;
                     let change = MemberChange { user: member.user, account, add, operation: member.operation };
+                    let names = [Some(member.name.as_str()), member.login.as_deref(), member.email.as_deref()];
                     match member.doubt {
-                        None | Some(Repeatable::Idempotent) if changes.len() < BATCH => changes.push(change),
                         Some(Repeatable::Verifiable) => looks.push(change),
                         Some(Repeatable::Neither) => unknown = Some(member.name),
-                        None | Some(Repeatable::Idempotent) => {}
+                        None | Some(Repeatable::Idempotent) if add => additions.push(change),
+                        None | Some(Repeatable::Idempotent)
+                            if member.protected || instance.policy.protects(names.into_iter().flatten()) =>
+                        {
+                            refuse(tx, subject, &change, PROTECTED).await?;
+                        }
+                        None | Some(Repeatable::Idempotent) => {
+                            let names = [Some(member.name), member.login, member.email];
+                            removals.push(Removal { change, names, hold: member.hold });
+                        }
                     }
                 }
                 MemberStep::Park(reason) => {
@@ -262,6 +281,17 @@ async fn plan_members(
         }
         for (operation, ends) in ends {
             close_operation_items(tx, operation, ends, None).await?;
+        }
+        let (mut changes, held) = brake::removals(tx, instance, subject, removals, BATCH).await?;
+        let room = BATCH - changes.len();
+        changes.extend(additions.into_iter().take(room));
+        if changes.is_empty() && held > LOOK / 2 {
+            // The rest in another transaction, so that none is long (DECISIONS 32).
+            return Ok(Verdict::Wait {
+                code: "brake",
+                reason: "The brake is holding removals of members.".to_owned(),
+                until: moment(tx.now),
+            });
         }
         if !changes.is_empty() {
             let attempts = changes
@@ -318,6 +348,7 @@ fn read_member(
         }
         _ => (Link::None, None),
     };
+    let has_login = login.is_some();
     let live = row.col::<Option<i64>>("deleted_at")?.is_none();
     let managed = row.col::<i16>("managed")? == 1;
     let user_wanted = live && row.col::<i16>("active")? == 1;
@@ -342,11 +373,15 @@ fn read_member(
             // Only accounts that this directory manages lose their account with their access.
             removal_takes_memberships: takes && managed && !user_wanted,
             // A login can be made a member while its invitation pends; an address cannot.
-            pending_members: pending_members && login.is_some(),
+            pending_members: pending_members && has_login,
             group_ready: true,
         },
         account,
         operation: row.col("op_seq")?,
+        login,
+        email: doc["email"].as_str().map(str::to_owned),
+        protected: row.col::<Option<i16>>("protected")? == Some(1),
+        hold: row.col("hold_state")?,
     })
 }
 

@@ -23,6 +23,7 @@ use super::{Accepted, name_of, taken, text, type_of};
 use crate::service::directory::{COLUMNS, stored};
 use crate::service::events::{self, Changing, Members};
 use crate::service::types::{Caller, Failure, Instance, Precondition, Stored};
+use crate::service::waivers;
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
 
 /// How long after a look at the target another is not worth it, in microseconds (DECISIONS 12).
@@ -327,6 +328,11 @@ impl Change {
                 vals![before.seq, tx.now, tx.now - LOOK_AGAIN],
             )
             .await?;
+        // What an admin decided to leave as it is was asked for again (DECISIONS 24).
+        if waivers::lift(tx, before.seq, before.rev).await? {
+            let lane = if before.active { Lane::Grant } else { Lane::Deprovision };
+            upsert_work(tx, &self.instance, before.seq, lane, before.rev, None).await?;
+        }
         // What waits for a person to act is tried at once: the client's push is such an act.
         tx.conn
             .run(
@@ -476,6 +482,17 @@ pub(crate) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gai
     // target has must be looked at, for targets where leaving the organisation does not take the
     // memberships along.
     let (which, lane) = if gains {
+        // A removal that the brake holds because the person had no access is not wanted any more.
+        let freed = tx
+            .conn
+            .run(
+                "UPDATE member SET held = 0, hold_seq = NULL WHERE user_seq = $1 AND held = 1 AND want = 1",
+                vals![user],
+            )
+            .await?;
+        if freed > 0 {
+            wake_freed(tx, instance, user).await?;
+        }
         ("state IN ('parked','refused') AND want = 1", Lane::Grant)
     } else {
         ("state = 'settled' AND have IS NOT NULL AND have <> 0", Lane::Removal)
@@ -501,6 +518,15 @@ pub(crate) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gai
             .await?
             .map_or(Ok(0), |row| row.col::<i64>("rev"))?;
         upsert_work(tx, instance, group, lane, rev, None).await?;
+    }
+    Ok(())
+}
+
+/// Groups of which a membership of a person is to do get work.
+async fn wake_freed(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), StoreError> {
+    let text = "SELECT g.seq, g.rev FROM member m JOIN resource g ON g.seq = m.group_seq WHERE m.user_seq = $1 AND m.state = 'todo' ORDER BY g.seq";
+    for row in tx.conn.all(text, vals![user]).await? {
+        upsert_work(tx, instance, row.col("seq")?, Lane::Grant, row.col("rev")?, None).await?;
     }
     Ok(())
 }

@@ -77,7 +77,39 @@ pub(super) async fn edit_members(
     // Memberships of one resource are locked and written in one order.
     turns.sort_unstable_by_key(|turn| turn.user);
     turns.dedup_by_key(|turn| turn.user);
+    refuse_protected(tx, instance, &turns).await?;
     settle_turns(tx, group, operation, &turns).await
+}
+
+/// A protected person is not taken out of a group that the target has them in (DECISIONS 13).
+async fn refuse_protected(tx: &Tx<'_>, instance: &Instance, turns: &[Turn]) -> Result<(), Failure> {
+    let leave: Vec<i64> = turns
+        .iter()
+        .filter(|turn| !turn.want && matches!(turn.have, Some(Some(1 | 2))))
+        .map(|turn| turn.user)
+        .collect();
+    if leave.is_empty() {
+        return Ok(());
+    }
+    // Without a list of the policy only the target's own word counts, which an index has.
+    let which = if instance.policy.protected.is_empty() { " AND a.protected = 1" } else { "" };
+    let text = format!(
+        "SELECT r.name, a.protected, a.login_key, a.email_key FROM {} e CROSS JOIN resource r JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
+         JOIN account a ON a.seq = l.account_seq WHERE r.seq = CAST(e.v AS BIGINT){which}",
+        tx.conn.each(1)
+    );
+    for row in tx.conn.all(&text, vals![json!(leave).to_string()]).await? {
+        let name: String = row.at(0)?;
+        let (login, email): (Option<String>, Option<String>) = (row.at(2)?, row.at(3)?);
+        let names = [Some(name.as_str()), login.as_deref(), email.as_deref()];
+        if row.at::<i16>(1)? == 1 || instance.policy.protects(names.into_iter().flatten()) {
+            return Err(ScimError::mutability(format!(
+                "\"{name}\" is protected and stays in the group: it is the gateway's own account, the target's last owner, or listed as protected. Nothing was changed."
+            ))
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Writes what changes.
@@ -243,7 +275,7 @@ async fn write_rows(tx: &Tx<'_>, group: i64, operation: i64, users: &[i64], want
         "INSERT INTO member (group_seq, user_seq, want, have, asserted, state, reason, op_seq, have_at) \
          SELECT CAST($1 AS BIGINT), CAST(e.v AS BIGINT), CAST($3 AS SMALLINT), NULL, 1, 'todo', NULL, CAST($4 AS BIGINT), NULL FROM {} e WHERE 1 = 1 \
          ON CONFLICT (group_seq, user_seq) DO UPDATE SET want = excluded.want, asserted = 1, state = excluded.state, \
-         reason = NULL, op_seq = excluded.op_seq",
+         reason = NULL, op_seq = excluded.op_seq, held = 0",
         tx.conn.each(2)
     );
     tx.conn.run(&text, vals![group, json!(users).to_string(), want, operation]).await?;

@@ -84,6 +84,8 @@ pub(crate) struct Ends {
     pub(crate) parked: i64,
     /// Overwritten by a later change before they were sent.
     pub(crate) superseded: i64,
+    /// Given up by an admin's decision.
+    pub(crate) withdrawn: i64,
 }
 
 /// Takes ended items off an operation and closes it with the last one. An operation that is closed,
@@ -94,7 +96,7 @@ pub(crate) async fn close_operation_items(
     ends: Ends,
     reason: Option<&str>,
 ) -> Result<(), StoreError> {
-    let ended = ends.applied + ends.failed + ends.parked + ends.superseded;
+    let ended = ends.applied + ends.failed + ends.parked + ends.superseded + ends.withdrawn;
     if ended == 0 {
         return Ok(());
     }
@@ -104,13 +106,14 @@ pub(crate) async fn close_operation_items(
         .one(
             &format!(
                 "UPDATE operation SET open_items = {left}, failed_items = failed_items + $3, parked_items = parked_items + $4, \
-                 superseded_items = superseded_items + $5, reason = COALESCE($6, reason), \
+                 superseded_items = superseded_items + $5, withdrawn_items = withdrawn_items + $8, reason = COALESCE($6, reason), \
                  state = CASE WHEN {left} > 0 THEN 'open' WHEN failed_items + $3 > 0 THEN 'failed' \
+                   WHEN withdrawn_items + $8 > 0 THEN 'withdrawn' \
                    WHEN superseded_items + $5 >= items THEN 'superseded' ELSE 'applied' END, \
                  closed_at = CASE WHEN {left} > 0 THEN NULL ELSE $7 END \
                  WHERE seq = $1 AND state = 'open' RETURNING state, answer_later"
             ),
-            vals![operation, ended, ends.failed, ends.parked, ends.superseded, reason.map(str::to_owned), tx.now],
+            vals![operation, ended, ends.failed, ends.parked, ends.superseded, reason.map(str::to_owned), tx.now, ends.withdrawn],
         )
         .await?;
     match row {
@@ -123,7 +126,8 @@ pub(crate) async fn close_operation_items(
 
 /// Makes sure that work for a resource is waiting: one row per resource, the best lane kept, one
 /// that runs kept running (it finds the new revision when it ends), any other due at once, also one
-/// that was held or needed a person (DECISIONS 10).
+/// that was held or needed a person (DECISIONS 10). `hold_seq` stays: what is in an open hold stays
+/// with it if it is still a loss, and what was allowed is not asked about twice.
 ///
 /// This is [`engine::coalesce::upsert`] as one statement, so that nobody reads before they write; a
 /// test plays the same changes through both and holds the two together.
@@ -147,7 +151,7 @@ pub(crate) async fn upsert_work(
              rev = CASE WHEN excluded.rev > work.rev THEN excluded.rev ELSE work.rev END, \
              state = CASE WHEN work.state = 'running' THEN 'running' ELSE 'todo' END, \
              due_at = CASE WHEN work.state = 'running' THEN work.due_at ELSE excluded.due_at END, \
-             need = NULL, reason = NULL, hold_seq = NULL, \
+             need = NULL, reason = NULL, \
              after_seq = COALESCE(excluded.after_seq, work.after_seq), tries = 0, looks = 0, panics = 0",
             vals![resource_seq, instance.seq, instance.driver_key.as_str(), lane.number(), rev, tx.now, after],
         )

@@ -132,6 +132,11 @@ impl Events {
         Ok(Some(text.to_owned().into()))
     }
 
+    /// Opens what was sealed at a place; the words are for the admin.
+    pub(crate) fn open(&self, place: &str, sealed: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, String> {
+        self.ring.open(place, sealed).map_err(|error| error.to_string())
+    }
+
     /// A stream of a row.
     pub(crate) async fn stream(&self, seq: i64) -> Result<Option<Stream>, StoreError> {
         let text = format!(

@@ -288,6 +288,13 @@ impl Unit for Delete {
                 vals![self.seq, tx.now],
             )
             .await?;
+        tx.conn
+            .run(
+                "UPDATE hold SET state = 'discarded', decided_by = $3, decided_at = $2, comment = 'The instance was deleted.' WHERE instance_seq = $1 AND state = 'open'",
+                vals![self.seq, tx.now, self.actor.as_str()],
+            )
+            .await?;
+        tx.conn.run("UPDATE member SET held = 0, hold_seq = NULL WHERE held = 1 AND hold_seq IN (SELECT seq FROM hold WHERE instance_seq = $1)", vals![self.seq]).await?;
         crate::service::events::forget(tx, self.seq).await?;
         tx.hint(Hint::Instance(self.seq));
         audit(tx, &self.actor, "instance.delete", &self.id, &json!({"force": self.force, "open_deprovisions": open}))

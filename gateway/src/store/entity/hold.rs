@@ -19,6 +19,11 @@ pub struct Model {
     #[sea_orm(column_type = "Text", nullable)]
     pub decided_by: Option<String>,
     pub decided_at: Option<i64>,
+    #[sea_orm(column_type = "Text")]
+    pub why: String,
+    pub reminders: i64,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub comment: Option<String>,
 }
 
 /// None: joins are written where they are used.

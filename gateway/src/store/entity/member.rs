@@ -21,6 +21,8 @@ pub struct Model {
     pub op_seq: Option<i64>,
     pub have_at: Option<i64>,
     pub parked_at: Option<i64>,
+    pub hold_seq: Option<i64>,
+    pub held: i16,
 }
 
 /// None: joins are written where they are used.

@@ -1,11 +1,16 @@
 //! The tables, one entity per file.
 
 pub mod account;
+pub mod alert;
+pub mod alert_message;
+pub mod alert_webhook;
 pub mod api_key;
 pub mod async_request;
 pub mod attempt;
 pub mod attr;
 pub mod audit;
+pub mod brake;
+pub mod brake_person;
 pub mod bucket;
 pub mod claim;
 pub mod counter;
@@ -13,6 +18,7 @@ pub mod drift;
 pub mod event;
 pub mod event_stream;
 pub mod hold;
+pub mod hold_item;
 pub mod instance;
 pub mod lease;
 pub mod link;

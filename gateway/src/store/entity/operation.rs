@@ -39,6 +39,7 @@ pub struct Model {
     pub answer_later: i16,
     #[sea_orm(column_type = "Text", nullable)]
     pub dialect: Option<String>,
+    pub withdrawn_items: i64,
 }
 
 /// None: joins are written where they are used.

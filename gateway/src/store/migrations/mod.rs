@@ -21,6 +21,7 @@ mod m0012_events;
 mod m0013_replicas;
 mod m0014_outcomes;
 mod m0015_drift;
+mod m0016_brake;
 mod m0017_budgets;
 
 /// Every migration, oldest first.
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_replicas::Migration),
             Box::new(m0014_outcomes::Migration),
             Box::new(m0015_drift::Migration),
+            Box::new(m0016_brake::Migration),
             Box::new(m0017_budgets::Migration),
         ]
     }

@@ -1,0 +1,391 @@
+//! A group's plan and settlement, as the gateway's `driver/group` has them around the engine.
+
+use connector_sdk::{
+    AccountRef, Fault, FaultKind, GroupCreated, GroupUpdated, Membership, Need, RemoteGroup, Retry, Suspend,
+};
+use engine::Lane;
+use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
+
+use super::drive::{Subject, Verdict};
+use super::rows::{self, AccountRow, Ends, Member, MemberState, Seq, Status};
+use super::target::{Answer, Call, Change};
+use super::{Sabotage, World};
+
+/// Memberships sent per step.
+const BATCH: usize = 8;
+/// How long the target may not show what it has just made, and how soon it is looked at again.
+const NEW: i64 = 15_000_000;
+const SOON: i64 = 3_000_000;
+
+impl World {
+    /// Plans the next step of a group.
+    pub fn plan_group(&mut self, subject: &Subject) -> Verdict {
+        let resource = self.rows.resources[&subject.seq].clone();
+        let link = self.rows.linked(subject.seq).cloned();
+        let name = resource.name.clone();
+        let doubt = self.rows.unknown(subject.seq, 0).filter(|it| it.step == "create");
+        if let (None, Some(doubt)) = (&link, doubt) {
+            // By the name that it was sent with: it may have another by now.
+            let name = doubt.sent.clone().filter(|_| self.sabotage != Some(Sabotage::LookByNewName)).unwrap_or(name);
+            return Verdict::Call(Call::GroupLook { name }, Vec::new());
+        }
+        let whole = |call: Call| {
+            let step = call.word();
+            Verdict::Call(call, vec![(0, step)])
+        };
+        if resource.deleted {
+            if let Some(link) = link {
+                if link.ours
+                    && let Some(id) = link.remote.clone()
+                {
+                    return whole(Call::GroupRemove { id, account: link.seq });
+                }
+                self.rows.close_link_of(link.seq);
+            }
+            for (user, row) in self.rows.members_of(subject.seq) {
+                if row.state == MemberState::Todo
+                    && let Some(op) = row.op
+                {
+                    self.rows.close_items(op, Ends { superseded: 1, ..Ends::default() });
+                }
+                self.rows.members.remove(&(subject.seq, user));
+            }
+            return Verdict::Settled;
+        }
+        let Some((id, link)) = link.and_then(|link| link.remote.clone().map(|id| (id, link))) else {
+            return whole(Call::GroupCreate { name });
+        };
+        match self.plan_members(subject, &id) {
+            Verdict::Settled if link.name != name => whole(Call::GroupRename { id, account: link.seq, name }),
+            verdict => verdict,
+        }
+    }
+
+    fn member_view(&self, group: Seq, user: Seq, row: &Member) -> (MemberView, Option<AccountRef>) {
+        let person = &self.rows.resources[&user];
+        let account = self.rows.linked(user);
+        let link = match account.map(|row| row.status) {
+            Some(Status::Invited) => Link::Invited,
+            Some(Status::Active) => Link::Active,
+            Some(Status::Suspended) => Link::Suspended,
+            Some(Status::Gone) | None => Link::None,
+        };
+        let traits = &self.target.habits.traits;
+        let doubts = self.rows.unknown(group, user).is_some();
+        let view = MemberView {
+            want: row.want,
+            have: if doubts { Have::Unknown } else { row.have },
+            user_wanted: person.wanted(),
+            link,
+            removal_takes_memberships: traits.suspend == Suspend::Removes && !person.wanted(),
+            pending_members: traits.pending_members && account.is_some_and(|row| row.login.is_some()),
+            group_ready: true,
+        };
+        (view, account.and_then(AccountRow::reference))
+    }
+
+    fn plan_members(&mut self, subject: &Subject, id: &connector_sdk::RemoteId) -> Verdict {
+        for _ in 0..1_000 {
+            let mut rows = self.rows.members_of(subject.seq);
+            rows.retain(|(_, row)| row.state == MemberState::Todo);
+            rows.sort_by_key(|(user, row)| (row.want, row.have_at, *user));
+            if rows.is_empty() {
+                return Verdict::Settled;
+            }
+            let mut changes = Vec::new();
+            for (user, row) in rows {
+                let (view, account) = self.member_view(subject.seq, user, &row);
+                let step = member_step(&view);
+                let close = |world: &mut Self, ends: Ends| {
+                    if let Some(op) = row.op {
+                        world.rows.close_items(op, ends);
+                    }
+                };
+                match step {
+                    MemberStep::Add | MemberStep::Remove => {
+                        if changes.len() < BATCH
+                            && let Some(account) = account
+                        {
+                            changes.push(Change { user, account, add: step == MemberStep::Add });
+                        }
+                    }
+                    MemberStep::Park(_) => {
+                        self.set_member(subject.seq, user, MemberState::Parked);
+                        close(self, Ends { parked: 1, ..Ends::default() });
+                    }
+                    MemberStep::Settled if row.want || view.removal_takes_memberships => {
+                        self.set_member(subject.seq, user, MemberState::Settled);
+                        close(self, Ends { applied: 1, ..Ends::default() });
+                    }
+                    MemberStep::Settled | MemberStep::Forget => {
+                        self.rows.members.remove(&(subject.seq, user));
+                        close(self, Ends { applied: 1, ..Ends::default() });
+                    }
+                }
+            }
+            if !changes.is_empty() {
+                let step = |change: &Change| if change.add { "add_member" } else { "remove_member" };
+                let attempts = changes.iter().map(|change| (change.user, step(change))).collect();
+                return Verdict::Call(Call::Members { id: id.clone(), changes }, attempts);
+            }
+        }
+        self.broken(format!(
+            "the plan of group {} goes in circles: {:?}",
+            subject.seq,
+            self.rows.members_of(subject.seq)
+        ));
+        Verdict::Settled
+    }
+
+    fn set_member(&mut self, group: Seq, user: Seq, state: MemberState) {
+        if let Some(row) = self.rows.members.get_mut(&(group, user)) {
+            row.state = state;
+            if state != MemberState::Todo {
+                row.op = None;
+            }
+        }
+    }
+
+    /// Records what the calls brought about. A verdict ends the run; none plans again.
+    pub fn apply_group(
+        &mut self,
+        subject: &Subject,
+        call: &Call,
+        done: &Result<Answer, Fault>,
+        attempts: &[Seq],
+    ) -> Option<Verdict> {
+        if let Call::Members { changes, .. } = call {
+            let all: Vec<Result<Membership, Fault>> = match done {
+                Ok(Answer::Members(answers)) => answers.clone(),
+                Err(fault) => changes.iter().map(|_| Err(fault.clone())).collect(),
+                Ok(other) => {
+                    self.broken(format!("members were answered {other:?}"));
+                    return None;
+                }
+            };
+            debug_assert!(attempts.len() <= changes.len());
+            return self.apply_members(subject, changes, &all);
+        }
+        let answer = match done {
+            Ok(answer) => answer,
+            Err(fault) => return Some(Verdict::Failed(Box::new(fault.clone()))),
+        };
+        match (call, answer) {
+            (_, Answer::Groups(found)) => match found.as_slice() {
+                [] => match self.creation_under_way(subject.seq) {
+                    Some(until) => Some(Verdict::Wait("outcome_unknown", until)),
+                    None => {
+                        self.rows.resolve(subject.seq, 0);
+                        None
+                    }
+                },
+                [group] => {
+                    self.rows.resolve(subject.seq, 0);
+                    self.tie_group(subject, group)
+                }
+                _ => Some(Verdict::Need(Need::new("ambiguous", "Several groups have that name."))),
+            },
+            (_, Answer::GroupCreated(GroupCreated::Done(group))) => self.tie_group(subject, group),
+            (_, Answer::GroupCreated(_)) => {
+                Some(Verdict::Need(Need::new("name_taken", "A group of that name is there.")))
+            }
+            (Call::GroupRename { account, name, .. }, Answer::GroupUpdated(GroupUpdated::Done(_))) => {
+                if let Some(row) = self.rows.accounts.get_mut(account) {
+                    row.name.clone_from(name);
+                }
+                None
+            }
+            (Call::GroupRename { account, .. }, Answer::GroupUpdated(_)) => {
+                self.close_group(*account);
+                self.forget_memberships(subject.seq);
+                None
+            }
+            (Call::GroupRemove { account, .. }, Answer::Removed(_)) => {
+                self.close_group(*account);
+                None
+            }
+            (call, answer) => {
+                self.broken(format!("{call:?} was answered {answer:?}"));
+                None
+            }
+        }
+    }
+
+    fn close_group(&mut self, account: Seq) {
+        if let Some(row) = self.rows.accounts.get_mut(&account) {
+            row.status = Status::Gone;
+        }
+        self.rows.close_link_of(account);
+    }
+
+    fn forget_memberships(&mut self, group: Seq) {
+        for (user, row) in self.rows.members_of(group) {
+            if !row.want {
+                if row.state == MemberState::Todo
+                    && let Some(op) = row.op
+                {
+                    self.rows.close_items(op, Ends { applied: 1, ..Ends::default() });
+                }
+                self.rows.members.remove(&(group, user));
+            } else if row.state != MemberState::Todo {
+                let row = Member { have: Have::No, state: MemberState::Todo, ..row };
+                self.rows.members.insert((group, user), row);
+            }
+        }
+    }
+
+    fn tie_group(&mut self, subject: &Subject, group: &RemoteGroup) -> Option<Verdict> {
+        let known = self
+            .rows
+            .accounts
+            .values()
+            .find(|row| row.group && row.remote.as_ref() == Some(&group.id) && row.status != Status::Gone);
+        let account = match known.map(|row| row.seq) {
+            Some(account) => {
+                if self.rows.holder(account).is_some_and(|holder| holder != subject.seq) {
+                    return Some(Verdict::Need(Need::new("conflict", "The group is another's.")));
+                }
+                account
+            }
+            None => {
+                let seq = self.rows.seq();
+                let row = AccountRow {
+                    seq,
+                    group: true,
+                    remote: Some(group.id.clone()),
+                    invite: None,
+                    login: None,
+                    email: None,
+                    role: None,
+                    name: group.name.clone(),
+                    status: Status::Active,
+                    protected: false,
+                    ours: true,
+                    missing: false,
+                    expires_at: None,
+                    invites: 0,
+                };
+                self.rows.accounts.insert(seq, row);
+                seq
+            }
+        };
+        if let Some(row) = self.rows.accounts.get_mut(&account) {
+            row.name.clone_from(&group.name);
+            row.ours = true;
+        }
+        if self.rows.live_link(subject.seq).is_none() && self.rows.holder(account).is_none() {
+            self.rows.links.push(rows::Link { resource: subject.seq, account, live: true, opened_at: self.now });
+        }
+        None
+    }
+
+    fn apply_members(
+        &mut self,
+        subject: &Subject,
+        changes: &[Change],
+        answers: &[Result<Membership, Fault>],
+    ) -> Option<Verdict> {
+        let mut verdict = None;
+        for (change, answer) in changes.iter().zip(answers) {
+            match answer {
+                Ok(membership) => self.apply_member(subject, change, membership),
+                Err(fault) if fault.kind == FaultKind::NotFound => {
+                    let opened = self.rows.live_link(change.user).map_or(0, |link| link.opened_at);
+                    if change.add && opened + NEW > self.now {
+                        // The target does not show yet what it has just made.
+                        verdict = verdict.or(Some(Verdict::Wait("not_visible", self.now + SOON)));
+                    } else if change.add {
+                        self.end_member(
+                            subject.seq,
+                            change.user,
+                            MemberState::Parked,
+                            Ends { parked: 1, ..Ends::default() },
+                        );
+                    } else {
+                        self.apply_member(subject, change, &Membership::Absent);
+                    }
+                }
+                Err(fault) if fault.retry == Retry::Never => {
+                    self.end_member(
+                        subject.seq,
+                        change.user,
+                        MemberState::Refused,
+                        Ends { failed: 1, ..Ends::default() },
+                    );
+                }
+                Err(fault) => {
+                    let now = self.now;
+                    if let Some(row) = self.rows.members.get_mut(&(subject.seq, change.user)) {
+                        row.have_at = now;
+                    }
+                    verdict = Some(Verdict::Failed(Box::new(fault.clone())));
+                }
+            }
+        }
+        verdict
+    }
+
+    fn end_member(&mut self, group: Seq, user: Seq, state: MemberState, ends: Ends) {
+        let op = self.rows.members.get(&(group, user)).and_then(|row| row.op);
+        self.set_member(group, user, state);
+        if let Some(op) = op {
+            self.rows.close_items(op, ends);
+        }
+    }
+
+    fn apply_member(&mut self, subject: &Subject, change: &Change, membership: &Membership) {
+        let have = match membership {
+            Membership::Present => Have::Yes,
+            Membership::Pending => Have::Pending,
+            _ => Have::No,
+        };
+        let now = self.now;
+        let Some(row) = self.rows.members.get_mut(&(subject.seq, change.user)) else { return };
+        (row.have, row.have_at) = (have, now);
+        let (want, op) = (row.want, row.op);
+        let user_wanted = self.rows.resources[&change.user].wanted();
+        if want != change.add || (want && !user_wanted) {
+            if change.add && !user_wanted && self.sabotage != Some(Sabotage::ForgetLateGrants) {
+                self.reopen(change.user, &change.account);
+            }
+            return;
+        }
+        match (want, have) {
+            (true, Have::Pending) => self.set_member(subject.seq, change.user, MemberState::Parked),
+            (true, _) => self.set_member(subject.seq, change.user, MemberState::Settled),
+            (false, _) => {
+                self.rows.members.remove(&(subject.seq, change.user));
+            }
+        }
+        if let Some(op) = op {
+            let ends = match have {
+                Have::Pending => Ends { parked: 1, ..Ends::default() },
+                _ => Ends { applied: 1, ..Ends::default() },
+            };
+            self.rows.close_items(op, ends);
+        }
+    }
+
+    /// A grant was sent for a person who was leaving meanwhile, and may have brought the account back.
+    fn reopen(&mut self, user: Seq, at: &AccountRef) {
+        if self.rows.linked(user).is_some() {
+            return;
+        }
+        let fits = |row: &&AccountRow| match at {
+            AccountRef::Account { id, .. } => row.remote.as_ref() == Some(id),
+            AccountRef::Invite { id, .. } => row.invite.as_ref() == Some(id),
+        };
+        let known = || self.rows.accounts.values().filter(|row| !row.group).filter(fits);
+        if known().any(|row| row.status != Status::Gone) {
+            return;
+        }
+        let Some(account) = known().map(|row| row.seq).max() else { return };
+        let status = if matches!(at, AccountRef::Account { .. }) { Status::Active } else { Status::Invited };
+        if let Some(row) = self.rows.accounts.get_mut(&account) {
+            row.status = status;
+        }
+        self.rows.links.push(rows::Link { resource: user, account, live: true, opened_at: self.now });
+        let rev = self.rows.resources[&user].rev;
+        self.rows.upsert_work(user, Lane::Deprovision, rev, None, self.now);
+    }
+}

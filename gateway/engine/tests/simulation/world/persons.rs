@@ -1,0 +1,365 @@
+//! A person's plan and settlement, as the gateway's `driver/person.rs` has them around the engine.
+
+use connector_sdk::{
+    Account, AccountRef, AccountStatus, Created, Ended, Evidence, Fault, FaultKind, Followed, Found, Need, Person,
+    Removed, Updated,
+};
+use engine::adoption::{Adoption, may_link};
+use engine::doubt::{Doubt, doubt_of};
+use engine::person::{AccountView, MAX_INVITES, PersonStep, PersonView, Wanted, next_step};
+
+use super::drive::{Subject, Verdict, stamp};
+use super::rows::{AccountRow, Link, Seq, Status};
+use super::target::{Answer, Call};
+use super::{Sabotage, World};
+
+/// How long the target may go on with a call whose caller died. In microseconds.
+const GOES_ON: i64 = 9_000_000;
+const QUOTA_WAIT: i64 = 3_600_000_000;
+
+fn view(row: &AccountRow) -> Option<AccountView> {
+    let status = match row.status {
+        Status::Invited => AccountStatus::Invited,
+        Status::Active => AccountStatus::Active,
+        Status::Suspended => AccountStatus::Suspended,
+        Status::Gone => return None,
+    };
+    Some(AccountView {
+        reference: row.reference()?,
+        status,
+        role: row.role.clone(),
+        email: row.email.clone(),
+        login: row.login.clone(),
+        protected: row.protected,
+        expires_at: row.expires_at,
+    })
+}
+
+impl World {
+    /// Plans the next step of a person.
+    pub fn plan_person(&mut self, subject: &Subject) -> Verdict {
+        let resource = self.rows.resources[&subject.seq].clone();
+        let mut who = Person::named(&resource.name);
+        who.email = Some(resource.email.clone());
+        who.role.clone_from(&resource.role);
+        let in_doubt = self.rows.unknown(subject.seq, 0);
+        let created = in_doubt.filter(|it| it.step == "create").and_then(|it| it.sent.clone());
+        let mut doubt = in_doubt.map(|it| doubt_of(self.repeat_of(it.step), false));
+        if self.sabotage == Some(Sabotage::RepeatBlindly) && created.is_some() {
+            doubt = Some(Doubt::Repeat);
+        }
+        let row = self.rows.linked(subject.seq);
+        let account = row.and_then(view);
+        let protected = self.is_protected(subject.seq);
+        let view = PersonView {
+            wanted: match resource.wanted() {
+                true => Wanted::Access,
+                false => Wanted::NoAccess { delete: resource.deleted },
+            },
+            person: &who.clone(),
+            doubt,
+            traits: &self.target.habits.traits,
+            can_create: true,
+            followed_up: row.is_some_and(|row| row.missing),
+            protected_by_policy: protected && !row.is_some_and(|row| row.protected),
+            invites_sent: self.rows.invites_sent(subject.seq),
+            now: stamp(self.now),
+            account,
+        };
+        let at = view.account.as_ref().map(|account| account.reference.clone());
+        let call = match next_step(&view) {
+            PersonStep::Settled => return Verdict::Settled,
+            PersonStep::Need(need) => return Verdict::Need(need),
+            PersonStep::Look => {
+                // A creation in doubt is looked for by the address that it was sent to.
+                if let Some(sent) = created.filter(|_| self.sabotage != Some(Sabotage::LookByNewName)) {
+                    who.email = Some(sent);
+                }
+                Call::Look { at, who, doubt: doubt.is_some() }
+            }
+            PersonStep::Match => Call::Look { at: None, who, doubt: false },
+            PersonStep::Create => Call::Create { who },
+            PersonStep::Remove(at) => Call::Remove { at },
+            PersonStep::Follow(invite) => Call::Follow { invite },
+            step => match (step, at) {
+                (PersonStep::Update(change), Some(at)) => Call::Update { at, change },
+                (PersonStep::Suspend, Some(at)) => Call::SetActive { at, active: false },
+                (PersonStep::Restore, Some(at)) => Call::SetActive { at, active: true },
+                (step, _) => {
+                    self.broken(format!("{step:?} at an account that is not linked"));
+                    return Verdict::Settled;
+                }
+            },
+        };
+        let takes = matches!(call, Call::Remove { .. } | Call::SetActive { active: false, .. } | Call::Update { .. });
+        if takes && protected {
+            self.broken(format!("{call:?} of a protected account"));
+        }
+        let attempts = if call.reads() { Vec::new() } else { vec![(0, call.word())] };
+        Verdict::Call(call, attempts)
+    }
+
+    /// Records what a call brought about. A verdict ends the run; none plans again.
+    pub fn apply_person(&mut self, subject: &Subject, call: &Call, answer: &Answer) -> Option<Verdict> {
+        match answer {
+            Answer::Created(created) => self.apply_created(subject, created),
+            Answer::Found(found) => self.apply_found(subject, call, found),
+            Answer::Read(account) => self.apply_read(subject, account.as_ref()),
+            Answer::Updated(updated) => self.apply_updated(subject, updated),
+            Answer::Removed(removed) => self.apply_removed(subject, call, *removed),
+            Answer::Followed(followed) => self.apply_followed(subject, followed),
+            other => {
+                self.broken(format!("a person's step was answered {other:?}"));
+                None
+            }
+        }
+    }
+
+    pub fn apply_person_fault(&mut self, subject: &Subject, call: &Call, fault: &Fault) -> Option<Verdict> {
+        if fault.kind == FaultKind::NotFound
+            && matches!(call, Call::Remove { at: AccountRef::Invite { .. } })
+            && let Some(row) = self.rows.linked(subject.seq).map(|row| row.seq)
+        {
+            self.mark_missing(row, true);
+            return None;
+        }
+        Some(Verdict::Failed(Box::new(fault.clone())))
+    }
+
+    fn mark_missing(&mut self, account: Seq, missing: bool) {
+        if let Some(row) = self.rows.accounts.get_mut(&account) {
+            row.missing = missing;
+        }
+    }
+
+    fn set_invites(&mut self, account: Seq, invites: u32) {
+        if let Some(row) = self.rows.accounts.get_mut(&account) {
+            row.invites = invites;
+        }
+    }
+
+    fn apply_created(&mut self, subject: &Subject, created: &Created) -> Option<Verdict> {
+        match created {
+            Created::Done(account) | Created::Invited(account) => {
+                let sent = self.rows.invites_sent(subject.seq);
+                let row = self.rows.observe(account, Some(true));
+                if matches!(created, Created::Invited(_)) {
+                    self.set_invites(row, sent + 1);
+                }
+                self.tie(subject, row, Evidence::SameId, true)
+            }
+            Created::AlreadyThere(found) => {
+                let row = self.rows.observe(&found.account, None);
+                let ours = self.rows.accounts[&row].ours;
+                self.tie(subject, row, found.evidence, ours)
+            }
+            Created::Waiting { until, .. } => {
+                Some(Verdict::Wait("quota", until.map_or(self.now + QUOTA_WAIT, |at| at.as_microsecond())))
+            }
+            Created::ActionRequired(need) => Some(Verdict::Need(need.clone())),
+            other => {
+                self.broken(format!("unknown answer {other:?}"));
+                None
+            }
+        }
+    }
+
+    fn tie(&mut self, subject: &Subject, account: Seq, evidence: Evidence, ours: bool) -> Option<Verdict> {
+        match self.link(subject.seq, account, evidence, ours) {
+            None => {
+                self.rows.resolve(subject.seq, 0);
+                None
+            }
+            Some(need) => Some(Verdict::Need(need)),
+        }
+    }
+
+    /// Links, or says who has to decide.
+    fn link(&mut self, resource: Seq, account: Seq, evidence: Evidence, ours: bool) -> Option<Need> {
+        let holder = self.rows.holder(account);
+        if holder == Some(resource) {
+            return None;
+        }
+        let abandoned = |holder: Seq| {
+            self.rows.resources[&holder].deleted
+                && !self.rows.work.contains_key(&holder)
+                && !self.rows.members.keys().any(|(_, user)| *user == holder)
+        };
+        let other = holder.is_some_and(|holder| !abandoned(holder));
+        let protected = self.rows.accounts[&account].protected;
+        match may_link(evidence, &self.policy, protected, other, ours) {
+            Adoption::Link => {}
+            Adoption::Conflict(need) | Adoption::Refused(need) => return Some(need),
+        }
+        self.rows.close_link_of(account);
+        for link in self.rows.links.iter_mut().filter(|link| link.resource == resource) {
+            link.live = false;
+        }
+        self.rows.links.push(Link { resource, account, live: true, opened_at: self.now });
+        let forgets = self.sabotage == Some(Sabotage::ForgetParked);
+        if self.rows.accounts[&account].status != Status::Invited && !forgets {
+            self.rows.wake_memberships(resource, self.now);
+        }
+        None
+    }
+
+    fn apply_found(&mut self, subject: &Subject, call: &Call, found: &[Found]) -> Option<Verdict> {
+        let forgets = self.sabotage == Some(Sabotage::ForgetInvitations);
+        let found: Vec<Found> =
+            found.iter().filter(|one| !forgets || one.account.status != AccountStatus::Invited).cloned().collect();
+        let active: Vec<&Found> = found.iter().filter(|one| one.account.status != AccountStatus::Invited).collect();
+        let chosen = match (active.as_slice(), found.as_slice()) {
+            ([one], _) => Some((*one).clone()),
+            ([], [one]) => Some(one.clone()),
+            ([], []) => None,
+            _ => return Some(Verdict::Need(Need::new("ambiguous", "Several accounts may be this person's."))),
+        };
+        let in_doubt = matches!(call, Call::Look { doubt: true, .. });
+        let matching = matches!(call, Call::Look { doubt: false, at: None, .. });
+        match chosen {
+            Some(found) => {
+                // What is found after a creation in doubt as a pending invitation is the one we sent.
+                let ours = in_doubt && found.account.status == AccountStatus::Invited;
+                let row = self.rows.observe(&found.account, ours.then_some(true));
+                if ours && self.rows.accounts[&row].invites == 0 {
+                    let sent = self.rows.invites_sent(subject.seq);
+                    self.set_invites(row, sent + 1);
+                }
+                let ours = ours || self.rows.accounts[&row].ours;
+                self.tie(subject, row, found.evidence, ours)
+            }
+            None if matching => Some(Verdict::Settled),
+            None => {
+                if let Some(until) = self.creation_under_way(subject.seq) {
+                    return Some(Verdict::Wait("outcome_unknown", until));
+                }
+                self.rows.resolve(subject.seq, 0);
+                None
+            }
+        }
+    }
+
+    /// Until when the target may still be at a creation whose caller died.
+    pub fn creation_under_way(&self, resource: Seq) -> Option<i64> {
+        self.rows
+            .attempts
+            .values()
+            .filter(|it| it.resource == resource && it.item == 0 && it.step == "create" && !it.heard)
+            .filter(|it| it.state == super::rows::AttemptState::Unknown)
+            .map(|it| it.ended + GOES_ON)
+            .max()
+            .filter(|until| *until > self.now)
+    }
+
+    fn apply_read(&mut self, subject: &Subject, account: Option<&Account>) -> Option<Verdict> {
+        self.rows.resolve(subject.seq, 0);
+        let row = self.rows.linked(subject.seq)?.clone();
+        match account {
+            Some(account) => {
+                self.rows.observe(account, None);
+            }
+            // An invitation that is not there any more may have been accepted.
+            None if row.status == Status::Invited => self.mark_missing(row.seq, true),
+            None => self.rows.gone(subject.seq, row.seq),
+        }
+        None
+    }
+
+    fn apply_updated(&mut self, subject: &Subject, updated: &Updated) -> Option<Verdict> {
+        match updated {
+            Updated::Done(account) => {
+                self.rows.observe(account, None);
+                None
+            }
+            Updated::AlreadyGone => {
+                if let Some(row) = self.rows.linked(subject.seq).map(|row| row.seq) {
+                    self.rows.gone(subject.seq, row);
+                }
+                None
+            }
+            _ => Some(Verdict::Need(Need::new("relink", "The login is another account's now."))),
+        }
+    }
+
+    fn apply_removed(&mut self, subject: &Subject, call: &Call, removed: Removed) -> Option<Verdict> {
+        let row = self.rows.linked(subject.seq)?.clone();
+        let was_invite = matches!(call, Call::Remove { at: AccountRef::Invite { .. } });
+        let trusts = self.sabotage == Some(Sabotage::TrustAlreadyGone) && row.missing;
+        if was_invite && removed == Removed::AlreadyGone && !trusts {
+            // Perhaps accepted, also where the look-out noticed it first.
+            self.mark_missing(row.seq, true);
+            return None;
+        }
+        if was_invite {
+            self.set_invites(row.seq, 0);
+        }
+        self.rows.gone(subject.seq, row.seq);
+        None
+    }
+
+    fn apply_followed(&mut self, subject: &Subject, followed: &Followed) -> Option<Verdict> {
+        let row = self.rows.linked(subject.seq)?.clone();
+        let resource = self.rows.resources[&subject.seq].clone();
+        match followed {
+            Followed::Pending(account) => {
+                self.rows.observe(account, None);
+                let now = stamp(self.now);
+                if let Some(row) = self.rows.accounts.get_mut(&row.seq) {
+                    row.missing = false;
+                    row.expires_at = row.expires_at.filter(|at| *at > now);
+                }
+                None
+            }
+            Followed::Accepted { account, evidence } => {
+                let accepted = self.rows.observe(account, Some(true));
+                if accepted != row.seq {
+                    if let Some(row) = self.rows.accounts.get_mut(&row.seq) {
+                        row.status = Status::Gone;
+                    }
+                    self.rows.close_link_of(row.seq);
+                } else {
+                    self.mark_missing(accepted, false);
+                }
+                self.set_invites(row.seq, 0);
+                self.set_invites(accepted, 0);
+                let verdict = self.tie(subject, accepted, *evidence, true);
+                if accepted == row.seq {
+                    self.rows.wake_memberships(subject.seq, self.now);
+                }
+                verdict
+            }
+            Followed::Ended(ended) => {
+                self.rows.gone(subject.seq, row.seq);
+                if *ended == Ended::Declined {
+                    self.set_invites(row.seq, MAX_INVITES);
+                    if resource.wanted() {
+                        return Some(Verdict::Need(Need::new("invitation", "Declined.")));
+                    }
+                }
+                None
+            }
+            Followed::Unclear(_) if !resource.wanted() && self.taken_back(subject.seq) => {
+                self.rows.gone(subject.seq, row.seq);
+                None
+            }
+            Followed::Unclear(need) => Some(Verdict::Need(need.clone())),
+            other => {
+                self.broken(format!("unknown answer {other:?}"));
+                None
+            }
+        }
+    }
+
+    /// Whether the end of the linked invitation was asked for and not answered.
+    fn taken_back(&self, resource: Seq) -> bool {
+        let Some(opened) = self.rows.live_link(resource).map(|link| link.opened_at) else { return false };
+        self.rows.attempts.values().any(|it| {
+            use super::rows::AttemptState::{Resolved, Unknown};
+            it.resource == resource
+                && it.item == 0
+                && it.step == "remove"
+                && matches!(it.state, Unknown | Resolved)
+                && it.started >= opened
+        })
+    }
+}

@@ -1,0 +1,25 @@
+//! How many losses of one kind the brake has counted.
+
+use sea_orm::entity::prelude::*;
+
+/// How many losses of one kind the brake has counted. Columns: the migrations say what each holds.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "brake")]
+#[allow(missing_docs, reason = "the columns are described in the migration")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub scope_seq: i64,
+    #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
+    pub effect: String,
+    pub used: i64,
+    pub size: i64,
+    pub sized_at: i64,
+    pub counted_at: i64,
+    pub touched_at: i64,
+}
+
+/// None: joins are written where they are used.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
