@@ -24,6 +24,7 @@ mod fill;
 mod pace;
 #[cfg(test)]
 mod properties;
+mod retries;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -31,6 +32,7 @@ mod view;
 pub use breaker::{Breaker, BreakerView, FAILURES_TO_OPEN, FIRST_WAIT, LONGEST_WAIT, Pass};
 use fill::{Fill, Room, later, until};
 use pace::Pace;
+use retries::Retries;
 pub use view::{BucketView, BudgetView, WaitingView};
 
 /// The name under which [`Budget::rows`] gives the block of the whole driver key.
@@ -67,6 +69,17 @@ pub struct BucketRow {
     pub blocked_until: Option<Timestamp>,
 }
 
+/// A long window that is used up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The bucket.
+    pub bucket: &'static str,
+    /// What it is, for the admin.
+    pub title: &'static str,
+    /// From when on there is room.
+    pub until: Timestamp,
+}
+
 /// Every budget of this process.
 pub struct Budgets {
     clock: Clock,
@@ -94,10 +107,13 @@ impl Budgets {
         lock(&self.by_key).get(key).cloned()
     }
 
-    /// One budget as the admin API shows it, if it has been used.
-    pub fn view(&self, key: &DriverKey) -> Option<BudgetView> {
-        let budget = lock(&self.by_key).get(key).cloned()?;
-        Some(budget.snapshot())
+    /// The driver keys whose target does not answer, and since when; by key.
+    pub fn opened_since(&self) -> Vec<(DriverKey, Timestamp)> {
+        let budgets: Vec<_> = lock(&self.by_key).values().cloned().collect();
+        let mut open: Vec<_> =
+            budgets.iter().filter_map(|budget| Some((budget.key().clone(), budget.opened_since()?))).collect();
+        open.sort();
+        open
     }
 
     /// Every budget as the admin API shows it, by driver key.
@@ -126,6 +142,7 @@ struct State {
     typical: Duration,
     breaker: Breaker,
     pace: Pace,
+    retries: Retries,
 }
 
 struct Waiter {
@@ -174,6 +191,7 @@ impl Budget {
             typical: FIRST_TYPICAL,
             breaker: Breaker::default(),
             pace: Pace::default(),
+            retries: Retries::default(),
         };
         Self { key, clock, state: Mutex::new(state) }
     }
@@ -313,19 +331,78 @@ impl Budget {
     }
 
     /// How long until such a call could start that has `ahead` calls of equal or better lanes
-    /// before it. An estimate: those are taken to cost the same.
+    /// before it. An estimate: those are taken to cost the same, and nothing else to be asked for.
+    /// What the target caps at a time ([`Window::Standing`]) is not in it: that ends with people.
     pub fn predict(&self, charges: &[Charge], lane: Lane, ahead: usize) -> Duration {
         let mut state = lock(&self.state);
         let now = self.clock.now();
         state.settle(now);
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         let block = state.blocked_until.map_or(Duration::ZERO, |until_then| until(now, until_then));
-        let block = block + state.pace.predict(ahead);
+        let rest = state.breaker.rests(now, lane).map_or(Duration::ZERO, |probe| until(now, probe));
+        // The pace holds from the block's end on.
+        let from = later(now, block.max(rest));
+        let paced = block.max(rest).saturating_add(state.pace.predict(from, ahead));
         state
             .resolve(&self.key, charges)
             .into_iter()
             .map(|(at, units)| state.fills[at].predict(now, units, lane, ahead, state.typical))
-            .fold(block, Duration::max)
+            .fold(paced, Duration::max)
+    }
+
+    /// How long a call takes, smoothed.
+    pub fn typical(&self) -> Duration {
+        lock(&self.state).typical
+    }
+
+    /// Until when nothing of a lane is to be begun: the target asked to be left alone, or is down and
+    /// the lane's next probe is not due.
+    pub fn rests(&self, lane: Lane) -> Option<Timestamp> {
+        let mut state = lock(&self.state);
+        let now = self.clock.now();
+        state.settle(now);
+        state.blocked_until.max(state.breaker.rests(now, lane))
+    }
+
+    /// Since when the breaker is open: the target does not answer. For alerts.
+    pub fn opened_since(&self) -> Option<Timestamp> {
+        lock(&self.state).breaker.opened_since()
+    }
+
+    /// Whether a run that failed before may be repeated now.
+    pub fn may_repeat(&self) -> bool {
+        lock(&self.state).retries.may(self.clock.now())
+    }
+
+    /// A run starts; `repeats` if it failed before.
+    pub fn run_starts(&self, repeats: bool) {
+        lock(&self.state).retries.start(self.clock.now(), repeats);
+    }
+
+    /// A run that failed before was answered.
+    pub fn repetition_answered(&self) {
+        lock(&self.state).retries.answered();
+    }
+
+    /// How much there is at the target now of what a [`Window::Standing`] bucket caps.
+    pub fn stand(&self, bucket: &str, used: u32) {
+        let mut state = lock(&self.state);
+        if let Some(fill) = state.fills.iter_mut().find(|fill| fill.name() == bucket) {
+            fill.stand(used);
+        }
+    }
+
+    /// The long windows that have no room for a lane for longer than `patience`: what charges them is
+    /// not to be begun.
+    pub fn closed(&self, lane: Lane, patience: Duration) -> Vec<Closed> {
+        let mut state = lock(&self.state);
+        let now = self.clock.now();
+        state.settle(now);
+        let closed = state.fills.iter().filter_map(|fill| {
+            let until = fill.closed_until(now, lane, patience)?;
+            Some(Closed { bucket: fill.name(), title: fill.spec().title, until })
+        });
+        closed.collect()
     }
 
     /// Asks the breaker for leave to send a call.
@@ -334,6 +411,21 @@ impl Budget {
     /// The time from which asking again makes sense.
     pub fn ask_breaker(&self, lane: Lane) -> Result<Pass, Timestamp> {
         lock(&self.state).breaker.ask(self.clock.now(), lane)
+    }
+
+    /// Whether a call that was let through a while ago may still be sent.
+    ///
+    /// # Errors
+    /// The time from which asking again makes sense: the breaker has opened in between.
+    pub fn still_closed(&self, pass: &Pass, lane: Lane) -> Result<(), Timestamp> {
+        let state = lock(&self.state);
+        match (pass, state.breaker.opened_since()) {
+            (Pass::Through, Some(_)) => {
+                let now = self.clock.now();
+                Err(state.breaker.rests(now, lane).unwrap_or(now))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Tells the breaker how a call went; see [`Breaker::report`].
@@ -359,6 +451,11 @@ impl Budget {
             buckets: state.fills.iter().map(Fill::view).collect(),
             waiting: waiting.filter(|lane| lane.calls > 0).collect(),
             breaker: state.breaker.view(),
+            pace_ms: state.pace.gap().map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX)),
+            retries_left: {
+                let now = self.clock.now();
+                state.retries.left(now)
+            },
         }
     }
 
@@ -399,6 +496,10 @@ impl Budget {
         for row in rows {
             if row.name == WHOLE_KEY {
                 state.blocked_until = state.blocked_until.max(row.blocked_until);
+            } else if row.name == BREAKER {
+                if let Some(probe_at) = row.blocked_until {
+                    state.breaker.resume(now, probe_at);
+                }
             } else if row.name == PACE {
                 state.pace.load(row, now);
             } else if let Some(fill) = state.fills.iter_mut().find(|fill| fill.name() == row.name) {

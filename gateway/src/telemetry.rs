@@ -29,6 +29,10 @@ pub mod names {
     pub const BUDGET_WAIT_SECONDS: &str = "scimgate_budget_wait_seconds";
     /// Times that a target's breaker opened [host].
     pub const BREAKER_OPENED_TOTAL: &str = "scimgate_breaker_opened_total";
+    /// Whether a target's breaker is open: 1 while it does not answer, else 0 [host].
+    pub const BREAKERS_OPEN_ROWS: &str = "scimgate_breakers_open_rows";
+    /// Whether a target no longer accepts an instance's credential: 1, else 0 [instance].
+    pub const DEGRADED_INSTANCES_ROWS: &str = "scimgate_degraded_instances_rows";
     /// Work not settled [state].
     pub const WORK_ROWS: &str = "scimgate_work_rows";
     /// How long the person that has waited longest to lose access has not been settled; 0 if
@@ -69,6 +73,8 @@ pub mod names {
         (TARGET_CALL_SECONDS, 'h', "Time from sending a call to the end of its answer."),
         (BUDGET_WAIT_SECONDS, 'h', "Time that calls waited for their budget."),
         (BREAKER_OPENED_TOTAL, 'c', "Times that a target's breaker opened."),
+        (BREAKERS_OPEN_ROWS, 'g', "Whether a target's breaker is open."),
+        (DEGRADED_INSTANCES_ROWS, 'g', "Whether a target no longer accepts an instance's credential."),
         (WORK_ROWS, 'g', "Work not settled."),
         (OLDEST_DEPROVISION_SECONDS, 'g', "Age of the oldest deprovision that is not settled; 0 if there is none."),
         (OLDEST_WORK_SECONDS, 'g', "Age of the oldest work in a state; 0 if there is none."),

@@ -173,22 +173,19 @@ impl Wire {
         // address guard
         check_url(&call.url, self.http.options.allow_private).map_err(|why| refused(call, host, why))?;
         // deadline and breaker
-        let pass = BreakerPass::ask(&self.budget, self.lane).map_err(|at| {
-            not_sent(
-                call,
-                at,
-                format!("{host} has not been answering; calls of it are on hold until it does."),
-                "breaker",
-            )
-        })?;
+        let pass =
+            BreakerPass::ask(&self.budget, self.lane).map_err(|at| not_sent(call, at, on_hold(host), "breaker"))?;
         // budget and concurrency
+        let charges = self.connector.traits().tariff.charges(call);
         let permit = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(self.stopped(call, "stopping")),
-            permit = self.budget.acquire(&call.charges, self.lane, self.give_up_at) => permit.map_err(|not| {
+            permit = self.budget.acquire(&charges, self.lane, self.give_up_at) => permit.map_err(|not| {
                 not_sent(call, not.at, format!("The limits of {host} leave no room for this call yet."), not.bucket)
             })?,
         };
+        // breaker, once more: it may have opened during the wait
+        pass.still_closed(self.lane).map_err(|at| not_sent(call, at, on_hold(host), "breaker"))?;
         // fence
         if self.fence.as_ref().is_some_and(|may| !may()) {
             return Err(self.stopped(call, "lease"));
@@ -203,13 +200,20 @@ impl Wire {
             Ok(reply) => !reply.status.is_server_error(),
             Err(fault) => !matches!(fault.kind, FaultKind::Unavailable | FaultKind::Timeout),
         };
-        if pass.report(up) {
+        let opened = pass.report(up);
+        let open = self.budget.opened_since().is_some();
+        metrics::gauge!(names::BREAKERS_OPEN_ROWS, "host" => sent.host.clone()).set(f64::from(u8::from(open)));
+        if opened {
             metrics::counter!(names::BREAKER_OPENED_TOTAL, "host" => sent.host.clone()).increment(1);
             tracing::warn!(host = %sent.host, "the breaker opened: the target does not answer");
         }
         // observer
         if let Ok(reply) = &result {
             self.budget.observe(&self.connector.read_limits(reply));
+            // Whoever asked: "too many" stops the whole driver key (DECISIONS 25).
+            if let Some(until) = self.connector.throttled(reply) {
+                self.budget.push_back(until);
+            }
         }
         result
     }
@@ -341,6 +345,10 @@ impl<'a> BreakerPass<'a> {
         budget.ask_breaker(lane).map(|pass| Self { budget, pass: Some(pass) })
     }
 
+    fn still_closed(&self, lane: Lane) -> Result<(), Timestamp> {
+        self.pass.as_ref().map_or(Ok(()), |pass| self.budget.still_closed(pass, lane))
+    }
+
     fn report(mut self, up: bool) -> bool {
         self.pass.take().is_some_and(|pass| self.budget.report_to_breaker(pass, up, rand::random()))
     }
@@ -385,6 +393,10 @@ fn not_sent(call: &Call, at: Timestamp, message: String, why: &str) -> Fault {
     Fault::new(FaultKind::NotSent, message)
         .retry(Retry::NotBefore(at))
         .context(format!("call {:?}: kept back until {at} ({why})", call.name))
+}
+
+fn on_hold(host: &str) -> String {
+    format!("{host} has not been answering; calls of it are on hold until it does.")
 }
 
 fn later(now: Timestamp) -> Timestamp {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,9 +13,9 @@ use crate::extension::Extension;
 use crate::fault::{Fault, FaultKind};
 use crate::group::{GroupChange, GroupWant, Member, RemoteGroup};
 use crate::id::{InviteId, RemoteId};
-use crate::limits::{Charge, Reading};
+use crate::limits::Reading;
 use crate::outcome::{Created, Followed, GroupCreated, GroupUpdated, Membership, Removed, Updated};
-use crate::price::Act;
+use crate::rates;
 use crate::settings::{Describe, Secrets, Setting, SettingsError};
 use crate::traits::{Kind, Traits};
 use crate::transport::{Cx, Reply};
@@ -90,17 +91,18 @@ pub trait Connector: Send + Sync {
     /// Groups, if the target has them.
     fn groups(&self) -> Option<&dyn Groups>;
 
-    /// What an act usually costs: one entry per call that it makes, each with what the call charges. It is
-    /// for predictions only; what a call really costs is what it charges when it is sent.
-    fn price(&self, act: Act) -> Vec<Vec<Charge>> {
-        let _ = act;
-        vec![Vec::new()]
-    }
-
     /// What an answer's headers say of the buckets. Called for every answer, failed ones included.
     fn read_limits(&self, reply: &Reply) -> Vec<Reading> {
         let _ = reply;
         Vec::new()
+    }
+
+    /// Whether an answer says "too many calls", and until when nothing is to be sent. Called for
+    /// every answer, whoever asked, so that the whole driver key stops at once. The default hears a
+    /// plain 429; override it for disguises (a 403, a GraphQL error).
+    fn throttled(&self, reply: &Reply) -> Option<Timestamp> {
+        (reply.status == http::StatusCode::TOO_MANY_REQUESTS)
+            .then(|| rates::retry_after(reply).unwrap_or_else(|| rates::after(reply.at, rates::USUAL_WAIT)))
     }
 }
 

@@ -25,6 +25,9 @@ pub enum Window {
     Memory,
     /// In a row, debited with the attempt: for hours and days.
     Row,
+    /// Nowhere: it is how much there is at the target now (pending invitations). It does not come
+    /// back with time but when something ends there, so it is counted before it is charged.
+    Standing,
 }
 
 /// One limit of a target.
@@ -57,6 +60,11 @@ impl Bucket {
     /// A bucket that only the target's headers fill.
     pub fn unknown(name: &'static str, title: &'static str) -> Self {
         Self { units: None, ..Self::new(name, title, 0, Duration::from_secs(60)) }
+    }
+
+    /// A cap on how much there may be at a time, such as pending invitations.
+    pub fn standing(name: &'static str, title: &'static str, units: u32) -> Self {
+        Self { window: Window::Standing, ..Self::new(name, title, units, Duration::ZERO) }
     }
 
     /// Sets the least time between two charged calls.

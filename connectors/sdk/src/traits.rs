@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::id::DriverKey;
-use crate::limits::Bucket;
+use crate::limits::{Bucket, Charge};
+use crate::tariff::{StepCost, Tariff};
 
 /// Which resources a connector serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -107,6 +108,10 @@ pub struct Traits {
     pub driver_key: DriverKey,
     /// The limits.
     pub buckets: Vec<Bucket>,
+    /// What each call costs of them.
+    pub tariff: Tariff,
+    /// What the engine's steps cost, all calls of each together.
+    pub costs: Vec<StepCost>,
     /// What `active = false` means.
     pub suspend: Suspend,
     /// Whether `create` invites, so that an account comes later.
@@ -137,6 +142,8 @@ impl Traits {
             kind,
             driver_key,
             buckets: Vec::new(),
+            tariff: Tariff::default(),
+            costs: Vec::new(),
             suspend: Suspend::Removes,
             invites: false,
             writable: Vec::new(),
@@ -148,5 +155,19 @@ impl Traits {
             tidy_created_groups: false,
             repeats: Repeats::default(),
         }
+    }
+
+    /// What a step costs, by the word that attempts record; nothing where that is not declared.
+    pub fn cost(&self, step: &str) -> &[Charge] {
+        self.step(step).map_or(&[], |cost| cost.charges.as_slice())
+    }
+
+    /// How many calls a step makes, by the same word; one where that is not declared.
+    pub fn calls(&self, step: &str) -> u32 {
+        self.step(step).map_or(1, |cost| cost.calls)
+    }
+
+    fn step(&self, step: &str) -> Option<&StepCost> {
+        self.costs.iter().find(|cost| cost.step == step)
     }
 }

@@ -24,6 +24,16 @@ pub enum Repeat {
     Verifiable,
 }
 
+/// What a GraphQL operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Graphql {
+    /// It reads.
+    Query,
+    /// It writes.
+    Mutation,
+}
+
 /// One HTTP call of a target's API.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -38,17 +48,28 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// What it costs.
+    /// What it costs beside what the connector's tariff says ([`crate::Tariff`]).
     pub charges: Vec<Charge>,
+    /// What it is in GraphQL, if it is that.
+    pub graphql: Option<Graphql>,
     /// What repeating it may do.
     pub repeat: Repeat,
 }
 
 impl Call {
-    /// A call that costs nothing and, unless it is a GET, is verifiable.
+    /// A call that, unless it is a GET, is verifiable.
     pub fn new(name: &'static str, method: Method, url: Url) -> Self {
         let repeat = if method == Method::GET { Repeat::Read } else { Repeat::Verifiable };
-        Self { name, method, url, headers: HeaderMap::new(), body: Bytes::new(), charges: Vec::new(), repeat }
+        Self {
+            name,
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            charges: Vec::new(),
+            graphql: None,
+            repeat,
+        }
     }
 
     /// Adds a header; a value that HTTP forbids is left out (the target will say what it misses).
@@ -75,7 +96,13 @@ impl Call {
         self
     }
 
-    /// Adds a cost.
+    /// Makes it a GraphQL operation: the body asks for the document with these variables.
+    pub fn graphql(mut self, document: &str, variables: serde_json::Value) -> Self {
+        self.graphql = Some(crate::tariff::kind_of(document));
+        self.json(&serde_json::json!({ "query": document, "variables": variables }))
+    }
+
+    /// Adds a cost that the tariff cannot know.
     pub fn charge(mut self, bucket: &'static str, units: u32) -> Self {
         self.charges.push(Charge { bucket, units });
         self

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 
 use crate::calls::{self, Calls};
@@ -69,6 +70,18 @@ impl Simulator {
         if control::owns(request.uri().path()) {
             return Ok(control::answer(&mut self.lock(), &self.clock, &request));
         }
+        let mut response = self.strike(request).await?;
+        // By this clock and not by the machine's: the target's times are told by it.
+        if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&self.clock.now())
+            && let Ok(date) = HeaderValue::try_from(date)
+        {
+            response.headers_mut().entry(http::header::DATE).or_insert(date);
+        }
+        Ok(response)
+    }
+
+    /// One call of the target's API, or what a fault makes of it.
+    async fn strike(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Dropped> {
         let (n, effect) = {
             let mut inner = self.lock();
             let uri = request.uri();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -16,8 +16,6 @@ use super::{ids, limits};
 pub(super) const PER_PAGE: usize = 100;
 /// Pages that a search reads before it gives up: 5,000 items, far above the vendor's 250 teams.
 pub(super) const MOST_PAGES: usize = 50;
-/// What a GraphQL call of ours costs at most, in points.
-pub(super) const QUERY_POINTS: u32 = 10;
 /// How much of the target's own words is passed on.
 const LONGEST_REASON: usize = 300;
 
@@ -68,9 +66,7 @@ impl Success {
 
     /// When the target sent it, by the target's own clock; `None` where it does not say.
     pub(super) fn date(&self) -> Option<Timestamp> {
-        let text = self.reply.header("date")?;
-        let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
-        Some(zoned.timestamp())
+        self.reply.date()
     }
 
     /// That the answer is the empty one which the API documents for a removal. A page of a proxy
@@ -185,8 +181,6 @@ impl Client {
             _ => Repeat::Verifiable,
         };
         self.signed(Call::new(name, method, url).repeat(repeat))
-            .charge(limits::REST_ORG, 1)
-            .charge(limits::REST_USER, 1)
     }
 
     fn signed(&self, call: Call) -> Call {
@@ -287,11 +281,8 @@ impl Client {
             #[serde(default)]
             message: String,
         }
-        let call = self
-            .signed(Call::new(name, Method::POST, self.graphql.clone()).repeat(repeat))
-            .charge(limits::GRAPHQL_USER, QUERY_POINTS)
-            .charge(limits::GRAPHQL_ORG, QUERY_POINTS)
-            .json(&json!({ "query": query, "variables": variables }));
+        let call =
+            self.signed(Call::new(name, Method::POST, self.graphql.clone()).repeat(repeat)).graphql(query, variables);
         let success = self.send(cx, call).await?.success()?;
         let body: Body = success.json()?;
         if let Some(problem) = body.errors.as_ref().and_then(|errors| errors.first()) {
@@ -322,7 +313,7 @@ impl Client {
             with(FaultKind::Refused, "Buildkite refuses the query as too complex.")
         } else if says(&reason, &["rate limit", "complexity points", "try again in"]) {
             let until =
-                limits::seconds_in(&reason).map_or_else(|| limits::not_before(reply), |s| limits::after(reply.at, s));
+                limits::seconds_in(&reason).map_or_else(|| limits::not_before(reply), |s| limits::later(reply, s));
             with(FaultKind::RateLimited, "Buildkite's GraphQL limit is used up.").retry(Retry::NotBefore(until))
         } else if says(&reason, &["already been taken", "already exists", "already been used"]) {
             with(FaultKind::NameTaken, "The name is taken at Buildkite.")

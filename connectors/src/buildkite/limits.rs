@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
-use connector_sdk::{Bucket, Pace, Reading, Reply};
-use jiff::{SignedDuration, Timestamp};
+use connector_sdk::rates::{self, Headers, Reset};
+use connector_sdk::{Bucket, Pace, Reading, Reply, Rule, StepCost, Tariff};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 /// REST calls of the whole organisation.
@@ -20,10 +21,11 @@ pub(super) const GRAPHQL_ORG: &str = "graphql_org";
 /// GraphQL points of the token's user.
 pub(super) const GRAPHQL_USER: &str = "graphql_user";
 
-/// What a 429 that says nothing is taken for: the REST window.
-const WINDOW_SECONDS: i64 = 60;
-/// The longest wait that is believed; the longest window of the vendor's is five minutes.
-const LONGEST_SECONDS: i64 = 3_600;
+/// Pending invitations of the organisation.
+pub(super) const PENDING: &str = "pending_invitations";
+
+/// What a GraphQL call of ours costs at most, in points.
+const QUERY_POINTS: u32 = 10;
 
 /// The buckets of a pace.
 pub(super) fn buckets(pace: Pace) -> Vec<Bucket> {
@@ -56,28 +58,69 @@ pub(super) fn buckets(pace: Pace) -> Vec<Bucket> {
             REST_USER | GRAPHQL_USER => bucket.at_once(4),
             _ => bucket,
         })
+        .chain((pace == Pace::Documented).then(|| {
+            Bucket::standing(
+                PENDING,
+                "Pending invitations of the organisation, 20 at a time by default (platform/limits)",
+                20,
+            )
+        }))
         .collect()
 }
+
+/// What calls cost of them.
+pub(super) fn tariff() -> Tariff {
+    Tariff::new([
+        Rule::any().any_graphql().charge(GRAPHQL_USER, QUERY_POINTS).charge(GRAPHQL_ORG, QUERY_POINTS),
+        Rule::any().charge(REST_ORG, 1).charge(REST_USER, 1),
+    ])
+}
+
+/// What the engine's steps cost, looks beforehand included.
+pub(super) fn costs(pace: Pace) -> Vec<StepCost> {
+    let rest = |name, calls| StepCost::new(name, calls).charge(REST_ORG, calls).charge(REST_USER, calls);
+    let asks = |name, calls| {
+        let cost = StepCost::new(name, calls + 1).charge(REST_ORG, calls).charge(REST_USER, calls);
+        cost.charge(GRAPHQL_USER, QUERY_POINTS).charge(GRAPHQL_ORG, QUERY_POINTS)
+    };
+    let create = asks("create", 2);
+    vec![
+        if pace == Pace::Documented { create.charge(PENDING, 1) } else { create },
+        // Who has an address is a question of GraphQL's.
+        asks("look", 0),
+        rest("update", 2),
+        rest("remove", 1),
+        rest("revoke", 1),
+        rest("add_member", 1),
+        rest("remove_member", 1),
+        asks("create_group", 1),
+        rest("update_group", 2),
+        rest("remove_group", 1),
+    ]
+}
+
+/// The organisation's buckets, as answers tell of them.
+const OF_ORG: Headers = Headers {
+    limit: "ratelimit-limit",
+    remaining: "ratelimit-remaining",
+    reset: "ratelimit-reset",
+    dialect: Reset::SecondsLeft,
+};
+/// The user's.
+const OF_USER: Headers = Headers {
+    limit: "ratelimit-user-limit",
+    remaining: "ratelimit-user-remaining",
+    reset: "ratelimit-user-reset",
+    dialect: Reset::SecondsLeft,
+};
 
 /// What an answer's headers say of the buckets.
 pub(super) fn readings(reply: &Reply) -> Vec<Reading> {
     let graphql = is_graphql(reply);
-    [
-        ("ratelimit", if graphql { GRAPHQL_ORG } else { REST_ORG }),
-        ("ratelimit-user", if graphql { GRAPHQL_USER } else { REST_USER }),
-    ]
-    .into_iter()
-    .filter_map(|(prefix, bucket)| {
-        let number = |name: &str| -> Option<i64> { reply.header(&format!("{prefix}-{name}"))?.trim().parse().ok() };
-        let remaining = number("remaining")?.max(0);
-        Some(Reading {
-            bucket,
-            limit: number("limit").and_then(|limit| u32::try_from(limit).ok()),
-            remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
-            resets_at: after(reply.at, number("reset")?),
-        })
-    })
-    .collect()
+    [(OF_ORG, if graphql { GRAPHQL_ORG } else { REST_ORG }), (OF_USER, if graphql { GRAPHQL_USER } else { REST_USER })]
+        .into_iter()
+        .filter_map(|(headers, bucket)| headers.read(bucket, reply))
+        .collect()
 }
 
 /// Which API answered: the scope header says so, else only GraphQL tells complexities.
@@ -107,10 +150,7 @@ pub(super) fn not_before(reply: &Reply) -> Timestamp {
     }
     let exhausted =
         readings(reply).into_iter().filter(|reading| reading.remaining == 0).map(|reading| reading.resets_at);
-    let retry_after = reply
-        .header("retry-after")
-        .and_then(|text| text.trim().parse::<i64>().ok())
-        .map(|seconds| after(reply.at, seconds));
+    let retry_after = rates::retry_after(reply);
     let body = serde_json::from_slice::<Body>(&reply.body).ok();
     let told = body.as_ref().and_then(|body| {
         let number = match body.reset.as_ref()? {
@@ -118,16 +158,17 @@ pub(super) fn not_before(reply: &Reply) -> Timestamp {
             serde_json::Value::String(text) => text.trim().parse().ok(),
             _ => None,
         };
-        number.map(|seconds| after(reply.at, seconds))
+        number.map(|seconds| later(reply, seconds))
     });
     let in_words = body.iter().flat_map(|body| {
         body.message
             .iter()
             .chain(body.errors.iter().filter_map(|error| error.message.as_ref()))
             .filter_map(|message| seconds_in(message))
-            .map(|seconds| after(reply.at, seconds))
+            .map(|seconds| later(reply, seconds))
     });
-    exhausted.chain(retry_after).chain(told).chain(in_words).max().unwrap_or_else(|| after(reply.at, WINDOW_SECONDS))
+    let latest = exhausted.chain(retry_after).chain(told).chain(in_words).max();
+    latest.map_or_else(|| rates::after(reply.at, rates::USUAL_WAIT), |until| rates::patient(reply, until))
 }
 
 /// The number before the word `seconds` in a message ("Please try again in 187 seconds.").
@@ -142,7 +183,7 @@ pub(super) fn seconds_in(message: &str) -> Option<i64> {
     None
 }
 
-/// That many seconds after a time, within reason.
-pub(super) fn after(at: Timestamp, seconds: i64) -> Timestamp {
-    at.checked_add(SignedDuration::from_secs(seconds.clamp(0, LONGEST_SECONDS))).unwrap_or(at)
+/// That many seconds after an answer, within reason.
+pub(super) fn later(reply: &Reply, seconds: i64) -> Timestamp {
+    rates::patient(reply, rates::after(reply.at, seconds.clamp(0, rates::LONGEST_WAIT)))
 }

@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Act, Charge, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Repeatable,
-    Repeats, Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Repeatable, Repeats, Reply,
+    RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -81,6 +82,8 @@ impl ConnectorKind for Buildkite {
         );
         let mut traits = Traits::new(Kind::UserAndGroup, DriverKey::new(key));
         traits.buckets = limits::buckets(settings.pace);
+        traits.tariff = limits::tariff();
+        traits.costs = limits::costs(settings.pace);
         traits.suspend = Suspend::Removes;
         traits.invites = true;
         traits.repeats = repeats();
@@ -144,25 +147,12 @@ impl Connector for Organization {
         Some(&self.teams)
     }
 
-    fn price(&self, act: Act) -> Vec<Vec<Charge>> {
-        let rest =
-            || vec![Charge { bucket: limits::REST_ORG, units: 1 }, Charge { bucket: limits::REST_USER, units: 1 }];
-        let graphql = || {
-            [limits::GRAPHQL_USER, limits::GRAPHQL_ORG]
-                .map(|bucket| Charge { bucket, units: client::QUERY_POINTS })
-                .to_vec()
-        };
-        match act {
-            // Who has that address is a question of GraphQL's, and so are teams.
-            Act::Look => vec![graphql()],
-            Act::Create => vec![graphql(), rest()],
-            Act::CreateGroup => vec![graphql()],
-            _ => vec![rest()],
-        }
-    }
-
     fn read_limits(&self, reply: &Reply) -> Vec<Reading> {
         limits::readings(reply)
+    }
+
+    fn throttled(&self, reply: &Reply) -> Option<Timestamp> {
+        (reply.status == http::StatusCode::TOO_MANY_REQUESTS).then(|| limits::not_before(reply))
     }
 }
 

@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::Org;
 use super::answers::says;
-use super::client::Cost;
 use super::invite::{accepted_meanwhile, ended};
 use super::seats::{Named, Seat, evidence_of, invited, named, number, same};
 use super::settings::{Identity, Mode};
@@ -175,7 +174,7 @@ impl Accounts for Org {
         }
         self.forget(membership.user.id);
         let name = "set role";
-        let reply = self.put_membership(cx, name, &membership.user.login, role, Cost::Write).await?;
+        let reply = self.put_membership(cx, name, &membership.user.login, role).await?;
         match reply.status.as_u16() {
             200 => {
                 let after: Membership = self.client.read(name, &reply)?;
@@ -281,11 +280,10 @@ impl Org {
         name: &'static str,
         login: &str,
         role: &str,
-        cost: Cost,
     ) -> Result<Reply, Fault> {
         let call = self
             .client
-            .call(name, Method::PUT, &["orgs", &self.client.org, "memberships", login], cost)
+            .call(name, Method::PUT, &["orgs", &self.client.org, "memberships", login])
             .repeat(Repeat::Idempotent)
             .json(&json!({ "role": role }));
         self.client.send(cx, call).await
@@ -298,7 +296,7 @@ impl Org {
         self.forget(membership.user.id);
         let call = self
             .client
-            .call(name, Method::DELETE, &["orgs", &self.client.org, "memberships", login], Cost::Write)
+            .call(name, Method::DELETE, &["orgs", &self.client.org, "memberships", login])
             .repeat(Repeat::Idempotent);
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {

@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use connector_sdk::{Bucket, Fault, FaultKind, Pace, Reading, Reply, Retry};
-use jiff::{SignedDuration, Timestamp};
+use connector_sdk::rates::{self, Headers, Reset};
+use connector_sdk::tariff::READS;
+use connector_sdk::{Bucket, Fault, FaultKind, Pace, Reading, Reply, Retry, Rule, StepCost, Tariff};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::wire::Refusal;
-
-/// The longest wait that an answer can ask for.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// The buckets of one credential.
 pub(super) fn buckets(pace: Pace) -> Vec<Bucket> {
@@ -33,25 +32,73 @@ pub(super) fn buckets(pace: Pace) -> Vec<Bucket> {
         ],
     }
 }
+
+/// What calls cost of them (docs.github.com: Rate limits for the REST API, Calculating points for the
+/// secondary rate limit).
+pub(super) fn tariff(pace: Pace) -> Tariff {
+    // The App itself asks for these; the installation's limits don't count them.
+    let free = Rule::any().named(&["find installation", "make installation token"]);
+    if pace == Pace::Headers {
+        return Tariff::new([free, Rule::any().charge("primary", 1)]);
+    }
+    let write = || Rule::any().charge("primary", 1).charge("writes", 1);
+    let content = || write().charge("content_minute", 1).charge("content_hour", 1);
+    Tariff::new([
+        free,
+        Rule::any().any_graphql().charge("graphql", 1).charge("reads", 1),
+        Rule::any().method(&READS).charge("primary", 1).charge("reads", 1),
+        content().charge("invitations", 1).method(&["POST"]).path("orgs/*/invitations"),
+        // The same call changes a role; it is the name that tells the two apart.
+        content().charge("invitations", 1).named(&["invite by login"]),
+        content().method(&["POST"]).path("orgs/*/teams"),
+        write(),
+    ])
+}
+
+/// What the engine's steps cost, looks beforehand included.
+pub(super) fn costs(pace: Pace) -> Vec<StepCost> {
+    let step = |name, reads: u32, content: bool| match pace {
+        Pace::Headers => StepCost::new(name, reads + 1).charge("primary", reads + 1),
+        Pace::Documented => {
+            let cost = StepCost::new(name, reads + 1);
+            let cost = cost.charge("primary", reads + 1).charge("reads", reads).charge("writes", 1);
+            if content { cost.charge("content_minute", 1).charge("content_hour", 1) } else { cost }
+        }
+    };
+    let look = StepCost::new("look", 1).charge("primary", 1);
+    let create = step("create", 1, true);
+    let create = if pace == Pace::Documented { create.charge("invitations", 1) } else { create };
+    vec![
+        create,
+        if pace == Pace::Documented { look.charge("reads", 1) } else { look },
+        step("update", 2, false),
+        step("remove", 2, false),
+        step("revoke", 0, false),
+        step("add_member", 1, false),
+        step("remove_member", 1, false),
+        step("create_group", 1, true),
+        step("tidy_group", 1, false),
+        step("update_group", 0, false),
+        step("remove_group", 0, false),
+    ]
+}
+
+/// How GitHub tells of a bucket.
+const HEADERS: Headers = Headers {
+    limit: "x-ratelimit-limit",
+    remaining: "x-ratelimit-remaining",
+    reset: "x-ratelimit-reset",
+    dialect: Reset::EpochSeconds,
+};
+
 /// What the headers say of the buckets.
 pub(super) fn limits(pace: Pace, reply: &Reply) -> Vec<Reading> {
-    let number = |name: &str| reply.header(name)?.trim().parse::<i64>().ok();
     let bucket = match (reply.header("x-ratelimit-resource").unwrap_or("core"), pace) {
         ("core", _) => "primary",
         ("graphql", Pace::Documented) => "graphql",
         _ => return Vec::new(),
     };
-    let (Some(remaining), Some(reset)) =
-        (number("x-ratelimit-remaining"), number("x-ratelimit-reset").and_then(|at| Timestamp::from_second(at).ok()))
-    else {
-        return Vec::new();
-    };
-    vec![Reading {
-        bucket,
-        limit: number("x-ratelimit-limit").and_then(|limit| u32::try_from(limit).ok()),
-        remaining: u32::try_from(remaining.max(0)).unwrap_or(u32::MAX),
-        resets_at: reset.min(latest(reply.at)),
-    }]
+    HEADERS.read(bucket, reply).into_iter().collect()
 }
 
 /// GitHub says that single sign-on kept some organisations' objects out of this answer.
@@ -63,6 +110,17 @@ pub(super) fn rate_limited(until: Timestamp, context: String) -> Fault {
     Fault::new(FaultKind::RateLimited, "GitHub's rate limit is reached. Calls go on when it ends; nothing is lost.")
         .retry(Retry::NotBefore(until))
         .context(context)
+}
+
+/// Whether an answer stops the whole credential: a rate limit in any of its forms, GraphQL's, which
+/// comes with status 200, included.
+pub(super) fn throttled(reply: &Reply) -> Option<Timestamp> {
+    const SAID: [&[u8]; 2] = [b"\"RATE_LIMITED\"", b"\"RATE_LIMIT\""];
+    let in_graphql = reply.status.is_success()
+        && reply.header("x-ratelimit-resource") == Some("graphql")
+        && reply.header("x-ratelimit-remaining").is_some_and(|left| left.trim() == "0")
+        && SAID.iter().any(|word| reply.body.windows(word.len()).any(|part| part == *word));
+    if in_graphql { waits(reply) } else { limited(reply) }
 }
 
 /// Whether an answer is a rate limit, and when it ends. GitHub says 403 or 429 for both of its
@@ -78,39 +136,17 @@ pub(super) fn limited(reply: &Reply) -> Option<Timestamp> {
             || said.contains("secondary rate limit")
             || said.contains("rate limit exceeded")
             || said.contains("abuse detection"))
-        .then(|| later(reply.at, 60))
+        .then(|| rates::after(reply.at, rates::USUAL_WAIT))
     })
 }
 
-/// The wait that the headers ask for.
+/// The wait that the headers ask for: `Retry-After`, else the end of a window of which nothing is left,
+/// and a second for rounding.
 pub(super) fn waits(reply: &Reply) -> Option<Timestamp> {
-    retry_after(reply).or_else(|| {
-        if reply.header("x-ratelimit-remaining")?.trim() != "0" {
-            return None;
-        }
-        let reset: i64 = reply.header("x-ratelimit-reset")?.trim().parse().ok()?;
-        let reset = Timestamp::from_second(reset.checked_add(1)?).ok()?;
-        Some(reset.clamp(later(reply.at, 1), latest(reply.at)))
+    rates::retry_after(reply).or_else(|| {
+        let reading = HEADERS.read("primary", reply).filter(|reading| reading.remaining == 0)?;
+        Some(rates::patient(reply, rates::after(reading.resets_at, 1)))
     })
-}
-
-/// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
-pub(super) fn retry_after(reply: &Reply) -> Option<Timestamp> {
-    let value = reply.header("retry-after")?.trim();
-    let until = match value.parse::<i64>() {
-        Ok(seconds) => later(reply.at, seconds.clamp(1, LONGEST_WAIT.as_secs())),
-        Err(_) => jiff::fmt::rfc2822::parse(value).ok()?.timestamp(),
-    };
-    Some(until.clamp(later(reply.at, 1), latest(reply.at)))
-}
-
-/// That many seconds later; the end of time where there is no later.
-pub(super) fn later(at: Timestamp, seconds: i64) -> Timestamp {
-    at.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
-}
-
-fn latest(at: Timestamp) -> Timestamp {
-    later(at, LONGEST_WAIT.as_secs())
 }
 
 /// The body of a refusal; empty if it is none.

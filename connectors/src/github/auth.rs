@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::client::{Client, Cost};
+use super::client::Client;
 
 /// How calls are authorised.
 pub(super) enum Auth {
@@ -151,7 +151,7 @@ impl Client {
     }
 
     async fn installation(&self, cx: &Cx<'_>, claim: &SecretString) -> Result<u64, Fault> {
-        let call = self.call("find installation", Method::GET, &["orgs", &self.org, "installation"], Cost::Free);
+        let call = self.call("find installation", Method::GET, &["orgs", &self.org, "installation"]);
         let reply = self.send_as(cx, call, claim).await?;
         match reply.status.as_u16() {
             200 => Ok(self.read::<Installation>("find installation", &reply)?.id),
@@ -170,7 +170,7 @@ impl Client {
     async fn mint(&self, cx: &Cx<'_>, claim: &SecretString, installation: u64) -> Result<Minted, Fault> {
         let name = "make installation token";
         let call = self
-            .call(name, Method::POST, &["app", "installations", &installation.to_string(), "access_tokens"], Cost::Free)
+            .call(name, Method::POST, &["app", "installations", &installation.to_string(), "access_tokens"])
             .repeat(connector_sdk::Repeat::Idempotent);
         let reply = self.send_as(cx, call, claim).await?;
         match reply.status.as_u16() {

@@ -3,16 +3,16 @@
 //! Sources: docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api,
 //! …/best-practices-for-using-the-rest-api, …/using-pagination-in-the-rest-api.
 
-use connector_sdk::{Call, Charge, Cx, Effect, Fault, FaultKind, Pace, Repeat, Reply, Retry};
+use connector_sdk::{Call, Cx, Effect, Fault, FaultKind, Pace, Repeat, Reply, Retry, rates};
 use http::Method;
 use http::header::{ACCEPT, HeaderName, USER_AGENT};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
-use super::answers::{later, limited, partial, rate_limited, retry_after, tidy, waits, words};
+use super::answers::{limited, partial, rate_limited, tidy, waits, words};
 use super::auth::Auth;
 use super::wire::GraphAnswer;
 
@@ -20,23 +20,6 @@ use super::wire::GraphAnswer;
 pub(super) const PER_PAGE: &str = "100";
 /// Pages that one look-up reads at most: an answer that never ends must end here.
 pub(super) const MOST_PAGES: u32 = 1000;
-
-/// What a call costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cost {
-    /// A REST read.
-    Read,
-    /// A GraphQL query.
-    Query,
-    /// A write.
-    Write,
-    /// A write that makes content (a team).
-    Content,
-    /// A write that mails an invitation.
-    Invite,
-    /// A call of the App itself, which the installation's limits don't count.
-    Free,
-}
 
 /// The calls of one organisation.
 pub(super) struct Client {
@@ -63,38 +46,13 @@ pub(super) struct Listing<T> {
 }
 
 impl Client {
-    /// A call of the REST API, with its headers and cost.
-    pub(super) fn call(&self, name: &'static str, method: Method, path: &[&str], cost: Cost) -> Call {
+    /// A call of the REST API, with its headers. What it costs says the tariff (answers.rs).
+    pub(super) fn call(&self, name: &'static str, method: Method, path: &[&str]) -> Call {
         let mut url = self.api.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        self.charged(Call::new(name, method, url), cost)
-    }
-
-    /// What a call of that cost charges.
-    pub(super) fn price(&self, cost: Cost) -> Vec<Charge> {
-        self.charged(Call::new("price", Method::GET, self.api.clone()), cost).charges
-    }
-
-    fn charged(&self, call: Call, cost: Cost) -> Call {
-        let call = call
-            .header(ACCEPT, "application/vnd.github+json")
-            .header(HeaderName::from_static("x-github-api-version"), "2022-11-28")
-            // GitHub answers 403 to a call without one.
-            .header(USER_AGENT, concat!("scimgate/", env!("CARGO_PKG_VERSION")));
-        match (self.pace, cost) {
-            (_, Cost::Free) => call,
-            (Pace::Headers, _) => call.charge("primary", 1),
-            (Pace::Documented, Cost::Read) => call.charge("primary", 1).charge("reads", 1),
-            (Pace::Documented, Cost::Query) => call.charge("graphql", 1).charge("reads", 1),
-            (Pace::Documented, Cost::Write) => call.charge("primary", 1).charge("writes", 1),
-            (Pace::Documented, Cost::Content | Cost::Invite) => {
-                let call =
-                    call.charge("primary", 1).charge("writes", 1).charge("content_minute", 1).charge("content_hour", 1);
-                if cost == Cost::Invite { call.charge("invitations", 1) } else { call }
-            }
-        }
+        dressed(Call::new(name, method, url))
     }
 
     /// Sends a call with the credential. The answer's status is a success, a redirect, or a 4xx
@@ -151,7 +109,7 @@ impl Client {
                 let fault = Fault::new(FaultKind::Unavailable, format!("GitHub answered with an error of its own (status {status}). It is tried again; githubstatus.com tells of outages."))
                     .effect(if call.repeat == Repeat::Read { Effect::None } else { Effect::Unknown })
                     .context(context);
-                Err(match retry_after(&reply) {
+                Err(match rates::retry_after(&reply) {
                     Some(until) => fault.retry(Retry::NotBefore(until)),
                     None => fault,
                 })
@@ -225,7 +183,7 @@ impl Client {
         name: &'static str,
         path: &[&str],
     ) -> Result<Option<T>, Fault> {
-        let call = self.call(name, Method::GET, path, Cost::Read);
+        let call = self.call(name, Method::GET, path);
         let reply = self.send(cx, call).await?;
         match reply.status.as_u16() {
             200 => self.read(name, &reply).map(Some).map_err(|fault| fault.effect(Effect::None)),
@@ -243,7 +201,7 @@ impl Client {
         query: &[(&str, &str)],
         page: u32,
     ) -> Result<Option<Listing<T>>, Fault> {
-        let mut call = self.call(name, Method::GET, path, Cost::Read);
+        let mut call = self.call(name, Method::GET, path);
         call.url
             .query_pairs_mut()
             .extend_pairs(query)
@@ -318,10 +276,8 @@ impl Client {
         query: &str,
         variables: Value,
     ) -> Result<(T, bool), Fault> {
-        let call = self
-            .charged(Call::new(name, Method::POST, self.graphql.clone()), Cost::Query)
-            .repeat(Repeat::Read)
-            .json(&json!({ "query": query, "variables": variables }));
+        let call =
+            dressed(Call::new(name, Method::POST, self.graphql.clone())).repeat(Repeat::Read).graphql(query, variables);
         let reply = self.send(cx, call).await?;
         if reply.status != 200 {
             return Err(self.refusal(name, &reply));
@@ -332,7 +288,7 @@ impl Client {
             let context = self.context(name, &reply);
             return Err(match kind {
                 "RATE_LIMITED" | "RATE_LIMIT" => {
-                    rate_limited(waits(&reply).unwrap_or_else(|| later(reply.at, 60)), context)
+                    rate_limited(waits(&reply).unwrap_or_else(|| rates::after(reply.at, rates::USUAL_WAIT)), context)
                 }
                 "FORBIDDEN" | "INSUFFICIENT_SCOPES" | "NOT_FOUND" => Fault::new(
                     FaultKind::Permission,
@@ -364,4 +320,12 @@ impl Client {
         })?;
         Ok((data, !partial(&reply)))
     }
+}
+
+/// The headers that every call has.
+fn dressed(call: Call) -> Call {
+    call.header(ACCEPT, "application/vnd.github+json")
+        .header(HeaderName::from_static("x-github-api-version"), "2022-11-28")
+        // GitHub answers 403 to a call without one.
+        .header(USER_AGENT, concat!("scimgate/", env!("CARGO_PKG_VERSION")))
 }

@@ -14,7 +14,6 @@ use super::Org as Organization;
 use super::accounts::{page_number, page_token};
 use super::answers::{says, words};
 use super::auth::Auth;
-use super::client::Cost;
 use super::seats::{number, same};
 use super::wire::{Org, Team, User};
 
@@ -71,7 +70,7 @@ impl Groups for Organization {
         let name = "create team";
         let call = self
             .client
-            .call(name, Method::POST, &["orgs", &self.client.org, "teams"], Cost::Content)
+            .call(name, Method::POST, &["orgs", &self.client.org, "teams"])
             .json(&json!({ "name": want.name, "privacy": self.settings.team_privacy.word() }));
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {
@@ -96,10 +95,8 @@ impl Groups for Organization {
         let path = self.team_path(cx, id).await?;
         let own = self.own_now(cx).await?;
         let name = "leave team";
-        let call = self
-            .client
-            .call(name, Method::DELETE, &path.with(&["memberships", &own.login]), Cost::Write)
-            .repeat(Repeat::Idempotent);
+        let call =
+            self.client.call(name, Method::DELETE, &path.with(&["memberships", &own.login])).repeat(Repeat::Idempotent);
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {
             204 | 404 => Ok(()),
@@ -116,7 +113,7 @@ impl Groups for Organization {
         let name = "rename team";
         let call = self
             .client
-            .call(name, Method::PATCH, &path.with(&[]), Cost::Write)
+            .call(name, Method::PATCH, &path.with(&[]))
             .repeat(Repeat::Idempotent)
             .json(&json!({ "name": new }));
         let reply = self.client.send(cx, call).await?;
@@ -144,7 +141,7 @@ impl Groups for Organization {
             .context("delete team: has child teams"));
         }
         let name = "delete team";
-        let call = self.client.call(name, Method::DELETE, &path.with(&[]), Cost::Write).repeat(Repeat::Idempotent);
+        let call = self.client.call(name, Method::DELETE, &path.with(&[])).repeat(Repeat::Idempotent);
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {
             204 => Ok(Removed::Done),

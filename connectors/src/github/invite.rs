@@ -11,7 +11,6 @@ use serde_json::json;
 use super::Org;
 use super::accounts::role_word;
 use super::answers::{says, words};
-use super::client::Cost;
 use super::seats::{invited, number};
 use super::settings::{Identity, is_login};
 use super::wire::{Invitation, Membership, User};
@@ -32,7 +31,7 @@ impl Org {
         }
         let role = want.role.as_deref().map_or("member", role_word);
         let name = "invite by login";
-        let reply = self.put_membership(cx, name, login, role, Cost::Invite).await?;
+        let reply = self.put_membership(cx, name, login, role).await?;
         match reply.status.as_u16() {
             200 => {
                 let membership: Membership = self.client.read(name, &reply)?;
@@ -97,8 +96,7 @@ impl Org {
             body["team_ids"] = json!(teams);
         }
         let name = "invite by e-mail";
-        let call =
-            self.client.call(name, Method::POST, &["orgs", &self.client.org, "invitations"], Cost::Invite).json(&body);
+        let call = self.client.call(name, Method::POST, &["orgs", &self.client.org, "invitations"]).json(&body);
         let reply = self.client.send(cx, call).await?;
         if reply.status == 201 {
             let invitation: Invitation = self.client.read(name, &reply)?;
@@ -176,7 +174,7 @@ impl Org {
         let name = "cancel invitation";
         let call = self
             .client
-            .call(name, Method::DELETE, &["orgs", &self.client.org, "invitations", &id.to_string()], Cost::Write)
+            .call(name, Method::DELETE, &["orgs", &self.client.org, "invitations", &id.to_string()])
             .repeat(Repeat::Idempotent);
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {

@@ -27,8 +27,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Act, Charge, Connector, ConnectorKind, Cx, Extension, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck,
-    Reading, Repeatable, Repeats, Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    Accounts, Connector, ConnectorKind, Cx, Extension, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck, Reading,
+    Repeatable, Repeats, Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
 use http::Method;
 use jiff::Timestamp;
@@ -36,7 +36,7 @@ use serde_json::Value;
 
 use answers::buckets;
 use auth::Auth;
-use client::{Client, Cost};
+use client::Client;
 use seats::Own;
 pub use settings::{Identity, Mode, Settings, TeamPrivacy};
 use wire::{Membership, User};
@@ -86,6 +86,8 @@ impl ConnectorKind for GitHub {
         let kind = if organization { Kind::UserAndGroup } else { Kind::Group };
         let mut traits = Traits::new(kind, checked.driver_key);
         traits.buckets = buckets(settings.pace);
+        traits.tariff = answers::tariff(settings.pace);
+        traits.costs = answers::costs(settings.pace);
         traits.suspend = Suspend::Removes;
         traits.invites = organization;
         traits.members_per_call = 1;
@@ -194,22 +196,12 @@ impl Connector for Org {
         Some(self)
     }
 
-    fn price(&self, act: Act) -> Vec<Vec<Charge>> {
-        // Looks before writes: whose the login is (seats.rs), whether someone is there already.
-        let looked_up = if self.identity == Identity::Saml { Cost::Query } else { Cost::Read };
-        let costs: &[Cost] = match act {
-            Act::Look => &[looked_up],
-            Act::Create => &[looked_up, Cost::Invite],
-            Act::Update | Act::Remove | Act::SetActive => &[Cost::Read, Cost::Write],
-            Act::Revoke | Act::RenameGroup => &[Cost::Write],
-            Act::CreateGroup => &[Cost::Content],
-            Act::TidyGroup | Act::RemoveGroup | Act::AddMember | Act::RemoveMember => &[Cost::Read, Cost::Write],
-        };
-        costs.iter().map(|cost| self.client.price(*cost)).collect()
-    }
-
     fn read_limits(&self, reply: &Reply) -> Vec<Reading> {
         answers::limits(self.client.pace, reply)
+    }
+
+    fn throttled(&self, reply: &Reply) -> Option<Timestamp> {
+        answers::throttled(reply)
     }
 }
 
@@ -228,7 +220,7 @@ impl Org {
                 Err(fault) => probe.take(name, fault).map(|()| false),
             };
         }
-        let call = self.client.call("get own account", Method::GET, &["user"], Cost::Read);
+        let call = self.client.call("get own account", Method::GET, &["user"]);
         let reply = match self.client.send(cx, call).await {
             Ok(reply) => reply,
             Err(fault) => return probe.take(name, fault).map(|()| false),
@@ -278,7 +270,7 @@ impl Org {
         path: &[&str],
         good: &str,
     ) -> Result<(), Fault> {
-        let mut call = self.client.call(name, Method::GET, path, Cost::Read);
+        let mut call = self.client.call(name, Method::GET, path);
         // Lists are asked for one item; reading the organisation itself knows no pages.
         if path.len() > 2 {
             call.url.query_pairs_mut().append_pair("per_page", "1");

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::Org;
 use super::answers::{says, words};
-use super::client::Cost;
 use super::groups::{PENDING, TeamPath, gone};
 use super::seats::{Named, Seat, named, number};
 use super::settings::is_login;
@@ -67,7 +66,7 @@ impl Org {
         let name = "add team member";
         let call = self
             .client
-            .call(name, Method::PUT, &path.with(&["memberships", &login]), Cost::Write)
+            .call(name, Method::PUT, &path.with(&["memberships", &login]))
             .repeat(Repeat::Idempotent)
             .json(&json!({ "role": "member" }));
         let reply = self.client.send(cx, call).await?;
@@ -116,10 +115,8 @@ impl Org {
             },
         };
         let name = "remove team member";
-        let call = self
-            .client
-            .call(name, Method::DELETE, &path.with(&["memberships", &login]), Cost::Write)
-            .repeat(Repeat::Idempotent);
+        let call =
+            self.client.call(name, Method::DELETE, &path.with(&["memberships", &login])).repeat(Repeat::Idempotent);
         let reply = self.client.send(cx, call).await?;
         match reply.status.as_u16() {
             204 => Ok(Membership::Absent),

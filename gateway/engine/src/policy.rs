@@ -104,6 +104,10 @@ pub struct Policy {
     pub brake: Brake,
     /// What a comparison with the target repairs by itself.
     pub repair: Repair,
+    /// The most changes that may wait for the target; `None`: the default. Beyond it grants are refused with
+    /// 503; deactivations and removals never are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_open_work: Option<u32>,
 }
 
 impl Default for Policy {
@@ -125,6 +129,7 @@ impl Default for Policy {
             allow_privileged: false,
             brake: Brake::default(),
             repair: Repair::default(),
+            max_open_work: None,
         }
     }
 }
@@ -161,6 +166,9 @@ impl Policy {
         }
         if !(1..=MAX_RECONCILE_HOURS).contains(&self.reconcile_every_hours) {
             return wrong("reconcile_every_hours", format!("must be from 1 to {MAX_RECONCILE_HOURS}"));
+        }
+        if self.max_open_work == Some(0) {
+            return wrong("max_open_work", "must be at least 1: to accept nothing, disable the instance".to_owned());
         }
         if Dialect::by_name(&self.dialect).is_none() {
             let names: Vec<&str> = Dialect::ALL.iter().map(|dialect| dialect.name).collect();
@@ -312,6 +320,8 @@ mod tests {
         check(&json!({"adopt_groups": "by_id"}), Some("adopt_groups"));
         check(&json!({"on_group_delete": "keep"}), Some("on_group_delete"));
         check(&json!({"list_unmanaged": 1}), Some("list_unmanaged"));
+        check(&json!({"max_open_work": 0}), Some("max_open_work"));
+        check(&json!({"max_open_work": -1}), Some("max_open_work"));
         check(&json!({"answer_within_ms": -1}), Some("answer_within_ms"));
         check(&json!({"answer_within_ms": 10_001}), Some("answer_within_ms"));
         check(&json!({"reconcile_every_hours": 0}), Some("reconcile_every_hours"));

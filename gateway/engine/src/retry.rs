@@ -76,10 +76,10 @@ pub enum Next {
     },
 }
 
-/// Whether a fault is a failing attempt. Limits and quotas are the target's ordinary pace: they stop
-/// the clock (DECISIONS 17).
+/// Whether a fault is a failing attempt. Limits and quotas are the target's ordinary pace, and what was
+/// not sent was not attempted: they stop the clock (DECISIONS 17).
 pub fn counts_as_failing(kind: FaultKind) -> bool {
-    !matches!(kind, FaultKind::RateLimited | FaultKind::Quota)
+    !matches!(kind, FaultKind::RateLimited | FaultKind::Quota | FaultKind::NotSent)
 }
 
 /// What follows a fault of work in a lane. `doubt` is the write whose outcome is not known, this one or

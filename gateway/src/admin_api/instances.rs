@@ -105,6 +105,7 @@ pub(super) struct ChangeInstance {
 }
 
 async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
+    let degraded = app.driver.degraded().await?.into_iter().find(|one| one.instance == instance.id);
     Ok(json!({
         "id": instance.id,
         "name": instance.name,
@@ -119,6 +120,7 @@ async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
         "config_rev": instance.config_rev,
         "created_at": time(instance.created_at),
         "verifying_since": instance.verifying_since.map(time),
+        "degraded": degraded.map(|one| json!({"since": time(one.since), "why": one.why, "look_at": time(one.look_at)})),
         "problem": instance.connector.as_ref().err().or(instance.schema_problem.as_ref()),
     }))
 }
@@ -175,14 +177,25 @@ pub(super) async fn show(
     Ok(Json(shown(&app, &instance).await?))
 }
 
+/// How to change an instance.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ChangeQuery {
+    /// Takes a new credential although the target cannot be asked, or it is another identity's.
+    force: Option<bool>,
+}
+
 /// Changes an instance. A change of a URL, or of a setting that says which target it is, demands
-/// the credential again.
-#[utoipa::path(patch, path = "/instances/{id}", tag = "instances", params(("id" = String, Path, description = "instance")), request_body = ChangeInstance,
-    responses((status = 200, description = "the instance", body = Value), (status = 400, description = "names the field"), (status = 409, description = "accounts are linked already, or someone else changed it")))]
+/// the credential again. A new credential is tried at the target first; the old one stays until that
+/// has succeeded.
+#[utoipa::path(patch, path = "/instances/{id}", tag = "instances", params(("id" = String, Path, description = "instance"), ChangeQuery), request_body = ChangeInstance,
+    responses((status = 200, description = "the instance", body = Value), (status = 400, description = "names the field"), (status = 409, description = "accounts are linked already, someone else changed it, or a new credential could not be tried")))]
 pub(super) async fn update(
     admin: Admin,
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Query(query): Query<ChangeQuery>,
     Body(change): Body<ChangeInstance>,
 ) -> Result<Json<Value>, Problem> {
     let known = instance(&app, &id).await?;
@@ -197,6 +210,7 @@ pub(super) async fn update(
         policy: change.policy,
         schema: change.schema,
         plan_digest: change.plan_digest,
+        force: query.force.unwrap_or(false),
     };
     let instance = app.update_instance(admin.actor, &current, change).await?;
     Ok(Json(shown(&app, &instance).await?))

@@ -154,6 +154,9 @@ struct Update {
     /// stay, null takes one away
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
+    /// Take a new credential although the target cannot be asked, or it is another identity's
+    #[arg(long)]
+    force: bool,
 }
 
 impl Command {
@@ -343,7 +346,8 @@ impl Update {
                 "Nothing to change was given: --name, --mode, --set, --unset, --secret, --policy or --schema",
             ));
         }
-        let now = client.call(Method::PATCH, &format!("/instances/{id}"), Some(&Value::Object(body))).await?;
+        let force = if self.force { "?force=true" } else { "" };
+        let now = client.call(Method::PATCH, &format!("/instances/{id}{force}"), Some(&Value::Object(body))).await?;
         announce(client, &now)?;
         client.out.hint(&format!("Updated {id} ({}).", text(&now, "mode")));
         Ok(Exit::Ok)

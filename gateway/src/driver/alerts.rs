@@ -237,7 +237,7 @@ async fn breakers(shared: &Arc<Shared>) -> Result<(), StoreError> {
         }
         let (instances, conditions) = by_lease.entry(name).or_default();
         instances.push(instance.seq);
-        let since = shared.budgets.view(&instance.driver_key).and_then(|view| view.breaker.since);
+        let since = shared.budgets.known(&instance.driver_key).and_then(|budget| budget.opened_since());
         if let Some(since) = since.map(|since| since.as_microsecond())
             && since + OUTAGE <= shared.clock.micros()
         {

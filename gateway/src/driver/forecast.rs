@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connector_sdk::{Act, Charge};
+use connector_sdk::{Charge, Traits};
 use engine::Lane;
 use serde_json::{Value, json};
 
@@ -49,48 +49,35 @@ impl Forecast {
     }
 }
 
-/// What a push charges in one bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Load {
-    calls: u64,
-    units: u64,
-}
-
-/// The calls of some acts, and what they charge.
-fn loads(acts: &BTreeMap<Act, u64>, price: impl Fn(Act) -> Vec<Vec<Charge>>) -> (u64, BTreeMap<&'static str, Load>) {
+/// The calls of some steps, by the words of [`Traits::cost`], and the units they charge.
+fn loads(steps: &BTreeMap<&'static str, u64>, traits: &Traits) -> (u64, BTreeMap<&'static str, u64>) {
     let mut calls = 0_u64;
-    let mut loads: BTreeMap<&'static str, Load> = BTreeMap::new();
-    for (act, count) in acts {
-        for call in price(*act) {
-            calls = calls.saturating_add(*count);
-            for charge in call {
-                let load = loads.entry(charge.bucket).or_default();
-                load.calls = load.calls.saturating_add(*count);
-                load.units = load.units.saturating_add(count.saturating_mul(u64::from(charge.units)));
-            }
+    let mut loads: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for (step, count) in steps {
+        calls = calls.saturating_add(count.saturating_mul(u64::from(traits.calls(step))));
+        for charge in traits.cost(step) {
+            let load = loads.entry(charge.bucket).or_default();
+            *load = load.saturating_add(count.saturating_mul(u64::from(charge.units)));
         }
     }
     (calls, loads)
 }
 
 impl Handle {
-    /// What so many acts come to, sent one after the other in the lane of long backlogs.
-    pub fn forecast(&self, instance: &Instance, acts: &BTreeMap<Act, u64>) -> Forecast {
+    /// What so many steps come to, sent one after the other in the lane of long backlogs.
+    pub fn forecast(&self, instance: &Instance, steps: &BTreeMap<&'static str, u64>) -> Forecast {
         let Ok(connector) = &instance.connector else { return Forecast::default() };
-        let (calls, loads) = loads(acts, |act| connector.price(act));
+        let traits = connector.traits();
+        let (calls, loads) = loads(steps, traits);
         if calls == 0 {
             return Forecast::default();
         }
-        let traits = connector.traits();
         let budget = self.0.budgets.get(&instance.driver_key, &traits.buckets);
         let ahead = |n: u64| usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
         let queueing = self.gauge(instance).queueing(ahead(calls));
         let least = TYPICAL.saturating_mul(u32::try_from(calls / AT_ONCE).unwrap_or(u32::MAX));
-        let takes = loads.iter().fold(queueing.max(least), |longest, (bucket, load)| {
-            let spaced = traits.buckets.iter().any(|one| one.name == *bucket && !one.gap.is_zero());
-            // Where calls are spaced each is one; else it is the units that run out.
-            let count = if spaced { load.calls } else { load.units };
-            longest.max(budget.predict(&[Charge { bucket, units: 1 }], Lane::Bulk, ahead(count)))
+        let takes = loads.iter().fold(queueing.max(least), |longest, (bucket, units)| {
+            longest.max(budget.predict(&[Charge { bucket, units: 1 }], Lane::Bulk, ahead(*units)))
         });
         Forecast { calls, takes }
     }
@@ -98,6 +85,8 @@ impl Handle {
 
 #[cfg(test)]
 mod tests {
+    use connector_sdk::{DriverKey, Kind, StepCost};
+
     use super::*;
 
     #[test]
@@ -117,16 +106,14 @@ mod tests {
 
     #[test]
     fn what_calls_charge_is_added_up() {
-        let price = |act| match act {
-            Act::Create => {
-                vec![vec![Charge { bucket: "reads", units: 2 }], vec![Charge { bucket: "writes", units: 1 }]]
-            }
-            _ => vec![vec![Charge { bucket: "writes", units: 1 }]],
-        };
-        let acts = BTreeMap::from([(Act::Create, 10), (Act::AddMember, 5)]);
-        let (calls, loads) = loads(&acts, price);
-        assert_eq!(calls, 25);
-        assert_eq!(loads["reads"], Load { calls: 10, units: 20 });
-        assert_eq!(loads["writes"], Load { calls: 15, units: 15 });
+        let mut traits = Traits::new(Kind::User, DriverKey::new("test"));
+        traits.costs = vec![
+            StepCost::new("create", 2).charge("reads", 2).charge("writes", 1),
+            StepCost::new("add_member", 1).charge("writes", 1),
+        ];
+        let steps = BTreeMap::from([("create", 10), ("add_member", 5), ("look", 1)]);
+        let (calls, loads) = loads(&steps, &traits);
+        assert_eq!(calls, 26);
+        assert_eq!((loads["reads"], loads["writes"]), (20, 15));
     }
 }

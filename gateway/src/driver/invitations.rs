@@ -6,12 +6,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connector_sdk::{Cx, Fault, FaultKind};
+use connector_sdk::{Cx, Fault, FaultKind, Window};
 use engine::Lane;
 use futures_util::FutureExt;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::mark_missing;
+use super::ledger::WakeWaiting;
 use super::{Shared, accounts};
 use crate::service::accept::upsert_work;
 use crate::service::types::Instance;
@@ -22,7 +24,10 @@ use crate::transport::Recorder;
 const MOST_PAGES: usize = 1_000;
 
 /// Looks, every so often, at the instances that have pending invitations and are driven here.
+/// Each is looked at by itself: a target that is slow delays nobody else's.
 pub(super) async fn look_out(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut looks: JoinSet<i64> = JoinSet::new();
+    let mut looking: HashSet<i64> = HashSet::new();
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -35,28 +40,38 @@ pub(super) async fn look_out(shared: Arc<Shared>, stop: CancellationToken) {
                 continue;
             }
         };
-        for instance in instances {
-            if stop.is_cancelled() {
-                return;
+        while let Some(ended) = looks.try_join_next() {
+            match ended {
+                Ok(instance) => _ = looking.remove(&instance),
+                Err(error) => {
+                    tracing::error!(%error, "a look at pending invitations failed");
+                    looking.clear();
+                }
             }
-            if shared.held_key(&instance.driver_key).is_none() {
+        }
+        for instance in instances {
+            if shared.held_key(&instance.driver_key).is_none() || !looking.insert(instance.seq) {
                 continue;
             }
-            // A connector that panics must not end the look-out for everybody.
-            let looked = AssertUnwindSafe(look(&shared, &instance)).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!(instance = %instance.id, "a connector panicked while it listed invitations");
-                Ok(0)
+            let shared = shared.clone();
+            looks.spawn(async move {
+                // A connector that panics must not end the look-out for everybody.
+                let looked = AssertUnwindSafe(look(&shared, &instance)).catch_unwind().await.unwrap_or_else(|_| {
+                    tracing::error!(instance = %instance.id, "a connector panicked while it listed invitations");
+                    Ok(0)
+                });
+                match looked {
+                    Ok(0) => {}
+                    Ok(found) => {
+                        tracing::info!(instance = %instance.id, found, "invitations are no longer pending; following them");
+                        shared.gauge(&instance.driver_key).ring();
+                    }
+                    Err(error) => {
+                        tracing::warn!(instance = %instance.id, %error, "pending invitations could not be listed")
+                    }
+                }
+                instance.seq
             });
-            match looked {
-                Ok(0) => {}
-                Ok(found) => {
-                    tracing::info!(instance = %instance.id, found, "invitations are no longer pending; following them");
-                    shared.gauge(&instance.driver_key).ring();
-                }
-                Err(error) => {
-                    tracing::warn!(instance = %instance.id, %error, "pending invitations could not be listed")
-                }
-            }
         }
     }
 }
@@ -69,19 +84,59 @@ async fn look(shared: &Arc<Shared>, instance: &Arc<Instance>) -> Result<usize, S
         .one("SELECT 1 AS one FROM account WHERE instance_seq = $1 AND status = 'invited' LIMIT 1", vals![instance.seq])
         .await?;
     if pending.is_none() {
+        make_room(shared, instance, 0).await?;
         return Ok(0);
     }
     let started = shared.clock.micros();
     match list(shared, instance).await? {
         Ok(listed) => {
+            make_room(shared, instance, listed.len()).await?;
             let missing = Missing { instance: instance.clone(), listed, before: started };
-            shared.write_leased(instance, Priority::Driver, missing).await
+            let found = shared.write_leased(instance, Priority::Driver, missing).await?;
+            shared.keep_rows(instance, false).await?;
+            Ok(found)
         }
         Err(fault) => {
             tracing::info!(instance = %instance.id, kind = ?fault.kind, context = %fault.context, "pending invitations could not be listed");
             Ok(0)
         }
     }
+}
+
+/// Where the target caps pending invitations: lets as many go on that wait for one to end as there is
+/// room for.
+async fn make_room(shared: &Arc<Shared>, instance: &Instance, pending: usize) -> Result<(), StoreError> {
+    let Ok(connector) = &instance.connector else {
+        return Ok(());
+    };
+    let Some((bucket, most)) = connector
+        .traits()
+        .buckets
+        .iter()
+        .find_map(|bucket| Some((bucket.name, bucket.units.filter(|_| bucket.window == Window::Standing)?)))
+    else {
+        return Ok(());
+    };
+    let pending = u32::try_from(pending).unwrap_or(u32::MAX);
+    if let Some(budget) = shared.budget(instance).await? {
+        budget.stand(bucket, pending);
+    }
+    let waits = shared
+        .store
+        .reader()
+        .one(
+            "SELECT 1 AS one FROM work WHERE instance_seq = $1 AND state = 'waiting' AND need = 'quota' LIMIT 1",
+            vals![instance.seq],
+        )
+        .await?;
+    if waits.is_none() || pending >= most {
+        return Ok(());
+    }
+    let wake = WakeWaiting { key: instance.driver_key.clone(), room: most - pending };
+    if shared.write_leased(instance, Priority::Driver, wake).await? > 0 {
+        shared.gauge(&instance.driver_key).ring();
+    }
+    Ok(())
 }
 
 async fn list(shared: &Arc<Shared>, instance: &Instance) -> Result<Result<HashSet<String>, Fault>, StoreError> {

@@ -9,12 +9,15 @@ mod accounts;
 mod alerts;
 mod attempts;
 mod brake;
+mod choose;
 pub(crate) mod doubt;
 mod forecast;
 mod group;
+mod health;
 mod invitations;
 mod keeper;
 mod lease;
+mod ledger;
 pub(crate) mod links;
 mod outbox;
 mod person;
@@ -28,7 +31,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use connector_sdk::{Charge, Cx, DriverKey, Fault, FaultKind, Probe, Transport};
 use engine::Lane;
 use jiff::Timestamp;
@@ -40,8 +42,10 @@ use uuid::Uuid;
 
 pub(crate) use accounts::{AccountRow, document_of, gone, link, linked, observe, status_word};
 pub use forecast::Forecast;
+pub use health::Degraded;
 pub(crate) use invitations::Missing;
 pub use lease::HOUSEKEEPING;
+pub(crate) use ledger::move_rows;
 pub(crate) use person::{Facts, can_create, judge};
 pub(crate) use preview::preview;
 pub use waiters::Settlement;
@@ -53,7 +57,7 @@ use crate::reconcile;
 use crate::service::events::Events;
 use crate::service::instances::Instances;
 use crate::service::types::{Instance, Mode};
-use crate::store::{Hint, Priority, Rows, Sql, Store, StoreError, Tx, Unit};
+use crate::store::{Hint, Priority, Rows, Sql, Store, StoreError, Unit};
 use crate::transport::{Http, Recorder, Wire};
 use waiters::Waiters;
 
@@ -141,6 +145,19 @@ impl Handle {
             return Err(unusable("The gateway's database is not available. Try again."));
         };
         connector.probe(&Cx::new(&wire, self.0.clock.now())).await
+    }
+
+    /// The driver keys whose target does not answer this replica, and since when. For alerts.
+    pub fn opened_since(&self) -> Vec<(DriverKey, Timestamp)> {
+        self.0.budgets.opened_since()
+    }
+
+    /// The instances whose credential the target does not accept. For alerts and the admin.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn degraded(&self) -> Result<Vec<Degraded>, StoreError> {
+        self.0.degraded().await
     }
 
     /// What the budgets of this process look like, for the admin.
@@ -432,7 +449,10 @@ impl Shared {
         };
         let budget = self.budgets.get(&instance.driver_key, &connector.traits().buckets);
         let gauge = self.gauge(&instance.driver_key);
-        if gauge.needs_rows() {
+        // Whoever comes meanwhile waits: without its rows a window would look empty.
+        let mut read = gauge.rows.lock().await;
+        if *read != gauge.terms() {
+            let term = gauge.terms();
             let rows = self
                 .store
                 .reader()
@@ -441,19 +461,11 @@ impl Shared {
                     vals![instance.driver_key.as_str()],
                 )
                 .await?;
-            let rows: Vec<BucketRow> = rows.iter().map(read_bucket).collect::<Result<_, _>>()?;
+            let rows: Vec<BucketRow> = rows.iter().map(ledger::read_bucket).collect::<Result<_, _>>()?;
             budget.load(&rows);
+            *read = term;
         }
         Ok(Some(budget))
-    }
-
-    /// Until when a target is left alone: it said so, or it is down and the next probe is not due.
-    /// Work stays where it is meanwhile, so that an outage costs no writes.
-    fn resting(&self, key: &DriverKey) -> Option<Timestamp> {
-        let view = self.budgets.view(key)?;
-        let now = self.clock.now();
-        let probe = if view.breaker.state == "open" { view.breaker.next_probe_at } else { None };
-        view.blocked_until.into_iter().chain(probe).filter(|at| *at > now).max()
     }
 
     /// A way to the target, while this replica drives it; `patience` is how long its calls may wait for
@@ -497,7 +509,7 @@ impl Shared {
         if rows.is_empty() || self.held_key(&instance.driver_key).is_none() {
             return Ok(());
         }
-        self.write_leased(instance, Priority::Driver, KeepRows { key: instance.driver_key.clone(), rows }).await
+        self.write_leased(instance, Priority::Driver, ledger::KeepRows { key: instance.driver_key.clone(), rows }).await
     }
 
     /// Keeps all that the next holder of a driver key's lease should know of its limits.
@@ -509,47 +521,7 @@ impl Shared {
         if rows.is_empty() {
             return Ok(());
         }
-        self.store.write(Priority::Driver, KeepRows { key: key.clone(), rows }).await
-    }
-}
-
-fn read_bucket(row: &sea_orm::QueryResult) -> Result<BucketRow, StoreError> {
-    let time = |micros: i64| Timestamp::from_microsecond(micros).ok().filter(|_| micros > 0);
-    Ok(BucketRow {
-        name: row.col("name")?,
-        used: row.col::<i64>("used")?.try_into().unwrap_or(u32::MAX),
-        window_ends_at: time(row.col("window_ends_at")?),
-        blocked_until: time(row.col("blocked_until")?),
-    })
-}
-
-struct KeepRows {
-    key: DriverKey,
-    rows: Vec<BucketRow>,
-}
-
-#[async_trait]
-impl Unit for KeepRows {
-    type Out = ();
-    type Err = StoreError;
-
-    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-        for row in &self.rows {
-            tx.conn
-                .run(
-                    "INSERT INTO bucket (driver_key, name, used, window_ends_at, blocked_until) VALUES ($1,$2,$3,$4,$5) \
-                     ON CONFLICT (driver_key, name) DO UPDATE SET used = excluded.used, window_ends_at = excluded.window_ends_at, blocked_until = excluded.blocked_until",
-                    vals![
-                        self.key.as_str(),
-                        row.name.as_str(),
-                        i64::from(row.used),
-                        row.window_ends_at.map_or(0, Timestamp::as_microsecond),
-                        row.blocked_until.map_or(0, Timestamp::as_microsecond)
-                    ],
-                )
-                .await?;
-        }
-        Ok(())
+        self.store.write(Priority::Driver, ledger::KeepRows { key: key.clone(), rows }).await
     }
 }
 

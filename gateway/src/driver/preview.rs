@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use connector_sdk::{Act, Connector, Suspend};
+use connector_sdk::{Connector, Suspend};
 use engine::Lane;
 use engine::doubt::doubt_of;
 use engine::membership::{MemberStep, member_step};
@@ -36,7 +36,7 @@ pub(crate) struct Preview {
     /// What the digest is made of: all that would be done, in order.
     pub(crate) canon: String,
     /// What it asks of the connector.
-    pub(crate) acts: BTreeMap<Act, u64>,
+    pub(crate) acts: BTreeMap<&'static str, u64>,
     /// The steps by the word that totals use.
     pub(crate) counts: BTreeMap<&'static str, u64>,
     /// What an admin should know: code and words.
@@ -85,7 +85,7 @@ struct Sheet {
     rev: i64,
     steps: Vec<Value>,
     canon: String,
-    acts: BTreeMap<Act, u64>,
+    acts: BTreeMap<&'static str, u64>,
     counts: BTreeMap<&'static str, u64>,
     warnings: Vec<(String, String)>,
 }
@@ -107,7 +107,7 @@ impl Sheet {
         })
     }
 
-    fn step(&mut self, action: &'static str, act: Act, detail: Value) {
+    fn step(&mut self, action: &'static str, act: &'static str, detail: Value) {
         self.canon.push_str(&format!("|{action} {detail}"));
         *self.acts.entry(act).or_default() += 1;
         *self.counts.entry(action).or_default() += 1;
@@ -185,33 +185,33 @@ impl Sheet {
                     return Ok(());
                 }
                 PersonStep::Look => {
-                    self.step("look", Act::Look, json!({}));
+                    self.step("look", "look", json!({}));
                     // What it finds decides the rest.
                     return Ok(());
                 }
                 PersonStep::Match => {
-                    self.step("look", Act::Look, json!({}));
+                    self.step("look", "look", json!({}));
                     return Ok(());
                 }
                 PersonStep::Follow(_) => {
-                    self.step("look", Act::Look, json!({}));
+                    self.step("look", "look", json!({}));
                     return Ok(());
                 }
                 PersonStep::Create => {
                     let action = if connector.traits().invites { "invite" } else { "create" };
-                    self.step(action, Act::Create, json!({ "email": email }));
+                    self.step(action, "create", json!({ "email": email }));
                     return Ok(());
                 }
                 PersonStep::Update(change) => {
-                    self.step("update", Act::Update, json!({"attribute": "roles", "from": role, "to": change.role}));
+                    self.step("update", "update", json!({"attribute": "roles", "from": role, "to": change.role}));
                     return Ok(());
                 }
                 PersonStep::Suspend => {
-                    self.step("suspend", Act::SetActive, json!({}));
+                    self.step("suspend", "update", json!({}));
                     return Ok(());
                 }
                 PersonStep::Restore => {
-                    self.step("restore", Act::SetActive, json!({}));
+                    self.step("restore", "update", json!({}));
                     doubt = None;
                     if let Some(account) = &mut account {
                         account.status = "active".to_owned();
@@ -219,7 +219,7 @@ impl Sheet {
                 }
                 PersonStep::Remove(_) => {
                     let invited = account.as_ref().is_some_and(|account| account.status == "invited");
-                    let (action, act) = if invited { ("revoke", Act::Revoke) } else { ("remove", Act::Remove) };
+                    let (action, act) = if invited { ("revoke", "revoke") } else { ("remove", "remove") };
                     self.step(action, act, json!({}));
                     doubt = None;
                     // Invited anew at another address.
@@ -246,14 +246,14 @@ impl Sheet {
         let traits = connector.traits();
         if row.col::<Option<i64>>("deleted_at")?.is_some() || row.col::<i16>("managed")? == 0 {
             if account.is_some_and(|account| account.ours) && instance.policy.on_group_delete == OnGroupDelete::Delete {
-                self.step("delete_group", Act::RemoveGroup, json!({}));
+                self.step("delete_group", "remove_group", json!({}));
             }
             return Ok(());
         }
         let doubt = row.col::<Option<String>>("doubt")?;
         match &account {
             None if doubt.as_deref() == Some("create") => {
-                self.step("look", Act::Look, json!({}));
+                self.step("look", "look", json!({}));
                 return Ok(());
             }
             None => {
@@ -261,21 +261,21 @@ impl Sheet {
                     self.warn("name_taken", words);
                     return Ok(());
                 }
-                self.step("create_group", Act::CreateGroup, json!({}));
+                self.step("create_group", "create_group", json!({}));
                 if traits.tidy_created_groups {
-                    *self.acts.entry(Act::TidyGroup).or_default() += 1;
+                    *self.acts.entry("tidy_group").or_default() += 1;
                 }
             }
             Some(account) => {
                 if account.ours && account.doc["tidied"] != true && traits.tidy_created_groups {
-                    *self.acts.entry(Act::TidyGroup).or_default() += 1;
+                    *self.acts.entry("tidy_group").or_default() += 1;
                 }
             }
         }
         self.members(reader, instance, connector).await?;
         let name = account.as_ref().and_then(|account| account.text("name"));
         if let Some(name) = name.filter(|name| *name != self.name) {
-            self.step("rename_group", Act::RenameGroup, json!({"from": name, "to": self.name}));
+            self.step("rename_group", "update_group", json!({"from": name, "to": self.name}));
         }
         Ok(())
     }
@@ -359,8 +359,7 @@ impl Sheet {
             }
         }
         for (add, (count, names)) in turns {
-            let (action, act) =
-                if add { ("add_members", Act::AddMember) } else { ("remove_members", Act::RemoveMember) };
+            let (action, act) = if add { ("add_members", "add_member") } else { ("remove_members", "remove_member") };
             *self.acts.entry(act).or_default() += count;
             *self.counts.entry(action).or_default() += count;
             self.steps.push(json!({"action": action, "count": count, "names": names}));

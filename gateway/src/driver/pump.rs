@@ -1,10 +1,10 @@
 //! One driver key's pump: takes due work, best lane first, and runs it, so many at a time. A few
 //! slots are kept for work that takes access away, so that a leaver never queues behind joiners.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use connector_sdk::{Cx, DriverKey, Fault, FaultKind, Retry};
@@ -15,11 +15,14 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::choose::{Chosen, Flying, Room, due};
 use super::lease::{is_held, name_of};
+use super::ledger::Ledger;
 use super::run::{After, Begin, Done, Job, Settle, Step, put_away};
 use super::{BUDGET_PATIENCE, POLL, Settlement, Shared};
+use crate::limits::Budget;
 use crate::service::types::Instance;
-use crate::store::{Priority, Rows, Sql, StoreError};
+use crate::store::{Priority, StoreError};
 use crate::transport::Recorder;
 
 /// Runs at once per driver key.
@@ -30,8 +33,6 @@ const RESERVED: usize = 2;
 const AT_ONCE: Duration = Duration::from_millis(100);
 /// Requests that wait at once for changes that do not.
 const PATIENT: usize = 4;
-/// Work rows read at a time.
-const READ: i64 = 64;
 /// How long a target without a Retry-After is left alone after it said "too many".
 const DEFAULT_REST: Duration = Duration::from_secs(60);
 
@@ -41,7 +42,10 @@ pub(crate) struct Gauge {
     waiting: [AtomicI64; 5],
     /// The mean time of a run, in microseconds.
     run_micros: AtomicU64,
-    has_rows: AtomicBool,
+    /// Counts the times that the rows of long windows became another's: at each take-over.
+    terms: AtomicU64,
+    /// Of which of those terms the rows were read.
+    pub(super) rows: tokio::sync::Mutex<u64>,
     /// Rung when there may be new work; its value means nothing.
     bell: watch::Sender<u64>,
     /// Requests that wait for a settlement.
@@ -108,14 +112,14 @@ impl Gauge {
             .store(if old == 0 { new } else { old.saturating_mul(7).saturating_add(new) / 8 }, Ordering::Relaxed);
     }
 
-    /// True once: the rows of long windows are still to be read.
-    pub(super) fn needs_rows(&self) -> bool {
-        !self.has_rows.swap(true, Ordering::Relaxed)
+    /// The rows of long windows are those of this term; the first is 1, so that they are read at first use.
+    pub(super) fn terms(&self) -> u64 {
+        self.terms.load(Ordering::Relaxed) + 1
     }
 
     /// Has the rows of long windows read once more.
     pub(super) fn read_rows_again(&self) {
-        self.has_rows.store(false, Ordering::Relaxed);
+        self.terms.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -124,7 +128,7 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
     let gauge = shared.gauge(&key);
     let mut bell = gauge.bell.subscribe();
     let mut runs: JoinSet<()> = JoinSet::new();
-    let mut flying: HashSet<i64> = HashSet::new();
+    let mut flying = Flying::new();
     let mut started: HashMap<Id, (i64, Lane)> = HashMap::new();
     let mut ordinary = 0_usize;
     while !stop.is_cancelled() {
@@ -140,13 +144,16 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
         };
         match due(&shared, &key, &flying, room).await {
             Ok(found) => {
-                for (resource, instance_seq, lane) in found.work {
+                for one in found.work {
+                    let Chosen { resource, lane, .. } = one;
                     let urgent = lane == Lane::Deprovision;
                     let room = if urgent { flying.len() < SLOTS + RESERVED } else { ordinary < SLOTS };
-                    if !room {
+                    // Whether a credential lives again is found out by one.
+                    let looked = one.looks && flying.values().any(|(instance, _)| *instance == one.instance);
+                    if !room || looked {
                         continue;
                     }
-                    let instance = match shared.instances.by_seq(instance_seq).await {
+                    let instance = match shared.instances.by_seq(one.instance).await {
                         Ok(Some(instance)) if instance.driver_key == key => instance,
                         Ok(Some(instance)) => {
                             // It moved to another driver key, or what is known of it is old.
@@ -159,10 +166,26 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
                             continue;
                         }
                     };
-                    flying.insert(resource);
+                    let budget = match shared.budget(&instance).await {
+                        Ok(budget) => budget,
+                        Err(error) => {
+                            tracing::warn!(%error, "what is used of the target's limits could not be read");
+                            continue;
+                        }
+                    };
+                    if let Some(budget) = &budget {
+                        // Whether a target is there again is found out by one of each kind.
+                        let probed = budget.opened_since().is_some()
+                            && if urgent { flying.len() > ordinary } else { ordinary > 0 };
+                        if probed || budget.rests(lane).is_some() {
+                            continue;
+                        }
+                        budget.run_starts(one.repeats && !urgent);
+                    }
+                    flying.insert(resource, (one.instance, lane));
                     ordinary += usize::from(!urgent);
                     let (shared, stop) = (shared.clone(), stop.clone());
-                    let task = runs.spawn(async move { guarded(&shared, instance, resource, &stop).await });
+                    let task = runs.spawn(async move { guarded(&shared, instance, budget, one, &stop).await });
                     started.insert(task.id(), (resource, lane));
                 }
                 next_due = found.next_due;
@@ -202,10 +225,17 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
 
 /// One run. What makes it panic, a defect of ours or of a connector, costs this resource its turn and
 /// nobody else's; after a few times it waits for a person.
-async fn guarded(shared: &Arc<Shared>, instance: Arc<Instance>, resource: i64, stop: &CancellationToken) {
+async fn guarded(
+    shared: &Arc<Shared>,
+    instance: Arc<Instance>,
+    budget: Option<Arc<Budget>>,
+    chosen: Chosen,
+    stop: &CancellationToken,
+) {
+    let resource = chosen.resource;
     let key = instance.driver_key.clone();
     let epoch = shared.held_key(&key).map(|held| held.epoch);
-    let run = AssertUnwindSafe(drive(shared, instance.clone(), resource, stop)).catch_unwind();
+    let run = AssertUnwindSafe(drive(shared, instance.clone(), budget, chosen, stop)).catch_unwind();
     let (Err(_), Some(epoch)) = (run.await, epoch) else {
         return;
     };
@@ -214,72 +244,21 @@ async fn guarded(shared: &Arc<Shared>, instance: Arc<Instance>, resource: i64, s
     free_claim(shared, &key, resource, epoch, true).await;
 }
 
-/// What a pump has room for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Room {
-    Any,
-    Urgent,
-    None,
-}
-
-struct Due {
-    work: Vec<(i64, i64, Lane)>,
-    next_due: Option<Timestamp>,
-}
-
-/// Due work of enabled instances, best lane first, without what runs already. Nothing while the
-/// target asked to be left alone.
-async fn due(shared: &Shared, key: &DriverKey, flying: &HashSet<i64>, room: Room) -> Result<Due, StoreError> {
-    let now = shared.clock.micros();
-    if !shared.held_key(key).is_some_and(|held| shared.may_send(key, held.epoch)) {
-        let soon = shared.clock.now().checked_add(POLL).unwrap_or(Timestamp::MAX);
-        return Ok(Due { work: Vec::new(), next_due: Some(soon) });
-    }
-    if let Some(until) = shared.resting(key) {
-        return Ok(Due { work: Vec::new(), next_due: Some(until) });
-    }
-    if room == Room::None {
-        return Ok(Due { work: Vec::new(), next_due: None });
-    }
-    let last_lane = if room == Room::Urgent { Lane::Deprovision } else { Lane::Reconcile };
-    let reader = shared.store.driving();
-    let rows = reader
-        .all(
-            "SELECT w.resource_seq, w.instance_seq, w.lane FROM work w JOIN instance i ON i.seq = w.instance_seq \
-             WHERE w.driver_key = $1 AND w.state IN ('todo','waiting','needs') AND w.due_at <= $2 AND w.lane <= $4 AND i.mode = 'enabled' AND i.verify_since IS NULL AND i.deleted_at IS NULL \
-             AND NOT EXISTS (SELECT 1 FROM work b WHERE b.resource_seq = w.after_seq) \
-             ORDER BY w.lane, w.due_at LIMIT $3",
-            vals![key.as_str(), now, READ, last_lane.number()],
-        )
-        .await?;
-    let mut work = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let resource: i64 = row.col("resource_seq")?;
-        if !flying.contains(&resource) {
-            work.push((resource, row.col("instance_seq")?, Lane::from_number(row.col("lane")?)));
-        }
-    }
-    let next_due = if rows.is_empty() {
-        let row = reader
-            .one(
-                "SELECT MIN(due_at) AS due FROM work WHERE driver_key = $1 AND state IN ('todo','waiting','needs') AND due_at > $2",
-                vals![key.as_str(), now],
-            )
-            .await?;
-        row.map_or(Ok(None), |row| row.col::<Option<i64>>("due"))?.and_then(|due| Timestamp::from_microsecond(due).ok())
-    } else {
-        None
-    };
-    Ok(Due { work, next_due })
-}
-
 /// One run, from claim to end.
-async fn drive(shared: &Arc<Shared>, instance: Arc<Instance>, resource: i64, stop: &CancellationToken) {
+async fn drive(
+    shared: &Arc<Shared>,
+    instance: Arc<Instance>,
+    budget: Option<Arc<Budget>>,
+    chosen: Chosen,
+    stop: &CancellationToken,
+) {
+    let resource = chosen.resource;
+    let ledger = |everything| budget.clone().map(|budget| Ledger { budget, everything });
     let Some(held) = shared.held_key(&instance.driver_key) else {
         return;
     };
     let started = shared.clock.now();
-    let begin = Begin { instance: instance.clone(), resource, epoch: held.epoch };
+    let begin = Begin { instance: instance.clone(), resource, epoch: held.epoch, ledger: ledger(false) };
     let mut after = shared.store.write(Priority::Driver, begin).await;
     let mut steps = 0;
     loop {
@@ -287,6 +266,14 @@ async fn drive(shared: &Arc<Shared>, instance: Arc<Instance>, resource: i64, sto
             Ok(After::Next(job)) => {
                 steps += 1;
                 let (done, calls) = send(shared, &instance, &job, held.epoch, stop).await;
+                let fault = done.fault();
+                let pushed_back = fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::RateLimited);
+                let down = budget.as_ref().is_some_and(|budget| budget.opened_since().is_some());
+                if let Some(budget) = budget.as_ref().filter(|_| chosen.repeats && steps == 1)
+                    && !fault.as_ref().is_some_and(|fault| counts_as_outage(fault.kind))
+                {
+                    budget.repetition_answered();
+                }
                 let settle = Settle {
                     instance: instance.clone(),
                     job: *job,
@@ -295,8 +282,10 @@ async fn drive(shared: &Arc<Shared>, instance: Arc<Instance>, resource: i64, sto
                     epoch: held.epoch,
                     steps,
                     stopping: stop.is_cancelled(),
+                    ledger: ledger(pushed_back || down),
                 };
                 after = shared.store.write(Priority::Driver, settle).await;
+                shared.hear_of_credential(&instance, fault.as_ref(), chosen.looks).await;
             }
             Ok(After::Over { rev, settlement }) => {
                 let gauge = shared.gauge(&instance.driver_key);
@@ -403,14 +392,9 @@ async fn send(
         Step::Person(call) => Done::Person(call.send(connector.as_ref(), &cx).await),
         Step::Group(call) => Done::Group(call.send(connector.as_ref(), &cx).await),
     };
-    let fault = match &done {
-        Done::Person(Err(fault)) => Some(fault.clone()),
-        Done::Person(Ok(_)) => None,
-        Done::Group(done) => done.fault(),
-    };
-    let refused = fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::RateLimited);
-    if let Some(fault) = fault
-        && refused
+    // The transport hears of most refusals itself; some targets say it in words that only the connector
+    // understands.
+    if let Some(fault) = done.fault().filter(|fault| fault.kind == FaultKind::RateLimited)
         && let Ok(Some(budget)) = shared.budget(instance).await
     {
         let until = match fault.retry {
@@ -419,12 +403,13 @@ async fn send(
         };
         budget.push_back(until);
     }
-    let down = shared.budgets.view(&instance.driver_key).is_some_and(|view| view.breaker.state != "closed");
-    if let Err(error) = shared.keep_rows(instance, refused || down).await {
-        tracing::warn!(%error, "the fill of long windows could not be stored");
-    }
     let (calls, left_out) = record.take();
     (done, serde_json::json!({"calls": calls, "left_out": left_out}))
+}
+
+/// Whether a fault says that the target is in trouble, so that repeating made it worse.
+fn counts_as_outage(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::Unavailable | FaultKind::Timeout | FaultKind::Malformed | FaultKind::NotSent)
 }
 
 /// Whether a call may still be sent, to be asked before each: a step may be of many, and wait for each.

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::attempts::{Attempted, begin_attempts, end_attempt, end_attempts};
 use super::brake::{self, Held};
 use super::group::{self, GroupCall, GroupDone};
+use super::ledger::Ledger;
 use super::person::{self, PersonCall, PersonDone};
 use super::waiters::Settlement;
 use super::{doubt, lease};
@@ -109,6 +110,16 @@ pub(super) enum Done {
     Group(GroupDone),
 }
 
+impl Done {
+    /// The fault in it that says most about the target.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Person(result) => result.as_ref().err().cloned(),
+            Self::Group(done) => done.fault(),
+        }
+    }
+}
+
 /// What a transaction left to do.
 #[derive(Debug)]
 pub(super) enum After {
@@ -141,6 +152,7 @@ pub(super) struct Begin {
     pub(super) instance: Arc<Instance>,
     pub(super) resource: i64,
     pub(super) epoch: i64,
+    pub(super) ledger: Option<Ledger>,
 }
 
 #[async_trait]
@@ -178,8 +190,15 @@ impl Unit for Begin {
         subject.since = claim.col("since")?;
         subject.looks = claim.col("looks")?;
         subject.panics = claim.col("panics")?;
-        let verdict = plan(tx, &self.instance, &subject).await?;
-        Ok(told(tx, self.resource, conclude(tx, &self.instance, subject, verdict, self.epoch).await?))
+        let mut verdict = plan(tx, &self.instance, &subject).await?;
+        if let Some(ledger) = &self.ledger {
+            verdict = ledger.hold(tx, &self.instance, &subject, verdict).await?;
+        }
+        let after = conclude(tx, &self.instance, subject, verdict, self.epoch).await?;
+        if let Some(ledger) = &self.ledger {
+            ledger.write(tx, &self.instance, &after, false).await?;
+        }
+        Ok(told(tx, self.resource, after))
     }
 }
 
@@ -194,6 +213,7 @@ pub(super) struct Settle {
     pub(super) steps: usize,
     /// The driver stops: what was sent is recorded, and nothing more is sent.
     pub(super) stopping: bool,
+    pub(super) ledger: Option<Ledger>,
 }
 
 /// Steps of one run before something must be wrong.
@@ -270,7 +290,15 @@ impl Unit for Settle {
             return Ok(told(tx, fresh.seq, put_down(tx, &fresh).await?));
         }
         let resource = fresh.seq;
-        Ok(told(tx, resource, conclude(tx, &self.instance, fresh, verdict, self.epoch).await?))
+        let verdict = match &self.ledger {
+            Some(ledger) => ledger.hold(tx, &self.instance, &fresh, verdict).await?,
+            None => verdict,
+        };
+        let after = conclude(tx, &self.instance, fresh, verdict, self.epoch).await?;
+        if let Some(ledger) = &self.ledger {
+            ledger.write(tx, &self.instance, &after, true).await?;
+        }
+        Ok(told(tx, resource, after))
     }
 }
 

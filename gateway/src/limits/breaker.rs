@@ -57,11 +57,29 @@ pub struct BreakerView {
 }
 
 impl Breaker {
+    /// Until when there is no leave for a lane; `None` if asking now would get one. Deprovisions probe
+    /// by a cadence of their own.
+    pub fn rests(&self, now: Timestamp, lane: Lane) -> Option<Timestamp> {
+        let open = self.open.as_ref()?;
+        if now >= open.probe_at && !open.probing {
+            return None;
+        }
+        let soon = later(now, Duration::from_secs(1));
+        if lane == Lane::Deprovision {
+            let free = now >= open.urgent_at && !open.probing_urgently;
+            return (!free).then(|| open.urgent_at.max(soon));
+        }
+        Some(open.probe_at.max(soon))
+    }
+
     /// Asks for leave to send a call.
     ///
     /// # Errors
     /// The time from which asking again makes sense.
     pub fn ask(&mut self, now: Timestamp, lane: Lane) -> Result<Pass, Timestamp> {
+        if let Some(at) = self.rests(now, lane) {
+            return Err(at);
+        }
         let Some(open) = &mut self.open else {
             return Ok(Pass::Through);
         };
@@ -69,14 +87,23 @@ impl Breaker {
             open.probing = true;
             return Ok(Pass::Probe);
         }
-        if lane == Lane::Deprovision {
-            if now >= open.urgent_at && !open.probing_urgently {
-                open.probing_urgently = true;
-                return Ok(Pass::UrgentProbe);
-            }
-            return Err(open.urgent_at.max(later(now, Duration::from_secs(1))));
+        open.probing_urgently = true;
+        Ok(Pass::UrgentProbe)
+    }
+
+    /// Since when it is open.
+    pub fn opened_since(&self) -> Option<Timestamp> {
+        self.open.as_ref().map(|open| open.since)
+    }
+
+    /// Goes on from where another replica's was: open, with the next probe then.
+    pub fn resume(&mut self, now: Timestamp, probe_at: Timestamp) {
+        if self.open.is_none() && probe_at > now {
+            let probe_at = probe_at.min(later(now, LONGEST_WAIT));
+            let (wait, urgent_at) = (FIRST_WAIT, later(now, FIRST_WAIT).min(probe_at));
+            self.failures = FAILURES_TO_OPEN;
+            self.open = Some(Open { since: now, wait, probe_at, urgent_at, probing: false, probing_urgently: false });
         }
-        Err(open.probe_at.max(later(now, Duration::from_secs(1))))
     }
 
     /// Tells how a call went: `up` unless the target was unavailable or did not answer in time.

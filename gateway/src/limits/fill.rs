@@ -21,8 +21,9 @@ use crate::clock::Clock;
 const FURTHEST_MEMORY: Duration = Duration::from_secs(3600);
 /// The furthest that a reading of a long window is believed: a day, and an hour for clocks.
 const FURTHEST_ROW: Duration = Duration::from_secs(25 * 3600);
-/// Two readings whose windows end this close together speak of one window (seconds are rounded).
-const SAME_WINDOW: Duration = Duration::from_secs(2);
+/// Two readings whose windows end this close together, by a share of the window's length, speak of one
+/// window: seconds are rounded, and answers are under way for different times.
+const SAME_WINDOW: u32 = 20;
 
 /// When a bucket has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +135,8 @@ impl Fill {
             at = at.max(match self.spec.window {
                 Window::Memory => self.logged_room(now, need, share),
                 Window::Row if self.used.saturating_add(need) > share => self.ends.unwrap_or(now),
-                Window::Row => now,
+                // How much there is at the target is counted before a call is planned, not here.
+                Window::Row | Window::Standing => now,
             });
         }
         if let Some(pacer) = &self.pacer {
@@ -190,7 +192,27 @@ impl Fill {
                 self.used = self.used.saturating_add(units);
                 self.ends.get_or_insert(later(now, self.spec.per));
             }
+            Window::Standing => self.used = self.used.saturating_add(units),
         }
+    }
+
+    /// How much there is at the target now, of what is capped there.
+    pub(super) fn stand(&mut self, used: u32) {
+        if self.spec.window == Window::Standing {
+            self.used = used;
+        }
+    }
+
+    /// From when on a long window has room for one more, where that is not before `patience` ends.
+    pub(super) fn closed_until(&self, now: Timestamp, lane: Lane, patience: Duration) -> Option<Timestamp> {
+        match self.room(now, 1, 0, lane) {
+            Room::At(at) if self.spec.window == Window::Row && at > later(now, patience) => Some(at),
+            _ => None,
+        }
+    }
+
+    pub(super) fn spec(&self) -> &Bucket {
+        &self.spec
     }
 
     /// A call ended.
@@ -204,7 +226,7 @@ impl Fill {
     pub(super) fn observe(&mut self, reading: &Reading, now: Timestamp) {
         let furthest = match self.spec.window {
             Window::Memory => FURTHEST_MEMORY,
-            Window::Row => FURTHEST_ROW,
+            Window::Row | Window::Standing => FURTHEST_ROW,
         };
         if reading.resets_at <= now && reading.remaining > 0 {
             return;
@@ -212,7 +234,7 @@ impl Fill {
         let until = reading.resets_at.clamp(later(now, Duration::from_secs(1)), later(now, furthest));
         let limit = reading.limit.filter(|limit| *limit > 0);
         let left = match &self.told {
-            Some(told) if close(told.until, until) => told.left.min(reading.remaining),
+            Some(told) if close(told.until, until, self.spec.per) => told.left.min(reading.remaining),
             _ => reading.remaining.saturating_sub(self.units_under_way),
         };
         self.told = Some(Told { limit, left, until });
@@ -223,7 +245,7 @@ impl Fill {
             if self.spec.window == Window::Row {
                 let used = limit.saturating_sub(reading.remaining);
                 self.used = match self.ends {
-                    Some(ends) if close(ends, until) => self.used.max(used),
+                    Some(ends) if close(ends, until, self.spec.per) => self.used.max(used),
                     _ => used.saturating_add(self.units_under_way),
                 };
                 self.ends = Some(until);
@@ -231,43 +253,75 @@ impl Fill {
         }
     }
 
-    /// How long until a call could start that has `ahead` calls like it before it; an estimate,
-    /// from what is known now. `typical` is how long a call takes.
+    /// How long until a call could start that has `ahead` calls like it before it, each of `units`; an
+    /// estimate, from what is known now. `typical` is how long a call takes.
     pub(super) fn predict(&self, now: Timestamp, units: u32, lane: Lane, ahead: u32, typical: Duration) -> Duration {
-        let need = units.saturating_mul(ahead.saturating_add(1));
-        let mut wait = until(now, self.next) + self.spec.gap.saturating_mul(ahead);
-        if let Some(limit) = self.units {
-            let share = share(limit, lane).max(1);
-            let (used, ends) = match self.spec.window {
-                Window::Memory => (self.logged, self.log.front().map(|(at, _)| later(*at, self.spec.per))),
-                Window::Row => (self.used, self.ends),
-            };
-            let excess = need.saturating_sub(share.saturating_sub(used));
-            if excess > 0 && self.spec.window == Window::Memory && excess <= self.logged {
-                wait = wait.max(until(now, self.logged_room(now, need.min(share), share)));
-            } else if excess > 0 {
-                let first = ends.map_or(self.spec.per, |ends| until(now, ends));
-                let more = (excess - 1) / share;
-                wait = wait.max(first + self.spec.per.saturating_mul(more));
-            }
-            if let Some(pacer) = &self.pacer {
-                let burst = need.min(pacer.burst.get());
-                let paced = self.spec.per.mul_f64(f64::from(need - burst) / f64::from(limit.max(1)));
-                wait = wait.max(until(now, pacer.earliest(now, burst)) + paced);
-            }
+        let need = u64::from(units).saturating_mul(u64::from(ahead) + 1);
+        // Calls that need a gap, or of which few may be under way: one after the other.
+        let slots = self.spec.at_once;
+        let pace = if slots > 0 { self.spec.gap.max(typical / slots) } else { self.spec.gap };
+        let mut wait = until(now, self.next).saturating_add(pace.saturating_mul(ahead));
+        if slots > 0 && self.calls_under_way >= slots {
+            wait = wait.max(typical / slots).saturating_add(pace.saturating_mul(ahead));
+        }
+        if let (Some(limit), true) = (self.units, self.spec.window != Window::Standing) {
+            wait = wait.max(self.windows(now, need, share(limit, lane).max(1), limit));
         }
         if let Some(told) = &self.told {
             let reserve = told.limit.map_or(0, |limit| limit - share(limit, lane));
-            if told.left.saturating_sub(reserve) < need {
-                wait = wait.max(until(now, told.until));
+            let left = u64::from(told.left.saturating_sub(reserve));
+            if left < need {
+                let first = until(now, told.until);
+                // What comes in a window after this one is known where its size is.
+                let more = match (told.limit, self.units) {
+                    (Some(limit), None) => (need - left - 1) / u64::from(share(limit, lane).max(1)),
+                    _ => 0,
+                };
+                wait = wait.max(first.saturating_add(times(self.spec.per, more)));
             }
         }
-        let slots = self.spec.at_once;
-        let before = self.calls_under_way.saturating_add(ahead);
-        if slots > 0 && before >= slots {
-            wait = wait.max(typical.mul_f64(f64::from(before - slots + 1) / f64::from(slots)));
+        wait
+    }
+
+    /// How long until a window has room for the last of so many units.
+    fn windows(&self, now: Timestamp, need: u64, share: u32, limit: u32) -> Duration {
+        let used = match self.spec.window {
+            Window::Memory => self.logged,
+            Window::Row | Window::Standing => self.used,
+        };
+        let excess = need.saturating_sub(u64::from(share.saturating_sub(used)));
+        let mut wait = Duration::ZERO;
+        if self.spec.window == Window::Memory {
+            if excess > 0 {
+                // The window slides: what was charged frees room one by one, and then a window's
+                // worth with each window.
+                let freed = u32::try_from(excess.min(u64::from(self.logged))).unwrap_or(u32::MAX);
+                wait = if freed > 0 { until(now, self.freed(now, freed)) } else { Duration::ZERO };
+                let beyond = excess.saturating_sub(u64::from(freed));
+                wait = wait.saturating_add(part(self.spec.per, beyond, share));
+            }
+            if let Some(pacer) = &self.pacer {
+                let burst = u32::try_from(need).unwrap_or(u32::MAX).min(pacer.burst.get());
+                let paced = part(self.spec.per, need - u64::from(burst), limit.max(1));
+                wait = wait.max(until(now, pacer.earliest(now, burst)).saturating_add(paced));
+            }
+        } else if excess > 0 {
+            let first = self.ends.map_or(self.spec.per, |ends| until(now, ends));
+            wait = first.saturating_add(times(self.spec.per, (excess - 1) / u64::from(share)));
         }
         wait
+    }
+
+    /// When so many of the units that are charged now are free again.
+    fn freed(&self, now: Timestamp, units: u32) -> Timestamp {
+        let mut free = 0_u32;
+        for (at, charged) in &self.log {
+            free = free.saturating_add(*charged);
+            if free >= units {
+                return later(*at, self.spec.per);
+            }
+        }
+        now
     }
 
     /// Until when the target said that nothing is left.
@@ -279,7 +333,7 @@ impl Fill {
         let told = self.told.as_ref();
         let used = match self.spec.window {
             Window::Memory => self.logged,
-            Window::Row => self.used,
+            Window::Row | Window::Standing => self.used,
         };
         let limit = self.units.or_else(|| told.and_then(|told| told.limit));
         let by_count = self.units.map(|units| units.saturating_sub(used));
@@ -300,6 +354,7 @@ impl Fill {
                     told.map(|told| told.until).or_else(|| self.log.front().map(|(at, _)| later(*at, self.spec.per)))
                 }
                 Window::Row => self.ends.or_else(|| told.map(|told| told.until)),
+                Window::Standing => None,
             },
             blocked_until: self.exhausted_until(),
             under_way: self.calls_under_way,
@@ -376,13 +431,26 @@ pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// So many times a time.
+fn times(per: Duration, n: u64) -> Duration {
+    per.saturating_mul(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+/// The part of a window that so many of its units take.
+fn part(per: Duration, units: u64, of: u32) -> Duration {
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    let parts = units as f64 / f64::from(of.max(1));
+    Duration::try_from_secs_f64(per.as_secs_f64() * parts).unwrap_or(Duration::MAX)
+}
+
 /// How long from `now` until then; nothing if it is past.
 pub(super) fn until(now: Timestamp, then: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(now)).unwrap_or_default()
 }
 
-fn close(a: Timestamp, b: Timestamp) -> bool {
-    a.duration_since(b).unsigned_abs() <= SAME_WINDOW
+/// Whether two ends of windows of that length are the end of one.
+fn close(a: Timestamp, b: Timestamp, per: Duration) -> bool {
+    a.duration_since(b).unsigned_abs() <= (per / SAME_WINDOW).clamp(Duration::from_secs(2), Duration::from_secs(60))
 }
 
 /// Spreads the calls of a short window: half of it may go at once, the rest at an even pace.

@@ -45,9 +45,14 @@ impl Pace {
         }
     }
 
-    /// How long so many calls take at this pace.
-    pub(super) fn predict(&self, calls: u32) -> Duration {
-        self.gap.unwrap_or_default().saturating_mul(calls)
+    /// How long until the call with so many before it may start.
+    pub(super) fn predict(&self, now: Timestamp, before: u32) -> Duration {
+        until(now, self.at(now, before))
+    }
+
+    /// The time between calls, if one was learned.
+    pub(super) fn gap(&self) -> Option<Duration> {
+        self.gap
     }
 
     /// A call starts.
@@ -151,6 +156,6 @@ mod tests {
         for n in 0..1000 {
             pace.start(later(Timestamp::UNIX_EPOCH, Duration::from_millis(n)));
         }
-        assert_eq!(pace.predict(1000), Duration::ZERO);
+        assert_eq!(pace.predict(later(Timestamp::UNIX_EPOCH, Duration::from_secs(1)), 1000), Duration::ZERO);
     }
 }

@@ -96,6 +96,63 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// What is predicted for the last of many calls is what it takes, within a factor of two and two
+    /// seconds.
+    #[test]
+    fn a_prediction_comes_true(
+        calls in 1..60_usize,
+        units in 4..40_u32,
+        per in 1..40_u64,
+        gap in prop_oneof![Just(0_u64), 50..400_u64],
+        at_once in 0..4_u32,
+        row in any::<bool>(),
+        blocked in prop_oneof![Just(0_i64), 1..60_i64],
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (predicted, took) = runtime.block_on(async {
+            let mut spec = bucket(units, per).gap(Duration::from_millis(gap)).at_once(at_once);
+            spec.window = if row { Window::Row } else { Window::Memory };
+            let world = World::new(&[spec]);
+            if blocked > 0 {
+                world.budget.block(super::tests::at(blocked * 1000));
+            }
+            let charges = [Charge { bucket: "b", units: 1 }];
+            let predicted = world.budget.predict(&charges, Lane::Grant, calls - 1);
+            let begun = world.clock.now();
+            let last: Arc<Mutex<Timestamp>> = Arc::new(Mutex::new(begun));
+            let mut tasks = Vec::new();
+            for _ in 0..calls {
+                let (budget, clock, last) = (Arc::clone(&world.budget), world.clock.clone(), Arc::clone(&last));
+                tasks.push(tokio::spawn(async move {
+                    let permit = budget.acquire(&charges, Lane::Grant, Timestamp::MAX).await.unwrap();
+                    let now = clock.now();
+                    {
+                        let mut last = lock(&last);
+                        *last = (*last).max(now);
+                    }
+                    clock.sleep(FIRST_TYPICAL).await;
+                    drop(permit);
+                }));
+            }
+            let mut patience = 0;
+            while tasks.iter().any(|task| !task.is_finished()) {
+                for _ in 0..8 {
+                    tokio::task::yield_now().await;
+                }
+                world.clock.advance(Duration::from_millis(100));
+                patience += 1;
+                assert!(patience < 100_000, "a call never started");
+            }
+            let last = *lock(&last);
+            (predicted.as_secs_f64(), fill::until(begun, last).as_secs_f64())
+        });
+        prop_assert!(took <= predicted * 2.0 + 2.0 && predicted <= took * 2.0 + 2.0, "predicted {predicted} s, took {took} s");
+    }
+}
+
 /// Counts down when the call ends, however it ends.
 fn scopeguard(count: Arc<AtomicU32>) -> impl Drop {
     struct Guard(Arc<AtomicU32>);

@@ -390,3 +390,70 @@ async fn the_view_is_json() {
     assert_eq!(json["waiting"], serde_json::json!([{"lane": "removal", "calls": 1}]).to_owned());
     assert_eq!(json["breaker"]["state"], "closed");
 }
+
+#[tokio::test]
+async fn what_is_taken_over_is_no_emptier_than_it_was() {
+    let before = World::new(&[bucket(50, 86_400)]);
+    for _ in 0..5 {
+        let pass = before.budget.ask_breaker(Lane::Grant).unwrap();
+        before.budget.report_to_breaker(pass, false, 0.0);
+    }
+    assert_eq!(before.budget.opened_since(), Some(at(0)));
+    let after = World::new(&[bucket(50, 86_400)]);
+    after.budget.load(&before.budget.all_rows());
+    assert_eq!(after.budget.rests(Lane::Grant), Some(at(5000)), "the breaker rests on");
+    assert!(after.budget.rests(Lane::Deprovision).is_some());
+    after.clock.advance(secs(5));
+    assert_eq!(after.budget.rests(Lane::Grant), None);
+    assert_eq!(after.budget.ask_breaker(Lane::Grant), Ok(Pass::Probe));
+}
+
+#[tokio::test]
+async fn leavers_probe_a_target_that_is_down_by_their_own_cadence() {
+    let world = World::new(&[bucket(100, 60)]);
+    let mut now = 0;
+    for _ in 0..5 {
+        let pass = world.budget.ask_breaker(Lane::Grant).unwrap();
+        world.budget.report_to_breaker(pass, false, 0.0);
+    }
+    for wait in [5, 10, 20] {
+        world.clock.advance(secs(wait));
+        now += i64::try_from(wait).unwrap();
+        let pass = world.budget.ask_breaker(Lane::Grant).unwrap();
+        world.budget.report_to_breaker(pass, false, 0.0);
+    }
+    assert_eq!(world.budget.rests(Lane::Grant), Some(at((now + 40) * 1000)));
+    assert_eq!(world.budget.rests(Lane::Deprovision), Some(at((now + 5) * 1000)));
+}
+
+#[tokio::test]
+async fn a_call_that_waited_while_the_breaker_opened_is_not_sent() {
+    let world = World::new(&[bucket(100, 60)]);
+    let waited = world.budget.ask_breaker(Lane::Grant).unwrap();
+    assert_eq!(world.budget.still_closed(&waited, Lane::Grant), Ok(()));
+    for _ in 0..5 {
+        let pass = world.budget.ask_breaker(Lane::Grant).unwrap();
+        world.budget.report_to_breaker(pass, false, 0.0);
+    }
+    assert_eq!(world.budget.still_closed(&waited, Lane::Grant), Err(at(5000)));
+    world.budget.abandon_breaker(waited);
+}
+
+#[tokio::test]
+async fn a_day_without_room_is_known_before_anything_is_begun() {
+    let world = World::new(&[bucket(50, 86_400), Bucket::standing("there", "x", 3)]);
+    assert_eq!(world.budget.closed(Lane::Grant, secs(15)), []);
+    for _ in 0..45 {
+        assert_eq!(world.refused(Lane::Grant, 0).await, None);
+    }
+    let closed = world.budget.closed(Lane::Grant, secs(15));
+    assert_eq!(closed.iter().map(|one| (one.bucket, one.until)).collect::<Vec<_>>(), [("b", at(86_400_000))]);
+    assert_eq!(world.budget.closed(Lane::Deprovision, secs(15)), []);
+    // How much there is at the target stops no call: it is asked before one is planned.
+    world.budget.stand("there", 3);
+    let full = [Charge { bucket: "there", units: 1 }];
+    assert!(world.budget.acquire(&full, Lane::Grant, at(0)).await.is_ok());
+    assert_eq!(world.budget.snapshot().buckets[1].remaining, Some(0));
+    world.clock.advance(secs(86_400));
+    assert_eq!(world.budget.snapshot().buckets[1].used, Some(4), "time alone ends nothing there");
+}

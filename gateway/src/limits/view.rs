@@ -50,4 +50,9 @@ pub struct BudgetView {
     pub waiting: Vec<WaitingView>,
     /// The breaker.
     pub breaker: BreakerView,
+    /// The least time between two calls, in milliseconds, learned from refusals; none is learned while
+    /// the target refuses nothing.
+    pub pace_ms: Option<u64>,
+    /// How many runs that failed may be repeated right away.
+    pub retries_left: u32,
 }

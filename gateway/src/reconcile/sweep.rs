@@ -76,7 +76,8 @@ fn is_same(known: &KnownAccount, account: &Account) -> bool {
     let settled = match known.managed {
         Some(true) => true,
         Some(false) => {
-            known.document.as_ref().is_some_and(|text| *text == Value::Object(document(account)).to_string())
+            let listed = Value::Object(document(account)).to_string();
+            known.document.as_deref() == Some(listed.as_str())
         }
         None => account.protected,
     };

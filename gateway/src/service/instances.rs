@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::App;
+use super::queue::Queue;
 use super::records::{AdminError, audit};
 use super::types::{Instance, Mode};
 use crate::keys::fill_random;
@@ -18,11 +19,13 @@ use crate::reconcile::RunKind;
 use crate::secrets::{KeyRing, sealed_name};
 use crate::store::{Priority, Rows, Sql, Store, StoreError};
 
+mod rotation;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod tx;
 
+use rotation::Rotation;
 pub(crate) use schema::describe_extensions;
 use tx::{Delete, Insert, Sealed, Update};
 
@@ -45,6 +48,7 @@ pub struct Instances {
     /// What was built last, kept past its freshness: an instance whose `config_rev` did not move
     /// keeps its connector, and with it what the connector caches.
     built: Cache<i64, Arc<Instance>>,
+    queues: Cache<i64, Arc<Queue>>,
 }
 
 impl Instances {
@@ -58,6 +62,7 @@ impl Instances {
             fresh: aging().build(),
             seqs: Cache::builder().max_capacity(CACHED).time_to_live(FRESH).build(),
             built: Cache::builder().max_capacity(CACHED).build(),
+            queues: Cache::builder().max_capacity(CACHED).build(),
         }
     }
 
@@ -217,6 +222,7 @@ impl Instances {
             declared,
             registry,
             schema_problem,
+            queue: self.queues.get_with(seq, Arc::default),
             connector,
         })
     }
@@ -304,6 +310,9 @@ pub struct InstanceChange {
     pub schema: Option<Value>,
     /// The digest of the plan that enabling a rehearsing instance carries out.
     pub plan_digest: Option<String>,
+    /// Whether a new credential is taken although it could not be found out that it is as good as the
+    /// old one.
+    pub force: bool,
 }
 
 impl App {
@@ -414,6 +423,9 @@ impl App {
             true => Some(self.check_plan(old, change.plan_digest.as_deref()).await?),
             false => None,
         };
+        let driver_key = connector.traits().driver_key.clone();
+        let rotation =
+            if change.secrets.is_empty() { Rotation::None } else { self.rotate(old, mode, connector, &change).await? };
         self.store
             .write(
                 Priority::Request,
@@ -426,8 +438,9 @@ impl App {
                     listed: (policy.list_unmanaged != old.policy.list_unmanaged).then_some(policy.list_unmanaged),
                     policy: json!(policy),
                     declared,
-                    driver_key: connector.traits().driver_key.as_str().to_owned(),
+                    driver_key: driver_key.as_str().to_owned(),
                     identity,
+                    rotation,
                     sealed,
                     dropped,
                     planned,

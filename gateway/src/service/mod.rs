@@ -10,6 +10,7 @@ pub(crate) mod holds;
 pub mod instances;
 pub mod keys;
 pub mod plan;
+pub mod queue;
 pub mod records;
 pub(crate) mod restore;
 pub(crate) mod rotate;

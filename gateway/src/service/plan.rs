@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_sdk::Act;
 use moka::sync::Cache;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -45,7 +44,7 @@ pub(crate) struct Whole {
     digest: String,
     resources: u64,
     counts: BTreeMap<&'static str, u64>,
-    acts: BTreeMap<Act, u64>,
+    acts: BTreeMap<&'static str, u64>,
     warnings: Vec<Value>,
     warned: u64,
 }

@@ -12,7 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::clients::Spoken;
+use super::queue::Queue;
 use crate::store::{FromStore, StoreError};
+
+/// The most open work of an instance, where its policy does not say.
+const DEFAULT_OPEN_WORK: u32 = 1_000_000;
 
 /// What an instance does with what it is told (DECISIONS 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +86,8 @@ pub struct Instance {
     pub registry: Arc<Registry>,
     /// Why the declarations cannot be used any more, for the admin; then the registry is without them.
     pub schema_problem: Option<String>,
+    /// How much waits for its target.
+    pub queue: Arc<Queue>,
     /// The connector, or why it cannot be built (a key of the key ring is missing), for the admin.
     pub connector: Result<Arc<dyn Connector>, String>,
 }
@@ -93,6 +99,11 @@ impl Instance {
             "Group" => self.policy.adopt_groups != AdoptGroups::Never,
             _ => self.policy.adopt != Adopt::Never,
         }
+    }
+
+    /// The most open work that is kept for its target.
+    pub fn most_open_work(&self) -> i64 {
+        i64::from(self.policy.max_open_work.unwrap_or(DEFAULT_OPEN_WORK))
     }
 }
 

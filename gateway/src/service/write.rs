@@ -103,6 +103,7 @@ impl App {
     }
 
     async fn create_first(&self, instance: &Arc<Instance>, caller: &Caller, unit: Create) -> Result<Written, Failure> {
+        self.count_queue(instance).await;
         let accepted = self.accept(unit).await?;
         match self.settled(instance, caller, &accepted).await {
             // Groups have the user by now: what they were told is not taken back.
@@ -177,6 +178,7 @@ impl App {
             condition,
             quirks: quirks.clone(),
         };
+        self.count_queue(instance).await;
         let mut accepted = self.accept(unit).await?;
         *quirks = std::mem::take(&mut accepted.quirks);
         match self.settled(instance, caller, &accepted).await {
@@ -234,6 +236,13 @@ impl App {
         U: Unit<Out = Accepted, Err = Failure>,
     {
         self.store.write(Priority::Request, unit).await
+    }
+
+    /// Knows how long the queue is, where that was not counted lately.
+    async fn count_queue(&self, instance: &Instance) {
+        if let Err(error) = instance.queue.count(&self.store, instance.seq, instance.most_open_work()).await {
+            tracing::debug!(%error, "the queue could not be counted");
+        }
     }
 
     /// A request that is completed by an event is answered at once.

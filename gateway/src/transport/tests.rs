@@ -48,6 +48,8 @@ enum Does {
     DropsInTheBody,
     Hangs,
     HangsInTheBody,
+    /// A byte now and then, for ever.
+    Drips,
 }
 
 struct Target {
@@ -114,6 +116,13 @@ async fn play(mut stream: TcpStream, does: Does, seen: &AtomicUsize) -> std::io:
             stream.write_all(long.as_bytes()).await?;
             std::future::pending().await
         }
+        Does::Drips => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await?;
+            loop {
+                stream.write_all(b" ").await?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
     }
 }
 
@@ -158,7 +167,7 @@ impl Setup {
 
 /// As `Setup::local`, but with little patience for a target that hangs.
 fn hasty(does: Does) -> Setup {
-    let hangs = matches!(does, Does::Hangs | Does::HangsInTheBody);
+    let hangs = matches!(does, Does::Hangs | Does::HangsInTheBody | Does::Drips);
     let patience = Duration::from_millis(if hangs { 300 } else { 30_000 });
     Setup::with_timeout(true, system_lookup(), patience)
 }
@@ -170,6 +179,7 @@ async fn what_was_lost_on_the_way_is_told_by_kind_and_effect() {
         (Does::DropsInTheBody, FaultKind::Unavailable),
         (Does::Hangs, FaultKind::Timeout),
         (Does::HangsInTheBody, FaultKind::Timeout),
+        (Does::Drips, FaultKind::Timeout),
         (Does::Floods, FaultKind::Malformed),
         (Does::AnswersAndLies(50_001), FaultKind::Malformed),
         (Does::Answers("garbage\r\n\r\n"), FaultKind::Unavailable),
@@ -322,4 +332,55 @@ async fn records_and_faults_hold_no_secret() {
             assert!(!text.contains(secret), "{text}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_an_answer_that_cannot_be_understood() {
+    let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+    let deep = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{deep}", deep.len());
+    let answers: [&'static str; 6] = [
+        // Nobody asked for compression: such a body is not unpacked, so none can grow.
+        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\n\x1f\x08\x08\x00\x00",
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>",
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 4\r\n\r\n{\"a\"",
+        "HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        Box::leak(deep.into_boxed_str()),
+    ];
+    for answer in answers {
+        for (method, effect) in [(Method::GET, Effect::Unknown), (Method::POST, Effect::Unknown)] {
+            let target = Target::start(Does::Answers(answer)).await;
+            let reply = Setup::local().send(target.call(method)).await.unwrap();
+            let fault = reply.json::<serde_json::Value>().unwrap_err();
+            assert_eq!((fault.kind, fault.effect), (FaultKind::Malformed, effect), "{answer:.60}: {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_without_a_good_certificate_is_an_outage_and_is_told_nothing() {
+    // What answers in plain text where TLS is spoken has no certificate at all.
+    let target = Target::start(Does::Answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
+    let url = Url::parse(&format!("https://{}/", target.address)).unwrap();
+    let setup = Setup::local();
+    for _ in 0..5 {
+        let call = Call::new("x", Method::POST, url.clone()).authorization("Bearer h3ader");
+        let fault = setup.send(call).await.unwrap_err();
+        assert_eq!((fault.kind, fault.effect), (FaultKind::Unavailable, Effect::None), "{fault:?}");
+    }
+    assert_eq!(target.requests(), 0, "the request was seen");
+    assert_eq!(setup.budget.snapshot().breaker.state, "open");
+}
+
+#[tokio::test]
+async fn too_many_stops_the_whole_key_whoever_asked() {
+    let target =
+        Target::start(Does::Answers("HTTP/1.1 429 Slow\r\nretry-after: 20\r\ncontent-length: 0\r\n\r\n")).await;
+    let setup = Setup::local();
+    setup.send(target.call(Method::GET)).await.unwrap();
+    let until = setup.budget.blocked_until().unwrap();
+    let left = until.duration_since(setup.clock.now()).as_secs();
+    assert!((17..=20).contains(&left), "{left}");
+    assert_eq!(setup.send(target.call(Method::GET)).await.unwrap_err().kind, FaultKind::NotSent);
+    assert_eq!(target.requests(), 1);
 }

@@ -5,6 +5,7 @@ use engine::doubt::Answer;
 use engine::needs;
 use gateway::service::records::{AdminError, OperationFilter};
 use serde_json::{Value, json};
+use simulators::Limits;
 
 use crate::rig::{Db, Rig, databases, emails, rig, rig_of};
 
@@ -14,7 +15,7 @@ async fn faults(rig: &Rig, faults: Value) {
 
 /// GitHub by a connector that declares this of every write.
 async fn worse(db: &Db, how: &str) -> Rig {
-    rig_of(db, "github", &format!("github-{how}"), json!({"answer_within_ms": 0}), json!({})).await
+    rig_of(db, "github", &format!("github-{how}"), json!({"answer_within_ms": 0}), json!({}), Limits::None).await
 }
 
 async fn operations(rig: &Rig) -> Vec<Value> {

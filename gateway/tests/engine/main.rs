@@ -13,6 +13,7 @@ mod common;
 
 mod adoption;
 mod brake;
+mod budgets;
 mod coalescing;
 mod doubts;
 mod drift;

@@ -38,11 +38,6 @@ pub(crate) fn everywhere() -> Vec<(Db, &'static str)> {
 }
 
 impl Db {
-    /// A gateway on a database of its own.
-    pub(crate) async fn app(&self, folder: &std::path::Path) -> Arc<App> {
-        self.app_with(folder, connectors::builtin()).await
-    }
-
     /// The same with connectors of a test's own.
     pub(crate) async fn app_with(&self, folder: &std::path::Path, catalogue: Vec<connector_sdk::Entry>) -> Arc<App> {
         let config = config(folder, self.make().await.as_deref(), Overrides::default());
@@ -56,13 +51,24 @@ pub(crate) async fn rig(db: &Db, target: &str, policy: Value) -> Rig {
 
 /// A rig whose instance has other settings than the simulator offers.
 pub(crate) async fn rig_with(db: &Db, target: &str, policy: Value, settings: Value) -> Rig {
-    rig_of(db, target, target, policy, settings).await
+    rig_of(db, target, target, policy, settings, Limits::None).await
+}
+
+/// The same, with a target that lets only so much through.
+pub(crate) async fn rig_under(db: &Db, target: &str, policy: Value, settings: Value, limits: Limits) -> Rig {
+    rig_of(db, target, target, policy, settings, limits).await
 }
 
 /// A rig whose target is spoken to by another connector than the simulator offers.
-pub(crate) async fn rig_of(db: &Db, target: &str, connector: &str, policy: Value, settings: Value) -> Rig {
-    let sim =
-        Simulator::new(simulators::target(target, Limits::None).unwrap(), Limits::None, simulators::Clock::system());
+pub(crate) async fn rig_of(
+    db: &Db,
+    target: &str,
+    connector: &str,
+    policy: Value,
+    settings: Value,
+    limits: Limits,
+) -> Rig {
+    let sim = Simulator::new(simulators::target(target, limits).unwrap(), limits, simulators::Clock::system());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();

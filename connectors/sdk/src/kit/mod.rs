@@ -230,6 +230,7 @@ where
         };
         // Whatever a case is about: nothing that it brought to light may tell a secret.
         let outcome = outcome.and_then(|verdict| stage.no_leak().map(|()| verdict));
+        let outcome = outcome.and_then(|verdict| stage.all_charged().map(|()| verdict));
         match outcome {
             Ok(Verdict::Passed) => report.passed.push(case.name),
             Ok(Verdict::Skipped(why)) => report.skipped.push((case.name, why)),

@@ -72,6 +72,8 @@ struct Recorder {
     order: Mutex<Option<Order>>,
     sent: Mutex<Vec<Sent>>,
     said: Mutex<Vec<String>>,
+    /// Calls of which no rule of the tariff speaks.
+    unpriced: Mutex<Vec<String>>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -104,6 +106,10 @@ impl Transport for Recorder {
     async fn send(&self, call: Call) -> Result<Reply, Fault> {
         let write = call.repeat != Repeat::Read;
         held(&self.said).push(format!("{call:?}"));
+        let traits = self.subject.connector.traits();
+        if traits.tariff.price(&call).is_none() {
+            held(&self.unpriced).push(format!("{:?}: {} {}", call.name, call.method, call.url.path()));
+        }
         let act = self.strike(write);
         held(&self.sent).push(Sent { name: call.name, write, struck: act.is_some() });
         let reply = match act {
@@ -124,7 +130,8 @@ impl Transport for Recorder {
         if let Ok(reply) = &reply {
             // Called for every answer, as the gateway does; it must bear them all.
             let readings = self.subject.connector.read_limits(reply);
-            held(&self.said).push(format!("{readings:?}"));
+            let throttled = self.subject.connector.throttled(reply);
+            held(&self.said).push(format!("{readings:?} {throttled:?}"));
         }
         reply
     }
@@ -158,6 +165,18 @@ pub(super) fn against<T>(promise: &str, seen: impl Debug) -> Result<T, String> {
 }
 
 impl Stage {
+    /// That every call was charged by the tariff, whose buckets and steps' are declared.
+    pub(super) fn all_charged(&self) -> Result<(), String> {
+        let traits = self.traits();
+        let known: Vec<&str> = traits.buckets.iter().map(|bucket| bucket.name).collect();
+        let steps = traits.costs.iter().flat_map(|cost| cost.charges.iter().map(|charge| charge.bucket));
+        if let Some(bucket) = traits.tariff.buckets().chain(steps).find(|bucket| !known.contains(bucket)) {
+            return against("a tariff charges declared buckets", bucket);
+        }
+        let unpriced = held(&self.recorder.unpriced);
+        if unpriced.is_empty() { Ok(()) } else { against("every call is charged by the tariff", &*unpriced) }
+    }
+
     pub(super) fn new(subject: Subject) -> Self {
         Self {
             recorder: Recorder {
@@ -165,6 +184,7 @@ impl Stage {
                 order: Mutex::new(None),
                 sent: Mutex::new(Vec::new()),
                 said: Mutex::new(Vec::new()),
+                unpriced: Mutex::new(Vec::new()),
             },
         }
     }

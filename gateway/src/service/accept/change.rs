@@ -162,7 +162,10 @@ impl Unit for Change {
         if let Some(operation) = operation {
             self.complete_record(tx, operation, &changed, edited, items).await?;
         }
-        let lane = lane_of(&before, &after, edited);
+        let lane = self.instance.queue.lane(lane_of(&before, &after, edited));
+        if rt.is_core() && !has_work(tx, before.seq).await? {
+            self.instance.queue.admit(lane, self.instance.most_open_work())?;
+        }
         let groups = self.edit_groups(tx, &before, &groups).await?;
         if self.kind == "User" && before.active != active {
             wake_groups(tx, &self.instance, before.seq, active).await?;
@@ -447,6 +450,12 @@ pub(super) fn protected(name: &str) -> ScimError {
     ScimError::mutability(format!(
         "\"{name}\" is protected and keeps its access: it is the gateway's own account, the target's last owner, or listed as protected."
     ))
+}
+
+/// Whether something is still to be done for a resource: then one more change of it takes no more room.
+async fn has_work(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreError> {
+    let row = tx.conn.one("SELECT 1 AS one FROM work WHERE resource_seq = $1", vals![resource]).await?;
+    Ok(row.is_some())
 }
 
 fn lane_of(before: &Stored, after: &Stored, edited: Edited) -> Lane {

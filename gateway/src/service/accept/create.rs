@@ -49,6 +49,9 @@ impl Unit for Create {
         if driven && self.is_taken(tx, &name_key).await? {
             return Err(taken(rt, &name).into());
         }
+        if driven {
+            self.instance.queue.admit(Lane::Grant, self.instance.most_open_work())?;
+        }
         let seq = tx.seq()?;
         let active = is_active(document);
         let stored = Stored {
@@ -113,7 +116,7 @@ impl Unit for Create {
         }
         .write(tx)
         .await?;
-        let lane = Lane::Grant;
+        let lane = self.instance.queue.lane(Lane::Grant);
         if !driven {
             events::created(tx, &self.instance, &self.caller, &stored, operation).await?;
             return Ok(Accepted {

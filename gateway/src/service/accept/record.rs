@@ -159,6 +159,8 @@ pub(crate) async fn upsert_work(
     rev: i64,
     after: Option<i64>,
 ) -> Result<(), StoreError> {
+    let lane = instance.queue.lane(lane);
+    instance.queue.added(lane);
     tx.conn
         .run(
             "INSERT INTO work (resource_seq, instance_seq, driver_key, lane, rev, state, due_at, need, reason, hold_seq, after_seq, \

@@ -147,6 +147,7 @@ fn instance() -> Arc<Instance> {
         rehearsed: false,
         registry: Arc::new(scim::Registry::core()),
         schema_problem: None,
+        queue: Arc::default(),
         connector: Err("none is needed here".to_owned()),
     })
 }

@@ -49,6 +49,7 @@ fn instance() -> Arc<Instance> {
         declared: json!({}),
         registry: Arc::new(scim::Registry::core()),
         schema_problem: None,
+        queue: Arc::default(),
         connector: Err("none is needed here".to_owned()),
     })
 }

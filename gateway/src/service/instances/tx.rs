@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use engine::Lane;
 use serde_json::{Value, json};
 
+use super::rotation::Rotation;
 use super::schema::Redeclared;
 use super::{AdminError, Instance, Mode, audit};
 use crate::store::{Hint, Rows, Sql, StoreError, Tx, Unit};
@@ -94,6 +95,8 @@ pub(super) struct Update {
     pub(super) driver_key: String,
     /// Changed settings that say which target it is.
     pub(super) identity: Vec<&'static str>,
+    /// What became of the credential.
+    pub(super) rotation: Rotation,
     pub(super) sealed: Vec<Sealed>,
     pub(super) dropped: Vec<String>,
     /// Enabling carries out a plan: the last operation that it knew of.
@@ -152,6 +155,7 @@ impl Unit for Update {
                 .run("DELETE FROM sealed WHERE instance_seq = $1 AND field = $2", vals![seq, field.as_str()])
                 .await?;
         }
+        self.rotation.store(tx, seq, self.old.driver_key.as_str(), &self.driver_key).await?;
         // An attempt of an older configuration plans again, and what waited for a person may go on now.
         tx.conn
             .run(
@@ -230,6 +234,9 @@ impl Update {
         }
         let secrets: Vec<&String> = self.sealed.iter().map(|item| &item.field).chain(&self.dropped).collect();
         detail.insert("secrets".into(), json!(secrets));
+        if let Some(checked) = self.rotation.detail() {
+            detail.insert("credential".into(), checked);
+        }
         Value::Object(detail)
     }
 }

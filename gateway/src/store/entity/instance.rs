@@ -31,6 +31,12 @@ pub struct Model {
     pub has_streams: i16,
     pub rehearsed: i16,
     pub verify_since: Option<i64>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub identity: Option<String>,
+    pub degraded_since: Option<i64>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub degraded_why: Option<String>,
+    pub look_at: Option<i64>,
 }
 
 /// None: joins are written where they are used.

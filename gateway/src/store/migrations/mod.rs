@@ -28,6 +28,7 @@ mod m0013_replicas;
 mod m0014_outcomes;
 mod m0015_drift;
 mod m0016_brake;
+mod m0017_budgets;
 mod m0018_records;
 mod m0019_restore;
 mod m0020_sent;
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_outcomes::Migration),
             Box::new(m0015_drift::Migration),
             Box::new(m0016_brake::Migration),
+            Box::new(m0017_budgets::Migration),
             Box::new(m0018_records::Migration),
             Box::new(m0019_restore::Migration),
             Box::new(m0020_sent::Migration),
