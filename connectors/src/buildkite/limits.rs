@@ -83,7 +83,8 @@ pub(super) fn costs(pace: Pace) -> Vec<StepCost> {
         let cost = StepCost::new(name, calls + 1).charge(REST_ORG, calls).charge(REST_USER, calls);
         cost.charge(GRAPHQL_USER, QUERY_POINTS).charge(GRAPHQL_ORG, QUERY_POINTS)
     };
-    let create = asks("create", 2);
+    // Who is there already is asked only where an invitation is refused.
+    let create = rest("create", 1);
     vec![
         if pace == Pace::Documented { create.charge(PENDING, 1) } else { create },
         // Who has an address is a question of GraphQL's.
@@ -93,7 +94,7 @@ pub(super) fn costs(pace: Pace) -> Vec<StepCost> {
         rest("revoke", 1),
         rest("add_member", 1),
         rest("remove_member", 1),
-        asks("create_group", 1),
+        asks("create_group", 0),
         rest("update_group", 2),
         rest("remove_group", 1),
     ]

@@ -88,6 +88,20 @@ impl Shared {
     }
 }
 
+/// Has an instance whose credential is dead looked at now: somebody says that it may live again.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn look_at_credential(tx: &Tx<'_>, instance: i64) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "UPDATE instance SET look_at = $2 WHERE seq = $1 AND degraded_since IS NOT NULL AND look_at > $2",
+            vals![instance, tx.now],
+        )
+        .await?;
+    Ok(())
+}
+
 /// Marks an instance, or takes the mark away and lets what waited for it go on.
 struct Mark {
     seq: i64,

@@ -43,6 +43,7 @@ use uuid::Uuid;
 pub(crate) use accounts::{AccountRow, document_of, gone, link, linked, observe, status_word};
 pub use forecast::Forecast;
 pub use health::Degraded;
+pub(crate) use health::look_at_credential;
 pub(crate) use invitations::Missing;
 pub use lease::HOUSEKEEPING;
 pub(crate) use ledger::move_rows;

@@ -60,7 +60,9 @@ impl Queue {
     pub(crate) async fn count(&self, store: &Store, instance: i64, most: i64) -> Result<(), StoreError> {
         let now = store.clock().micros();
         let counted = self.counted_at.load(Ordering::Relaxed);
-        let good = FRESH + self.open.load(Ordering::Relaxed).clamp(0, most) * FRESH_PER_ROW;
+        let open = self.open.load(Ordering::Relaxed).clamp(0, most);
+        // Nobody is kept out by what has been done meanwhile.
+        let good = if open < most { FRESH } else { 0 } + open * FRESH_PER_ROW;
         if (counted..counted + good).contains(&now) {
             return Ok(());
         }

@@ -169,7 +169,15 @@ async fn another_identity_under_the_same_limits_is_refused() {
         // The same token, but it speaks for somebody else from now on.
         let other =
             json!({"id": "0190ffff-0000-4000-8000-000000000001", "name": "Other", "email": "other@example.com"});
-        faults(&rig, json!([{"match": {"path": "/user$"}, "times": 10, "do": {"status": 200, "body": other}}])).await;
+        let role = json!({"role": "admin"});
+        faults(
+            &rig,
+            json!([
+                {"match": {"path": "/user$"}, "times": 10, "do": {"status": 200, "body": other}},
+                {"match": {"path": "/members/0190ffff"}, "times": 10, "do": {"status": 200, "body": role}},
+            ]),
+        )
+        .await;
         let refused = rig.app.update_instance("admin", &now, change(false)).await;
         let Err(AdminError::Conflict(words)) = refused else { panic!("{:?}", refused.err()) };
         assert!(words.contains("another identity"), "{words}");

@@ -336,7 +336,8 @@ async fn a_rehearsal_sends_nothing_and_ends_with_the_plan_that_was_seen() {
         let predicted = usize::try_from(plan.forecast["calls"].as_u64().unwrap()).unwrap();
         assert!(
             predicted <= made * 2 && made <= predicted * 2,
-            "{target}: {predicted} calls were predicted and {made} made: {}",
+            "{target}: {predicted} calls were predicted and {made} made: {}; {}",
+            plan.totals["steps"],
             rig.calls().await
         );
         assert_eq!(rig.app.plan(&rig.instance, 0, 100).await.unwrap().totals["resources"], 0, "{target}");

@@ -38,7 +38,7 @@ pub(crate) fn everywhere() -> Vec<(Db, &'static str)> {
 }
 
 impl Db {
-    /// The same with connectors of a test's own.
+    /// A gateway on a database of its own, with connectors of a test's own where it has some.
     pub(crate) async fn app_with(&self, folder: &std::path::Path, catalogue: Vec<connector_sdk::Entry>) -> Arc<App> {
         let config = config(folder, self.make().await.as_deref(), Overrides::default());
         App::with_connectors(config, Clock::system(), catalogue).await.unwrap()
@@ -106,7 +106,7 @@ pub(crate) async fn rig_of(
 
 impl Rig {
     pub(crate) async fn wait(&self, what: &str, mut so: impl AsyncFnMut() -> bool) {
-        for _ in 0..400 {
+        for _ in 0..2_400 {
             if so().await {
                 return;
             }

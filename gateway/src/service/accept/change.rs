@@ -20,6 +20,7 @@ use super::groups::UserSide;
 use super::members::{Edited, edit_members, leave_out_foreign, members_left_out};
 use super::record::{Record, changes_of, index, is_protected, tally, unindex, upsert_work};
 use super::{Accepted, name_of, taken, text, type_of};
+use crate::driver::look_at_credential;
 use crate::service::directory::{COLUMNS, stored};
 use crate::service::events::{self, Changing, Members};
 use crate::service::records::audit;
@@ -337,12 +338,16 @@ impl Change {
             upsert_work(tx, &self.instance, before.seq, lane, before.rev, None).await?;
         }
         // What waits for a person to act is tried at once: the client's push is such an act.
-        tx.conn
+        let taken_up = tx
+            .conn
             .run(
                 "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, tries = 0, looks = 0, panics = 0 WHERE resource_seq = $1 AND state = 'needs'",
                 vals![before.seq, tx.now],
             )
             .await?;
+        if taken_up > 0 {
+            look_at_credential(tx, self.instance.seq).await?;
+        }
         Ok(())
     }
 

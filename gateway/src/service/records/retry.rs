@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{AdminError, audit};
+use crate::driver::look_at_credential;
 use crate::service::App;
 use crate::store::{Hint, Priority, Rows, Sql, Tx, Unit};
 
@@ -33,7 +34,7 @@ impl Unit for Retry {
         let row = tx
             .conn
             .one(
-                "SELECT o.resource_seq, o.verb, o.state, w.state AS work_state, r.deleted_at, r.seq AS known FROM operation o \
+                "SELECT o.resource_seq, o.instance_seq, o.verb, o.state, w.state AS work_state, r.deleted_at, r.seq AS known FROM operation o \
                  LEFT JOIN work w ON w.resource_seq = o.resource_seq LEFT JOIN resource r ON r.seq = o.resource_seq WHERE o.id = $1",
                 vals![self.id.as_str()],
             )
@@ -65,6 +66,7 @@ impl Unit for Retry {
                 vals![resource, tx.now],
             )
             .await?;
+        look_at_credential(tx, row.col("instance_seq")?).await?;
         tx.hint(Hint::Anything);
         // A person who was invited often enough, or declined, is asked again by an admin's wish.
         tx.conn
