@@ -1,7 +1,7 @@
 //! A group's plan and settlement, as the gateway's `driver/group` has them around the engine.
 
 use connector_sdk::{
-    AccountRef, Fault, FaultKind, GroupCreated, GroupUpdated, Membership, Need, RemoteGroup, Retry, Suspend,
+    AccountRef, Effect, Fault, FaultKind, GroupCreated, GroupUpdated, Membership, Need, RemoteGroup, Retry, Suspend,
 };
 use engine::Lane;
 use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
@@ -170,7 +170,12 @@ impl World {
                 }
             };
             debug_assert!(attempts.len() <= changes.len());
-            return self.apply_members(subject, changes, &all);
+            // Who was created again meanwhile has the account, and what was on its way to it.
+            let mut changes = changes.clone();
+            for (change, attempt) in changes.iter_mut().zip(attempts) {
+                change.user = self.rows.attempts[attempt].item;
+            }
+            return self.apply_members(subject, &changes, &all);
         }
         let answer = match done {
             Ok(answer) => answer,
@@ -293,6 +298,18 @@ impl World {
     ) -> Option<Verdict> {
         let mut verdict = None;
         for (change, answer) in changes.iter().zip(answers) {
+            let reached = answer.as_ref().err().is_none_or(|fault| fault.effect == Effect::Unknown);
+            if change.add && reached && self.sabotage != Some(Sabotage::ForgetLateGrants) {
+                let removal = |it: &&mut rows::Attempt| {
+                    it.resource == change.user
+                        && it.item == 0
+                        && it.step == "remove"
+                        && it.state == rows::AttemptState::Sending
+                };
+                if let Some(removal) = self.rows.attempts.values_mut().find(removal) {
+                    removal.granted = true;
+                }
+            }
             match answer {
                 Ok(membership) => self.apply_member(subject, change, membership),
                 Err(fault) if fault.kind == FaultKind::NotFound => {
@@ -354,10 +371,10 @@ impl World {
         (row.have, row.have_at) = (have, now);
         let (want, op) = (row.want, row.op);
         let user_wanted = self.rows.resources[&change.user].wanted();
+        if change.add && have != Have::No && self.sabotage != Some(Sabotage::ForgetLateGrants) {
+            self.reopen(change.user, &change.account);
+        }
         if want != change.add || (want && !user_wanted) {
-            if change.add && !user_wanted && self.sabotage != Some(Sabotage::ForgetLateGrants) {
-                self.reopen(change.user, &change.account);
-            }
             return;
         }
         match (want, have) {
@@ -386,7 +403,7 @@ impl World {
         }
     }
 
-    /// A grant was sent for a person who was leaving meanwhile, and may have brought the account back.
+    /// A grant came to an account whose removal is recorded, and may have brought it back.
     fn reopen(&mut self, user: Seq, at: &AccountRef) {
         if self.rows.linked(user).is_some() {
             return;
@@ -406,6 +423,13 @@ impl World {
         }
         self.rows.links.push(rows::Link { resource: user, account, live: true, opened_at: self.now });
         let rev = self.rows.resources[&user].rev;
-        self.rows.upsert_work(user, Lane::Deprovision, rev, None, self.now);
+        if self.rows.resources[&user].wanted() {
+            // Who shall have access after all is looked at, and has it or gets it.
+            self.doubt_removal(user);
+            self.rows.wake_memberships(user, self.now);
+            self.rows.upsert_work(user, Lane::Grant, rev, None, self.now);
+        } else {
+            self.rows.upsert_work(user, Lane::Deprovision, rev, None, self.now);
+        }
     }
 }
