@@ -22,5 +22,4 @@ ALTER TABLE instance ADD COLUMN degraded_why TEXT;
 ALTER TABLE instance ADD COLUMN look_at BIGINT;
 CREATE INDEX instance_driver_key ON instance (driver_key) WHERE deleted_at IS NULL;
 CREATE INDEX work_fair ON work (instance_seq, lane, due_at) WHERE state IN ('todo','waiting','needs');
-CREATE INDEX account_invited ON account (instance_seq) WHERE status = 'invited';
 ";

@@ -283,7 +283,8 @@ impl World {
         let now = self.now;
         if let Some(row) = self.rows.attempts.get_mut(&attempt) {
             let state = attempt_state(fault);
-            row.state = if (row.marked || row.granted) && state != AttemptState::Done { AttemptState::Unknown } else { state };
+            row.state =
+                if (row.marked || row.granted) && state != AttemptState::Done { AttemptState::Unknown } else { state };
             row.heard = true;
             row.ended = now;
         }

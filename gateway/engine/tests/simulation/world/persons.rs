@@ -326,7 +326,11 @@ impl World {
         let removals =
             self.rows.attempts.values().filter(|it| it.resource == user && it.item == 0 && it.step == "remove");
         let Some((sent, granted)) = removals.last().map(|it| (it.started, it.granted)) else { return false };
-        granted || !self.rows.of_user(user, |row| matches!(row.have, Have::Yes | Have::Pending) && row.have_at >= sent).is_empty()
+        granted
+            || !self
+                .rows
+                .of_user(user, |row| matches!(row.have, Have::Yes | Have::Pending) && row.have_at >= sent)
+                .is_empty()
     }
 
     fn apply_followed(&mut self, subject: &Subject, followed: &Followed) -> Option<Verdict> {
