@@ -7,6 +7,7 @@ use engine::Lane;
 use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
 
 use super::drive::{Subject, Verdict};
+use super::persons::GOES_ON;
 use super::rows::{self, AccountRow, Ends, Member, MemberState, Seq, Status};
 use super::target::{Answer, Call, Change};
 use super::{Sabotage, World};
@@ -93,6 +94,7 @@ impl World {
                 return Verdict::Settled;
             }
             let mut changes = Vec::new();
+            let mut later: Option<i64> = None;
             for (user, row) in rows {
                 let (view, account) = self.member_view(subject.seq, user, &row);
                 let doubts = self.rows.unknown(subject.seq, user).is_some();
@@ -108,6 +110,11 @@ impl World {
                     }
                 };
                 match step {
+                    // The contrary call of a gateway that died may still come.
+                    MemberStep::Add | MemberStep::Remove if self.contrary(subject.seq, user, step).is_some() => {
+                        let until = self.contrary(subject.seq, user, step);
+                        later = later.min(until).or(until);
+                    }
                     MemberStep::Add | MemberStep::Remove => {
                         if changes.len() < BATCH
                             && let Some(account) = account
@@ -134,6 +141,9 @@ impl World {
                 let attempts = changes.iter().map(|change| (change.user, step(change))).collect();
                 return Verdict::Call(Call::Members { id: id.clone(), changes }, attempts);
             }
+            if let Some(until) = later {
+                return Verdict::Wait("outcome_unknown", until);
+            }
         }
         self.broken(format!(
             "the plan of group {} goes in circles: {:?}",
@@ -141,6 +151,13 @@ impl World {
             self.rows.members_of(subject.seq)
         ));
         Verdict::Settled
+    }
+
+    /// Until when a call contrary to a step may still come of a sender that died.
+    fn contrary(&self, group: Seq, user: Seq, step: MemberStep) -> Option<i64> {
+        let word = if step == MemberStep::Add { "remove_member" } else { "add_member" };
+        let doubt = self.rows.unknown(group, user).filter(|it| !it.heard && it.step == word)?;
+        Some(doubt.ended + GOES_ON).filter(|until| *until > self.now)
     }
 
     fn set_member(&mut self, group: Seq, user: Seq, state: MemberState) {

@@ -15,7 +15,7 @@ use super::target::{Answer, Call};
 use super::{Sabotage, World};
 
 /// How long the target may go on with a call whose caller died. In microseconds.
-const GOES_ON: i64 = 9_000_000;
+pub const GOES_ON: i64 = 9_000_000;
 const QUOTA_WAIT: i64 = 3_600_000_000;
 
 fn view(row: &AccountRow) -> Option<AccountView> {
