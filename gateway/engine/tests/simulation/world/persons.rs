@@ -323,9 +323,9 @@ impl World {
 
     /// Whether a grant came to the target after the account's removal was sent.
     fn granted_meanwhile(&self, user: Seq) -> bool {
-        let removals =
+        let mut removals =
             self.rows.attempts.values().filter(|it| it.resource == user && it.item == 0 && it.step == "remove");
-        let Some((sent, granted)) = removals.last().map(|it| (it.started, it.granted)) else { return false };
+        let Some((sent, granted)) = removals.next_back().map(|it| (it.started, it.granted)) else { return false };
         granted
             || !self
                 .rows
