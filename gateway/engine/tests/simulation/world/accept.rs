@@ -138,7 +138,9 @@ impl World {
             if flies && self.sabotage != Some(Sabotage::ForgetFlying) {
                 row.have = Have::Unknown;
             }
-            let open = |it: &&mut super::rows::Attempt| it.resource == group && it.item == old && it.state.open();
+            let forgets = self.sabotage == Some(Sabotage::ForgetFlying);
+            let open =
+                |it: &&mut super::rows::Attempt| !forgets && it.resource == group && it.item == old && it.state.open();
             for attempt in self.rows.attempts.values_mut().filter(open) {
                 attempt.item = new;
             }
