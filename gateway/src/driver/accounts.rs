@@ -1,10 +1,12 @@
 //! Rows of accounts and links: what the target holds, and whose it is. The only place that links.
 
 use connector_sdk::{Account, AccountRef, AccountStatus, Evidence, InviteId, RemoteId};
+use engine::Lane;
 use engine::adoption::{Adoption, may_link};
 use scim::fold::fold_text;
 use serde_json::{Value, json};
 
+use super::attempts::GRANTED;
 use super::links;
 use crate::service::accept::{move_memberships, upsert_work};
 use crate::service::records::audit;
@@ -389,7 +391,7 @@ pub(crate) async fn wake_memberships(tx: &Tx<'_>, instance: &Instance, user: i64
         .run(&format!("UPDATE member SET state = 'todo', reason = NULL WHERE user_seq = $1 AND {which}"), vals![user])
         .await?;
     for row in &groups {
-        upsert_work(tx, instance, row.col("group_seq")?, engine::Lane::Grant, row.col("rev")?, None).await?;
+        upsert_work(tx, instance, row.col("group_seq")?, Lane::Grant, row.col("rev")?, None).await?;
     }
     Ok(())
 }
@@ -415,9 +417,9 @@ pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(),
     Ok(())
 }
 
-/// A grant was sent for a person who was leaving meanwhile, and may have brought the account or an
-/// invitation back (GitHub invites who is put into a team). The account is taken as there again, so
-/// that the person's own work removes it once more.
+/// A grant came to an account or invitation whose removal is recorded, and may have brought it back (GitHub
+/// invites who is put into a team). It is taken as there again, so that the person's own work removes it once
+/// more, or looks whether who shall have access after all has it.
 pub(crate) async fn reopen(tx: &Tx<'_>, instance: &Instance, user: i64, at: &AccountRef) -> Result<(), StoreError> {
     if linked(tx, user).await?.is_some() {
         return Ok(());
@@ -446,12 +448,35 @@ pub(crate) async fn reopen(tx: &Tx<'_>, instance: &Instance, user: i64, at: &Acc
             vals![tx.seq()?, user, account, tx.now],
         )
         .await?;
-    let rev = tx
+    let row = tx
         .conn
-        .one("SELECT rev FROM resource WHERE seq = $1", vals![user])
+        .one("SELECT rev, active, managed, deleted_at FROM resource WHERE seq = $1", vals![user])
         .await?
-        .map_or(Ok(0), |row| row.col::<i64>("rev"))?;
-    upsert_work(tx, instance, user, engine::Lane::Deprovision, rev, None).await
+        .ok_or_else(|| StoreError::damaged("a membership without its person"))?;
+    let wanted = row.col::<i16>("active")? == 1
+        && row.col::<i16>("managed")? == 1
+        && row.col::<Option<i64>>("deleted_at")?.is_none();
+    let lane = match wanted {
+        true => {
+            doubt_removal(tx, user).await?;
+            wake_memberships(tx, instance, user).await?;
+            Lane::Grant
+        }
+        false => Lane::Deprovision,
+    };
+    upsert_work(tx, instance, user, lane, row.col("rev")?, None).await
+}
+
+/// A grant came to the target, or may have: a removal of the account that is under way may have come before
+/// it, and is then no removal ([`granted_meanwhile`]).
+pub(crate) async fn note_grant(tx: &Tx<'_>, user: i64) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "UPDATE attempt SET marker = $2 WHERE resource_seq = $1 AND item_seq = 0 AND step = 'remove' AND state = 'sending'",
+            vals![user, GRANTED],
+        )
+        .await?;
+    Ok(())
 }
 
 /// Whether a grant came to the target after the account's removal was sent: it may have brought the
@@ -460,9 +485,9 @@ pub(crate) async fn granted_meanwhile(tx: &Tx<'_>, user: i64) -> Result<bool, St
     let row = tx
         .conn
         .one(
-            "SELECT 1 AS one FROM member m WHERE m.user_seq = $1 AND m.have <> 0 AND m.have_at >= \
-             (SELECT MAX(t.started_at) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = 0 AND t.step = 'remove') LIMIT 1",
-            vals![user],
+            "SELECT 1 AS one FROM attempt t WHERE t.seq = (SELECT MAX(seq) FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND step = 'remove') \
+             AND (t.marker = $2 OR EXISTS (SELECT 1 FROM member m WHERE m.user_seq = $1 AND m.have <> 0 AND m.have_at >= t.started_at))",
+            vals![user, GRANTED],
         )
         .await?;
     Ok(row.is_some())

@@ -11,6 +11,9 @@ use crate::store::{Sql, StoreError, Tx};
 /// Marks an attempt that repeats a call whose outcome was in doubt.
 const DOUBT: &str = "doubt";
 
+/// Marks a removal during which a grant came to the target: unless it succeeds, it stays in doubt.
+pub(super) const GRANTED: &str = "granted";
+
 /// An attempt to write down before it is sent.
 pub(super) struct Attempted {
     pub(super) item: i64,
@@ -94,9 +97,9 @@ pub(super) async fn end_attempt(
     let text = fault.map(|fault| serde_json::to_string(fault).unwrap_or_default());
     tx.conn
         .run(
-            "UPDATE attempt SET state = CASE WHEN marker = $6 AND $2 <> 'done' THEN 'unknown' ELSE $2 END, fault = $3, calls = $4, ended_at = $5, \
+            "UPDATE attempt SET state = CASE WHEN marker IN ($6, $7) AND $2 <> 'done' THEN 'unknown' ELSE $2 END, fault = $3, calls = $4, ended_at = $5, \
              sent = CASE WHEN $2 = 'unknown' THEN sent ELSE NULL END WHERE seq = $1",
-            vals![attempt, attempt_state(fault), text, calls.to_string(), tx.now, DOUBT],
+            vals![attempt, attempt_state(fault), text, calls.to_string(), tx.now, DOUBT, GRANTED],
         )
         .await?;
     Ok(())

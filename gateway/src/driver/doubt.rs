@@ -131,7 +131,7 @@ pub(super) async fn is_new(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreErro
 }
 
 /// How long the target may go on with a call whose caller died. In microseconds.
-const GOES_ON: i64 = 9_000_000;
+pub(super) const GOES_ON: i64 = 9_000_000;
 
 /// Until when the target may still be at a creation whose caller died: a look that finds nothing
 /// before then does not tell that it did not happen. `None` once it is over, and where the end of

@@ -274,6 +274,10 @@ pub(super) async fn apply_fault(
         accounts::mark_missing(tx, &row, true).await?;
         return Ok(None);
     }
+    if matches!(call, PersonCall::Create { .. }) && accounts::linked(tx, subject.seq).await?.is_some() {
+        // A late grant has brought the account back meanwhile, perhaps: that is looked at.
+        accounts::doubt_removal(tx, subject.seq).await?;
+    }
     Ok(Some(Verdict::Failed(Box::new(fault.clone()))))
 }
 
@@ -310,6 +314,11 @@ async fn apply_created(
         Created::AlreadyThere(found) => {
             let row = accounts::observe(tx, instance, &found.account, None, None).await?;
             tie(tx, instance, subject, &row, found.evidence, row.ours).await
+        }
+        // Such work waits without an account: a late grant has brought it back meanwhile, perhaps.
+        Created::Waiting { .. } if accounts::linked(tx, subject.seq).await?.is_some() => {
+            accounts::doubt_removal(tx, subject.seq).await?;
+            Ok(None)
         }
         Created::Waiting { reason, until } => Ok(Some(Verdict::Wait {
             code: "quota",

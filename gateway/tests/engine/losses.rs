@@ -344,6 +344,27 @@ async fn a_leaver_whose_removal_was_refused_was_made_active_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_came_back_before_they_were_gone_stayed_in_a_group_they_had_been_taken_out_of() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({})).await;
+        let eve = people(&rig, &["eve@example.com"]).await.remove(0);
+        let id = group(&rig, "Admins", &[&eve]).await;
+        assert_eq!(at_target(&rig).await, 1);
+        let refusal = json!({"status": 422, "body": {"message": "no"}});
+        faults(&rig, json!([{"match": {"method": "DELETE"}, "times": 1, "do": refusal}])).await;
+        let active = |active: bool| json!([{"op": "replace", "path": "active", "value": active}]);
+        let left = rig.patch("User", &eve, active(false)).await.unwrap();
+        assert!(!left.settled);
+        rig.patch("Group", &id, remove(&eve)).await.unwrap();
+        rig.wait("the group at rest", async || rig.open_work().await.len() == 1).await;
+        rig.patch("User", &eve, active(true)).await.unwrap();
+        rig.quiet().await;
+        assert_eq!(at_target(&rig).await, 0, "{}", rig.calls().await);
+        assert_eq!(rig.state().await["accounts"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_group_whose_creation_was_in_doubt_outlived_its_deletion() {
     for db in databases() {
         let rig = rig(&db, "github", json!({"answer_within_ms": 0, "on_group_delete": "delete"})).await;

@@ -219,6 +219,32 @@ async fn a_leaver_is_not_invited_again_by_a_team_grant_that_was_late() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_late_grant_brought_a_leaver_back_who_had_been_created_again() {
+    for db in databases() {
+        let mut rig = rig(&db, "github", json!({"answer_within_ms": 0})).await;
+        let eve = rig.user("eve@example.com").await;
+        rig.quiet().await;
+        rig.control("POST", "/_sim/accept", json!({})).await;
+        rig.reconcile().await;
+        let group = rig.post("Group", json!({"displayName": "Eng"})).await.unwrap().stored.id;
+        rig.quiet().await;
+        let fault =
+            json!([{"match": {"method": "PUT", "path": "team/.*memberships"}, "times": 1, "do": {"delay_ms": 2000}}]);
+        rig.control("POST", "/_sim/faults", fault).await;
+        rig.patch("Group", &group, json!([{"op": "add", "path": "members", "value": [{"value": eve}]}])).await.unwrap();
+        rig.wait("the grant under way", async || rig.calls().await.to_string().contains("\"method\":\"PUT\"")).await;
+        rig.set_mode(Mode::Paused).await;
+        rig.delete("User", &eve).await;
+        let again = json!({"userName": "eve@example.com", "active": false, "emails": [{"value": "eve@example.com"}]});
+        rig.post("User", again).await.unwrap();
+        rig.set_mode(Mode::Enabled).await;
+        rig.quiet().await;
+        let state = rig.state().await;
+        assert_eq!((&state["accounts"], &state["invitations"]), (&json!([]), &json!([])), "{}", rig.calls().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_invitation_taken_back_without_an_answer_is_no_invitation_accepted_by_somebody() {
     for (db, target) in everywhere() {
         let rig = rig(&db, target, json!({})).await;

@@ -1,11 +1,11 @@
 //! Recording what became of memberships.
 
-use connector_sdk::{Fault, FaultKind, Membership};
+use connector_sdk::{Effect, Fault, FaultKind, Membership};
 use engine::membership::ParkReason;
 
 use super::MemberChange;
 use super::settle::missed;
-use crate::driver::accounts::reopen;
+use crate::driver::accounts::{note_grant, reopen};
 use crate::driver::attempts::end_attempt;
 use crate::driver::doubt;
 use crate::driver::run::{Subject, Verdict};
@@ -27,7 +27,11 @@ pub(super) async fn apply_members(
     let mut verdict = None;
     let mut missing: Option<(Vec<MemberChange>, Fault)> = None;
     for ((change, answer), attempt) in changes.iter().zip(answers).zip(attempts) {
+        let change = &now_of(tx, change, *attempt).await?;
         let fault = answer.as_ref().err();
+        if change.add && fault.is_none_or(|fault| fault.effect == Effect::Unknown) {
+            note_grant(tx, change.user).await?;
+        }
         end_attempt(tx, *attempt, fault, calls).await?;
         match answer {
             Ok(membership) => apply_member(tx, instance, subject, change, membership).await?,
@@ -58,6 +62,13 @@ pub(super) async fn apply_members(
         (None, Some((changes, fault))) => missed(tx, subject, changes, &fault).await.map(Some),
         (verdict, _) => Ok(verdict),
     }
+}
+
+/// A change as it stands now: who was created again meanwhile has the account, and what was on its way to it.
+async fn now_of(tx: &Tx<'_>, change: &MemberChange, attempt: i64) -> Result<MemberChange, StoreError> {
+    let row = tx.conn.one("SELECT item_seq FROM attempt WHERE seq = $1", vals![attempt]).await?;
+    let user = row.map_or(Ok(change.user), |row| row.col("item_seq"))?;
+    Ok(MemberChange { user, ..change.clone() })
 }
 
 /// What a look at memberships in doubt showed. The rows stay to do: the plan compares what is there with
@@ -101,7 +112,8 @@ async fn apply_member(
     let row = tx
         .conn
         .one(
-            "SELECT m.want, m.op_seq, u.active, u.deleted_at FROM member m JOIN resource u ON u.seq = m.user_seq \
+            "SELECT m.want, m.op_seq, u.active, u.deleted_at, \
+             (SELECT COUNT(*) FROM link l WHERE l.resource_seq = u.seq AND l.state = 'live') AS links FROM member m JOIN resource u ON u.seq = m.user_seq \
              WHERE m.group_seq = $1 AND m.user_seq = $2",
             vals![subject.seq, change.user],
         )
@@ -116,12 +128,12 @@ async fn apply_member(
         )
         .await?;
     let user_wanted = row.col::<i16>("active")? == 1 && row.col::<Option<i64>>("deleted_at")?.is_none();
+    if change.add && have != 0 && row.col::<i64>("links")? == 0 {
+        reopen(tx, instance, change.user, &change.account).await?;
+    }
     if want != change.add || (want && !user_wanted) {
         // The wish, or the person's access, changed while the call was under way: the row is still
         // to do, and the next plan takes back what was just given.
-        if change.add && !user_wanted {
-            reopen(tx, instance, change.user, &change.account).await?;
-        }
         return Ok(());
     }
     if let Membership::Kept { why } = membership {

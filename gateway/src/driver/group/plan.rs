@@ -220,7 +220,9 @@ async fn plan_members(
             .conn
             .all(
                 &format!("SELECT m.user_seq, m.want, m.have, m.op_seq, u.name, u.active, u.managed, u.deleted_at, a.status, a.remote_id, a.invite_id, a.doc, a.ours, a.protected, h.state AS hold_state, \
-                 (SELECT COUNT(*) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown') AS doubts \
+                 (SELECT COUNT(*) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown') AS doubts, \
+                 (SELECT MAX(t.ended_at) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown' AND t.fault IS NULL AND t.step = 'add_member') AS adding, \
+                 (SELECT MAX(t.ended_at) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown' AND t.fault IS NULL AND t.step = 'remove_member') AS removing \
                  FROM member m JOIN resource u ON u.seq = m.user_seq \
                  LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN hold h ON h.seq = m.hold_seq \
                  WHERE m.group_seq = $1 AND m.state = 'todo' AND m.held = 0 ORDER BY {order}, m.have_at NULLS FIRST, m.user_seq LIMIT $2"),
@@ -234,6 +236,7 @@ async fn plan_members(
         let (mut removals, mut additions) = (Vec::new(), Vec::new());
         let mut looks = Vec::new();
         let mut unknown = None;
+        let mut later: Option<i64> = None;
         for row in &rows {
             let member = read_member(row, takes, traits.pending_members, repeat)?;
             let count = |ends: &mut HashMap<i64, Ends>, add: Ends| {
@@ -252,6 +255,13 @@ async fn plan_members(
                 step @ (MemberStep::Add | MemberStep::Remove) => {
                     let Some(account) = member.account else { continue };
                     let add = step == MemberStep::Add;
+                    // The contrary call of a gateway that died, should the target still be at it, would undo
+                    // this one behind our back.
+                    let contrary = row.col::<Option<i64>>(if add { "removing" } else { "adding" })?;
+                    if let Some(until) = contrary.map(|ended| ended + doubt::GOES_ON).filter(|until| *until > tx.now) {
+                        later = Some(later.map_or(until, |later| later.min(until)));
+                        continue;
+                    }
                     let change = MemberChange { user: member.user, account, add, operation: member.operation };
                     let names = [Some(member.name.as_str()), member.login.as_deref(), member.email.as_deref()];
                     match member.doubt {
@@ -320,6 +330,13 @@ async fn plan_members(
         if !looks.is_empty() {
             let call = GroupCall::LookMembers { id: link.id.clone(), changes: looks };
             return Ok(Verdict::Call(Step::Group(Box::new(call)), Vec::new()));
+        }
+        if let Some(until) = later {
+            return Ok(Verdict::Wait {
+                code: "outcome_unknown",
+                reason: "The gateway stopped while it was changing a membership, and the target may still be at it. Going on in a few seconds.".to_owned(),
+                until: moment(until),
+            });
         }
         if let Some(name) = unknown {
             let mut need = ask();

@@ -501,7 +501,8 @@ pub(crate) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gai
         if freed > 0 {
             wake_freed(tx, instance, user).await?;
         }
-        ("state IN ('parked','refused') AND want = 1", Lane::Grant)
+        // So is a removal that was left to the account's own, which is not removed any more.
+        ("((state IN ('parked','refused') AND want = 1) OR (state = 'settled' AND want = 0))", Lane::Grant)
     } else {
         ("state = 'settled' AND have IS NOT NULL AND have <> 0", Lane::Removal)
     };

@@ -312,8 +312,15 @@ pub(crate) async fn move_memberships(
     for row in &rows {
         let group: i64 = row.col("group_seq")?;
         let want: i16 = row.col("want")?;
-        // What is on its way is the account's, and nobody will tell the new row of it: what the target has is
-        // unknown then.
+        // What is on its way is the account's, and so the new row's: until it is told, what the target has is
+        // unknown.
+        tx.conn
+            .run(
+                "UPDATE attempt SET item_seq = $3 WHERE resource_seq = $1 AND item_seq = $2 AND state IN ('sending','unknown') \
+                 AND NOT EXISTS (SELECT 1 FROM attempt o WHERE o.resource_seq = $1 AND o.item_seq = $3 AND o.state IN ('sending','unknown'))",
+                vals![group, from, to],
+            )
+            .await?;
         let have: Option<i16> = row.col("have")?;
         if row.col::<Option<i64>>("other")?.is_none() {
             tx.conn

@@ -134,9 +134,15 @@ impl World {
             if !(matches!(row.have, Have::Yes | Have::Pending) || flies) {
                 continue;
             }
-            // What is on its way is the account's, and nobody will tell the new row of it.
+            // What is on its way is the account's, and so the new row's.
             if flies && self.sabotage != Some(Sabotage::ForgetFlying) {
                 row.have = Have::Unknown;
+            }
+            let forgets = self.sabotage == Some(Sabotage::ForgetFlying);
+            let open =
+                |it: &&mut super::rows::Attempt| !forgets && it.resource == group && it.item == old && it.state.open();
+            for attempt in self.rows.attempts.values_mut().filter(open) {
+                attempt.item = new;
             }
             self.rows.members.remove(&(group, old));
             let lane = if row.want { Lane::Grant } else { Lane::Removal };

@@ -148,6 +148,7 @@ impl World {
                         item,
                         step,
                         marked,
+                        granted: false,
                         epoch,
                         state: AttemptState::Sending,
                         heard: false,
@@ -262,6 +263,7 @@ impl World {
                 item: 0,
                 step: job.call.word(),
                 marked: false,
+                granted: false,
                 epoch: 0,
                 state,
                 heard: true,
@@ -281,7 +283,8 @@ impl World {
         let now = self.now;
         if let Some(row) = self.rows.attempts.get_mut(&attempt) {
             let state = attempt_state(fault);
-            row.state = if row.marked && state != AttemptState::Done { AttemptState::Unknown } else { state };
+            row.state =
+                if (row.marked || row.granted) && state != AttemptState::Done { AttemptState::Unknown } else { state };
             row.heard = true;
             row.ended = now;
         }

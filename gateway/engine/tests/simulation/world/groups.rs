@@ -1,12 +1,13 @@
 //! A group's plan and settlement, as the gateway's `driver/group` has them around the engine.
 
 use connector_sdk::{
-    AccountRef, Fault, FaultKind, GroupCreated, GroupUpdated, Membership, Need, RemoteGroup, Retry, Suspend,
+    AccountRef, Effect, Fault, FaultKind, GroupCreated, GroupUpdated, Membership, Need, RemoteGroup, Retry, Suspend,
 };
 use engine::Lane;
 use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
 
 use super::drive::{Subject, Verdict};
+use super::persons::GOES_ON;
 use super::rows::{self, AccountRow, Ends, Member, MemberState, Seq, Status};
 use super::target::{Answer, Call, Change};
 use super::{Sabotage, World};
@@ -93,6 +94,7 @@ impl World {
                 return Verdict::Settled;
             }
             let mut changes = Vec::new();
+            let mut later: Option<i64> = None;
             for (user, row) in rows {
                 let (view, account) = self.member_view(subject.seq, user, &row);
                 let doubts = self.rows.unknown(subject.seq, user).is_some();
@@ -108,6 +110,11 @@ impl World {
                     }
                 };
                 match step {
+                    // The contrary call of a gateway that died may still come.
+                    MemberStep::Add | MemberStep::Remove if self.contrary(subject.seq, user, step).is_some() => {
+                        let until = self.contrary(subject.seq, user, step);
+                        later = later.min(until).or(until);
+                    }
                     MemberStep::Add | MemberStep::Remove => {
                         if changes.len() < BATCH
                             && let Some(account) = account
@@ -134,6 +141,9 @@ impl World {
                 let attempts = changes.iter().map(|change| (change.user, step(change))).collect();
                 return Verdict::Call(Call::Members { id: id.clone(), changes }, attempts);
             }
+            if let Some(until) = later {
+                return Verdict::Wait("outcome_unknown", until);
+            }
         }
         self.broken(format!(
             "the plan of group {} goes in circles: {:?}",
@@ -141,6 +151,13 @@ impl World {
             self.rows.members_of(subject.seq)
         ));
         Verdict::Settled
+    }
+
+    /// Until when a call contrary to a step may still come of a sender that died.
+    fn contrary(&self, group: Seq, user: Seq, step: MemberStep) -> Option<i64> {
+        let word = if step == MemberStep::Add { "remove_member" } else { "add_member" };
+        let doubt = self.rows.unknown(group, user).filter(|it| !it.heard && it.step == word)?;
+        Some(doubt.ended + GOES_ON).filter(|until| *until > self.now)
     }
 
     fn set_member(&mut self, group: Seq, user: Seq, state: MemberState) {
@@ -170,7 +187,12 @@ impl World {
                 }
             };
             debug_assert!(attempts.len() <= changes.len());
-            return self.apply_members(subject, changes, &all);
+            // Who was created again meanwhile has the account, and what was on its way to it.
+            let mut changes = changes.clone();
+            for (change, attempt) in changes.iter_mut().zip(attempts) {
+                change.user = self.rows.attempts[attempt].item;
+            }
+            return self.apply_members(subject, &changes, &all);
         }
         let answer = match done {
             Ok(answer) => answer,
@@ -293,6 +315,18 @@ impl World {
     ) -> Option<Verdict> {
         let mut verdict = None;
         for (change, answer) in changes.iter().zip(answers) {
+            let reached = answer.as_ref().err().is_none_or(|fault| fault.effect == Effect::Unknown);
+            if change.add && reached && self.sabotage != Some(Sabotage::ForgetLateGrants) {
+                let removal = |it: &&mut rows::Attempt| {
+                    it.resource == change.user
+                        && it.item == 0
+                        && it.step == "remove"
+                        && it.state == rows::AttemptState::Sending
+                };
+                if let Some(removal) = self.rows.attempts.values_mut().find(removal) {
+                    removal.granted = true;
+                }
+            }
             match answer {
                 Ok(membership) => self.apply_member(subject, change, membership),
                 Err(fault) if fault.kind == FaultKind::NotFound => {
@@ -354,10 +388,10 @@ impl World {
         (row.have, row.have_at) = (have, now);
         let (want, op) = (row.want, row.op);
         let user_wanted = self.rows.resources[&change.user].wanted();
+        if change.add && have != Have::No && self.sabotage != Some(Sabotage::ForgetLateGrants) {
+            self.reopen(change.user, &change.account);
+        }
         if want != change.add || (want && !user_wanted) {
-            if change.add && !user_wanted && self.sabotage != Some(Sabotage::ForgetLateGrants) {
-                self.reopen(change.user, &change.account);
-            }
             return;
         }
         match (want, have) {
@@ -386,7 +420,7 @@ impl World {
         }
     }
 
-    /// A grant was sent for a person who was leaving meanwhile, and may have brought the account back.
+    /// A grant came to an account whose removal is recorded, and may have brought it back.
     fn reopen(&mut self, user: Seq, at: &AccountRef) {
         if self.rows.linked(user).is_some() {
             return;
@@ -406,6 +440,13 @@ impl World {
         }
         self.rows.links.push(rows::Link { resource: user, account, live: true, opened_at: self.now });
         let rev = self.rows.resources[&user].rev;
-        self.rows.upsert_work(user, Lane::Deprovision, rev, None, self.now);
+        if self.rows.resources[&user].wanted() {
+            // Who shall have access after all is looked at, and has it or gets it.
+            self.doubt_removal(user);
+            self.rows.wake_memberships(user, self.now);
+            self.rows.upsert_work(user, Lane::Grant, rev, None, self.now);
+        } else {
+            self.rows.upsert_work(user, Lane::Deprovision, rev, None, self.now);
+        }
     }
 }

@@ -406,7 +406,6 @@ impl World {
         self.store_away = false;
         self.credential_dead = false;
         for replica in 0..self.replicas.len() {
-            self.replicas[replica].frozen_until = self.replicas[replica].frozen_until.min(self.now + SECOND);
             if !self.replicas[replica].up {
                 self.at(SECOND, Event::Start(replica));
             }

@@ -15,7 +15,7 @@ use super::target::{Answer, Call};
 use super::{Sabotage, World};
 
 /// How long the target may go on with a call whose caller died. In microseconds.
-const GOES_ON: i64 = 9_000_000;
+pub const GOES_ON: i64 = 9_000_000;
 const QUOTA_WAIT: i64 = 3_600_000_000;
 
 fn view(row: &AccountRow) -> Option<AccountView> {
@@ -124,6 +124,9 @@ impl World {
             self.mark_missing(row, true);
             return None;
         }
+        if matches!(call, Call::Create { .. }) && self.rows.linked(subject.seq).is_some() {
+            self.doubt_removal(subject.seq);
+        }
         Some(Verdict::Failed(Box::new(fault.clone())))
     }
 
@@ -153,6 +156,11 @@ impl World {
                 let row = self.rows.observe(&found.account, None);
                 let ours = self.rows.accounts[&row].ours;
                 self.tie(subject, row, found.evidence, ours)
+            }
+            // A late grant may have brought the account back meanwhile.
+            Created::Waiting { .. } if self.rows.linked(subject.seq).is_some() => {
+                self.doubt_removal(subject.seq);
+                None
             }
             Created::Waiting { until, .. } => {
                 Some(Verdict::Wait("quota", until.map_or(self.now + QUOTA_WAIT, |at| at.as_microsecond())))
@@ -315,10 +323,14 @@ impl World {
 
     /// Whether a grant came to the target after the account's removal was sent.
     fn granted_meanwhile(&self, user: Seq) -> bool {
-        let removals =
+        let mut removals =
             self.rows.attempts.values().filter(|it| it.resource == user && it.item == 0 && it.step == "remove");
-        let Some(sent) = removals.map(|it| it.started).max() else { return false };
-        !self.rows.of_user(user, |row| matches!(row.have, Have::Yes | Have::Pending) && row.have_at >= sent).is_empty()
+        let Some((sent, granted)) = removals.next_back().map(|it| (it.started, it.granted)) else { return false };
+        granted
+            || !self
+                .rows
+                .of_user(user, |row| matches!(row.have, Have::Yes | Have::Pending) && row.have_at >= sent)
+                .is_empty()
     }
 
     fn apply_followed(&mut self, subject: &Subject, followed: &Followed) -> Option<Verdict> {

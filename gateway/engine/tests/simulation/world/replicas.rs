@@ -241,6 +241,10 @@ impl World {
 
     /// Takes due work, best lane first.
     pub fn pump(&mut self, replica: usize, life: u64) {
+        // One pump waits for one time: an alarm that was set before a sooner one is none any more.
+        if self.replicas[replica].pump_at.is_none_or(|at| at > self.now) {
+            return;
+        }
         if !self.acts(replica, life, Event::Pump(replica, life)) {
             return;
         }

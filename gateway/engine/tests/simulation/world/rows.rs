@@ -161,6 +161,8 @@ pub struct Attempt {
     pub step: &'static str,
     /// It repeats a call in doubt.
     pub marked: bool,
+    /// Of a removal under way: a grant came to the target meanwhile.
+    pub granted: bool,
     pub epoch: i64,
     pub state: AttemptState,
     /// Whether an answer, or its loss, was heard of: false where the caller died.
@@ -316,7 +318,10 @@ impl Rows {
     /// A person's access changed by the directory: the store's `wake_groups`.
     pub fn wake_groups(&mut self, user: Seq, gains: bool, now: i64) {
         let groups = self.of_user(user, |member| match gains {
-            true => matches!(member.state, MemberState::Parked | MemberState::Refused) && member.want,
+            true => {
+                (matches!(member.state, MemberState::Parked | MemberState::Refused) && member.want)
+                    || (member.state == MemberState::Settled && !member.want)
+            }
             false => member.state == MemberState::Settled && matches!(member.have, Have::Yes | Have::Pending),
         });
         for group in groups {
