@@ -98,7 +98,7 @@ pub(super) async fn end_attempt(
     tx.conn
         .run(
             "UPDATE attempt SET state = CASE WHEN marker IN ($6, $7) AND $2 <> 'done' THEN 'unknown' ELSE $2 END, fault = $3, calls = $4, ended_at = $5, \
-             sent = CASE WHEN $2 = 'unknown' THEN sent ELSE NULL END WHERE seq = $1",
+             sent = CASE WHEN $2 = 'unknown' OR (marker = $6 AND $2 <> 'done') THEN sent ELSE NULL END WHERE seq = $1",
             vals![attempt, attempt_state(fault), text, calls.to_string(), tx.now, DOUBT, GRANTED],
         )
         .await?;

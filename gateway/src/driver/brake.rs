@@ -73,7 +73,11 @@ pub(super) async fn check(
     let former = tx
         .conn
         .one(
-            "SELECT h.id, h.seq, h.state FROM work w JOIN hold h ON h.seq = w.hold_seq WHERE w.resource_seq = $1",
+            // Locked: while a decision is under way, nothing joins what it decides.
+            &format!(
+                "SELECT h.id, h.seq, h.state FROM hold h WHERE h.seq = (SELECT w.hold_seq FROM work w WHERE w.resource_seq = $1){}",
+                tx.conn.for_update()
+            ),
             vals![subject.seq],
         )
         .await?;
@@ -112,7 +116,13 @@ impl Held {
             .run(
                 "UPDATE work SET state = CASE WHEN rev > $5 THEN 'todo' ELSE 'held' END, due_at = $6, need = $3, reason = $4, hold_seq = $2, \
                  claim_rev = NULL, claim_epoch = NULL WHERE resource_seq = $1",
-                vals![subject.seq, self.hold, self.effect.as_str(), self.reason, subject.rev, tx.now],
+                vals![subject.seq, self.hold, self.effect.as_str(), self.reason.clone(), subject.rev, tx.now],
+            )
+            .await?;
+        tx.conn
+            .run(
+                "UPDATE work SET state = 'waiting', need = 'twin', reason = $2 WHERE after_seq = $1 AND state IN ('todo','waiting')",
+                vals![subject.seq, self.reason],
             )
             .await?;
         Ok(())

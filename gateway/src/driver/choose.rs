@@ -78,7 +78,7 @@ pub(super) async fn due(shared: &Shared, key: &DriverKey, flying: &Flying, room:
     let last = if room == Room::Urgent { Lane::Deprovision } else { Lane::Reconcile };
     // A fifth of what is asked may be repetitions; who leaves waits for no such share.
     let repeats = budget.as_ref().is_none_or(|budget| budget.may_repeat());
-    let query = Query { key, now, last, repeats };
+    let query = Query { now, last, repeats };
     let mut found = query.read(shared, &served, READ).await?;
     if served.len() > 1 && i64::try_from(found.len()).unwrap_or(i64::MAX) >= READ {
         // More than was read: some instance may not have been seen at all.
@@ -131,14 +131,13 @@ async fn served(shared: &Shared, key: &DriverKey, now: i64) -> Result<(Vec<Serve
     Ok((served, next_look))
 }
 
-struct Query<'a> {
-    key: &'a DriverKey,
+struct Query {
     now: i64,
     last: Lane,
     repeats: bool,
 }
 
-impl Query<'_> {
+impl Query {
     async fn read(&self, shared: &Shared, served: &[Served], limit: i64) -> Result<Vec<Chosen>, StoreError> {
         if served.is_empty() {
             return Ok(Vec::new());
@@ -152,12 +151,11 @@ impl Query<'_> {
             .all(
                 &format!(
                     "SELECT w.resource_seq, w.instance_seq, w.lane, w.due_at, w.tries FROM work w \
-                     WHERE w.driver_key = $1 AND w.state IN ('todo','waiting','needs') AND w.due_at <= $2 AND w.lane <= $4 \
-                     AND w.instance_seq IN ({ids}){fresh} \
+                     WHERE w.instance_seq IN ({ids}) AND w.state IN ('todo','waiting','needs') AND w.due_at <= $1 AND w.lane <= $3{fresh} \
                      AND NOT EXISTS (SELECT 1 FROM work b WHERE b.resource_seq = w.after_seq) \
-                     ORDER BY w.lane, w.due_at LIMIT $3"
+                     ORDER BY w.lane, w.due_at LIMIT $2"
                 ),
-                vals![self.key.as_str(), self.now, limit, self.last.number()],
+                vals![self.now, limit, self.last.number()],
             )
             .await?;
         rows.iter()

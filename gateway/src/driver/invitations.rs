@@ -17,6 +17,7 @@ use super::ledger::WakeWaiting;
 use super::{Shared, accounts};
 use crate::service::accept::upsert_work;
 use crate::service::types::Instance;
+use crate::service::waivers;
 use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
 use crate::transport::Recorder;
 
@@ -207,7 +208,7 @@ impl Unit for Missing {
             if account.is_missing() {
                 // Its work is open already, and knows when to look again.
                 let open = tx.conn.one("SELECT 1 AS one FROM work WHERE resource_seq = $1", vals![resource]).await?;
-                if open.is_some() {
+                if open.is_some() || waivers::stands(tx, resource, 0, row.col("rev")?).await? {
                     continue;
                 }
             } else {

@@ -146,7 +146,7 @@ pub(crate) async fn set(
     // The account that a creation in doubt made is named now.
     tx.conn
         .run(
-            "UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown' AND step = 'create'",
+            "UPDATE attempt SET state = 'resolved', sent = NULL WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown' AND step = 'create'",
             vals![resource],
         )
         .await?;

@@ -441,6 +441,9 @@ async fn apply_read(
     subject: &Subject,
     account: Option<&Account>,
 ) -> Result<Option<Verdict>, StoreError> {
+    if account.is_none() && doubt::is_new(tx, subject.seq).await? {
+        return Ok(Some(doubt::not_visible(tx.now)));
+    }
     doubt::resolve(tx, subject.seq, 0).await?;
     let Some(row) = accounts::linked(tx, subject.seq).await? else {
         return Ok(None);

@@ -151,6 +151,8 @@ struct Row {
     class: Class,
     resource: i64,
     item: i64,
+    /// The account's id at the target, where no row of the directory stands for it.
+    remote: String,
     account: i64,
     access: Access,
     mendable: bool,
@@ -161,7 +163,7 @@ async fn find(tx: &Tx<'_>, instance: &Instance, id: &str) -> Result<Row, AdminEr
     let row = tx
         .conn
         .one(
-            "SELECT seq, class, resource_seq, item_seq, account_seq, access, mendable, detail FROM drift WHERE instance_seq = $1 AND id = $2",
+            "SELECT seq, class, resource_seq, item_seq, remote, account_seq, access, mendable, detail FROM drift WHERE instance_seq = $1 AND id = $2",
             vals![instance.seq, id],
         )
         .await?
@@ -173,6 +175,7 @@ async fn find(tx: &Tx<'_>, instance: &Instance, id: &str) -> Result<Row, AdminEr
         class,
         resource: row.col("resource_seq")?,
         item: row.col("item_seq")?,
+        remote: row.col("remote")?,
         account: row.col("account_seq")?,
         access: match row.col::<String>("access")?.as_str() {
             "less" => Access::Less,
@@ -284,6 +287,12 @@ impl RepairOne {
     }
 }
 
+fn nothing_stands_for_it() -> AdminError {
+    AdminError::Conflict(
+        "No row of the directory stands for this account, so there is nothing that the decision could be kept at. It is only reported; nothing is done about it.".to_owned(),
+    )
+}
+
 struct DismissOne {
     actor: String,
     instance: Arc<Instance>,
@@ -298,6 +307,9 @@ impl Unit for DismissOne {
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<Value, AdminError> {
         let row = find(tx, &self.instance, &self.id).await?;
+        if !row.remote.is_empty() {
+            return Err(nothing_stands_for_it());
+        }
         if row.class == Class::Renamed && !row.mendable {
             // The name is accepted: nothing differs any more.
             self.accept_login(tx, row.account).await?;
@@ -316,9 +328,7 @@ impl Unit for DismissOne {
                     .await?
             };
             let Some(rev) = rev else {
-                return Err(AdminError::Conflict(
-                    "No row of the directory stands for this account, so there is nothing that the decision could be kept at. It is only reported; nothing is done about it.".to_owned(),
-                ));
+                return Err(nothing_stands_for_it());
             };
             tx.conn
                 .run(

@@ -172,12 +172,14 @@ impl<U: Unit<Err = StoreError>> Unit for Moves<U> {
         let moved = tx
             .conn
             .run(
-                "UPDATE run SET page = $2, counts = $3 WHERE seq = $1 AND state = 'running'",
+                // Nothing is sent for an instance that was paused, disabled or deleted meanwhile (DECISIONS 15).
+                "UPDATE run SET page = $2, counts = $3 WHERE seq = $1 AND state = 'running' AND EXISTS (SELECT 1 FROM instance i \
+                 WHERE i.seq = run.instance_seq AND i.deleted_at IS NULL AND i.mode IN ('enabled','rehearse'))",
                 vals![self.run, self.place.text(), counts.to_json().to_string()],
             )
             .await?;
         if moved == 0 {
-            return Err(StoreError::Unavailable("the run is over".to_owned()));
+            return Err(StoreError::Unavailable("the run is over, or its instance is not enabled any more".to_owned()));
         }
         Ok((out, counts))
     }

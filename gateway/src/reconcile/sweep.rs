@@ -158,7 +158,8 @@ impl SweepAccounts {
                  WHERE a.instance_seq = $1 AND a.kind = 'User' AND a.remote_id = $2 AND a.status = 'gone' AND r.managed = 1 AND r.deleted_at IS NULL \
                  AND NOT EXISTS (SELECT 1 FROM link n WHERE n.resource_seq = r.seq AND n.state = 'live') \
                  AND NOT EXISTS (SELECT 1 FROM account n WHERE n.instance_seq = $1 AND n.kind = 'User' AND n.remote_id = $2 AND n.status <> 'gone') \
-                 ORDER BY l.seq DESC LIMIT 1",
+                 AND l.seq = (SELECT MAX(k.seq) FROM link k JOIN account b ON b.seq = k.account_seq \
+                   WHERE b.instance_seq = $1 AND b.kind = 'User' AND b.remote_id = $2 AND k.state = 'closed' AND k.rejected = 0)",
                 vals![self.instance.seq, remote.as_str()],
             )
             .await?;
@@ -556,6 +557,7 @@ pub(super) async fn rematch(shared: &Shared, instance: &Arc<Instance>) -> Result
                     "SELECT r.seq, r.rev FROM resource r WHERE r.instance_seq = $1 AND r.kind = 'User' AND r.deleted_at IS NULL \
                      AND r.managed = 1 AND r.active = 1 AND r.seq > $2 \
                      AND NOT EXISTS (SELECT 1 FROM link l WHERE l.resource_seq = r.seq AND l.state = 'live') \
+                     AND NOT EXISTS (SELECT 1 FROM waiver v WHERE v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev) \
                      ORDER BY r.seq LIMIT 200",
                     vals![self.0.seq, self.1],
                 )

@@ -122,17 +122,17 @@ pub(super) async fn forget_rest(
     groups: bool,
 ) -> Result<(), StoreError> {
     for (kind, complete) in [("User", accounts), ("Group", groups)] {
-        if complete {
-            tx.conn
-                .run(
-                    "DELETE FROM drift WHERE instance_seq = $1 AND last_run <> $2 AND item_seq = 0 AND remote = '' \
-                     AND (EXISTS (SELECT 1 FROM resource r WHERE r.seq = drift.resource_seq AND r.kind = $3) \
-                       OR EXISTS (SELECT 1 FROM account a WHERE a.seq = drift.account_seq AND a.kind = $3)) \
-                     AND NOT (class <> 'unmanaged' AND EXISTS (SELECT 1 FROM work w WHERE w.resource_seq = drift.resource_seq))",
-                    vals![instance, run, kind],
-                )
-                .await?;
-        }
+        // Where the listing was not complete, what it did show was judged all the same.
+        tx.conn
+            .run(
+                "DELETE FROM drift WHERE instance_seq = $1 AND last_run <> $2 AND item_seq = 0 AND remote = '' \
+                 AND (EXISTS (SELECT 1 FROM resource r WHERE r.seq = drift.resource_seq AND r.kind = $3) \
+                   OR EXISTS (SELECT 1 FROM account a WHERE a.seq = drift.account_seq AND a.kind = $3)) \
+                 AND NOT (class <> 'unmanaged' AND EXISTS (SELECT 1 FROM work w WHERE w.resource_seq = drift.resource_seq)) \
+                 AND ($4 = 1 OR EXISTS (SELECT 1 FROM account s WHERE s.seq = drift.account_seq AND s.seen_run = $2))",
+                vals![instance, run, kind, i64::from(complete)],
+            )
+            .await?;
     }
     // Members of groups that are tied to nothing any more.
     tx.conn

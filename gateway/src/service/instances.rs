@@ -420,7 +420,14 @@ impl App {
         };
         let mode = change.mode.unwrap_or(old.mode);
         let planned = match mode == Mode::Enabled && old.rehearsed {
-            true => Some(self.check_plan(old, change.plan_digest.as_deref()).await?),
+            true => {
+                if settings != old.settings || json!(policy) != json!(old.policy) {
+                    return Err(AdminError::Conflict(
+                        "Enabling carries out a plan that was made under the present settings and policy. Change those first, read the plan again, then enable.".to_owned(),
+                    ));
+                }
+                Some(self.check_plan(old, change.plan_digest.as_deref()).await?)
+            }
             false => None,
         };
         let driver_key = connector.traits().driver_key.clone();

@@ -135,7 +135,6 @@ async fn admin_errors_are_problems() {
     let at = format!("/instances/{}", to.id);
     for (method, path, status) in [
         ("GET", "/nonesuch".to_owned(), 404),
-        ("GET", format!("{at}/drift"), 404),
         ("POST", "/instances".to_owned(), 400),
         ("PUT", "/instances".to_owned(), 405),
         ("GET", "/instances/in_00000000000000000000".to_owned(), 404),

@@ -131,13 +131,16 @@ async fn apply_member(
     if change.add && have != 0 && row.col::<i64>("links")? == 0 {
         reopen(tx, instance, change.user, &change.account).await?;
     }
+    // Before the wish is compared: a removal for a person without access has `want` as well, and what the
+    // target keeps would be asked for again at once, without end.
+    if let Membership::Kept { why } = membership
+        && (want && user_wanted) == change.add
+    {
+        return refuse(tx, subject, change, why).await;
+    }
     if want != change.add || (want && !user_wanted) {
         // The wish, or the person's access, changed while the call was under way: the row is still
         // to do, and the next plan takes back what was just given.
-        return Ok(());
-    }
-    if let Membership::Kept { why } = membership {
-        refuse(tx, subject, change, why).await?;
         return Ok(());
     }
     match (want, have) {

@@ -166,7 +166,10 @@ async fn plan_deleted(
     }
     // Nobody will ever look what became of a membership of a group that is gone.
     tx.conn
-        .run("UPDATE attempt SET state = 'resolved' WHERE resource_seq = $1 AND state = 'unknown'", vals![subject.seq])
+        .run(
+            "UPDATE attempt SET state = 'resolved', sent = NULL WHERE resource_seq = $1 AND state = 'unknown'",
+            vals![subject.seq],
+        )
         .await?;
     Ok(Verdict::Settled)
 }

@@ -163,6 +163,9 @@ async fn apply_read(
     missed: &[MemberChange],
     found: Option<&RemoteGroup>,
 ) -> Result<Option<Verdict>, StoreError> {
+    if found.is_none() && doubt::is_new(tx, subject.seq).await? {
+        return Ok(Some(doubt::not_visible(tx.now)));
+    }
     doubt::resolve(tx, subject.seq, 0).await?;
     let Some(group) = found else {
         // Somebody deleted it at the target. Who asks for a change of it asks for the group.

@@ -144,7 +144,7 @@ impl Unit for Create {
             tx.conn
                 .run(
                     "UPDATE work SET state = 'waiting', need = 'twin', reason = 'The removal of a deleted one of this name has to end first, and it needs somebody.' \
-                     WHERE resource_seq = $1 AND EXISTS (SELECT 1 FROM work b WHERE b.resource_seq = $2 AND b.state = 'needs')",
+                     WHERE resource_seq = $1 AND EXISTS (SELECT 1 FROM work b WHERE b.resource_seq = $2 AND b.state IN ('needs','held'))",
                     vals![seq, twin],
                 )
                 .await?;

@@ -325,14 +325,14 @@ pub(crate) async fn move_memberships(
         if row.col::<Option<i64>>("other")?.is_none() {
             tx.conn
                 .run(
-                    "UPDATE member SET user_seq = $3, have = $4, state = 'todo', reason = NULL WHERE group_seq = $1 AND user_seq = $2",
+                    "UPDATE member SET user_seq = $3, have = $4, state = 'todo', reason = NULL, held = 0 WHERE group_seq = $1 AND user_seq = $2",
                     vals![group, from, to, have],
                 )
                 .await?;
         } else {
             tx.conn
                 .run(
-                    "UPDATE member SET want = CASE WHEN $3 = 1 THEN 1 ELSE want END, have = CASE WHEN have <> 0 THEN have ELSE $4 END, \
+                    "UPDATE member SET want = CASE WHEN $3 = 1 THEN 1 ELSE want END, held = 0, have = CASE WHEN have <> 0 THEN have ELSE $4 END, \
                      state = 'todo', reason = NULL WHERE group_seq = $1 AND user_seq = $2",
                     vals![group, to, want, have],
                 )

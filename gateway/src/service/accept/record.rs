@@ -164,7 +164,7 @@ pub(crate) async fn upsert_work(
     tx.conn
         .run(
             "INSERT INTO work (resource_seq, instance_seq, driver_key, lane, rev, state, due_at, need, reason, hold_seq, after_seq, \
-             claim_rev, claim_epoch, tries, since) VALUES ($1,$2,$3,$4,$5,'todo',$6,NULL,NULL,NULL,$7,NULL,NULL,0,$6) \
+             claim_rev, claim_epoch, tries, since) VALUES ($1,$2,COALESCE((SELECT i.driver_key FROM instance i WHERE i.seq = $2), $3),$4,$5,'todo',$6,NULL,NULL,NULL,$7,NULL,NULL,0,$6) \
              ON CONFLICT (resource_seq) DO UPDATE SET \
              driver_key = excluded.driver_key, \
              lane = CASE WHEN excluded.lane < work.lane THEN excluded.lane ELSE work.lane END, \

@@ -67,14 +67,17 @@ impl Retract {
         let Some(row) = tx
             .conn
             .one(
-                "SELECT l.seq, a.ours FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live'",
+                "SELECT l.seq, CASE WHEN a.ours = 1 OR l.opened_at < r.created_at THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS to_go \
+                 FROM link l JOIN account a ON a.seq = l.account_seq JOIN resource r ON r.seq = l.resource_seq \
+                 WHERE l.resource_seq = $1 AND l.state = 'live'",
                 vals![seq],
             )
             .await?
         else {
             return Ok(());
         };
-        if row.col::<i16>("ours")? == 1 {
+        // Ours, or taken over from one that was deleted: the end of its access was acknowledged.
+        if row.col::<i64>("to_go")? == 1 {
             return upsert_work(tx, &self.instance, seq, Lane::Deprovision, self.stored.rev + 1, None).await;
         }
         tx.conn

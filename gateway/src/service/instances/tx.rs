@@ -323,7 +323,10 @@ impl Unit for Delete {
             .increment(withdrawn);
         // Nobody looks any more what became of calls in doubt, nor decides whose account is whose.
         tx.conn
-            .run("UPDATE attempt SET state = 'resolved' WHERE instance_seq = $1 AND state = 'unknown'", vals![self.seq])
+            .run(
+                "UPDATE attempt SET state = 'resolved', sent = NULL WHERE instance_seq = $1 AND state = 'unknown'",
+                vals![self.seq],
+            )
             .await?;
         tx.conn
             .run(

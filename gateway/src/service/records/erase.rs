@@ -100,6 +100,14 @@ impl Unit for Erase {
             .await?;
         unindex(tx, seq).await?;
         tx.conn.run("DELETE FROM claim WHERE resource_seq = $1", vals![seq]).await?;
+        tx.conn.run("UPDATE attempt SET sent = NULL WHERE resource_seq = $1", vals![seq]).await?;
+        tx.conn
+            .run(
+                "DELETE FROM drift WHERE resource_seq = $1 OR item_seq = $1 OR account_seq IN (SELECT account_seq FROM link WHERE resource_seq = $1)",
+                vals![seq],
+            )
+            .await?;
+        tx.conn.run("UPDATE waiver SET why = '' WHERE resource_seq = $1 OR item_seq = $1", vals![seq]).await?;
         // Accounts that were linked and are gone; one that somebody else is linked to by now is that person's.
         tx.conn
             .run(
@@ -153,6 +161,7 @@ impl Erase {
                 "SELECT (SELECT COUNT(*) FROM link WHERE resource_seq = $1 AND state <> 'closed') AS links, \
                  (SELECT COUNT(*) FROM work WHERE resource_seq = $1) AS work, \
                  (SELECT COUNT(*) FROM operation WHERE resource_seq = $1 AND state = 'open') AS open, \
+                 (SELECT COUNT(*) FROM attempt WHERE resource_seq = $1 AND state IN ('sending','unknown')) AS doubts, \
                  (SELECT COUNT(*) FROM member WHERE user_seq = $1 AND have <> 0) AS members",
                 vals![seq],
             )
@@ -160,6 +169,11 @@ impl Erase {
             .ok_or_else(|| StoreError::damaged("no counts"))?;
         if left.col::<i64>("work")? > 0 || left.col::<i64>("open")? > 0 {
             return conflict("Changes of this person are not at the target yet. Ask again once they are.");
+        }
+        if left.col::<i64>("doubts")? > 0 {
+            return conflict(
+                "What became of a call for this person is not known. Delete the person in the identity provider, so that it is looked for, and ask again.",
+            );
         }
         if left.col::<i64>("links")? > 0 || left.col::<i64>("members")? > 0 {
             return conflict(
@@ -337,7 +351,8 @@ impl Rewrite {
             .conn
             .all(
                 "SELECT o.seq, o.resource_seq, o.changes, o.reason FROM operation o WHERE o.seq > $2 AND (o.resource_seq = $1 \
-                 OR o.seq IN (SELECT t.op_seq FROM attempt t WHERE t.item_seq = $1 AND t.instance_seq = $4 AND t.op_seq IS NOT NULL)) ORDER BY o.seq LIMIT $3",
+                 OR o.seq IN (SELECT t.op_seq FROM attempt t WHERE t.item_seq = $1 AND t.instance_seq = $4 AND t.op_seq IS NOT NULL) \
+                 OR (o.instance_seq = $4 AND o.verb = 'repair')) ORDER BY o.seq LIMIT $3",
                 vals![self.erased.seq, self.after, CHUNK, self.instance],
             )
             .await?;
@@ -361,7 +376,8 @@ impl Rewrite {
         let rows = tx
             .conn
             .all(
-                "SELECT seq, fault, calls FROM attempt WHERE seq > $2 AND instance_seq = $4 AND (resource_seq = $1 OR item_seq = $1) ORDER BY seq LIMIT $3",
+                "SELECT seq, fault, calls FROM attempt WHERE seq > $2 AND instance_seq = $4 AND (resource_seq = $1 OR item_seq = $1 \
+                 OR resource_seq IN (SELECT b.resource_seq FROM attempt b WHERE b.instance_seq = $4 AND b.item_seq = $1)) ORDER BY seq LIMIT $3",
                 vals![self.erased.seq, self.after, CHUNK, self.instance],
             )
             .await?;

@@ -165,7 +165,7 @@ impl Say {
         let word = if happened { HAPPENED } else { "did_not" };
         tx.conn
             .run(
-                "UPDATE attempt SET marker = $2, state = CASE WHEN $3 = 1 THEN 'resolved' ELSE state END WHERE seq = $1",
+                "UPDATE attempt SET marker = $2, state = CASE WHEN $3 = 1 THEN 'resolved' ELSE state END, sent = CASE WHEN $3 = 1 THEN NULL ELSE sent END WHERE seq = $1",
                 vals![doubt.attempt, word, i16::from(over)],
             )
             .await?;
