@@ -57,6 +57,11 @@ fn a_group_kept_the_name_of_a_renaming_in_doubt_that_was_taken_back() {
 }
 
 #[test]
+fn an_account_that_took_the_place_of_another_was_taken_for_a_member_of_its_groups() {
+    go_well(&[14_394]);
+}
+
+#[test]
 fn the_same_seed_tells_the_same_story() {
     for seed in [1, 7, 42] {
         let tell = || play(seed, Options { verbose: true, ..Options::default() }).map(|report| report.trace);

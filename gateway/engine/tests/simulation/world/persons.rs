@@ -207,8 +207,12 @@ impl World {
             Adoption::Conflict(need) | Adoption::Refused(need) => return Some(need),
         }
         self.rows.close_link_of(account);
-        for link in self.rows.links.iter_mut().filter(|link| link.resource == resource) {
-            link.live = false;
+        let mut replaced = false;
+        for link in self.rows.links.iter_mut().filter(|link| link.resource == resource && link.live) {
+            (link.live, replaced) = (false, true);
+        }
+        if replaced {
+            self.rows.grant_anew(resource, self.now);
         }
         self.rows.links.push(Link { resource, account, live: true, opened_at: self.now });
         let forgets = self.sabotage == Some(Sabotage::ForgetParked);
