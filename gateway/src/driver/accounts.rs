@@ -331,12 +331,16 @@ pub(crate) async fn link(
             )
             .await?;
     }
-    tx.conn
+    let replaced = tx
+        .conn
         .run(
             "UPDATE link SET state = 'closed', closed_at = $2 WHERE resource_seq = $1 AND state = 'live'",
             vals![resource, tx.now],
         )
         .await?;
+    if replaced > 0 {
+        grant_anew(tx, instance, resource).await?;
+    }
     tx.conn
         .run(
             "UPDATE link SET state = 'closed', closed_at = $3 WHERE state = 'proposed' AND (resource_seq = $1 OR account_seq = $2)",
@@ -389,6 +393,25 @@ pub(crate) async fn wake_memberships(tx: &Tx<'_>, instance: &Instance, user: i64
     }
     tx.conn
         .run(&format!("UPDATE member SET state = 'todo', reason = NULL WHERE user_seq = $1 AND {which}"), vals![user])
+        .await?;
+    for row in &groups {
+        upsert_work(tx, instance, row.col("group_seq")?, Lane::Grant, row.col("rev")?, None).await?;
+    }
+    Ok(())
+}
+
+/// Another account takes the place of the linked one: what that was a member of, this is not.
+async fn grant_anew(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), StoreError> {
+    let which = "want = 1 AND (have IS NULL OR have <> 0)";
+    let groups = tx
+        .conn
+        .all(&format!("SELECT m.group_seq, r.rev FROM member m JOIN resource r ON r.seq = m.group_seq WHERE m.user_seq = $1 AND {which} ORDER BY m.group_seq"), vals![user])
+        .await?;
+    tx.conn
+        .run(
+            &format!("UPDATE member SET have = 0, have_at = $2, state = 'todo', reason = NULL WHERE user_seq = $1 AND {which}"),
+            vals![user, tx.now],
+        )
         .await?;
     for row in &groups {
         upsert_work(tx, instance, row.col("group_seq")?, Lane::Grant, row.col("rev")?, None).await?;

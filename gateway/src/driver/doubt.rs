@@ -2,6 +2,7 @@
 
 use connector_sdk::{Repeatable, Traits};
 use engine::doubt::{Doubt, doubt_of};
+use engine::person::PersonStep;
 use jiff::Timestamp;
 
 use super::run::{Subject, Verdict};
@@ -151,6 +152,38 @@ pub(super) async fn creation_under_way(tx: &Tx<'_>, resource: i64) -> Result<Opt
         .map(|until| Verdict::Wait {
             code: "outcome_unknown",
             reason: "The gateway stopped while it was creating this, and the target may still be at it. Looking again in a few seconds.".to_owned(),
+            until: Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX),
+        }))
+}
+
+/// Until when a write whose caller died may still come and undo what is wanted now: a removal or a suspension
+/// of somebody who shall have access again, or a restoration of a leaver. A removal undoes that too, so it
+/// waits for nothing.
+pub(super) async fn contrary_under_way(
+    tx: &Tx<'_>,
+    resource: i64,
+    access: bool,
+    step: &PersonStep,
+) -> Result<Option<Verdict>, StoreError> {
+    if !access && matches!(step, PersonStep::Remove(_)) {
+        return Ok(None);
+    }
+    // No calls are recorded of one whose end was not heard of; others are in doubt for another reason.
+    let ended = tx
+        .conn
+        .one(
+            "SELECT MAX(ended_at) AS at FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown' AND fault IS NULL AND calls IS NULL \
+             AND ((step = 'restore' AND $2 = 0) OR (step IN ('remove','suspend') AND $2 = 1))",
+            vals![resource, i16::from(access)],
+        )
+        .await?
+        .map_or(Ok(None), |row| row.col::<Option<i64>>("at"))?;
+    Ok(ended
+        .map(|at| at + GOES_ON)
+        .filter(|until| *until > tx.now)
+        .map(|until| Verdict::Wait {
+            code: "outcome_unknown",
+            reason: "The gateway stopped while it was changing this account, and the target may still be at it. Going on in a few seconds.".to_owned(),
             until: Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX),
         }))
 }

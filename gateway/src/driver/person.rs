@@ -119,6 +119,11 @@ pub(super) async fn plan(
     let (step, at, who) = judge(instance, connector, &facts, |step, view| {
         (step, view.account.as_ref().map(|account| account.reference.clone()), view.person.clone())
     });
+    if doubt.is_some()
+        && let Some(wait) = doubt::contrary_under_way(tx, subject.seq, facts.wanted == Wanted::Access, &step).await?
+    {
+        return Ok(wait);
+    }
     let call = match step {
         PersonStep::Settled => {
             if facts.wanted != Wanted::Access {
@@ -138,9 +143,11 @@ pub(super) async fn plan(
         PersonStep::Look => {
             // A creation in doubt is looked for as the person whom it was sent for: they may have another
             // address by now.
-            let sent = doubt.as_ref().filter(|doubt| doubt.step == "create").and_then(|doubt| doubt.sent.as_deref());
+            let creation = doubt.as_ref().filter(|doubt| doubt.step == "create");
+            let sent = creation.and_then(|doubt| doubt.sent.as_deref());
             let who = sent.and_then(|sent| serde_json::from_str(sent).ok()).unwrap_or_else(|| who.clone());
-            PersonCall::Look { at, who, doubt: doubt.is_some() }
+            // A late grant may have linked the former account again, which tells nothing of a creation.
+            PersonCall::Look { at: at.filter(|_| creation.is_none()), who, doubt: doubt.is_some() }
         }
         PersonStep::Match => PersonCall::Match { who: who.clone() },
         PersonStep::Create => PersonCall::Create { who: who.clone() },
@@ -392,6 +399,13 @@ async fn apply_found(
                     )
                     .await?;
             }
+            if let Some(linked) = accounts::linked(tx, subject.seq).await?
+                && linked.seq == row.seq
+                && let Some(wait) = doubt::creation_under_way(tx, subject.seq).await?
+            {
+                // It was there before, so the creation may still come.
+                return Ok(Some(wait));
+            }
             tie(tx, instance, subject, &row, found.evidence, ours || row.ours).await
         }
         (None, PersonCall::Look { .. }) => {
@@ -407,6 +421,10 @@ async fn apply_found(
             }
             // It did not happen: the plan goes on from there.
             doubt::resolve(tx, subject.seq, 0).await?;
+            if accounts::linked(tx, subject.seq).await?.is_some() {
+                // Nor is it known whether a late grant brought the former account back.
+                accounts::doubt_removal(tx, subject.seq).await?;
+            }
             Ok(None)
         }
         (None, _) => Ok(Some(Verdict::Settled)),

@@ -117,7 +117,8 @@ pub(in crate::driver) async fn plan(
     // Members before the name: a name that the target refuses must not keep anybody in.
     match plan_members(tx, instance, connector, subject, &link).await? {
         Verdict::Settled if asks => Ok(Verdict::Need { need: ask(), refused: None }),
-        Verdict::Settled if link.name != subject.name => {
+        // A name in doubt is sent again also where it is the former one once more: the target may have the other.
+        Verdict::Settled if link.name != subject.name || doubt.is_some_and(|doubt| doubt.step == "update") => {
             whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() })
         }
         verdict => Ok(verdict),

@@ -56,8 +56,10 @@ impl World {
         let Some((id, link)) = link.and_then(|link| link.remote.clone().map(|id| (id, link))) else {
             return whole(Call::GroupCreate { name });
         };
+        let doubts = self.rows.unknown(subject.seq, 0).is_some_and(|it| it.step == "update");
         match self.plan_members(subject, &id) {
-            Verdict::Settled if link.name != name => whole(Call::GroupRename { id, account: link.seq, name }),
+            // A name in doubt is sent again: the target may have the other.
+            Verdict::Settled if link.name != name || doubts => whole(Call::GroupRename { id, account: link.seq, name }),
             verdict => verdict,
         }
     }

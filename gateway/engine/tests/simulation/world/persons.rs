@@ -44,6 +44,7 @@ impl World {
         who.email = Some(resource.email.clone());
         who.role.clone_from(&resource.role);
         let in_doubt = self.rows.unknown(subject.seq, 0);
+        let creation = in_doubt.is_some_and(|it| it.step == "create");
         let created = in_doubt.filter(|it| it.step == "create").and_then(|it| it.sent.clone());
         let mut doubt = in_doubt.map(|it| doubt_of(self.repeat_of(it.step), false));
         if self.sabotage == Some(Sabotage::RepeatBlindly) && created.is_some() {
@@ -68,7 +69,11 @@ impl World {
             account,
         };
         let at = view.account.as_ref().map(|account| account.reference.clone());
-        let call = match next_step(&view) {
+        let step = next_step(&view);
+        if let Some(until) = self.contrary_under_way(subject.seq, resource.wanted(), &step) {
+            return Verdict::Wait("outcome_unknown", until);
+        }
+        let call = match step {
             PersonStep::Settled => return Verdict::Settled,
             PersonStep::Need(need) => return Verdict::Need(need),
             PersonStep::Look => {
@@ -76,7 +81,8 @@ impl World {
                 if let Some(sent) = created.filter(|_| self.sabotage != Some(Sabotage::LookByNewName)) {
                     who.email = Some(sent);
                 }
-                Call::Look { at, who, doubt: doubt.is_some() }
+                // An account that a late grant brought back tells nothing of a creation.
+                Call::Look { at: at.filter(|_| !creation), who, doubt: doubt.is_some() }
             }
             PersonStep::Match => Call::Look { at: None, who, doubt: false },
             PersonStep::Create => Call::Create { who },
@@ -201,8 +207,12 @@ impl World {
             Adoption::Conflict(need) | Adoption::Refused(need) => return Some(need),
         }
         self.rows.close_link_of(account);
-        for link in self.rows.links.iter_mut().filter(|link| link.resource == resource) {
-            link.live = false;
+        let mut replaced = false;
+        for link in self.rows.links.iter_mut().filter(|link| link.resource == resource && link.live) {
+            (link.live, replaced) = (false, true);
+        }
+        if replaced {
+            self.rows.grant_anew(resource, self.now);
         }
         self.rows.links.push(Link { resource, account, live: true, opened_at: self.now });
         let forgets = self.sabotage == Some(Sabotage::ForgetParked);
@@ -224,6 +234,7 @@ impl World {
             _ => return Some(Verdict::Need(Need::new("ambiguous", "Several accounts may be this person's."))),
         };
         let in_doubt = matches!(call, Call::Look { doubt: true, .. });
+        let linked = self.rows.linked(subject.seq).is_some();
         let matching = matches!(call, Call::Look { doubt: false, at: None, .. });
         match chosen {
             Some(found) => {
@@ -234,6 +245,12 @@ impl World {
                     let sent = self.rows.invites_sent(subject.seq);
                     self.set_invites(row, sent + 1);
                 }
+                if self.rows.holder(row) == Some(subject.seq)
+                    && let Some(until) = self.creation_under_way(subject.seq)
+                {
+                    // It was there before, so the creation may still come.
+                    return Some(Verdict::Wait("outcome_unknown", until));
+                }
                 let ours = ours || self.rows.accounts[&row].ours;
                 self.tie(subject, row, found.evidence, ours)
             }
@@ -243,6 +260,9 @@ impl World {
                     return Some(Verdict::Wait("outcome_unknown", until));
                 }
                 self.rows.resolve(subject.seq, 0);
+                if linked {
+                    self.doubt_removal(subject.seq);
+                }
                 None
             }
         }
@@ -258,6 +278,17 @@ impl World {
             .map(|it| it.ended + GOES_ON)
             .max()
             .filter(|until| *until > self.now)
+    }
+
+    /// Until when a write whose caller died may still come and undo what is wanted now.
+    fn contrary_under_way(&self, resource: Seq, access: bool, step: &PersonStep) -> Option<i64> {
+        let doubt = self.rows.unknown(resource, 0).filter(|it| !it.heard)?;
+        let contrary = match doubt.step {
+            "remove" | "suspend" => access,
+            "restore" => !access && !matches!(step, PersonStep::Remove(_)),
+            _ => false,
+        };
+        contrary.then_some(doubt.ended + GOES_ON).filter(|until| *until > self.now)
     }
 
     fn apply_read(&mut self, subject: &Subject, account: Option<&Account>) -> Option<Verdict> {

@@ -315,6 +315,17 @@ impl Rows {
         }
     }
 
+    /// Another account takes the place of the linked one: what that was a member of, this is not.
+    pub fn grant_anew(&mut self, user: Seq, now: i64) {
+        for group in self.of_user(user, |member| member.want && member.have != Have::No) {
+            if let Some(member) = self.members.get_mut(&(group, user)) {
+                (member.have, member.have_at, member.state) = (Have::No, now, MemberState::Todo);
+            }
+            let rev = self.resources[&group].rev;
+            self.upsert_work(group, Lane::Grant, rev, None, now);
+        }
+    }
+
     /// A person's access changed by the directory: the store's `wake_groups`.
     pub fn wake_groups(&mut self, user: Seq, gains: bool, now: i64) {
         let groups = self.of_user(user, |member| match gains {
