@@ -340,13 +340,14 @@ impl Budget {
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         let block = state.blocked_until.map_or(Duration::ZERO, |until_then| until(now, until_then));
         let rest = state.breaker.rests(now, lane).map_or(Duration::ZERO, |probe| until(now, probe));
-        // The pace holds from the block's end on.
-        let from = later(now, block.max(rest));
-        let paced = block.max(rest).saturating_add(state.pace.predict(from, ahead));
+        // Pace and windows hold from the end of the wait on: nothing is charged during it.
+        let wait = block.max(rest);
+        let from = later(now, wait);
+        let paced = wait.saturating_add(state.pace.predict(from, ahead));
         state
             .resolve(&self.key, charges)
             .into_iter()
-            .map(|(at, units)| state.fills[at].predict(now, units, lane, ahead, state.typical))
+            .map(|(at, units)| wait.saturating_add(state.fills[at].predict(from, units, lane, ahead, state.typical)))
             .fold(paced, Duration::max)
     }
 
