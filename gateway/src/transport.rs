@@ -17,12 +17,13 @@
 //! what happened first.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use connector_sdk::{Call, Connector, Effect, Fault, FaultKind, Repeat, Reply, Retry, Transport};
+use connector_sdk::{Call, Charge, Connector, Effect, Fault, FaultKind, Repeat, Reply, Retry, Step, Transport, Work};
 use engine::Lane;
 use jiff::Timestamp;
 use thiserror::Error as ThisError;
@@ -39,7 +40,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use guard::{GuardedResolver, Lookup, system_lookup};
+use guard::{GuardedResolver, Lookup, allowed, system_lookup};
 pub use guard::{Refusal, check_url, public};
 pub(crate) use post::Receipt;
 pub use record::{CallRecord, Recorder};
@@ -82,6 +83,7 @@ pub struct HttpError(String);
 #[derive(Clone)]
 pub struct Http {
     client: reqwest::Client,
+    lookup: Lookup,
     options: Arc<HttpOptions>,
     clock: Clock,
 }
@@ -96,7 +98,7 @@ impl Http {
     }
 
     fn with_lookup(options: HttpOptions, clock: Clock, lookup: Lookup) -> Result<Self, HttpError> {
-        let resolver = GuardedResolver { lookup, allow_private: options.allow_private };
+        let resolver = GuardedResolver { lookup: lookup.clone(), allow_private: options.allow_private };
         let client = reqwest::Client::builder()
             .tls_backend_rustls()
             .https_only(!options.allow_private)
@@ -119,7 +121,27 @@ impl Http {
             .http2_keep_alive_timeout(Duration::from_secs(5))
             .build()
             .map_err(|error| HttpError(causes(&error)))?;
-        Ok(Self { client, options: Arc::new(options), clock })
+        Ok(Self { client, lookup, options: Arc::new(options), clock })
+    }
+
+    /// The addresses of a host that a connector with connections of its own may connect to.
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
+        let unreachable = |why: &str| {
+            Fault::new(FaultKind::Unavailable, format!("{host} could not be reached: its name could not be looked up."))
+                .context(format!("look-up: {why}"))
+        };
+        let within = self.options.connect_timeout.min(self.options.call_timeout * 3 / 4);
+        let found = tokio::select! {
+            biased;
+            found = (self.lookup)(host.to_owned()) => found.map_err(|error| unreachable(&error.to_string()))?,
+            () = self.clock.sleep(within) => return Err(unreachable("no answer in time")),
+        };
+        let mut allowed = allowed(found, self.options.allow_private).map_err(|why| refused("connect", host, why))?;
+        if allowed.is_empty() {
+            return Err(unreachable("no address"));
+        }
+        allowed.iter_mut().for_each(|address| address.set_port(port));
+        Ok(allowed)
     }
 
     /// The longest that one call may take.
@@ -167,46 +189,17 @@ impl Wire {
         self
     }
 
-    /// The layers, outermost first. What was learned on the way is left in `sent`.
+    /// The layers around one call, outermost first. What was learned on the way is left in `sent`.
     async fn through(&self, call: &Call, sent: &mut Sent) -> Result<Reply, Fault> {
-        let host = &sent.host;
         // address guard
-        check_url(&call.url, self.http.options.allow_private).map_err(|why| refused(call, host, why))?;
-        // deadline and breaker
-        let pass =
-            BreakerPass::ask(&self.budget, self.lane).map_err(|at| not_sent(call, at, on_hold(host), "breaker"))?;
-        // budget and concurrency
+        check_url(&call.url, self.http.options.allow_private).map_err(|why| refused(call.name, &sent.host, why))?;
         let charges = self.connector.traits().tariff.charges(call);
-        let permit = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return Err(self.stopped(call, "stopping")),
-            permit = self.budget.acquire(&charges, self.lane, self.give_up_at) => permit.map_err(|not| {
-                not_sent(call, not.at, format!("The limits of {host} leave no room for this call yet."), not.bucket)
-            })?,
-        };
-        // breaker, once more: it may have opened during the wait
-        pass.still_closed(self.lane).map_err(|at| not_sent(call, at, on_hold(host), "breaker"))?;
-        // fence
-        if self.fence.as_ref().is_some_and(|may| !may()) {
-            return Err(self.stopped(call, "lease"));
-        }
+        let (pass, permit) = self.admit(call.name, &charges, &sent.host).await?;
         // reqwest
         let started = self.http.clock.now();
         sent.started = Some(started);
         let result = self.exchange(call, sent, permit).await;
-        sent.took = Duration::try_from(self.http.clock.now().duration_since(started)).unwrap_or_default();
-        // breaker
-        let up = match &result {
-            Ok(reply) => !reply.status.is_server_error(),
-            Err(fault) => !matches!(fault.kind, FaultKind::Unavailable | FaultKind::Timeout),
-        };
-        let opened = pass.report(up);
-        let open = self.budget.opened_since().is_some();
-        metrics::gauge!(names::BREAKERS_OPEN_ROWS, "host" => sent.host.clone()).set(f64::from(u8::from(open)));
-        if opened {
-            metrics::counter!(names::BREAKER_OPENED_TOTAL, "host" => sent.host.clone()).increment(1);
-            tracing::warn!(host = %sent.host, "the breaker opened: the target does not answer");
-        }
+        self.returned(pass, sent, result.as_ref().map(|reply| reply.status.is_server_error()));
         // observer
         if let Ok(reply) = &result {
             self.budget.observe(&self.connector.read_limits(reply));
@@ -218,7 +211,73 @@ impl Wire {
         result
     }
 
-    fn stopped(&self, call: &Call, why: &str) -> Fault {
+    /// The layers around one step of another protocol; the connector owns the connection.
+    async fn around(&self, step: &Step, work: Work<'_>, sent: &mut Sent) -> Result<(), Fault> {
+        let (pass, permit) = self.admit(step.name, &step.charges, &sent.host).await?;
+        sent.started = Some(self.http.clock.now());
+        let limit = self.http.options.call_timeout;
+        let result = tokio::select! {
+            biased;
+            done = work => {
+                sent.status = done.code;
+                done.result
+            }
+            () = self.http.clock.sleep(limit) => Err(Fault::new(FaultKind::Timeout, unanswered(&sent.host, limit))
+                .effect(effect(step.repeat))
+                .context(format!("step {:?}: no end within {limit:?}", step.name))),
+        };
+        drop(permit);
+        self.returned(pass, sent, result.as_ref().map(|()| false));
+        if let Err(fault) = &result
+            && fault.kind == FaultKind::RateLimited
+            && let Retry::NotBefore(until) = fault.retry
+        {
+            self.budget.push_back(until);
+        }
+        result
+    }
+
+    /// Everything before a call: what lets it pass, and the permit that it holds until its answer is there.
+    async fn admit(&self, call: &str, charges: &[Charge], host: &str) -> Result<(BreakerPass<'_>, Permit), Fault> {
+        // deadline and breaker
+        let pass =
+            BreakerPass::ask(&self.budget, self.lane).map_err(|at| not_sent(call, at, on_hold(host), "breaker"))?;
+        // budget and concurrency
+        let permit = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(self.stopped(call, "stopping")),
+            permit = self.budget.acquire(charges, self.lane, self.give_up_at) => permit.map_err(|not| {
+                not_sent(call, not.at, format!("The limits of {host} leave no room for this call yet."), not.bucket)
+            })?,
+        };
+        // breaker, once more: it may have opened during the wait
+        pass.still_closed(self.lane).map_err(|at| not_sent(call, at, on_hold(host), "breaker"))?;
+        // fence
+        if self.fence.as_ref().is_some_and(|may| !may()) {
+            return Err(self.stopped(call, "lease"));
+        }
+        Ok((pass, permit))
+    }
+
+    /// Tells the breaker how it went; `Ok(true)` is an answer that says that the target is broken.
+    fn returned(&self, pass: BreakerPass<'_>, sent: &mut Sent, result: Result<bool, &Fault>) {
+        if let Some(started) = sent.started {
+            sent.took = Duration::try_from(self.http.clock.now().duration_since(started)).unwrap_or_default();
+        }
+        let up = match result {
+            Ok(broken) => !broken,
+            Err(fault) => !matches!(fault.kind, FaultKind::Unavailable | FaultKind::Timeout),
+        };
+        let opened = pass.report(up);
+        let open = self.budget.opened_since().is_some();
+        metrics::gauge!(names::BREAKERS_OPEN_ROWS, "host" => sent.host.clone()).set(f64::from(u8::from(open)));
+        if opened {
+            metrics::counter!(names::BREAKER_OPENED_TOTAL, "host" => sent.host.clone()).increment(1);
+            tracing::warn!(host = %sent.host, "the breaker opened: the target does not answer");
+        }
+    }
+
+    fn stopped(&self, call: &str, why: &str) -> Fault {
         let message = "The gateway lost its turn to drive before this was sent; it is sent later.".to_owned();
         not_sent(call, later(self.http.clock.now()), message, why)
     }
@@ -249,7 +308,7 @@ impl Wire {
                     FaultKind::Malformed,
                     format!("{host} sent an answer longer than {most} bytes, which was not read to its end."),
                 )
-                .effect(effect(call))
+                .effect(effect(call.repeat))
                 .context(format!("call {:?}: answer of {} over the cap", call.name, response.status())));
             }
             body.extend_from_slice(&chunk);
@@ -260,7 +319,7 @@ impl Wire {
     /// No answer, or not all of it.
     fn lost(&self, call: &Call, host: &str, error: reqwest::Error) -> Fault {
         if let Some(why) = refusal(&error) {
-            return refused(call, host, why);
+            return refused(call.name, host, why);
         }
         let connecting = error.is_connect();
         let timed_out = error.is_timeout();
@@ -268,26 +327,25 @@ impl Wire {
         let error = error.without_url();
         let context = format!("call {:?}: {}", call.name, causes(&error));
         let (kind, message) = if timed_out && !connecting {
-            let seconds = self.http.options.call_timeout.as_secs_f32();
-            (FaultKind::Timeout, format!("{host} did not answer within {seconds} seconds."))
+            (FaultKind::Timeout, unanswered(host, self.http.options.call_timeout))
         } else if connecting {
             (FaultKind::Unavailable, format!("{host} could not be reached: {}.", last_cause(&error)))
         } else {
             (FaultKind::Unavailable, format!("{host} closed the connection before its answer was complete."))
         };
-        Fault::new(kind, message).effect(if never_sent { Effect::None } else { effect(call) }).context(context)
+        Fault::new(kind, message).effect(if never_sent { Effect::None } else { effect(call.repeat) }).context(context)
     }
 
-    fn trace(&self, call: &Call, sent: Sent, result: &Result<Reply, Fault>) {
+    fn trace<T>(&self, what: What<'_>, sent: Sent, result: &Result<T, Fault>) {
         let fault = result.as_ref().err();
         let outcome = match (fault, sent.status) {
             (Some(fault), _) => kind_name(fault.kind),
-            (None, Some(status)) => status_class(status),
-            (None, None) => "none",
+            (None, Some(status)) if what.http => status_class(status),
+            (None, _) => "done",
         };
-        metrics::counter!(names::TARGET_CALLS_TOTAL, "host" => sent.host.clone(), "call" => call.name, "outcome" => outcome).increment(1);
+        metrics::counter!(names::TARGET_CALLS_TOTAL, "host" => sent.host.clone(), "call" => what.name, "outcome" => outcome).increment(1);
         if sent.started.is_some() {
-            metrics::histogram!(names::TARGET_CALL_SECONDS, "host" => sent.host.clone(), "call" => call.name)
+            metrics::histogram!(names::TARGET_CALL_SECONDS, "host" => sent.host.clone(), "call" => what.name)
                 .record(sent.took.as_secs_f64());
         }
         let duration_ms = u64::try_from(sent.took.as_millis()).unwrap_or(u64::MAX);
@@ -299,31 +357,61 @@ impl Wire {
             "called"
         );
         self.record.push(CallRecord {
-            name: call.name.to_owned(),
-            method: call.method.to_string(),
+            name: what.name.to_owned(),
+            method: what.method.to_owned(),
             host: sent.host,
-            path: call.url.path().to_owned(),
+            path: what.path.to_owned(),
             status: sent.status,
             duration_ms,
             started_at: sent.started.unwrap_or_else(|| self.http.clock.now()),
             fault: fault.map(|fault| fault.kind),
         });
     }
+
+    fn span(&self, name: &str, method: &str, host: &str) -> tracing::Span {
+        tracing::debug_span!("call", name, method, host, driver_key = %self.budget.key())
+    }
 }
 
 #[async_trait]
 impl Transport for Wire {
     async fn send(&self, call: Call) -> Result<Reply, Fault> {
-        let mut sent = Sent { host: host(&call), started: None, status: None, took: Duration::ZERO };
-        let span = tracing::debug_span!("call", name = call.name, method = %call.method, host = %sent.host, driver_key = %self.budget.key());
+        let mut sent = Sent::to(host(&call));
+        let span = self.span(call.name, call.method.as_str(), &sent.host);
         async {
             let result = self.through(&call, &mut sent).await;
-            self.trace(&call, sent, &result);
+            let what = What { name: call.name, method: call.method.as_str(), path: call.url.path(), http: true };
+            self.trace(what, sent, &result);
             result
         }
         .instrument(span)
         .await
     }
+
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
+        self.http.addresses(host, port).await
+    }
+
+    async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
+        let mut sent = Sent::to(step.host.clone());
+        let span = self.span(step.name, step.protocol, &sent.host);
+        async {
+            let result = self.around(&step, work, &mut sent).await;
+            let what = What { name: step.name, method: step.protocol, path: &step.object, http: false };
+            self.trace(what, sent, &result);
+            result
+        }
+        .instrument(span)
+        .await
+    }
+}
+
+/// What is recorded of a call or step.
+struct What<'a> {
+    name: &'static str,
+    method: &'a str,
+    path: &'a str,
+    http: bool,
 }
 
 /// What became of a call on its way.
@@ -332,6 +420,12 @@ struct Sent {
     started: Option<Timestamp>,
     status: Option<u16>,
     took: Duration,
+}
+
+impl Sent {
+    fn to(host: String) -> Self {
+        Self { host, started: None, status: None, took: Duration::ZERO }
+    }
 }
 
 /// A pass of the breaker that finds its way back, even when nobody waits for the call any more.
@@ -371,28 +465,32 @@ fn host(call: &Call) -> String {
 }
 
 /// What is known of a call that was sent and not answered.
-fn effect(call: &Call) -> Effect {
-    match call.repeat {
+fn effect(repeat: Repeat) -> Effect {
+    match repeat {
         Repeat::Read => Effect::None,
         Repeat::Idempotent | Repeat::Verifiable => Effect::Unknown,
     }
 }
 
-fn refused(call: &Call, host: &str, why: Refusal) -> Fault {
+fn refused(call: &str, host: &str, why: Refusal) -> Fault {
     Fault::new(
         FaultKind::NotSent,
         format!("{host} may not be called: {why}. Change the instance's URL; for targets in a private network, or reached by plain http, the operator sets SCIMGATE_ALLOW_PRIVATE_TARGETS."),
     )
     .retry(Retry::AfterOperator)
-    .context(format!("call {:?}: address refused ({why:?})", call.name))
+    .context(format!("call {call:?}: address refused ({why:?})"))
 }
 
 /// Kept back by ourselves. Not `RateLimited`: the target said nothing, and calls of other buckets
 /// may go on.
-fn not_sent(call: &Call, at: Timestamp, message: String, why: &str) -> Fault {
+fn not_sent(call: &str, at: Timestamp, message: String, why: &str) -> Fault {
     Fault::new(FaultKind::NotSent, message)
         .retry(Retry::NotBefore(at))
-        .context(format!("call {:?}: kept back until {at} ({why})", call.name))
+        .context(format!("call {call:?}: kept back until {at} ({why})"))
+}
+
+fn unanswered(host: &str, limit: Duration) -> String {
+    format!("{host} did not answer within {} seconds.", limit.as_secs_f32())
 }
 
 fn on_hold(host: &str) -> String {

@@ -241,8 +241,8 @@ pub trait ConnectorKind: Send + Sync + 'static {
     fn limits() -> Vec<&'static str>;
 }
 
-/// How an entry builds its connector.
-type Build = fn(&Value, &Secrets) -> Result<Arc<dyn Connector>, SettingsError>;
+/// How an entry builds its connector. What checks the settings is [`crate::settings::check`], before.
+pub type Build = dyn Fn(&Value, &Secrets) -> Result<Arc<dyn Connector>, SettingsError> + Send + Sync;
 
 /// One entry of the catalogue: a [`ConnectorKind`] without its type.
 #[derive(Clone)]
@@ -261,7 +261,7 @@ pub struct Entry {
     pub extensions: Vec<Extension>,
     /// [`ConnectorKind::limits`].
     pub limits: Vec<&'static str>,
-    build: Build,
+    build: Arc<Build>,
 }
 
 impl Entry {
@@ -275,15 +275,22 @@ impl Entry {
             attributes: K::attributes(),
             extensions: K::extensions(),
             limits: K::limits(),
-            build: |settings, secrets| K::build(crate::settings::read(settings, secrets)?, secrets),
+            build: Arc::new(|settings, secrets| K::build(crate::settings::read(settings)?, secrets)),
         }
+    }
+
+    /// An entry that is made of data, such as a manifest: of a kind, with these settings, built so.
+    pub fn new(name: &'static str, title: &'static str, kind: Kind, settings: Vec<Setting>, build: Arc<Build>) -> Self {
+        let (attributes, extensions, limits) = (Vec::new(), Vec::new(), Vec::new());
+        Self { name, title, kind, settings, attributes, extensions, limits, build }
     }
 
     /// Checks the settings and builds a connector.
     ///
     /// # Errors
-    /// As [`crate::settings::read`] and [`ConnectorKind::build`].
+    /// As [`crate::settings::check`], [`crate::settings::read`] and [`ConnectorKind::build`].
     pub fn build(&self, settings: &Value, secrets: &Secrets) -> Result<Arc<dyn Connector>, SettingsError> {
+        crate::settings::check(&self.settings, settings, secrets)?;
         (self.build)(settings, secrets)
     }
 }

@@ -18,6 +18,7 @@ pub mod group;
 pub mod id;
 pub mod kit;
 pub mod limits;
+pub mod names;
 pub mod outcome;
 pub mod rates;
 pub mod settings;
@@ -36,4 +37,4 @@ pub use outcome::{Created, Ended, Followed, GroupCreated, GroupUpdated, Membersh
 pub use settings::{Class, Describe, Secrets, Setting, SettingKind, SettingsError};
 pub use tariff::{Rule, StepCost, Tariff};
 pub use traits::{Kind, Repeatable, Repeats, RoleTrait, Suspend, Traits};
-pub use transport::{Call, Cx, Graphql, Repeat, Reply, Transport};
+pub use transport::{Call, Cx, Graphql, Repeat, Reply, Step, Stepped, Transport, Work};

@@ -1,6 +1,7 @@
 //! One definition per setting, many uses: validation, the console's form, the reference page,
 //! redaction, and the rule of what may change once links exist (DECISIONS 28).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -24,8 +25,15 @@ pub enum SettingKind {
     /// One of these.
     Choice {
         /// The values.
-        values: &'static [&'static str],
+        values: Cow<'static, [&'static str]>,
     },
+}
+
+impl SettingKind {
+    /// One of these.
+    pub const fn choice(values: &'static [&'static str]) -> Self {
+        Self::Choice { values: Cow::Borrowed(values) }
+    }
 }
 
 /// What changing a setting means.
@@ -68,25 +76,25 @@ impl Setting {
     }
 
     /// Sets what it takes.
-    pub const fn kind(mut self, kind: SettingKind) -> Self {
+    pub fn kind(mut self, kind: SettingKind) -> Self {
         self.kind = kind;
         self
     }
 
     /// Sets what changing it means.
-    pub const fn class(mut self, class: Class) -> Self {
+    pub fn class(mut self, class: Class) -> Self {
         self.class = class;
         self
     }
 
     /// Makes it required.
-    pub const fn required(mut self) -> Self {
+    pub fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
     /// Says its value when not given.
-    pub const fn default(mut self, value: &'static str) -> Self {
+    pub fn default(mut self, value: &'static str) -> Self {
         self.default = Some(value);
         self
     }
@@ -149,12 +157,11 @@ impl SettingsError {
     }
 }
 
-/// Checks settings and credentials against their descriptions and reads them.
+/// Checks settings and credentials against their descriptions.
 ///
 /// # Errors
 /// Unknown names, missing required ones, values of the wrong kind; each names the field.
-pub fn read<T: DeserializeOwned + Describe>(settings: &Value, secrets: &Secrets) -> Result<T, SettingsError> {
-    let described = T::describe();
+pub fn check(described: &[Setting], settings: &Value, secrets: &Secrets) -> Result<(), SettingsError> {
     let given = settings.as_object().ok_or_else(|| SettingsError::new("settings", "must be an object"))?;
     for name in given.keys() {
         match described.iter().find(|setting| setting.name == name) {
@@ -172,7 +179,7 @@ pub fn read<T: DeserializeOwned + Describe>(settings: &Value, secrets: &Secrets)
             return Err(SettingsError::new(name, "is not a credential of this connector"));
         }
     }
-    for setting in &described {
+    for setting in described {
         if setting.class == Class::Credential {
             match secrets.get(setting.name) {
                 None if setting.required => {
@@ -193,7 +200,17 @@ pub fn read<T: DeserializeOwned + Describe>(settings: &Value, secrets: &Secrets)
             Some(value) => fits(setting, value)?,
         }
     }
-    let given: Value = given
+    Ok(())
+}
+
+/// Reads settings that were checked; a null counts as not given.
+///
+/// # Errors
+/// Values that contradict the type; names the field.
+pub fn read<T: DeserializeOwned>(settings: &Value) -> Result<T, SettingsError> {
+    let given: Value = settings
+        .as_object()
+        .ok_or_else(|| SettingsError::new("settings", "must be an object"))?
         .iter()
         .filter(|(_, v)| !v.is_null())
         .map(|(k, v)| (k.clone(), v.clone()))

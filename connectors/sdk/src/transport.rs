@@ -1,5 +1,10 @@
 //! How a connector calls its target. The gateway's transport stands behind [`Transport`]: trace,
-//! deadline, breaker, budget, redaction, address guard. A connector sees only [`Cx::send`].
+//! deadline, breaker, budget, redaction, address guard. A connector sees only [`Cx::send`] and, where
+//! the target speaks another protocol than HTTP, [`Cx::perform`].
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -170,6 +175,57 @@ fn category(error: &serde_json::Error) -> &'static str {
     }
 }
 
+/// One step of a protocol that is not HTTP: an LDAP operation, an SQL transaction. The connector
+/// owns the connection; the transport stands around the step as it stands around a [`Call`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Step {
+    /// Its stable name in attempts, metrics and the connector's page: `add entry`.
+    pub name: &'static str,
+    /// The protocol: `LDAP`, `SQL`.
+    pub protocol: &'static str,
+    /// The target's host and port, as the admin gave them; no user and no password.
+    pub host: String,
+    /// What it is done to, in words that hold no personal data: `inetOrgPerson`, `table users`.
+    pub object: String,
+    /// What it costs.
+    pub charges: Vec<Charge>,
+    /// What repeating it may do.
+    pub repeat: Repeat,
+}
+
+impl Step {
+    /// A step that costs nothing.
+    pub fn new(name: &'static str, protocol: &'static str, host: impl Into<String>, repeat: Repeat) -> Self {
+        Self { name, protocol, host: host.into(), object: String::new(), charges: Vec::new(), repeat }
+    }
+
+    /// Says what it is done to.
+    pub fn object(mut self, object: impl Into<String>) -> Self {
+        self.object = object.into();
+        self
+    }
+
+    /// Adds a cost.
+    pub fn charge(mut self, bucket: &'static str, units: u32) -> Self {
+        self.charges.push(Charge { bucket, units });
+        self
+    }
+}
+
+/// How a step ended.
+#[derive(Debug)]
+pub struct Stepped<T> {
+    /// The protocol's own result code, for the record (LDAP: RFC 4511, section 4.1.9), where an
+    /// answer came.
+    pub code: Option<u16>,
+    /// What came of it. `Unavailable` and `Timeout` count against the target at the breaker.
+    pub result: Result<T, Fault>,
+}
+
+/// The work of a step, as the transport runs it.
+pub type Work<'a> = Pin<Box<dyn Future<Output = Stepped<()>> + Send + 'a>>;
+
 /// What carries calls. A failure to get an answer comes back as a [`Fault`] of kind `Unavailable`
 /// (never reached the target: effect none; connection lost after sending: effect unknown),
 /// `Timeout` or `NotSent`; any HTTP status is a [`Reply`].
@@ -177,6 +233,25 @@ fn category(error: &serde_json::Error) -> &'static str {
 pub trait Transport: Send + Sync {
     /// Sends one call.
     async fn send(&self, call: Call) -> Result<Reply, Fault>;
+
+    /// The addresses of a host that may be connected to, for [`Transport::perform`]: looked up, and
+    /// held against the address guard. Connect to one of them, never to the name again.
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
+        let _ = (host, port);
+        Err(http_only())
+    }
+
+    /// Runs one step within budget, breaker, deadline and record. Work that does not end in time is
+    /// dropped and answered as `Timeout`, with the effect that the step's `repeat` says.
+    async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
+        let _ = (step, work);
+        Err(http_only())
+    }
+}
+
+fn http_only() -> Fault {
+    Fault::new(FaultKind::NotSent, "This way to the target carries HTTP only.")
+        .context("a transport without addresses and perform")
 }
 
 /// What a connector's method is given: the way to the target and the time.
@@ -201,5 +276,37 @@ impl<'a> Cx<'a> {
     /// As [`Transport::send`].
     pub async fn send(&self, call: Call) -> Result<Reply, Fault> {
         self.transport.send(call).await
+    }
+
+    /// The addresses of a host that may be connected to.
+    ///
+    /// # Errors
+    /// As [`Transport::addresses`].
+    pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
+        self.transport.addresses(host, port).await
+    }
+
+    /// Runs one step of a protocol that is not HTTP, and answers what its work does.
+    ///
+    /// # Errors
+    /// The work's own, and as [`Transport::perform`].
+    pub async fn perform<T: Send>(
+        &self,
+        step: Step,
+        work: impl Future<Output = Stepped<T>> + Send,
+    ) -> Result<T, Fault> {
+        let mut out = None;
+        let slot = &mut out;
+        let work = Box::pin(async move {
+            let done = work.await;
+            let result = done.result.map(|value| *slot = Some(value));
+            Stepped { code: done.code, result }
+        });
+        self.transport.perform(step, work).await?;
+        out.ok_or_else(|| {
+            Fault::new(FaultKind::Malformed, "The step ended without a result. This is a defect of the gateway.")
+                .effect(Effect::Unknown)
+                .context("a transport answered a step whose work it had not run")
+        })
     }
 }

@@ -161,45 +161,35 @@ impl Describe for Settings {
                 "SSO of invited people",
                 "Whether invited people must sign in by SSO. Buildkite demands a value where the organisation has SSO enabled.",
             )
-            .kind(SettingKind::Choice {
-                values: &["required", "optional"],
-            })
+            .kind(SettingKind::choice(&["required", "optional"]))
             .default("not sent"),
             Setting::new(
                 "team_privacy",
                 "Privacy of new teams",
                 "Whether teams that the gateway creates are visible to every member, or secret.",
             )
-            .kind(SettingKind::Choice {
-                values: &["visible", "secret"],
-            })
+            .kind(SettingKind::choice(&["visible", "secret"]))
             .default("visible"),
             Setting::new(
                 "default_role",
                 "Default role",
                 "The organisation role of people who ask for none.",
             )
-            .kind(SettingKind::Choice {
-                values: &["member", "admin"],
-            })
+            .kind(SettingKind::choice(&["member", "admin"]))
             .default("member"),
             Setting::new(
                 "team_member_role",
                 "Role in teams",
                 "The team role of people who are added to a team.",
             )
-            .kind(SettingKind::Choice {
-                values: &["member", "maintainer"],
-            })
+            .kind(SettingKind::choice(&["member", "maintainer"]))
             .default("member"),
             Setting::new(
                 "pace",
                 "Pace",
                 "documented: the vendor's published limits, corrected by what the target says. headers: only what the target says.",
             )
-            .kind(SettingKind::Choice {
-                values: &["documented", "headers"],
-            })
+            .kind(SettingKind::choice(&["documented", "headers"]))
             .default("documented"),
         ]
     }

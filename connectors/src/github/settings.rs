@@ -105,10 +105,10 @@ impl Describe for Settings {
                 .class(Class::Identity)
                 .default("https://api.github.com"),
             Setting::new("mode", "Mode", "organization: people are invited, given roles and removed. teams_only: people are matched to members and only their team memberships are managed.")
-                .kind(SettingKind::Choice { values: &["organization", "teams_only"] })
+                .kind(SettingKind::choice(&["organization", "teams_only"]))
                 .default("organization"),
             Setting::new("identity", "Identity source", "How a GitHub account is recognised as a person's: saml (SAML identities of the organisation), verified_domain (members' addresses in verified domains), handle (an attribute holds the GitHub login), manual (nothing tells: people stay at their e-mail invitation). Required in mode organization.")
-                .kind(SettingKind::Choice { values: &["saml", "verified_domain", "handle", "manual"] })
+                .kind(SettingKind::choice(&["saml", "verified_domain", "handle", "manual"]))
                 .default("manual, in mode teams_only"),
             Setting::new("handle_attribute", "Handle attribute", "With identity handle: the SCIM attribute that holds the GitHub login, as a dotted path or a URN path.")
                 .default("userName"),
@@ -117,10 +117,10 @@ impl Describe for Settings {
             Setting::new("installation_id", "Installation id", "The App's installation in the organisation. Looked up if not given.")
                 .kind(SettingKind::Number),
             Setting::new("team_privacy", "New teams are", "closed: every member of the organisation sees them. secret: only owners and the team's members do.")
-                .kind(SettingKind::Choice { values: &["closed", "secret"] })
+                .kind(SettingKind::choice(&["closed", "secret"]))
                 .default("closed"),
             Setting::new("pace", "Pace", "documented: GitHub's published limits, corrected by what it says. headers: only what it says.")
-                .kind(SettingKind::Choice { values: &["documented", "headers"] })
+                .kind(SettingKind::choice(&["documented", "headers"]))
                 .default("documented"),
             Setting::new("token", "Token", "A personal access token of an owner: classic with admin:org, or fine-grained with the organisation permission Members: read and write.")
                 .class(Class::Credential),

@@ -121,7 +121,8 @@ impl Transport for Lost {
 pub fn try_build(settings: Value, secrets: &[(&str, &str)]) -> Result<Arc<dyn Connector>, SettingsError> {
     let secrets =
         Secrets::new(secrets.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from((*value).to_owned()))));
-    let settings: Settings = connector_sdk::settings::read(&settings, &secrets)?;
+    connector_sdk::settings::check(&Settings::describe(), &settings, &secrets)?;
+    let settings: Settings = connector_sdk::settings::read(&settings)?;
     GitHub::build(settings, &secrets)
 }
 

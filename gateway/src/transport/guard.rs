@@ -133,7 +133,7 @@ impl Resolve for GuardedResolver {
 }
 
 /// The addresses that may be used; refused if there are addresses, but none that may be.
-fn allowed(found: Vec<SocketAddr>, allow_private: bool) -> Result<Vec<SocketAddr>, Refusal> {
+pub(super) fn allowed(found: Vec<SocketAddr>, allow_private: bool) -> Result<Vec<SocketAddr>, Refusal> {
     let none_found = found.is_empty();
     let allowed: Vec<_> = found.into_iter().filter(|address| allow_private || public(address.ip())).collect();
     if allowed.is_empty() && !none_found { Err(Refusal::Private) } else { Ok(allowed) }

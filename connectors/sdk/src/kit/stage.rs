@@ -2,6 +2,7 @@
 //! of everything the connector said.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use crate::id::{InviteId, RemoteId};
 use crate::kit::{RateLimit, Subject};
 use crate::outcome::{Created, GroupCreated, Membership};
 use crate::traits::{Kind, Traits};
-use crate::transport::{Call, Cx, Repeat, Reply, Transport};
+use crate::transport::{Call, Cx, Repeat, Reply, Step, Transport, Work};
 
 /// Pages after which a listing counts as endless.
 const MOST_PAGES: usize = 300;
@@ -134,6 +135,29 @@ impl Transport for Recorder {
             held(&self.said).push(format!("{readings:?} {throttled:?}"));
         }
         reply
+    }
+
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
+        self.subject.transport.addresses(host, port).await
+    }
+
+    async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
+        let write = step.repeat != Repeat::Read;
+        held(&self.said).push(format!("{step:?}"));
+        let act = self.strike(write);
+        held(&self.sent).push(Sent { name: step.name, write, struck: act.is_some() });
+        match act {
+            None => self.subject.transport.perform(step, work).await,
+            Some(Act::DropAfter) => {
+                self.subject.transport.perform(step, work).await?;
+                Err(Fault::new(FaultKind::Unavailable, "The connection was lost before the answer came.")
+                    .effect(if write { Effect::Unknown } else { Effect::None }))
+            }
+            // The forms of HTTP are not this protocol's: cases that order them do not apply to it.
+            Some(Act::DropBefore | Act::Answer { .. } | Act::Garble(_)) => {
+                Err(Fault::new(FaultKind::Unavailable, "The target could not be reached."))
+            }
+        }
     }
 }
 
