@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::about::About;
 use crate::account::{Account, AccountChange, AccountRef, Found, Person};
 use crate::extension::Extension;
 use crate::fault::{Fault, FaultKind};
@@ -239,6 +240,11 @@ pub trait ConnectorKind: Send + Sync + 'static {
 
     /// The vendor's limits, in words, each with the page it comes from.
     fn limits() -> Vec<&'static str>;
+
+    /// What its page says.
+    fn about() -> About {
+        About::default()
+    }
 }
 
 /// How an entry builds its connector. What checks the settings is [`crate::settings::check`], before.
@@ -261,6 +267,8 @@ pub struct Entry {
     pub extensions: Vec<Extension>,
     /// [`ConnectorKind::limits`].
     pub limits: Vec<&'static str>,
+    /// [`ConnectorKind::about`].
+    pub about: About,
     build: Arc<Build>,
 }
 
@@ -275,6 +283,7 @@ impl Entry {
             attributes: K::attributes(),
             extensions: K::extensions(),
             limits: K::limits(),
+            about: K::about(),
             build: Arc::new(|settings, secrets| K::build(crate::settings::read(settings)?, secrets)),
         }
     }
@@ -282,7 +291,7 @@ impl Entry {
     /// An entry that is made of data, such as a manifest: of a kind, with these settings, built so.
     pub fn new(name: &'static str, title: &'static str, kind: Kind, settings: Vec<Setting>, build: Arc<Build>) -> Self {
         let (attributes, extensions, limits) = (Vec::new(), Vec::new(), Vec::new());
-        Self { name, title, kind, settings, attributes, extensions, limits, build }
+        Self { name, title, kind, settings, attributes, extensions, limits, about: About::default(), build }
     }
 
     /// Checks the settings and builds a connector.

@@ -10,6 +10,7 @@
 //!
 //! Invariant: this package imports nothing else of the workspace.
 
+pub mod about;
 pub mod account;
 pub mod connector;
 pub mod extension;
@@ -26,6 +27,7 @@ pub mod tariff;
 pub mod traits;
 pub mod transport;
 
+pub use about::{About, CallAbout};
 pub use account::{Account, AccountChange, AccountRef, AccountStatus, Evidence, Found, Person};
 pub use connector::{Accounts, Connector, ConnectorKind, Entry, Groups, Page, PageToken, Probe, ProbeCheck};
 pub use extension::Extension;

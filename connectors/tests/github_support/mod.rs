@@ -8,9 +8,9 @@ pub use std::sync::{Arc, Mutex};
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use connector_sdk::{
-    AccountChange, AccountRef, Call, Connector, ConnectorKind, Created, Cx, DriverKey, Effect, Ended, Evidence, Fault,
-    FaultKind, Followed, GroupChange, GroupCreated, GroupUpdated, GroupWant, InviteId, Kind, Membership, PageToken,
-    Person, RemoteId, Removed, Reply, Retry, Secrets, SettingsError, Transport, Updated,
+    AccountChange, AccountRef, Call, Connector, ConnectorKind, Created, Cx, Describe, DriverKey, Effect, Ended,
+    Evidence, Fault, FaultKind, Followed, GroupChange, GroupCreated, GroupUpdated, GroupWant, InviteId, Kind,
+    Membership, PageToken, Person, RemoteId, Removed, Reply, Retry, Secrets, SettingsError, Transport, Updated,
 };
 pub use connectors::github::{GitHub, Settings};
 pub use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
