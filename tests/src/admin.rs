@@ -139,14 +139,7 @@ impl Admin {
     /// # Panics
     /// If the target could not be listed.
     pub async fn imported(&self, instance: &str) {
-        let path = format!("/instances/{instance}/import");
-        let run = wait_until("an import can be started", RUN, async || {
-            let answer = self.call(Method::POST, &path, Some(json!({}))).await;
-            (answer.status != 409).then_some(answer)
-        })
-        .await
-        .expect(202);
-        let run = self.ended(instance, &run).await;
+        let run = self.run(instance, "import").await;
         assert_eq!(run["state"], "done", "the import: {run}");
     }
 
