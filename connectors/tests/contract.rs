@@ -27,6 +27,7 @@ async fn play(
             transport: Arc::clone(&built.sim) as Arc<dyn Transport>,
             world: built.sim,
             secrets: built.secrets,
+            calls: built.calls,
         }
     })
     .await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_sdk::kit::{RateLimit, World};
-use connector_sdk::{Call, Connector, Effect, Fault, FaultKind, Person, Reply, Secrets, Transport};
+use connector_sdk::{Call, CallAbout, Connector, Effect, Fault, FaultKind, Person, Reply, Secrets, Transport};
 use http::Request;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -93,6 +93,9 @@ pub(crate) struct Built {
     pub(crate) sim: Arc<Sim>,
     #[allow(dead_code, reason = "the flows look for no secrets")]
     pub(crate) secrets: Vec<String>,
+    /// The calls that it declares.
+    #[allow(dead_code, reason = "the flows look for no calls")]
+    pub(crate) calls: Vec<CallAbout>,
 }
 
 /// Builds a connector from the simulator's offer, with these settings on top.
@@ -127,5 +130,6 @@ pub(crate) fn build(
         connector,
         sim: Arc::new(Sim { simulator, clock, handles, rate_limits }),
         secrets: plain.into_iter().map(|(_, text)| text).collect(),
+        calls: entry.about.calls,
     }
 }
