@@ -15,6 +15,7 @@ mod faults;
 mod groups;
 mod invitations;
 mod limits;
+pub mod live;
 mod members;
 mod paging;
 mod stage;
@@ -261,14 +262,10 @@ where
         }
     }
     report.unmade = calls.unmade();
-    if calls.declared.is_empty() {
-        report.failed.push((DECLARED, "`about()` declares no call".to_owned()));
-    } else if calls.undeclared.is_empty() {
-        report.passed.push(DECLARED);
-    } else {
-        let seen = calls.undeclared.iter().map(|((name, method), path)| format!("{name:?}: {method} {path}"));
-        let seen: Vec<String> = seen.collect();
-        report.failed.push((DECLARED, format!("`about()` does not declare {}", seen.join("; "))));
+    match calls.undeclared() {
+        _ if calls.declared.is_empty() => report.failed.push((DECLARED, "`about()` declares no call".to_owned())),
+        none if none.is_empty() => report.passed.push(DECLARED),
+        some => report.failed.push((DECLARED, some)),
     }
     report
 }
@@ -304,6 +301,13 @@ impl Calls {
         for (call, path) in &other.undeclared {
             self.undeclared.entry(call.clone()).or_insert_with(|| path.clone());
         }
+    }
+
+    /// What was called and is not declared, in words; empty if there is nothing.
+    fn undeclared(&self) -> String {
+        let seen = self.undeclared.iter().map(|((name, method), path)| format!("{name:?}: {method} {path}"));
+        let seen: Vec<String> = seen.collect();
+        if seen.is_empty() { String::new() } else { format!("`about()` does not declare {}", seen.join("; ")) }
     }
 
     fn unmade(&self) -> Vec<&'static str> {
