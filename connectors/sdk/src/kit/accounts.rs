@@ -5,7 +5,7 @@ use crate::fault::{Effect, FaultKind};
 use crate::kit::stage::{Act, Stage, Which, against, creates_accounts, id_of, reference};
 use crate::kit::{Case, Outcome, Verdict, case};
 use crate::outcome::{Created, Removed, Updated};
-use crate::traits::Traits;
+use crate::traits::{Suspend, Traits};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -13,6 +13,8 @@ pub(super) fn cases() -> Vec<Case> {
         case!(creates_accounts, creating_twice_answers_already_there),
         case!(creates_accounts, creating_a_member_answers_already_there),
         case!(has_roles, changing_a_role_twice_is_once),
+        case!(suspends, suspending_and_restoring_twice_is_once),
+        case!(suspends, a_lost_suspension_is_unknown_and_shown),
         case!(creates_accounts, removing_an_absent_account_succeeds),
         case!(creates_accounts, a_lost_creation_makes_no_duplicate),
         case!(creates_accounts, a_creation_that_was_not_sent_made_nobody),
@@ -29,6 +31,11 @@ fn has_roles(traits: &Traits) -> Result<(), &'static str> {
     } else {
         Err("its roles cannot be written")
     }
+}
+
+fn suspends(traits: &Traits) -> Result<(), &'static str> {
+    creates_accounts(traits)?;
+    if traits.suspend == Suspend::Native { Ok(()) } else { Err("it cannot suspend") }
 }
 
 async fn a_created_person_is_found(stage: &Stage) -> Outcome {
@@ -114,6 +121,45 @@ async fn changing_a_role_twice_is_once(stage: &Stage) -> Outcome {
     match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
         Ok(Some(shown)) if shown.role.as_deref() == Some(role) => Ok(Verdict::Passed),
         other => against("a changed role can be read", other),
+    }
+}
+
+async fn suspending_and_restoring_twice_is_once(stage: &Stage) -> Outcome {
+    let at = reference(&stage.people(1).await?.remove(0))?;
+    let all = stage.everyone().await?.len();
+    for (active, status) in [(false, AccountStatus::Suspended), (true, AccountStatus::Active)] {
+        for _ in 0..2 {
+            match stage.hear(stage.accounts()?.set_active(&stage.cx(), &at, active).await) {
+                Ok(Updated::Done(shown)) if shown.status == status => {}
+                other => return against(&format!("set_active({active}) shows the account as {status:?}"), other),
+            }
+        }
+        match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
+            Ok(Some(shown)) if shown.status == status => {}
+            other => return against(&format!("the account is read as {status:?}"), other),
+        }
+        let listed = stage.everyone().await?;
+        if listed.len() != all || !listed.iter().any(|one| one.remote_id.is_some() && one.status == status) {
+            return against("an account is listed whether it is suspended or not", listed);
+        }
+        let there = stage.state().await?["accounts"].clone();
+        if there[0]["active"] != active {
+            return against(&format!("at the target it is active: {active}"), there);
+        }
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn a_lost_suspension_is_unknown_and_shown(stage: &Stage) -> Outcome {
+    let at = reference(&stage.people(1).await?.remove(0))?;
+    stage.order(Which::Writes, Act::DropAfter, 1);
+    match stage.hear(stage.accounts()?.set_active(&stage.cx(), &at, false).await) {
+        Err(fault) if fault.effect == Effect::Unknown => {}
+        other => return against("a lost suspension's effect is unknown", other),
+    }
+    match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
+        Ok(Some(shown)) if shown.status == AccountStatus::Suspended => Ok(Verdict::Passed),
+        other => against("the account shows what the lost call did", other),
     }
 }
 
