@@ -31,6 +31,17 @@ pub enum Suspend {
     Removes,
 }
 
+/// What [`crate::Accounts::remove`] leaves behind at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Removal {
+    /// Nothing: the account is no longer in the organisation.
+    Gone,
+    /// The target deletes no accounts: it stays there, suspended, and counts as removed. Creating
+    /// the person again finds it, and it is restored. Only where [`Suspend::Native`] holds.
+    Suspended,
+}
+
 /// A role of the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RoleTrait {
@@ -117,6 +128,8 @@ pub struct Traits {
     pub costs: Vec<StepCost>,
     /// What `active = false` means.
     pub suspend: Suspend,
+    /// What a removal leaves behind.
+    pub removal: Removal,
     /// Whether `create` invites, so that an account comes later.
     pub invites: bool,
     /// SCIM attributes that reach the target (`roles`, `displayName`; `*`: the whole document); the
@@ -154,6 +167,7 @@ impl Traits {
             tariff: Tariff::default(),
             costs: Vec::new(),
             suspend: Suspend::Removes,
+            removal: Removal::Gone,
             invites: false,
             writable: Vec::new(),
             roles: Vec::new(),

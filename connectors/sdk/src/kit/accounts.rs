@@ -1,11 +1,13 @@
 //! Creating, finding, changing and removing people.
 
+use serde_json::Value;
+
 use crate::account::{AccountChange, AccountRef, AccountStatus};
 use crate::fault::{Effect, FaultKind};
 use crate::kit::stage::{Act, Stage, Which, against, creates_accounts, id_of, reference};
 use crate::kit::{Case, Outcome, Verdict, case};
 use crate::outcome::{Created, Removed, Updated};
-use crate::traits::{Repeatable, Suspend, Traits};
+use crate::traits::{Removal, Repeatable, Suspend, Traits};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -241,45 +243,6 @@ async fn changing_a_role_twice_is_once(stage: &Stage) -> Outcome {
     }
 }
 
-async fn suspending_and_restoring_twice_is_once(stage: &Stage) -> Outcome {
-    let at = reference(&stage.people(1).await?.remove(0))?;
-    let all = stage.everyone().await?.len();
-    for (active, status) in [(false, AccountStatus::Suspended), (true, AccountStatus::Active)] {
-        for _ in 0..2 {
-            match stage.hear(stage.accounts()?.set_active(&stage.cx(), &at, active).await) {
-                Ok(Updated::Done(shown)) if shown.status == status => {}
-                other => return against(&format!("set_active({active}) shows the account as {status:?}"), other),
-            }
-        }
-        match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
-            Ok(Some(shown)) if shown.status == status => {}
-            other => return against(&format!("the account is read as {status:?}"), other),
-        }
-        let listed = stage.everyone().await?;
-        if listed.len() != all || !listed.iter().any(|one| one.remote_id.is_some() && one.status == status) {
-            return against("an account is listed whether it is suspended or not", listed);
-        }
-        let there = stage.state().await?["accounts"].clone();
-        if there[0]["active"] != active {
-            return against(&format!("at the target it is active: {active}"), there);
-        }
-    }
-    Ok(Verdict::Passed)
-}
-
-async fn a_lost_suspension_is_unknown_and_shown(stage: &Stage) -> Outcome {
-    let at = reference(&stage.people(1).await?.remove(0))?;
-    stage.order(Which::Writes, Act::DropAfter, 1);
-    match stage.hear(stage.accounts()?.set_active(&stage.cx(), &at, false).await) {
-        Err(fault) if fault.effect == Effect::Unknown => {}
-        other => return against("a lost suspension's effect is unknown", other),
-    }
-    match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
-        Ok(Some(shown)) if shown.status == AccountStatus::Suspended => Ok(Verdict::Passed),
-        other => against("the account shows what the lost call did", other),
-    }
-}
-
 async fn removing_an_absent_account_succeeds(stage: &Stage) -> Outcome {
     let at = reference(&stage.people(1).await?.remove(0))?;
     for wanted in [Removed::Done, Removed::AlreadyGone, Removed::AlreadyGone] {
@@ -288,13 +251,16 @@ async fn removing_an_absent_account_succeeds(stage: &Stage) -> Outcome {
             other => return against(&format!("the removal answers {wanted:?}"), other),
         }
     }
+    let stays = stage.traits().removal == Removal::Suspended;
     match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
-        Ok(None) => {}
-        other => return against("a removed account is not there", other),
+        Ok(None) if !stays => {}
+        Ok(Some(account)) if stays && account.status == AccountStatus::Suspended => {}
+        other => return against("a removed account is not there, or suspended where it is declared", other),
     }
     let left = stage.state().await?["accounts"].clone();
-    if left.as_array().is_none_or(|accounts| !accounts.is_empty()) {
-        return against("the account is gone at the target", left);
+    let has_access = |account: &Value| !stays || account["active"] != false;
+    if left.as_array().is_none_or(|accounts| accounts.iter().any(has_access)) {
+        return against("the account is gone at the target, or suspended where it is declared", left);
     }
     Ok(Verdict::Passed)
 }
