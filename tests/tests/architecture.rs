@@ -14,10 +14,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("scim", &[]),
     ("connector-sdk", &[]),
     ("engine", &["scim", "connector-sdk"]),
-    ("connectors", &["connector-sdk", "scim"]),
+    ("declarative", &["connector-sdk"]),
+    ("connectors", &["connector-sdk", "declarative", "scim"]),
     ("simulators", &[]),
-    ("gateway", &["scim", "engine", "connector-sdk", "connectors", "simulators"]),
-    ("tests", &["scim", "engine", "connector-sdk", "connectors", "simulators"]),
+    ("gateway", &["scim", "engine", "connector-sdk", "declarative", "connectors", "simulators"]),
+    ("tests", &["scim", "engine", "connector-sdk", "declarative", "connectors", "simulators"]),
 ];
 
 /// What a package's own tests may import besides.
@@ -34,6 +35,8 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("hyper-util", &["gateway", "simulators"]),
     ("clap", &["gateway"]),
     ("anyhow", &["gateway", "tests"]),
+    ("minijinja", &["declarative"]),
+    ("serde_norway", &["declarative"]),
 ];
 
 /// The packages that decide and do nothing else: no I/O, no clock, no chance, no waiting.
