@@ -125,3 +125,13 @@ async fn github_teams_only_keeps_the_contract() {
     let report = play("github", settings, true, github_limits).await;
     judge("github, teams only", &report);
 }
+
+fn plain_limits(_: Timestamp) -> Vec<RateLimit> {
+    Vec::new()
+}
+
+#[tokio::test]
+async fn jupyterhub_keeps_the_contract() {
+    let report = play("jupyterhub", json!({}), false, plain_limits).await;
+    judge("jupyterhub", &report);
+}

@@ -11,6 +11,7 @@ mod clock;
 mod control;
 mod faults;
 pub mod github;
+pub mod jupyterhub;
 mod limits;
 mod server;
 mod simulator;
@@ -82,7 +83,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite"]
+    &["github", "buildkite", "jupyterhub"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -90,6 +91,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
     match name {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
+        "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
         _ => None,
     }
 }
