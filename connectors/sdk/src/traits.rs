@@ -133,6 +133,12 @@ pub struct Traits {
     pub tidy_created_groups: bool,
     /// What may follow a write whose outcome is not known.
     pub repeats: Repeats,
+    /// Whether it speaks HTTP, by [`crate::Cx::send`]. One that goes by [`crate::Cx::perform`] alone
+    /// has no HTTP answers to misread.
+    pub speaks_http: bool,
+    /// Whether the credential is an account of the target's own, which listings show as protected. A
+    /// directory's administrator outside of the branch, or a database role, is none.
+    pub own_account: bool,
 }
 
 impl Traits {
@@ -154,6 +160,8 @@ impl Traits {
             pending_members: false,
             tidy_created_groups: false,
             repeats: Repeats::default(),
+            speaks_http: true,
+            own_account: true,
         }
     }
 
