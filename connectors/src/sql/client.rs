@@ -209,7 +209,7 @@ impl Client {
             Place::Server { host, port, database, user } => (host, *port, database, user),
         };
         let plain = self.settings.tls == Tls::Off;
-        if plain && !cx.plain_allowed() {
+        if plain && !cx.allows_plain() {
             return Err(Fault::new(
                 FaultKind::NotSent,
                 format!("{host} may not be connected to without TLS. Set tls to verify; the gateway's operator can allow plain connections with SCIMGATE_ALLOW_PRIVATE_TARGETS."),

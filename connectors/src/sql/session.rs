@@ -8,7 +8,7 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgConnection, PgRow, PgTypeInfo, PgTypeKind};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Column as _, Either, Executor, Row as _, Statement as _, TypeInfo, ValueRef};
+use sqlx::{AssertSqlSafe, Column as _, Either, Executor, Row as _, SqlSafeStr, Statement as _, TypeInfo, ValueRef};
 
 use super::dialect::Dialect;
 use super::failure::Failure;
@@ -31,9 +31,9 @@ pub(super) enum Link {
 
 /// A connection.
 pub(super) struct Session {
-    pub(super) link: Link,
-    /// What carries its bytes, where that is ours.
-    pub(super) tunnel: Option<Tunnel>,
+    link: Link,
+    /// What carries its bytes, where that is ours; it ends with the connection.
+    _tunnel: Option<Tunnel>,
     /// Whether it served before, and may have died since.
     pub(super) used: bool,
 }
@@ -81,7 +81,7 @@ mod stream {
 impl Session {
     /// A new connection.
     pub(super) fn new(link: Link, tunnel: Option<Tunnel>) -> Self {
-        Self { link, tunnel, used: false }
+        Self { link, _tunnel: tunnel, used: false }
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -128,14 +128,19 @@ impl Session {
                 return Ok(text);
             }
         };
-        // A parameter whose type nothing determines (`:after IS NULL`) is text. The error names it.
+        // A parameter whose type nothing determines (`:after IS NULL`) is text. The error names it, and
+        // ends the transaction, if it is not in one of its own.
+        link.execute(sqlx::raw_sql("SAVEPOINT scimgate_learn")).await?;
         let mut casts: BTreeMap<usize, String> = BTreeMap::new();
         let untold = loop {
             let text = statement.render(|number| place(number, &casts));
             match link.prepare(AssertSqlSafe(text).into_sql_str()).await {
                 Ok(prepared) => break prepared,
                 Err(error) => match undetermined(&error).filter(|number| !casts.contains_key(number)) {
-                    Some(number) => casts.insert(number, "text".to_owned()),
+                    Some(number) => {
+                        casts.insert(number, "text".to_owned());
+                        link.execute(sqlx::raw_sql("ROLLBACK TO SAVEPOINT scimgate_learn")).await?;
+                    }
                     None => return Err(error.into()),
                 },
             };
@@ -151,6 +156,7 @@ impl Session {
                 sqlx::query_scalar("SELECT format_type($1, -1)").bind(oid).fetch_one(&mut *link).await?;
             casts.insert(n + 1, name);
         }
+        link.execute(sqlx::raw_sql("RELEASE SAVEPOINT scimgate_learn")).await?;
         Ok(statement.render(|number| place(number, &casts)))
     }
 

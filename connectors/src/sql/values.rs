@@ -59,12 +59,6 @@ impl Params {
     pub(super) fn get(&self, name: &str) -> Value {
         self.0.get(name).cloned().unwrap_or(Value::Null)
     }
-
-    /// Takes over all of the others.
-    pub(super) fn and(mut self, others: &Self) -> Self {
-        self.0.extend(others.0.iter().map(|(name, value)| (name.clone(), value.clone())));
-        self
-    }
 }
 
 /// One row, by the names of its columns, which compare without case.
