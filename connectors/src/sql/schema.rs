@@ -53,12 +53,12 @@ impl Schema {
 }
 
 /// The columns of one table: parameters `schema` (NULL: where the connection looks by itself) and
-/// `table`; results `name`, `kind`, `insensitive`.
+/// `table`; results `name`, `kind`, `folds`.
 pub(super) fn columns_of(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => {
             "SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS kind, \
-             (y.typname = 'citext') AS insensitive \
+             (y.typname = 'citext') AS folds \
              FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid \
              JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relname = CAST(:table AS name) AND a.attnum > 0 AND NOT a.attisdropped \
@@ -68,12 +68,12 @@ pub(super) fn columns_of(dialect: Dialect) -> &'static str {
         }
         Dialect::MariaDb => {
             "SELECT column_name AS name, column_type AS kind, \
-             (collation_name LIKE '%\\_ci' OR collation_name LIKE '%\\_ci\\_%') AS insensitive \
+             (collation_name LIKE '%\\_ci' OR collation_name LIKE '%\\_ci\\_%') AS folds \
              FROM information_schema.columns \
              WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
         }
         Dialect::Sqlite => {
-            "SELECT name, type AS kind, 0 AS insensitive FROM pragma_table_info(:table, COALESCE(:schema, 'main'))"
+            "SELECT name, type AS kind, 0 AS folds FROM pragma_table_info(:table, COALESCE(:schema, 'main'))"
         }
     }
 }
@@ -81,7 +81,7 @@ pub(super) fn columns_of(dialect: Dialect) -> &'static str {
 /// One column, from a row of [`columns_of`].
 pub(super) fn column(row: &Row) -> Option<(String, Column)> {
     let kind = row.text("kind").unwrap_or_default();
-    let ignores_case = row.flag("insensitive").ok().flatten().unwrap_or(false);
+    let ignores_case = row.flag("folds").ok().flatten().unwrap_or(false);
     Some((row.text("name")?, Column { kind, ignores_case }))
 }
 

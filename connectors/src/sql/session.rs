@@ -292,7 +292,8 @@ fn from_mariadb(row: &MySqlRow, n: usize) -> Result<Value, String> {
             let number = row.try_get_unchecked::<u64, _>(n).map_err(failed)?;
             Ok(i64::try_from(number).map_or_else(|_| Value::Text(number.to_string()), Value::Number))
         }
-        "CHAR" | "VARCHAR" | "ENUM" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" => {
+        // By the collation: a column that compares by bytes is named as if it were binary.
+        _ if <str as sqlx::Type<sqlx::MySql>>::compatible(&raw.type_info()) => {
             row.try_get_unchecked::<String, _>(n).map(Value::Text).map_err(failed)
         }
         _ => Err(name),
