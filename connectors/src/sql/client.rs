@@ -61,11 +61,22 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It reads.
+    Read,
+    /// It asks whether the database takes statements, and runs none that writes.
+    Check,
+    /// It writes.
+    Write,
+}
+
 /// A transaction that is open.
 pub(super) struct Tx<'a> {
     client: &'a Client,
     session: Session,
-    writes: bool,
+    mode: Mode,
 }
 
 /// What a piece of work gives back: the transaction, and what came of it.
@@ -80,9 +91,9 @@ impl Client {
         }
     }
 
-    fn step(&self, name: &'static str, object: &str, writes: bool) -> Step {
+    fn step(&self, name: &'static str, object: &str, mode: Mode) -> Step {
         // Every write is checked before it is done, within its transaction: twice is once.
-        let repeat = if writes { Repeat::Idempotent } else { Repeat::Read };
+        let repeat = if mode == Mode::Write { Repeat::Idempotent } else { Repeat::Read };
         let step = Step::new(name, "SQL", self.host(), repeat).object(object);
         if self.charged { step.charge(CONNECTIONS, 1) } else { step }
     }
@@ -99,7 +110,7 @@ impl Client {
         cx: &Cx<'_>,
         name: &'static str,
         object: &str,
-        writes: bool,
+        mode: Mode,
         work: W,
     ) -> Result<T, Fault>
     where
@@ -115,7 +126,7 @@ impl Client {
             };
             let work = &work;
             let done = cx
-                .perform(self.step(name, object, writes), async move { self.play(session, name, writes, work).await })
+                .perform(self.step(name, object, mode), async move { self.play(session, name, mode, work).await })
                 .await?;
             if let Some(done) = done {
                 return Ok(done);
@@ -124,7 +135,7 @@ impl Client {
     }
 
     /// The work of a step: begin, work, commit. `Ok(None)`: the connection was dead.
-    async fn play<'a, T, F, W>(&'a self, mut session: Session, name: &'static str, writes: bool, work: &W) -> Stepped<Option<T>>
+    async fn play<'a, T, F, W>(&'a self, mut session: Session, name: &'static str, mode: Mode, work: &W) -> Stepped<Option<T>>
     where
         F: Future<Output = Done<'a, T>> + Send,
         W: Fn(Tx<'a>) -> F + Send + Sync,
@@ -135,12 +146,12 @@ impl Client {
         };
         let used = session.used;
         session.used = true;
-        match session.plain(self.dialect.begin(writes)).await {
+        match session.plain(self.begin(mode)).await {
             Err(failure) if used && failure.is_lost() => return Stepped { code: None, result: Ok(None) },
             Err(failure) => return failed(failure),
             Ok(()) => {}
         }
-        let (mut tx, result) = work(Tx { client: self, session, writes }).await;
+        let (mut tx, result) = work(Tx { client: self, session, mode }).await;
         match result {
             Ok(value) => match tx.session.plain("COMMIT").await {
                 Ok(()) => {
@@ -148,7 +159,7 @@ impl Client {
                     Stepped { code: None, result: Ok(Some(value)) }
                 }
                 Err(failure) => {
-                    let unknown = writes && failure.is_lost();
+                    let unknown = mode == Mode::Write && failure.is_lost();
                     let mut stepped = failed(failure);
                     if unknown {
                         stepped.result = stepped.result.map_err(|fault| fault.effect(Effect::Unknown));
@@ -168,6 +179,11 @@ impl Client {
                 failed(failure)
             }
         }
+    }
+
+    /// How a transaction begins. MariaDB refuses to prepare what writes in one that reads.
+    fn begin(&self, mode: Mode) -> &'static str {
+        self.dialect.begin(mode == Mode::Write || mode == Mode::Check && self.dialect == Dialect::MariaDb)
     }
 
     fn keep(&self, session: Session) {
@@ -191,7 +207,7 @@ impl Client {
 
     /// A new connection, as a step of its own: one that is not made had no effect.
     async fn connect(&self, cx: &Cx<'_>) -> Result<Session, Fault> {
-        let step = self.step("connect", self.dialect.title(), false);
+        let step = self.step("connect", self.dialect.title(), Mode::Read);
         cx.perform(step, async {
             match self.open(cx).await {
                 Ok(session) => Stepped { code: None, result: Ok(session) },
@@ -294,7 +310,7 @@ impl Client {
             return Ok(known);
         }
         let ops = self
-            .within(cx, "read schema", "mapped tables", false, |mut tx| async move {
+            .within(cx, "read schema", "mapped tables", Mode::Read, |mut tx| async move {
                 let read = tx.read_ops().await;
                 (tx, read)
             })
@@ -358,7 +374,7 @@ impl Tx<'_> {
     /// Gives up what was done so far, and begins anew.
     pub(super) async fn again(&mut self) -> Result<(), Failure> {
         self.session.plain("ROLLBACK").await?;
-        self.session.plain(self.client.dialect.begin(self.writes)).await
+        self.session.plain(self.client.begin(self.mode)).await
     }
 
     /// Sets a point to come back to.

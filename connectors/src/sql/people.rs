@@ -7,7 +7,7 @@ use connector_sdk::{
 };
 use std::sync::Arc;
 
-use super::client::{Client, Tx};
+use super::client::{Client, Mode, Tx};
 use super::failure::{Class, Failure};
 use super::ops::{Ops, UserOps};
 use super::values::{Params, Row, Value};
@@ -278,7 +278,7 @@ impl Accounts for People {
     async fn list(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<Account>, Fault> {
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "list users", OBJECT, false, |mut tx| async move {
+            .within(cx, "list users", OBJECT, Mode::Read, |mut tx| async move {
                 let listed = self.page(&mut tx, ops, page).await;
                 (tx, listed)
             })
@@ -288,7 +288,7 @@ impl Accounts for People {
     async fn find(&self, cx: &Cx<'_>, who: &Person) -> Result<Vec<Found>, Fault> {
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "find user", OBJECT, false, |mut tx| async move {
+            .within(cx, "find user", OBJECT, Mode::Read, |mut tx| async move {
                 let found = self.found(&mut tx, &ops.users, who).await;
                 (tx, found)
             })
@@ -299,7 +299,7 @@ impl Accounts for People {
         let Some(id) = id_of(at) else { return Ok(None) };
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "get user", OBJECT, false, |mut tx| async move {
+            .within(cx, "get user", OBJECT, Mode::Read, |mut tx| async move {
                 let row = self.row(&mut tx, &ops.users, id).await;
                 (tx, row)
             })
@@ -310,7 +310,7 @@ impl Accounts for People {
         known_role(&self.client, want.role.as_deref())?;
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "create user", OBJECT, true, |mut tx| async move {
+            .within(cx, "create user", OBJECT, Mode::Write, |mut tx| async move {
                 let created = self.make(&mut tx, ops, want).await;
                 (tx, created)
             })
@@ -322,7 +322,7 @@ impl Accounts for People {
         known_role(&self.client, change.role.as_deref())?;
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "update user", OBJECT, true, |mut tx| async move {
+            .within(cx, "update user", OBJECT, Mode::Write, |mut tx| async move {
                 let updated = self.change(&mut tx, ops, id, change).await;
                 (tx, updated)
             })
@@ -333,7 +333,7 @@ impl Accounts for People {
         let Some(id) = id_of(at) else { return Ok(Updated::AlreadyGone) };
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, if active { "restore user" } else { "suspend user" }, OBJECT, true, |mut tx| async move {
+            .within(cx, if active { "restore user" } else { "suspend user" }, OBJECT, Mode::Write, |mut tx| async move {
                 let updated = self.activate(&mut tx, ops, id, active).await;
                 (tx, updated)
             })
@@ -344,7 +344,7 @@ impl Accounts for People {
         let Some(id) = id_of(at) else { return Ok(Removed::AlreadyGone) };
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "remove user", OBJECT, true, |mut tx| async move {
+            .within(cx, "remove user", OBJECT, Mode::Write, |mut tx| async move {
                 let removed = self.take_out(&mut tx, ops, id).await;
                 (tx, removed)
             })

@@ -2,7 +2,7 @@
 
 use connector_sdk::{Cx, Fault, FaultKind, Probe, ProbeCheck};
 
-use super::client::{Client, Place, Tx};
+use super::client::{Client, Mode, Place, Tx};
 use super::dialect::Dialect;
 use super::failure::{Class, Failure};
 use super::mapping::{Groups, Users};
@@ -27,7 +27,7 @@ fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {
 pub(super) async fn probe(client: &Client, cx: &Cx<'_>) -> Result<Probe, Fault> {
     let mut probe = Probe { identity: None, checks: Vec::new() };
     let asked = client
-        .within(cx, "probe", "mapped tables", false, |mut tx| async move {
+        .within(cx, "probe", "mapped tables", Mode::Read, |mut tx| async move {
             let asked = ask(client, &mut tx).await;
             (tx, asked)
         })
@@ -69,7 +69,7 @@ pub(super) async fn probe(client: &Client, cx: &Cx<'_>) -> Result<Probe, Fault> 
     for (name, statements) in lists {
         for statement in statements {
             let taken = client
-                .within(cx, "check statement", name, false, |mut tx| async move {
+                .within(cx, "check statement", name, Mode::Check, |mut tx| async move {
                     let taken = tx.check(statement).await;
                     (tx, taken)
                 })

@@ -8,7 +8,7 @@ use connector_sdk::{
     Page, PageToken, RemoteGroup, RemoteId, Removed,
 };
 
-use super::client::{Client, Tx};
+use super::client::{Client, Mode, Tx};
 use super::failure::{Class, Failure};
 use super::ops::{GroupOps, Ops};
 use super::people::{next_page, same};
@@ -275,7 +275,7 @@ impl Groups for Teams {
     async fn list(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<RemoteGroup>, Fault> {
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "list groups", OBJECT, false, |mut tx| async move {
+            .within(cx, "list groups", OBJECT, Mode::Read, |mut tx| async move {
                 let listed = self.page(&mut tx, ops, page).await;
                 (tx, listed)
             })
@@ -285,7 +285,7 @@ impl Groups for Teams {
     async fn find(&self, cx: &Cx<'_>, name: &str) -> Result<Vec<RemoteGroup>, Fault> {
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "find group", OBJECT, false, |mut tx| async move {
+            .within(cx, "find group", OBJECT, Mode::Read, |mut tx| async move {
                 let found = match ops_of(ops) {
                     Ok(ops) => self.named(&mut tx, ops, name).await,
                     Err(failure) => Err(failure),
@@ -298,7 +298,7 @@ impl Groups for Teams {
     async fn get(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Option<RemoteGroup>, Fault> {
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "get group", OBJECT, false, |mut tx| async move {
+            .within(cx, "get group", OBJECT, Mode::Read, |mut tx| async move {
                 let row = match ops_of(ops) {
                     Ok(ops) => self.row(&mut tx, ops, id).await,
                     Err(failure) => Err(failure),
@@ -311,7 +311,7 @@ impl Groups for Teams {
     async fn create(&self, cx: &Cx<'_>, want: &GroupWant) -> Result<GroupCreated, Fault> {
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "create group", OBJECT, true, |mut tx| async move {
+            .within(cx, "create group", OBJECT, Mode::Write, |mut tx| async move {
                 let created = self.make(&mut tx, ops, want).await;
                 (tx, created)
             })
@@ -321,7 +321,7 @@ impl Groups for Teams {
     async fn update(&self, cx: &Cx<'_>, id: &RemoteId, change: &GroupChange) -> Result<GroupUpdated, Fault> {
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "rename group", OBJECT, true, |mut tx| async move {
+            .within(cx, "rename group", OBJECT, Mode::Write, |mut tx| async move {
                 let renamed = self.rename(&mut tx, ops, id, change).await;
                 (tx, renamed)
             })
@@ -331,7 +331,7 @@ impl Groups for Teams {
     async fn remove(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Removed, Fault> {
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "remove group", OBJECT, true, |mut tx| async move {
+            .within(cx, "remove group", OBJECT, Mode::Write, |mut tx| async move {
                 let removed = self.take_out(&mut tx, ops, id).await;
                 (tx, removed)
             })
@@ -341,7 +341,7 @@ impl Groups for Teams {
     async fn members(&self, cx: &Cx<'_>, id: &RemoteId, page: Option<&PageToken>) -> Result<Page<Member>, Fault> {
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, "list members", MEMBERS, false, |mut tx| async move {
+            .within(cx, "list members", MEMBERS, Mode::Read, |mut tx| async move {
                 let listed = self.members_page(&mut tx, ops, id, page).await;
                 (tx, listed)
             })
@@ -364,7 +364,7 @@ impl Groups for Teams {
         let all = async {
             let ops = &*self.client.ops(cx).await?;
             self.client
-                .within(cx, "change members", MEMBERS, true, |mut tx| async move {
+                .within(cx, "change members", MEMBERS, Mode::Write, |mut tx| async move {
                     let changed = self.change(&mut tx, ops, id, changes).await;
                     (tx, changed)
                 })
