@@ -8,6 +8,8 @@
 
 pub mod buildkite;
 pub mod github;
+
+mod shared;
 pub mod sql;
 
 use connector_sdk::Entry;
