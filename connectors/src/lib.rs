@@ -10,14 +10,20 @@
 
 pub mod buildkite;
 pub mod github;
+
 mod shared;
+pub mod sql;
 
 use connector_sdk::Entry;
 use declarative::{Format, Manifest};
 
 /// Every connector that is built in, in the order of the catalogue; those made of manifests last.
 pub fn builtin() -> Vec<Entry> {
-    let mut all = vec![Entry::of::<github::GitHub>(), Entry::of::<buildkite::Buildkite>()];
+    let mut all = vec![
+        Entry::of::<github::GitHub>(),
+        Entry::of::<buildkite::Buildkite>(),
+        Entry::of::<sql::Sql>(),
+    ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all
 }
