@@ -100,6 +100,42 @@ fn github_limits(now: Timestamp) -> Vec<RateLimit> {
     ]
 }
 
+fn linear_limits(now: Timestamp) -> Vec<RateLimit> {
+    let body = |code: &str| {
+        json!({ "errors": [{ "message": "Rate limit exceeded", "extensions": { "type": "ratelimited", "code": code } }] })
+            .to_string()
+    };
+    let reset = |seconds: i64| (now.as_millisecond() + seconds * 1_000).to_string();
+    let requests = |seconds| {
+        vec![("x-ratelimit-requests-remaining", "0".to_owned()), ("x-ratelimit-requests-reset", reset(seconds))]
+    };
+    let form = |name, status, headers, seconds| RateLimit { name, status, headers, body: body("RATELIMITED"), seconds };
+    vec![
+        form("Linear's 400 that is a rate limit", 400, requests(90), 90),
+        form("Linear's 429", 429, requests(120), 120),
+        form("Linear's 200 with an error that is a rate limit", 200, Vec::new(), 60),
+        form(
+            "Linear's complexity, used up for longer than the requests",
+            400,
+            [
+                requests(30),
+                vec![
+                    ("x-ratelimit-complexity-remaining", "0".to_owned()),
+                    ("x-ratelimit-complexity-reset", reset(200)),
+                ],
+            ]
+            .concat(),
+            200,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn linear_keeps_the_contract() {
+    let report = play("linear", json!({}), false, linear_limits).await;
+    judge("linear", &report);
+}
+
 #[tokio::test]
 async fn buildkite_keeps_the_contract() {
     let report = play("buildkite", json!({}), false, buildkite_limits).await;

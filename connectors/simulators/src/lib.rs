@@ -13,6 +13,7 @@ mod faults;
 pub mod github;
 mod graphql;
 mod limits;
+pub mod linear;
 mod server;
 mod simulator;
 
@@ -83,7 +84,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite"]
+    &["github", "buildkite", "linear"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -91,6 +92,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
     match name {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
+        "linear" => Some(Box::new(linear::Linear::new(limits))),
         _ => None,
     }
 }
