@@ -242,10 +242,8 @@ pub trait ConnectorKind: Send + Sync + 'static {
     /// The vendor's limits, in words, each with the page it comes from.
     fn limits() -> Vec<&'static str>;
 
-    /// What its page says.
-    fn about() -> About {
-        About::default()
-    }
+    /// What its page says. Every call is named; the contract kit holds those that were made against it.
+    fn about() -> About;
 }
 
 /// How an entry builds its connector. What checks the settings is [`crate::settings::check`], before.

@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod about;
 mod accounts;
 mod client;
 mod groups;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Repeatable, Repeats, Reply,
-    RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    About, Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Repeatable, Repeats,
+    Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
 use jiff::Timestamp;
 
@@ -106,6 +107,10 @@ impl ConnectorKind for Buildkite {
             "20 pending invitations per organisation by default: the rest waits (buildkite.com/docs/platform/limits)",
             "250 teams per organisation by default (buildkite.com/docs/platform/limits)",
         ]
+    }
+
+    fn about() -> About {
+        about::about()
     }
 }
 
