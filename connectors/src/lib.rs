@@ -10,7 +10,7 @@
 
 pub mod buildkite;
 pub mod github;
-
+pub mod linear;
 mod shared;
 pub mod sql;
 
@@ -23,6 +23,7 @@ pub fn builtin() -> Vec<Entry> {
         Entry::of::<github::GitHub>(),
         Entry::of::<buildkite::Buildkite>(),
         Entry::of::<sql::Sql>(),
+        Entry::of::<linear::Linear>(),
     ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all

@@ -14,6 +14,7 @@ pub mod github;
 mod graphql;
 pub mod jupyterhub;
 mod limits;
+pub mod linear;
 mod server;
 mod simulator;
 
@@ -84,7 +85,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite", "jupyterhub"]
+    &["github", "buildkite", "jupyterhub", "linear"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -93,6 +94,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
+        "linear" => Some(Box::new(linear::Linear::new(limits))),
         _ => None,
     }
 }

@@ -9,14 +9,19 @@ pub(super) fn attributes() -> Vec<(&'static str, &'static str)> {
         ("displayName", "Where a column or a statement takes it; else name.formatted, else given and family name."),
         ("name.givenName", "Written when a person is created, where a column or a statement takes it."),
         ("name.familyName", "Written when a person is created, where a column or a statement takes it."),
-        ("externalId", "Written when a person is created, where a column or a statement takes it; rows are found by it as well."),
+        (
+            "externalId",
+            "Written when a person is created, where a column or a statement takes it; rows are found by it as well.",
+        ),
         ("roles", "One of the roles that [roles] of the mapping names."),
         ("active", "By the column or statement that the mapping names; without one the row is removed."),
     ]
 }
 
 pub(super) fn limits() -> Vec<&'static str> {
-    vec!["The setting connections: so many transactions at once. Databases publish no limits; SQLSTATE 53300 or error 1040 says that no connection is left (postgresql.org/docs/current/errcodes-appendix.html)"]
+    vec![
+        "The setting connections: so many transactions at once. Databases publish no limits; SQLSTATE 53300 or error 1040 says that no connection is left (postgresql.org/docs/current/errcodes-appendix.html)",
+    ]
 }
 
 /// A call of the page.

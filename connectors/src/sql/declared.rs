@@ -95,9 +95,8 @@ fn is_name(name: &str) -> bool {
 
 /// Checks the admin's own parameters.
 pub(super) fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<(), String> {
-    let known = |name: &str| {
-        [PAGE, PERSON, CHANGE, RESULTS].iter().any(|names| names.contains(&name)) || name == "active"
-    };
+    let known =
+        |name: &str| [PAGE, PERSON, CHANGE, RESULTS].iter().any(|names| names.contains(&name)) || name == "active";
     for (name, path) in parameters {
         if !is_name(name) {
             return Err(format!("in [parameters]: {name} is no name: letters, digits and _ only"));
@@ -196,7 +195,10 @@ impl UserStatements {
             find: own.read("find", texts.find, &[PERSON])?,
             create: own.read("create", texts.create, &[PERSON])?,
             update: texts.update.map(|text| plain.read("update", text, &[CHANGE])).transpose()?,
-            set_active: texts.set_active.map(|text| plain.read("set_active", text, &[&["id", "active"]])).transpose()?,
+            set_active: texts
+                .set_active
+                .map(|text| plain.read("set_active", text, &[&["id", "active"]]))
+                .transpose()?,
             remove: plain.read("remove", texts.remove, &[&["id"]])?,
         })
     }

@@ -69,9 +69,17 @@ fn file(settings: &Settings) -> Result<Place, SettingsError> {
     let sound = file.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
         && !file.contains(['\\', '?', '#', '%', ':']);
     if !sound {
-        return wrong("file", "must be a path below the folder for targets' files, as in hr/people.db: no / at its beginning, no .. in it, none of \\ ? # % :");
+        return wrong(
+            "file",
+            "must be a path below the folder for targets' files, as in hr/people.db: no / at its beginning, no .. in it, none of \\ ? # % :",
+        );
     }
-    for (field, given) in [("host", settings.host.is_some()), ("name", settings.name.is_some()), ("user", settings.user.is_some()), ("port", settings.port.is_some())] {
+    for (field, given) in [
+        ("host", settings.host.is_some()),
+        ("name", settings.name.is_some()),
+        ("user", settings.user.is_some()),
+        ("port", settings.port.is_some()),
+    ] {
         if given {
             return wrong(field, "is not for SQLite, which has a file");
         }
@@ -141,8 +149,13 @@ impl ConnectorKind for Sql {
         if charged {
             let most = settings.connections;
             traits.buckets = vec![
-                Bucket::new(CONNECTIONS, "Transactions at once, as the setting connections says", 100_000, Duration::from_secs(1))
-                    .at_once(most),
+                Bucket::new(
+                    CONNECTIONS,
+                    "Transactions at once, as the setting connections says",
+                    100_000,
+                    Duration::from_secs(1),
+                )
+                .at_once(most),
             ];
         }
         traits.tariff = Tariff::new([Rule::any()]);

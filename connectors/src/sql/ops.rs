@@ -40,7 +40,8 @@ impl Columns {
 
 /// Reads a statement of our own making.
 pub(super) fn read(dialect: Dialect, text: &str) -> Result<Statement, String> {
-    Statement::read(dialect, text).map_err(|mistake| format!("a statement for the mapped tables cannot be written: {mistake}"))
+    Statement::read(dialect, text)
+        .map_err(|mistake| format!("a statement for the mapped tables cannot be written: {mistake}"))
 }
 
 /// Statements that are declared, or written when the values are known.

@@ -40,9 +40,7 @@ fn account(row: &Row) -> Result<Account, Failure> {
 
 /// Why a row is believed to be the person's; `None` where it is not, however the database compares.
 fn evidence(row: &Row, who: &Person) -> Option<Evidence> {
-    let is = |name: &str, text: Option<&str>| {
-        matches!((row.text(name), text), (Some(one), Some(other)) if same(&one, other))
-    };
+    let is = |name: &str, text: Option<&str>| matches!((row.text(name), text), (Some(one), Some(other)) if same(&one, other));
     let external = who.text_at("externalId").filter(|id| !id.is_empty());
     if is("user_name", Some(&who.user_name)) || external.is_some() && row.text("external_id").as_deref() == external {
         Some(Evidence::Login)
@@ -200,7 +198,13 @@ impl People {
         }
     }
 
-    async fn change(&self, tx: &mut Tx<'_>, ops: &Ops, id: &RemoteId, change: &AccountChange) -> Result<Updated, Failure> {
+    async fn change(
+        &self,
+        tx: &mut Tx<'_>,
+        ops: &Ops,
+        id: &RemoteId,
+        change: &AccountChange,
+    ) -> Result<Updated, Failure> {
         let ops = &ops.users;
         if self.touchable(tx, ops, id).await?.is_none() {
             return Ok(Updated::AlreadyGone);
@@ -229,7 +233,11 @@ impl People {
         }
         let statements = if active { &ops.restore } else { &ops.suspend };
         let Some(statements) = statements else {
-            return Err(Fault::new(FaultKind::Refused, "The mapping names no column that says whether a person is active.").into());
+            return Err(Fault::new(
+                FaultKind::Refused,
+                "The mapping names no column that says whether a person is active.",
+            )
+            .into());
         };
         let params = ops.fixed.clone().with("id", id.as_str());
         let mut params = params;
@@ -239,7 +247,8 @@ impl People {
             None => Ok(Updated::AlreadyGone),
             Some(account) if account.status == wanted => Ok(Updated::Done(account)),
             Some(_) => Err(Failure::Odd(
-                "users.set_active was run, and users.get shows the person as before. The column active has to follow.".to_owned(),
+                "users.set_active was run, and users.get shows the person as before. The column active has to follow."
+                    .to_owned(),
             )),
         }
     }
@@ -333,10 +342,16 @@ impl Accounts for People {
         let Some(id) = id_of(at) else { return Ok(Updated::AlreadyGone) };
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, if active { "restore user" } else { "suspend user" }, OBJECT, Mode::Write, |mut tx| async move {
-                let updated = self.activate(&mut tx, ops, id, active).await;
-                (tx, updated)
-            })
+            .within(
+                cx,
+                if active { "restore user" } else { "suspend user" },
+                OBJECT,
+                Mode::Write,
+                |mut tx| async move {
+                    let updated = self.activate(&mut tx, ops, id, active).await;
+                    (tx, updated)
+                },
+            )
             .await
     }
 

@@ -77,7 +77,8 @@ impl Writer<'_> {
         let Fixed { mut params, conditions: scope, columns: fixed } = self.fixed(&map.scope, &map.values);
         let id = self.t(&map.id);
 
-        let mut shown = vec![format!("{id} AS {}", q("id")), format!("{} AS {}", self.t(&map.user_name), q("user_name"))];
+        let mut shown =
+            vec![format!("{id} AS {}", q("id")), format!("{} AS {}", self.t(&map.user_name), q("user_name"))];
         let mut attributes = Vec::new();
         for (name, column) in [
             ("email", &map.email),
@@ -154,7 +155,12 @@ impl Writer<'_> {
         let visible: Vec<String> = scope.iter().cloned().chain(there).collect();
         let select = format!("SELECT {} FROM {table} t", shown.join(", "));
         let among = |more: &str| {
-            visible.iter().map(String::as_str).chain((!more.is_empty()).then_some(more)).collect::<Vec<_>>().join(" AND ")
+            visible
+                .iter()
+                .map(String::as_str)
+                .chain((!more.is_empty()).then_some(more))
+                .collect::<Vec<_>>()
+                .join(" AND ")
         };
         let filtered = |more: &str| match among(more) {
             conditions if conditions.is_empty() => select.clone(),

@@ -121,7 +121,8 @@ pub(crate) async fn admin(server: &Server, database: Option<&str>) -> Admin {
         ),
         Server::Sqlite(folder) => {
             let file = folder.path().join(database.expect("a file"));
-            let options = SqliteConnectOptions::new().filename(file).create_if_missing(true).pragma("synchronous", "OFF");
+            let options =
+                SqliteConnectOptions::new().filename(file).create_if_missing(true).pragma("synchronous", "OFF");
             Admin::Sqlite(options.connect().await.expect("SQLite's file can be made"))
         }
     }
@@ -135,7 +136,8 @@ impl Home {
         let password = format!("pass-{number}-word");
         let mapping = layout.mapping.replace("{s}", &name);
         let tables = layout.tables.replace("{s}", &name);
-        let mut settings = json!({ "mapping": mapping, "page_size": 50, "tls": "off", "host": "127.0.0.1", "user": name });
+        let mut settings =
+            json!({ "mapping": mapping, "page_size": 50, "tls": "off", "host": "127.0.0.1", "user": name });
         let (mut link, folder) = match server {
             Server::Postgres(url) => {
                 let mut link = admin(server, Some(database)).await;
@@ -153,7 +155,8 @@ impl Home {
             }
             Server::MariaDb(port) => {
                 let mut link = admin(server, None).await;
-                link.run(&format!("CREATE DATABASE {name};\n CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'")).await;
+                link.run(&format!("CREATE DATABASE {name};\n CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'"))
+                    .await;
                 link.run(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO '{name}'@'%'")).await;
                 link.run(&tables).await;
                 settings["database"] = json!("mariadb");
@@ -213,10 +216,18 @@ impl Home {
         let name = &self.name;
         match &mut *admin {
             Admin::Postgres(_) => {
-                admin.texts(&format!("SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE usename = '{name}'")).await;
+                admin
+                    .texts(&format!(
+                        "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE usename = '{name}'"
+                    ))
+                    .await;
             }
             Admin::MariaDb(_) => {
-                let all = admin.texts(&format!("SELECT CAST(id AS CHAR) FROM information_schema.processlist WHERE user = '{name}'")).await;
+                let all = admin
+                    .texts(&format!(
+                        "SELECT CAST(id AS CHAR) FROM information_schema.processlist WHERE user = '{name}'"
+                    ))
+                    .await;
                 for id in all.into_iter().flatten().flatten() {
                     let killed = sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}")));
                     if let Admin::MariaDb(link) = &mut *admin {
@@ -245,8 +256,11 @@ impl Home {
             .await
             .into_iter()
             .map(|row| {
-                let of: Vec<Value> =
-                    members.iter().filter(|member| member[0] == row[0]).map(|member| json!({ "id": member[1] })).collect();
+                let of: Vec<Value> = members
+                    .iter()
+                    .filter(|member| member[0] == row[0])
+                    .map(|member| json!({ "id": member[1] }))
+                    .collect();
                 json!({ "id": row[0], "name": row[1], "members": of })
             })
             .collect();
