@@ -12,6 +12,7 @@ mod control;
 mod faults;
 pub mod github;
 mod limits;
+pub mod scim;
 mod server;
 mod simulator;
 
@@ -82,7 +83,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite"]
+    &["github", "buildkite", "scim"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -90,6 +91,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
     match name {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
+        "scim" => Some(Box::new(scim::Scim::new(limits))),
         _ => None,
     }
 }
