@@ -11,6 +11,7 @@
 pub mod buildkite;
 pub mod github;
 pub mod linear;
+pub mod scim;
 mod shared;
 pub mod sql;
 
@@ -24,6 +25,7 @@ pub fn builtin() -> Vec<Entry> {
         Entry::of::<buildkite::Buildkite>(),
         Entry::of::<sql::Sql>(),
         Entry::of::<linear::Linear>(),
+        Entry::of::<scim::Scim>(),
     ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all
