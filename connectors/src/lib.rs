@@ -8,10 +8,11 @@
 
 pub mod buildkite;
 pub mod github;
+pub mod ldap;
 
 use connector_sdk::Entry;
 
 /// Every connector that is built in, in the order of the catalogue.
 pub fn builtin() -> Vec<Entry> {
-    vec![Entry::of::<github::GitHub>(), Entry::of::<buildkite::Buildkite>()]
+    vec![Entry::of::<github::GitHub>(), Entry::of::<buildkite::Buildkite>(), Entry::of::<ldap::Ldap>()]
 }

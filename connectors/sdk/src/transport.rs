@@ -241,6 +241,12 @@ pub trait Transport: Send + Sync {
         Err(http_only())
     }
 
+    /// Whether a target may be spoken to without encryption, as plain http may be: only where the
+    /// operator allows private targets. A connector that is told to must refuse otherwise.
+    fn allows_plain(&self) -> bool {
+        false
+    }
+
     /// Runs one step within budget, breaker, deadline and record. Work that does not end in time is
     /// dropped and answered as `Timeout`, with the effect that the step's `repeat` says.
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
@@ -284,6 +290,11 @@ impl<'a> Cx<'a> {
     /// As [`Transport::addresses`].
     pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
         self.transport.addresses(host, port).await
+    }
+
+    /// Whether a target may be spoken to without encryption ([`Transport::allows_plain`]).
+    pub fn allows_plain(&self) -> bool {
+        self.transport.allows_plain()
     }
 
     /// Runs one step of a protocol that is not HTTP, and answers what its work does.

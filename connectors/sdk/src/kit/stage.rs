@@ -141,6 +141,10 @@ impl Transport for Recorder {
         self.subject.transport.addresses(host, port).await
     }
 
+    fn allows_plain(&self) -> bool {
+        self.subject.transport.allows_plain()
+    }
+
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
         let write = step.repeat != Repeat::Read;
         held(&self.said).push(format!("{step:?}"));
