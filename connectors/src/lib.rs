@@ -10,6 +10,7 @@
 
 pub mod buildkite;
 pub mod github;
+pub mod ldap;
 pub mod linear;
 pub mod scim;
 mod shared;
@@ -26,6 +27,7 @@ pub fn builtin() -> Vec<Entry> {
         Entry::of::<sql::Sql>(),
         Entry::of::<linear::Linear>(),
         Entry::of::<scim::Scim>(),
+        Entry::of::<ldap::Ldap>(),
     ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all
