@@ -4,6 +4,7 @@
 //! `scimgate connector check` and `scimgate connector docs` all stand on it, so they cannot disagree.
 
 pub mod check;
+pub mod pages;
 pub mod scaffold;
 mod sim;
 mod subjects;
