@@ -256,8 +256,10 @@ fn contract(out: &mut String, ways: &[(&Subject, &Report)]) {
     out.push('\n');
 }
 
-/// A connector's own README as a section: its headings go two levels down, its title goes.
+/// A connector's own README as a section: its headings go below those of the page, its title goes.
 fn closing(text: &str) -> String {
+    let level = |line: &str| line.bytes().take_while(|byte| *byte == b'#').count();
+    let top = text.lines().skip(1).filter(|line| line.starts_with('#')).map(level).min().unwrap_or(1);
     let mut out = String::new();
     let mut code = false;
     for (at, line) in text.lines().enumerate() {
@@ -266,8 +268,8 @@ fn closing(text: &str) -> String {
             continue;
         }
         if line.starts_with('#') && !code {
-            let level = line.bytes().take_while(|byte| *byte == b'#').count();
-            let _ = writeln!(out, "{} {}", "#".repeat((level + 2).clamp(3, 6)), line.trim_start_matches('#').trim());
+            let marks = "#".repeat((level(line).saturating_sub(top) + 3).clamp(3, 6));
+            let _ = writeln!(out, "{marks} {}", line.trim_start_matches('#').trim());
         } else {
             let _ = writeln!(out, "{line}");
         }

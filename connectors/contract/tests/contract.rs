@@ -1,6 +1,6 @@
 //! The contract kit over every connector of the catalogue, and the pages that tell what it saw.
 
-#![allow(clippy::print_stdout, reason = "the report is for people who run it")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, whose report is for people")]
 
 use std::path::Path;
 

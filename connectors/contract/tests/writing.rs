@@ -4,6 +4,8 @@
 //! It works in a copy of the workspace and shares the target folder, so that only our own packages are
 //! compiled again.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
