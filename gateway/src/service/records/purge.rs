@@ -27,11 +27,21 @@ pub(crate) enum Kind {
     Rejected,
     Runs,
     Audit,
+    /// Versions of manifests that an admin deleted, and that no instance holds to.
+    Manifests,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Attempts, Self::Operations, Self::History, Self::Tombstones, Self::Rejected, Self::Runs, Self::Audit];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Attempts,
+        Self::Operations,
+        Self::History,
+        Self::Tombstones,
+        Self::Rejected,
+        Self::Runs,
+        Self::Audit,
+        Self::Manifests,
+    ];
 
     /// The table, as the metric names it.
     pub(crate) fn table(self) -> &'static str {
@@ -43,6 +53,7 @@ impl Kind {
             Self::Rejected => "rejected",
             Self::Runs => "run",
             Self::Audit => "audit",
+            Self::Manifests => "manifest",
         }
     }
 
@@ -50,7 +61,7 @@ impl Kind {
         let span = match self {
             Self::Attempts => retention.attempts,
             Self::Operations | Self::History => retention.operations,
-            Self::Tombstones => retention.tombstones,
+            Self::Tombstones | Self::Manifests => retention.tombstones,
             Self::Rejected => retention.rejected,
             Self::Runs => retention.runs,
             Self::Audit => retention.audit,
@@ -83,7 +94,7 @@ impl Kind {
                 "(t.what = 'member' OR EXISTS (SELECT 1 FROM history n WHERE n.subject_seq = t.subject_seq AND n.what = t.what AND n.seq > t.seq))",
             )),
             Self::Audit => Some(("at", "1 = 1")),
-            Self::Tombstones | Self::Rejected | Self::Runs => None,
+            Self::Tombstones | Self::Rejected | Self::Runs | Self::Manifests => None,
         }
     }
 }
@@ -119,6 +130,11 @@ impl Unit for Purge {
                 // The newest run of a kind that ended stays: it says when the target was last compared.
                 let may_go = "t.state <> 'running' AND t.ended_at < $1 AND EXISTS (SELECT 1 FROM run n WHERE n.instance_seq = t.instance_seq \
                      AND n.kind = t.kind AND n.state = t.state AND n.seq > t.seq)";
+                self.some(tx, before, may_go).await
+            }
+            (Kind::Manifests, _) => {
+                let may_go = "t.retired_at < $1 AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.connector = t.name \
+                     AND i.connector_version = t.version AND i.deleted_at IS NULL)";
                 self.some(tx, before, may_go).await
             }
             _ => self.some(tx, before, "t.last_at < $1").await,
