@@ -1,11 +1,13 @@
 //! Creating, finding, changing and removing people.
 
+use serde_json::Value;
+
 use crate::account::{AccountChange, AccountRef, AccountStatus};
 use crate::fault::{Effect, FaultKind};
 use crate::kit::stage::{Act, Stage, Which, against, creates_accounts, id_of, reference};
 use crate::kit::{Case, Outcome, Verdict, case};
 use crate::outcome::{Created, Removed, Updated};
-use crate::traits::{Repeatable, Suspend, Traits};
+use crate::traits::{Removal, Repeatable, Suspend, Traits};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -249,13 +251,16 @@ async fn removing_an_absent_account_succeeds(stage: &Stage) -> Outcome {
             other => return against(&format!("the removal answers {wanted:?}"), other),
         }
     }
+    let stays = stage.traits().removal == Removal::Suspended;
     match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
-        Ok(None) => {}
-        other => return against("a removed account is not there", other),
+        Ok(None) if !stays => {}
+        Ok(Some(account)) if stays && account.status == AccountStatus::Suspended => {}
+        other => return against("a removed account is not there, or suspended where it is declared", other),
     }
     let left = stage.state().await?["accounts"].clone();
-    if left.as_array().is_none_or(|accounts| !accounts.is_empty()) {
-        return against("the account is gone at the target", left);
+    let has_access = |account: &Value| !stays || account["active"] != false;
+    if left.as_array().is_none_or(|accounts| accounts.iter().any(has_access)) {
+        return against("the account is gone at the target, or suspended where it is declared", left);
     }
     Ok(Verdict::Passed)
 }
