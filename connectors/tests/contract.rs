@@ -23,11 +23,17 @@ async fn every_connector_keeps_the_contract() {
     assert!(broken.is_empty(), "{}", broken.join("\n\n"));
 }
 
+/// Connectors that are played against the real thing by a test of their own, started by it.
+const PLAYED_ELSEWHERE: [&str; 1] = ["ldap"]; // tests/ldap
+
 /// Whatever is built in is played.
 #[test]
 fn every_connector_is_played() {
     let played: Vec<&str> = subjects().iter().map(|subject| subject.connector).collect();
-    let left: Vec<&str> =
-        connectors::builtin().iter().map(|entry| entry.name).filter(|name| !played.contains(name)).collect();
+    let left: Vec<&str> = connectors::builtin()
+        .iter()
+        .map(|entry| entry.name)
+        .filter(|name| !played.contains(name) && !PLAYED_ELSEWHERE.contains(name))
+        .collect();
     assert_eq!(left, [] as [&str; 0], "add a line to connectors/contract/src/subjects.rs");
 }

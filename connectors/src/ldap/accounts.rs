@@ -12,7 +12,7 @@ use super::client::Client;
 use super::dn;
 use super::filter::Filter;
 use super::groups;
-use super::message::{Change, Entry, Request, code};
+use super::message::{Attributes, Change, Entry, Request, Values, code};
 use super::settings::NewPassword;
 use super::shape::{Locking, People};
 
@@ -76,7 +76,7 @@ impl Directory {
     }
 
     /// The name and attributes of a new entry, or what keeps it from being one.
-    fn new_entry(&self, who: &Person) -> Result<(String, Vec<(String, Vec<Vec<u8>>)>), Fault> {
+    fn new_entry(&self, who: &Person) -> Result<(String, Attributes), Fault> {
         self.sound(who)?;
         let (dn, mut attributes) = self.people().entry(who).map_err(|why| {
             Fault::new(
@@ -240,7 +240,7 @@ fn own(client: &Client, entry: &Entry) -> bool {
 }
 
 /// A password that nobody knows.
-fn password(directory: super::settings::Directory) -> (String, Vec<Vec<u8>>) {
+fn password(directory: super::settings::Directory) -> (String, Values) {
     use std::fmt::Write as _;
     let mut text = String::from("aZ9-");
     for part in rand::random::<[u8; 24]>() {

@@ -12,7 +12,7 @@ use super::client::Client;
 use super::dn;
 use super::filter::Filter;
 use super::members;
-use super::message::{Change, Entry, Request, code};
+use super::message::{Attributes, Change, Entry, Request, code};
 use super::settings::{Directory, GroupClass};
 use super::shape;
 
@@ -210,7 +210,7 @@ impl Branch {
             .retry(Retry::AfterOperator))
     }
 
-    fn new_entry(&self, groups: &shape::Groups, name: &str, number: Option<u32>) -> Vec<(String, Vec<Vec<u8>>)> {
+    fn new_entry(&self, groups: &shape::Groups, name: &str, number: Option<u32>) -> Attributes {
         let one = |name: &str, value: &str| (name.to_owned(), vec![value.as_bytes().to_vec()]);
         let class = match groups.class {
             GroupClass::GroupOfNames => "groupOfNames",

@@ -83,15 +83,17 @@ impl Template {
 
     /// The attributes of the document that it looks at.
     pub(super) fn sources(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().flat_map(|piece| match piece {
-            Piece::Text(_) => &[][..],
-            Piece::Path(paths, _) => paths.as_slice(),
-        })
-        .map(|path| match path.split_once('.') {
-            // Not the version within a URN.
-            Some((first, _)) if !path.contains(':') => first,
-            _ => path.as_str(),
-        })
+        self.0
+            .iter()
+            .flat_map(|piece| match piece {
+                Piece::Text(_) => &[][..],
+                Piece::Path(paths, _) => paths.as_slice(),
+            })
+            .map(|path| match path.split_once('.') {
+                // Not the version within a URN.
+                Some((first, _)) if !path.contains(':') => first,
+                _ => path.as_str(),
+            })
     }
 }
 
