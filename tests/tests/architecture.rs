@@ -35,6 +35,8 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("hyper-util", &["gateway", "simulators"]),
     ("clap", &["gateway"]),
     ("anyhow", &["gateway", "tests"]),
+    ("tokio-rustls", &["connectors"]),
+    ("rustls-platform-verifier", &["connectors"]),
 ];
 
 /// The packages that decide and do nothing else: no I/O, no clock, no chance, no waiting.

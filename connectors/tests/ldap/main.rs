@@ -6,5 +6,6 @@
 mod behaviour;
 mod broken;
 mod contract;
+mod samba;
 mod slapd;
 mod world;

@@ -60,15 +60,15 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// An authority, and a certificate for 127.0.0.1 and localhost that it signed.
-fn certificates(folder: &Path) -> String {
+/// An authority, and a certificate for an address and localhost that it signed.
+pub(crate) fn certificates(folder: &Path, address: &str) -> String {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, key).expect("an authority");
     let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
+    let params = CertificateParams::new(vec![address.to_owned(), "localhost".to_owned()]).expect("names");
     let certificate = params.signed_by(&key, &ca).expect("a certificate");
     for (name, text) in [("ca.pem", ca.pem()), ("cert.pem", certificate.pem()), ("key.pem", key.serialize_pem())] {
         std::fs::write(folder.join(name), text).expect("a file");
@@ -164,7 +164,7 @@ impl Slapd {
     fn attempt(options: Options) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("data")).expect("a folder");
-        let ca = certificates(folder.path());
+        let ca = certificates(folder.path(), "127.0.0.1");
         let conf = folder.path().join("slapd.conf");
         std::fs::write(&conf, config(folder.path(), options)).expect("a file");
         let (port, tls_port) = (free_port(), free_port());
