@@ -135,7 +135,13 @@ impl Client {
     }
 
     /// The work of a step: begin, work, commit. `Ok(None)`: the connection was dead.
-    async fn play<'a, T, F, W>(&'a self, mut session: Session, name: &'static str, mode: Mode, work: &W) -> Stepped<Option<T>>
+    async fn play<'a, T, F, W>(
+        &'a self,
+        mut session: Session,
+        name: &'static str,
+        mode: Mode,
+        work: &W,
+    ) -> Stepped<Option<T>>
     where
         F: Future<Output = Done<'a, T>> + Send,
         W: Fn(Tx<'a>) -> F + Send + Sync,
@@ -244,7 +250,8 @@ impl Client {
             };
             far.set_nodelay(true).ok();
             let name = if self.dialect == Dialect::Postgres { format!(".s.PGSQL.{port}") } else { "s".to_owned() };
-            let relay = Relay::to(far, &name).map_err(|error| Failure::Lost(format!("a local socket: {}", error.kind())))?;
+            let relay =
+                Relay::to(far, &name).map_err(|error| Failure::Lost(format!("a local socket: {}", error.kind())))?;
             let link = self.link(&relay, host, port, database, user).await?;
             return Ok(Session::new(link, Some(relay.connected())));
         }

@@ -122,9 +122,11 @@ fn refusal(error: &dyn DatabaseError) -> Option<Refusal> {
         of_mariadb(code.parse().unwrap_or(0))?
     } else {
         // "NOT NULL constraint failed: people.mail"
-        about = error.message().rsplit_once(": ").map(|(_, names)| names.to_owned()).filter(|_| {
-            matches!(code.as_str(), "1299" | "2067" | "1555")
-        });
+        about = error
+            .message()
+            .rsplit_once(": ")
+            .map(|(_, names)| names.to_owned())
+            .filter(|_| matches!(code.as_str(), "1299" | "2067" | "1555"));
         of_sqlite(code.parse().unwrap_or(0))?
     };
     let words = matches!(class, Class::Statement | Class::NoDatabase).then(|| cut(error.message()));
@@ -226,10 +228,11 @@ impl Failure {
                 .retry(Retry::AfterOperator)
                 .effect(Effect::None)
                 .context(format!("{at}: unexpected shape")),
-            Self::Lost(why) => {
-                Fault::new(FaultKind::Unavailable, format!("{host} could not be reached, or closed the connection: {why}."))
-                    .context(format!("{at}: {why}"))
-            }
+            Self::Lost(why) => Fault::new(
+                FaultKind::Unavailable,
+                format!("{host} could not be reached, or closed the connection: {why}."),
+            )
+            .context(format!("{at}: {why}")),
             Self::Refused(refusal) => refusal.fault(at, host),
         }
     }
@@ -330,10 +333,18 @@ mod tests {
         ] {
             assert_eq!(of_sqlstate(code), want, "{code}");
         }
-        for (code, want) in [(1062, Some(Class::Unique)), (1213, Some(Class::Again)), (1045, Some(Class::Credential)), (1927, None)] {
+        for (code, want) in
+            [(1062, Some(Class::Unique)), (1213, Some(Class::Again)), (1045, Some(Class::Credential)), (1927, None)]
+        {
             assert_eq!(of_mariadb(code), want, "{code}");
         }
-        for (code, want) in [(2067, Some(Class::Unique)), (5, Some(Class::Again)), (517, Some(Class::Again)), (2570, None), (14, Some(Class::NoDatabase))] {
+        for (code, want) in [
+            (2067, Some(Class::Unique)),
+            (5, Some(Class::Again)),
+            (517, Some(Class::Again)),
+            (2570, None),
+            (14, Some(Class::NoDatabase)),
+        ] {
             assert_eq!(of_sqlite(code), want, "{code}");
         }
     }

@@ -205,18 +205,18 @@ impl Mapping {
             }
             Users::Table(Box::new(table))
         } else {
-            Users::Declared(Box::new(
-                UserStatements::read(dialect, part("users", users)?, &parameters).map_err(wrong)?,
-            ))
+            Users::Declared(Box::new(UserStatements::read(dialect, part("users", users)?, &parameters).map_err(wrong)?))
         };
         let groups = match (groups, members) {
             (None, None) => None,
             (None, Some(_)) => return Err(wrong("has a section [members] and no section [groups]")),
             (Some(groups), members) if groups.contains_key("table") => {
-                let members =
-                    members.ok_or_else(|| wrong("has a table of groups and no section [members] with their members"))?;
+                let members = members
+                    .ok_or_else(|| wrong("has a table of groups and no section [members] with their members"))?;
                 if matches!(users, Users::Declared(_)) {
-                    return Err(wrong("[groups] by a table needs [users] by a table: declare the statements of groups too"));
+                    return Err(wrong(
+                        "[groups] by a table needs [users] by a table: declare the statements of groups too",
+                    ));
                 }
                 let (groups, members): (GroupTable, MemberTable) = (part("groups", groups)?, part("members", members)?);
                 check_names(&[("groups.table", Some(&groups.table)), ("groups.name", Some(&groups.name))])?;
@@ -224,7 +224,9 @@ impl Mapping {
                 Some(Groups::Tables(Box::new(groups), Box::new(members)))
             }
             (Some(_), Some(_)) => {
-                return Err(wrong("[members] belongs to a table of groups; declared groups have members = \"SELECT …\""));
+                return Err(wrong(
+                    "[members] belongs to a table of groups; declared groups have members = \"SELECT …\"",
+                ));
             }
             (Some(groups), None) => Some(Groups::Declared(Box::new(
                 GroupStatements::read(dialect, part("groups", groups)?).map_err(wrong)?,

@@ -69,9 +69,17 @@ fn file(settings: &Settings) -> Result<Place, SettingsError> {
     let sound = file.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
         && !file.contains(['\\', '?', '#', '%', ':']);
     if !sound {
-        return wrong("file", "must be a path below the folder for targets' files, as in hr/people.db: no / at its beginning, no .. in it, none of \\ ? # % :");
+        return wrong(
+            "file",
+            "must be a path below the folder for targets' files, as in hr/people.db: no / at its beginning, no .. in it, none of \\ ? # % :",
+        );
     }
-    for (field, given) in [("host", settings.host.is_some()), ("name", settings.name.is_some()), ("user", settings.user.is_some()), ("port", settings.port.is_some())] {
+    for (field, given) in [
+        ("host", settings.host.is_some()),
+        ("name", settings.name.is_some()),
+        ("user", settings.user.is_some()),
+        ("port", settings.port.is_some()),
+    ] {
         if given {
             return wrong(field, "is not for SQLite, which has a file");
         }
@@ -141,8 +149,13 @@ impl ConnectorKind for Sql {
         if charged {
             let most = settings.connections;
             traits.buckets = vec![
-                Bucket::new(CONNECTIONS, "Transactions at once, as the setting connections says", 100_000, Duration::from_secs(1))
-                    .at_once(most),
+                Bucket::new(
+                    CONNECTIONS,
+                    "Transactions at once, as the setting connections says",
+                    100_000,
+                    Duration::from_secs(1),
+                )
+                .at_once(most),
             ];
         }
         traits.tariff = Tariff::new([Rule::any()]);
@@ -155,8 +168,8 @@ impl ConnectorKind for Sql {
             Users::Declared(declared) if declared.set_active.is_some() => Suspend::Native,
             _ => Suspend::Removes,
         };
-        traits.writable = writable(&mapping);
-        let full = |_| SettingsError::new("mapping", "has more roles than this gateway can keep");
+        let full = |_| SettingsError::new("mapping", "has more names than this gateway can keep");
+        traits.writable = writable(&mapping).map_err(full)?;
         for role in &mapping.roles.values {
             let value = names::keep(role).map_err(full)?;
             traits.roles.push(RoleTrait { value, privileged: mapping.roles.privileged.contains(role) });
@@ -196,27 +209,42 @@ impl ConnectorKind for Sql {
 }
 
 /// The SCIM attributes that an update writes.
-fn writable(mapping: &Mapping) -> Vec<&'static str> {
-    let mut writable = Vec::new();
-    let (role, name, email) = match &mapping.users {
-        Users::Table(map) => (map.role.is_some(), map.display_name.is_some(), map.email.is_some()),
-        Users::Declared(declared) => {
-            let takes = |wanted: &str| {
-                declared.update.iter().flatten().flat_map(|statement| statement.names()).any(|name| name == wanted)
-            };
-            (takes("role"), takes("display_name"), takes("email"))
-        }
+fn writable(mapping: &Mapping) -> Result<Vec<&'static str>, names::Full> {
+    let takes: Box<dyn Fn(&str) -> bool> = match &mapping.users {
+        Users::Table(map) => Box::new(|name| match name {
+            "user_name" => true,
+            "email" => map.email.is_some(),
+            "display_name" => map.display_name.is_some(),
+            "given_name" => map.given_name.is_some(),
+            "family_name" => map.family_name.is_some(),
+            "external_id" => map.external_id.is_some(),
+            "role" => map.role.is_some(),
+            _ => false,
+        }),
+        Users::Declared(declared) => Box::new(|wanted| {
+            declared.update.iter().flatten().flat_map(|statement| statement.names()).any(|name| name == wanted)
+        }),
     };
-    if role && !mapping.roles.values.is_empty() {
+    let mut writable = Vec::new();
+    for (name, attribute) in [
+        ("user_name", "userName"),
+        ("email", "emails"),
+        ("display_name", "displayName"),
+        ("given_name", "name.givenName"),
+        ("family_name", "name.familyName"),
+        ("external_id", "externalId"),
+    ] {
+        if takes(name) {
+            writable.push(attribute);
+        }
+    }
+    if takes("role") && !mapping.roles.values.is_empty() {
         writable.push("roles");
     }
-    if name {
-        writable.push("displayName");
+    for path in mapping.parameters.iter().filter(|(name, _)| takes(name)).map(|(_, path)| path) {
+        writable.push(names::keep(path)?);
     }
-    if email {
-        writable.push("emails");
-    }
-    writable
+    Ok(writable)
 }
 
 /// One database, built.

@@ -8,6 +8,7 @@ use connector_sdk::{
 use std::sync::Arc;
 
 use super::client::{Client, Mode, Tx};
+use super::declared::PERSON;
 use super::failure::{Class, Failure};
 use super::ops::{Ops, UserOps};
 use super::values::{Params, Row, Value};
@@ -40,9 +41,7 @@ fn account(row: &Row) -> Result<Account, Failure> {
 
 /// Why a row is believed to be the person's; `None` where it is not, however the database compares.
 fn evidence(row: &Row, who: &Person) -> Option<Evidence> {
-    let is = |name: &str, text: Option<&str>| {
-        matches!((row.text(name), text), (Some(one), Some(other)) if same(&one, other))
-    };
+    let is = |name: &str, text: Option<&str>| matches!((row.text(name), text), (Some(one), Some(other)) if same(&one, other));
     let external = who.text_at("externalId").filter(|id| !id.is_empty());
     if is("user_name", Some(&who.user_name)) || external.is_some() && row.text("external_id").as_deref() == external {
         Some(Evidence::Login)
@@ -51,6 +50,13 @@ fn evidence(row: &Row, who: &Person) -> Option<Evidence> {
     } else {
         None
     }
+}
+
+fn protected() -> Fault {
+    Fault::new(
+        FaultKind::Protected,
+        "The row is marked as protected in the database, so it is not touched. Take the mark away, or the person out of the assignment.",
+    )
 }
 
 fn id_of(at: &AccountRef) -> Option<&RemoteId> {
@@ -103,15 +109,19 @@ impl People {
 
     /// The row of an id, if it is there.
     async fn row(&self, tx: &mut Tx<'_>, ops: &UserOps, id: &RemoteId) -> Result<Option<Account>, Failure> {
+        self.raw(tx, ops, id).await?.as_ref().map(account).transpose()
+    }
+
+    async fn raw(&self, tx: &mut Tx<'_>, ops: &UserOps, id: &RemoteId) -> Result<Option<Row>, Failure> {
         let params = ops.fixed.clone().with("id", id.as_str());
         let ran = match tx.few(&ops.get, &params).await {
             // What cannot be an id of this table is none.
             Err(failure) if failure.class() == Some(Class::Value) => return Ok(None),
             ran => ran?,
         };
-        match ran.rows.as_slice() {
-            [] => Ok(None),
-            [row] => account(row).map(Some),
+        let mut rows = ran.rows;
+        match rows.len() {
+            0 | 1 => Ok(rows.pop()),
             _ => Err(Failure::Odd("users.get gives more than one row for an id.".to_owned())),
         }
     }
@@ -119,11 +129,7 @@ impl People {
     /// The row of an id that may be changed.
     async fn touchable(&self, tx: &mut Tx<'_>, ops: &UserOps, id: &RemoteId) -> Result<Option<Account>, Failure> {
         match self.row(tx, ops, id).await? {
-            Some(account) if account.protected => Err(Fault::new(
-                FaultKind::Protected,
-                "The row is marked as protected in the database, so it is not touched. Take the mark away, or the person out of the assignment.",
-            )
-            .into()),
+            Some(account) if account.protected => Err(protected().into()),
             found => Ok(found),
         }
     }
@@ -165,7 +171,7 @@ impl People {
                 params.set("id", Value::Text(row.needed("id")?));
                 tx.few(&revival.revive, &params).await?;
                 if let Some(update) = &ops.update {
-                    tx.few(&update.update(dialect, &params).map_err(Failure::Odd)?, &params).await?;
+                    tx.few(&update.update(dialect, &params, false).map_err(Failure::Odd)?, &params).await?;
                 }
                 revived = true;
             }
@@ -200,20 +206,36 @@ impl People {
         }
     }
 
-    async fn change(&self, tx: &mut Tx<'_>, ops: &Ops, id: &RemoteId, change: &AccountChange) -> Result<Updated, Failure> {
+    async fn change(
+        &self,
+        tx: &mut Tx<'_>,
+        ops: &Ops,
+        id: &RemoteId,
+        change: &AccountChange,
+    ) -> Result<Updated, Failure> {
         let ops = &ops.users;
-        if self.touchable(tx, ops, id).await?.is_none() {
+        let Some(row) = self.raw(tx, ops, id).await? else {
             return Ok(Updated::AlreadyGone);
+        };
+        if account(&row)?.protected {
+            return Err(protected().into());
         }
-        let params = ops
-            .fixed
-            .clone()
-            .with("id", id.as_str())
-            .with("role", change.role.as_deref())
-            .with("display_name", change.display_name.as_deref())
-            .with("email", change.email.as_deref());
+        let mut params = match &change.person {
+            Some(person) => self.params(ops, person),
+            // What shall not change is as the row shows it, for statements that write it again.
+            None => PERSON.iter().fold(ops.fixed.clone(), |params, name| params.with(name, row.text(name).as_deref())),
+        };
+        params.set("id", Value::from(id.as_str()));
+        params.set("new_id", Value::Null);
+        let role = change.role.clone().or_else(|| row.text("role"));
+        for (name, wanted) in [("role", &role), ("display_name", &change.display_name), ("email", &change.email)] {
+            if wanted.is_some() {
+                params.set(name, Value::from(wanted.as_deref()));
+            }
+        }
         if let (Some(update), false) = (&ops.update, change.is_empty()) {
-            tx.few(&update.update(self.client.dialect, &params).map_err(Failure::Odd)?, &params).await?;
+            let statements = update.update(self.client.dialect, &params, change.person.is_some());
+            tx.few(&statements.map_err(Failure::Odd)?, &params).await?;
         }
         Ok(self.row(tx, ops, id).await?.map_or(Updated::AlreadyGone, Updated::Done))
     }
@@ -229,17 +251,21 @@ impl People {
         }
         let statements = if active { &ops.restore } else { &ops.suspend };
         let Some(statements) = statements else {
-            return Err(Fault::new(FaultKind::Refused, "The mapping names no column that says whether a person is active.").into());
+            return Err(Fault::new(
+                FaultKind::Refused,
+                "The mapping names no column that says whether a person is active.",
+            )
+            .into());
         };
-        let params = ops.fixed.clone().with("id", id.as_str());
-        let mut params = params;
+        let mut params = ops.fixed.clone().with("id", id.as_str());
         params.set("active", Value::Flag(active));
         tx.few(statements, &params).await?;
         match self.row(tx, ops, id).await? {
             None => Ok(Updated::AlreadyGone),
             Some(account) if account.status == wanted => Ok(Updated::Done(account)),
             Some(_) => Err(Failure::Odd(
-                "users.set_active was run, and users.get shows the person as before. The column active has to follow.".to_owned(),
+                "users.set_active was run, and users.get shows the person as before. The column active has to follow."
+                    .to_owned(),
             )),
         }
     }
@@ -333,10 +359,16 @@ impl Accounts for People {
         let Some(id) = id_of(at) else { return Ok(Updated::AlreadyGone) };
         let ops = &*self.client.ops(cx).await?;
         self.client
-            .within(cx, if active { "restore user" } else { "suspend user" }, OBJECT, Mode::Write, |mut tx| async move {
-                let updated = self.activate(&mut tx, ops, id, active).await;
-                (tx, updated)
-            })
+            .within(
+                cx,
+                if active { "restore user" } else { "suspend user" },
+                OBJECT,
+                Mode::Write,
+                |mut tx| async move {
+                    let updated = self.activate(&mut tx, ops, id, active).await;
+                    (tx, updated)
+                },
+            )
             .await
     }
 

@@ -40,7 +40,11 @@ pub(super) async fn probe(client: &Client, cx: &Cx<'_>) -> Result<Probe, Fault> 
         }
     };
     probe.identity = Some(identity.clone());
-    probe.checks.push(check("connection", true, format!("{} answers; the user is {identity}.", client.dialect.title())));
+    probe.checks.push(check(
+        "connection",
+        true,
+        format!("{} answers; the user is {identity}.", client.dialect.title()),
+    ));
     probe.checks.extend(checks);
     let missing = schema.missing(&schema::wanted(&client.mapping));
     if !missing.is_empty() {
@@ -113,12 +117,7 @@ async fn ask(client: &Client, tx: &mut Tx<'_>) -> Result<(String, Vec<ProbeCheck
     Ok((identity, checks, schema))
 }
 
-async fn run(
-    client: &Client,
-    tx: &mut Tx<'_>,
-    sql: &str,
-    params: &Params,
-) -> Result<Vec<super::values::Row>, Failure> {
+async fn run(client: &Client, tx: &mut Tx<'_>, sql: &str, params: &Params) -> Result<Vec<super::values::Row>, Failure> {
     let statement = ops::read(client.dialect, sql).map_err(Failure::Odd)?;
     Ok(tx.one(&statement, params, 1000).await?.rows)
 }
@@ -130,7 +129,13 @@ async fn unique(client: &Client, tx: &mut Tx<'_>, table: &str, column: &str) -> 
     let found = run(client, tx, schema::unique_on(client.dialect), &params).await?;
     let what = format!("unique {table}.{column}");
     Ok(if found.is_empty() {
-        check(what, false, format!("Nothing keeps {column} of {table} unique. Add a unique index on it, so that nobody can be there twice."))
+        check(
+            what,
+            false,
+            format!(
+                "Nothing keeps {column} of {table} unique. Add a unique index on it, so that nobody can be there twice."
+            ),
+        )
     } else {
         check(what, true, "A unique index is there.")
     })

@@ -152,8 +152,7 @@ impl Session {
         for (n, oid) in oids.into_iter().enumerate() {
             let Some(oid) = oid.filter(|oid| !TEXTS.contains(&oid.0)) else { continue };
             // -1: without the length of one that a bare `bpchar` or `bit` would have.
-            let name: String =
-                sqlx::query_scalar("SELECT format_type($1, -1)").bind(oid).fetch_one(&mut *link).await?;
+            let name: String = sqlx::query_scalar("SELECT format_type($1, -1)").bind(oid).fetch_one(&mut *link).await?;
             casts.insert(n + 1, name);
         }
         link.execute(sqlx::raw_sql("RELEASE SAVEPOINT scimgate_learn")).await?;

@@ -77,8 +77,10 @@ impl Writer<'_> {
         let Fixed { mut params, conditions: scope, columns: fixed } = self.fixed(&map.scope, &map.values);
         let id = self.t(&map.id);
 
-        let mut shown = vec![format!("{id} AS {}", q("id")), format!("{} AS {}", self.t(&map.user_name), q("user_name"))];
-        let mut attributes = Vec::new();
+        let mut shown =
+            vec![format!("{id} AS {}", q("id")), format!("{} AS {}", self.t(&map.user_name), q("user_name"))];
+        let mut attributes = vec![(q(&map.user_name), "user_name".to_owned())];
+        let mut clearable = Vec::new();
         for (name, column) in [
             ("email", &map.email),
             ("display_name", &map.display_name),
@@ -89,6 +91,9 @@ impl Writer<'_> {
         ] {
             if let Some(column) = column {
                 attributes.push((q(column), name.to_owned()));
+                if name != "role" && self.schema.may_be_null(&map.table, column) {
+                    clearable.push(name.to_owned());
+                }
                 shown.push(format!("{} AS {}", self.t(column), q(name)));
             }
         }
@@ -154,7 +159,12 @@ impl Writer<'_> {
         let visible: Vec<String> = scope.iter().cloned().chain(there).collect();
         let select = format!("SELECT {} FROM {table} t", shown.join(", "));
         let among = |more: &str| {
-            visible.iter().map(String::as_str).chain((!more.is_empty()).then_some(more)).collect::<Vec<_>>().join(" AND ")
+            visible
+                .iter()
+                .map(String::as_str)
+                .chain((!more.is_empty()).then_some(more))
+                .collect::<Vec<_>>()
+                .join(" AND ")
         };
         let filtered = |more: &str| match among(more) {
             conditions if conditions.is_empty() => select.clone(),
@@ -200,7 +210,6 @@ impl Writer<'_> {
         };
 
         let mut columns = fixed;
-        columns.push((q(&map.user_name), "user_name".to_owned()));
         columns.extend(attributes.iter().cloned());
         columns.extend(active_columns);
         let makes_ids = map.new_id == NewId::Uuid;
@@ -215,8 +224,18 @@ impl Writer<'_> {
             list_next: self.read(&format!("{} {order}", filtered(&format!("{id} > :after"))))?,
             get: self.read(&filtered(&format!("{id} = :id")))?,
             find: self.read(&format!("{} LIMIT {MOST_FOUND}", filtered(&format!("({})", alike.join(" OR ")))))?,
-            create: Write::Columns(Columns { table: table.clone(), columns, which: String::new() }),
-            update: Some(Write::Columns(Columns { table: table.clone(), columns: attributes, which: among(&by_id) })),
+            create: Write::Columns(Columns {
+                table: table.clone(),
+                columns,
+                clearable: Vec::new(),
+                which: String::new(),
+            }),
+            update: Some(Write::Columns(Columns {
+                table: table.clone(),
+                columns: attributes,
+                clearable,
+                which: among(&by_id),
+            })),
             suspend: change(suspend)?,
             restore: change(restore)?,
             remove: removal,
@@ -277,7 +296,12 @@ impl Writer<'_> {
             list_next: self.read(&format!("{} {order}", filtered(&format!("{id} > :after"))))?,
             get: self.read(&filtered(&format!("{id} = :id")))?,
             find: self.read(&format!("{} LIMIT {MOST_FOUND}", filtered(&self.same(&map.table, &map.name, "name"))))?,
-            create: Write::Columns(Columns { table: table.clone(), columns, which: String::new() }),
+            create: Write::Columns(Columns {
+                table: table.clone(),
+                columns,
+                clearable: Vec::new(),
+                which: String::new(),
+            }),
             rename: self.read(&format!("UPDATE {table} SET {} = :name WHERE {}", q(&map.name), among(&by_id)))?,
             remove: [
                 self.read(&format!("DELETE FROM {memberships} WHERE {group} = :id"))?,

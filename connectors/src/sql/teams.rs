@@ -102,7 +102,13 @@ impl Teams {
         }
     }
 
-    async fn rename(&self, tx: &mut Tx<'_>, ops: &Ops, id: &RemoteId, change: &GroupChange) -> Result<GroupUpdated, Failure> {
+    async fn rename(
+        &self,
+        tx: &mut Tx<'_>,
+        ops: &Ops,
+        id: &RemoteId,
+        change: &GroupChange,
+    ) -> Result<GroupUpdated, Failure> {
         let ops = ops_of(ops)?;
         let Some(known) = self.row(tx, ops, id).await? else { return Ok(GroupUpdated::AlreadyGone) };
         let Some(name) = change.name.as_deref().filter(|name| *name != known.name) else {
@@ -182,7 +188,14 @@ impl Teams {
     }
 
     /// Adds or removes one member.
-    async fn one(&self, tx: &mut Tx<'_>, ops: &GroupOps, id: &RemoteId, who: &str, add: bool) -> Result<Membership, Failure> {
+    async fn one(
+        &self,
+        tx: &mut Tx<'_>,
+        ops: &GroupOps,
+        id: &RemoteId,
+        who: &str,
+        add: bool,
+    ) -> Result<Membership, Failure> {
         let params = ops.fixed.clone().with("group_id", id.as_str()).with("user_id", who);
         if !add {
             tx.few(&ops.remove_member, &params).await?;
@@ -195,7 +208,11 @@ impl Teams {
         if let (0, Some(member)) = (changed, &ops.member)
             && tx.few(member, &params).await?.rows.is_empty()
         {
-            return Err(Fault::new(FaultKind::NotFound, "The person is not in the database any more, so they cannot be a member.").into());
+            return Err(Fault::new(
+                FaultKind::NotFound,
+                "The person is not in the database any more, so they cannot be a member.",
+            )
+            .into());
         }
         Ok(Membership::Present)
     }
@@ -355,11 +372,8 @@ impl Groups for Teams {
         add: &[AccountRef],
         remove: &[AccountRef],
     ) -> Vec<Result<Membership, Fault>> {
-        let changes: Vec<(&str, bool)> = add
-            .iter()
-            .map(|at| (user_id(at), true))
-            .chain(remove.iter().map(|at| (user_id(at), false)))
-            .collect();
+        let changes: Vec<(&str, bool)> =
+            add.iter().map(|at| (user_id(at), true)).chain(remove.iter().map(|at| (user_id(at), false))).collect();
         let changes = changes.as_slice();
         let all = async {
             let ops = &*self.client.ops(cx).await?;

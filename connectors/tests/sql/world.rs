@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use connector_sdk::kit::{Subject, World};
-use connector_sdk::{Call, Connector, Fault, FaultKind, Reply, Secrets, Step, Transport, Work};
+use connector_sdk::{Call, Connector, Entry, Fault, FaultKind, Reply, Secrets, Step, Transport, Work};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -98,6 +98,11 @@ pub(crate) struct Home {
     password: Option<String>,
 }
 
+/// The catalogue's entry.
+pub(crate) fn entry() -> Entry {
+    connectors::builtin().into_iter().find(|entry| entry.name == "sql").expect("sql is built in")
+}
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) async fn admin(server: &Server, database: Option<&str>) -> Admin {
@@ -121,7 +126,8 @@ pub(crate) async fn admin(server: &Server, database: Option<&str>) -> Admin {
         ),
         Server::Sqlite(folder) => {
             let file = folder.path().join(database.expect("a file"));
-            let options = SqliteConnectOptions::new().filename(file).create_if_missing(true).pragma("synchronous", "OFF");
+            let options =
+                SqliteConnectOptions::new().filename(file).create_if_missing(true).pragma("synchronous", "OFF");
             Admin::Sqlite(options.connect().await.expect("SQLite's file can be made"))
         }
     }
@@ -135,7 +141,8 @@ impl Home {
         let password = format!("pass-{number}-word");
         let mapping = layout.mapping.replace("{s}", &name);
         let tables = layout.tables.replace("{s}", &name);
-        let mut settings = json!({ "mapping": mapping, "page_size": 50, "tls": "off", "host": "127.0.0.1", "user": name });
+        let mut settings =
+            json!({ "mapping": mapping, "page_size": 50, "tls": "off", "host": "127.0.0.1", "user": name });
         let (mut link, folder) = match server {
             Server::Postgres(url) => {
                 let mut link = admin(server, Some(database)).await;
@@ -153,7 +160,8 @@ impl Home {
             }
             Server::MariaDb(port) => {
                 let mut link = admin(server, None).await;
-                link.run(&format!("CREATE DATABASE {name};\n CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'")).await;
+                link.run(&format!("CREATE DATABASE {name};\n CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'"))
+                    .await;
                 link.run(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO '{name}'@'%'")).await;
                 link.run(&tables).await;
                 settings["database"] = json!("mariadb");
@@ -182,8 +190,7 @@ impl Home {
             settings[name] = value.clone();
         }
         let secrets = self.password.iter().map(|text| ("password".to_owned(), SecretString::from(text.clone())));
-        let entry = connectors::builtin().into_iter().find(|entry| entry.name == "sql").expect("sql is built in");
-        entry.build(&settings, &Secrets::new(secrets)).unwrap_or_else(|error| panic!("{error}\n{settings:#}"))
+        entry().build(&settings, &Secrets::new(secrets)).unwrap_or_else(|error| panic!("{error}\n{settings:#}"))
     }
 
     /// What a case plays with.
@@ -194,6 +201,7 @@ impl Home {
             transport: Arc::clone(&home) as Arc<dyn Transport>,
             secrets: home.password.iter().cloned().collect(),
             world: home,
+            calls: entry().about.calls,
         }
     }
 
@@ -213,10 +221,18 @@ impl Home {
         let name = &self.name;
         match &mut *admin {
             Admin::Postgres(_) => {
-                admin.texts(&format!("SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE usename = '{name}'")).await;
+                admin
+                    .texts(&format!(
+                        "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE usename = '{name}'"
+                    ))
+                    .await;
             }
             Admin::MariaDb(_) => {
-                let all = admin.texts(&format!("SELECT CAST(id AS CHAR) FROM information_schema.processlist WHERE user = '{name}'")).await;
+                let all = admin
+                    .texts(&format!(
+                        "SELECT CAST(id AS CHAR) FROM information_schema.processlist WHERE user = '{name}'"
+                    ))
+                    .await;
                 for id in all.into_iter().flatten().flatten() {
                     let killed = sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}")));
                     if let Admin::MariaDb(link) = &mut *admin {
@@ -245,8 +261,11 @@ impl Home {
             .await
             .into_iter()
             .map(|row| {
-                let of: Vec<Value> =
-                    members.iter().filter(|member| member[0] == row[0]).map(|member| json!({ "id": member[1] })).collect();
+                let of: Vec<Value> = members
+                    .iter()
+                    .filter(|member| member[0] == row[0])
+                    .map(|member| json!({ "id": member[1] }))
+                    .collect();
                 json!({ "id": row[0], "name": row[1], "members": of })
             })
             .collect();

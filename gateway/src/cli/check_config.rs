@@ -51,6 +51,10 @@ fn table(config: &Config) -> Table {
         ("admin_token", config.admin_token.as_ref().map_or("(generated at the first start)", |_| SET).to_owned()),
         ("master_key", master_key),
         ("allow_private_targets", config.allow_private_targets.to_string()),
+        (
+            "target_files",
+            config.target_files.as_ref().map_or_else(|| "(none)".to_owned(), |folder| folder.display().to_string()),
+        ),
         ("max_connections", config.max_connections.to_string()),
         ("header_timeout_seconds", config.header_timeout.as_secs().to_string()),
         ("body_limit_user_bytes", config.body_limit_user.to_string()),
