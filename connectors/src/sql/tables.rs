@@ -18,6 +18,12 @@ pub(super) fn quoted(dialect: Dialect, table: &str) -> String {
     table.splitn(2, '.').map(|part| dialect.quote(part)).collect::<Vec<_>>().join(".")
 }
 
+/// The column of a status and its word for people who were removed.
+fn deleted_status(map: &UserTable) -> Option<(&String, &Constant)> {
+    let status = map.status.as_ref()?;
+    Some((&status.column, status.deleted.as_ref()?))
+}
+
 /// Writes for one kind of database and one live schema.
 pub(super) struct Writer<'a> {
     pub(super) dialect: Dialect,
@@ -52,6 +58,22 @@ impl Writer<'_> {
             _ if self.schema.ignores_case(table, column) => format!("{at} = :{name}"),
             Dialect::Sqlite => format!("{at} = :{name} COLLATE {}", super::session::FOLD),
             _ => format!("lower({at}) = lower(:{name})"),
+        }
+    }
+
+    /// That a person of a table, by this prefix of its columns, was not removed.
+    fn there(&self, map: &UserTable, prefix: &str, params: &mut Params) -> Option<String> {
+        if let Some(column) = &map.deleted {
+            params.set("no", Value::Flag(false));
+            let column = format!("{prefix}{}", self.q(column));
+            Some(format!("({column} IS NULL OR {column} = :no)"))
+        } else if let Some(column) = &map.deleted_at {
+            Some(format!("{prefix}{} IS NULL", self.q(column)))
+        } else {
+            let (column, deleted) = deleted_status(map)?;
+            params.set("deleted_status", deleted.value());
+            let column = format!("{prefix}{}", self.q(column));
+            Some(format!("({column} IS NULL OR {column} <> :deleted_status)"))
         }
     }
 
@@ -130,27 +152,18 @@ impl Writer<'_> {
         }
 
         // Whether a person was removed: which rows are seen, and how one is removed and comes back.
-        let (mut there, mut gone, mut remove, mut back) = (None, None, None, None);
-        if let Some(column) = &map.deleted {
+        let there = self.there(map, "", &mut params);
+        let (mut gone, mut remove, mut back) = (None, None, None);
+        if let Some(column) = map.deleted.as_ref().map(|column| q(column)) {
             params.set("yes", Value::Flag(true));
-            params.set("no", Value::Flag(false));
-            let column = q(column);
-            there = Some(format!("({column} IS NULL OR {column} = :no)"));
             gone = Some(format!("{column} = :yes"));
             remove = Some(format!("{column} = :yes"));
             back = Some(format!("{column} = :no"));
-        } else if let Some(column) = &map.deleted_at {
-            let column = q(column);
-            there = Some(format!("{column} IS NULL"));
+        } else if let Some(column) = map.deleted_at.as_ref().map(|column| q(column)) {
             gone = Some(format!("{column} IS NOT NULL"));
             remove = Some(format!("{column} = CURRENT_TIMESTAMP"));
             back = Some(format!("{column} = NULL"));
-        } else if let Some((status, deleted)) =
-            map.status.as_ref().and_then(|status| Some((status, status.deleted.as_ref()?)))
-        {
-            params.set("deleted_status", deleted.value());
-            let column = q(&status.column);
-            there = Some(format!("({column} IS NULL OR {column} <> :deleted_status)"));
+        } else if let Some(column) = deleted_status(map).map(|(column, _)| q(column)) {
             gone = Some(format!("{column} = :deleted_status"));
             remove = Some(format!("{column} = :deleted_status"));
             back = Some(format!("{column} = :active_status"));
@@ -282,8 +295,9 @@ impl Writer<'_> {
             values.push(self.typed(&of.table, column, &name));
             params.set(&name, constant.value());
         }
+        let there = self.there(people, "u.", &mut params).map(|there| format!("AND {there} ")).unwrap_or_default();
         let add = format!(
-            "INSERT INTO {memberships} ({}) SELECT {} FROM {table} g, {users} u WHERE g.{} = :group_id AND u.{} = :user_id AND NOT EXISTS (SELECT 1 FROM {memberships} m WHERE m.{group} = :group_id AND m.{user} = :user_id)",
+            "INSERT INTO {memberships} ({}) SELECT {} FROM {table} g, {users} u WHERE g.{} = :group_id AND u.{} = :user_id {there}AND NOT EXISTS (SELECT 1 FROM {memberships} m WHERE m.{group} = :group_id AND m.{user} = :user_id)",
             targets.join(", "),
             values.join(", "),
             q(&map.id),

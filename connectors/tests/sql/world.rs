@@ -183,6 +183,11 @@ impl Home {
         Self { admin: Mutex::new(link), layout, name, folder, settings, password }
     }
 
+    /// The port of its server.
+    pub(crate) fn port(&self) -> u16 {
+        self.settings["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("it has a server")
+    }
+
     /// The connector for it, with these settings on top.
     pub(crate) fn connector(&self, more: &Value) -> Arc<dyn Connector> {
         let mut settings = self.settings.clone();
