@@ -15,6 +15,7 @@ mod backup;
 mod body;
 mod check_config;
 mod client;
+mod connector;
 mod connectors;
 mod demo;
 mod drift;
@@ -67,6 +68,8 @@ enum Command {
     Instance(instance::Command),
     /// The API keys of an instance
     Key(key::Command),
+    /// For whoever writes a connector: lay one down, check one, write the pages
+    Connector(connector::Command),
     /// The connectors there are; with a name, its settings and limits
     Connectors(connectors::Connectors),
     /// What was asked for, and what became of it
@@ -135,6 +138,7 @@ async fn run(command: Command) -> Done {
         Command::Simulate(simulate) => simulate.run().await,
         Command::Instance(command) => command.run().await,
         Command::Key(command) => command.run().await,
+        Command::Connector(command) => command.run().await,
         Command::Connectors(command) => command.run().await,
         Command::Operations(command) => command.run().await,
         Command::Hold(command) => command.run().await,
@@ -183,6 +187,10 @@ mod tests {
             "key revoke acme entra --yes",
             "connectors",
             "connectors github --json",
+            "connector new lunch --title Lunch --dir x",
+            "connector check github --json",
+            "connector check github --live --set org=acme --secret token=@f --allow-writes --person a@b.example --yes",
+            "connector docs --out d",
             "operations list --instance acme --state failed --since 24h --resource ada",
             "operations show op_1",
             "operations retry op_1",
@@ -225,6 +233,8 @@ mod tests {
             ("instance create --connector github --name x --mode on", ErrorKind::InvalidValue),
             ("operations list --state broken", ErrorKind::InvalidValue),
             ("key rotate acme entra --overlap soon", ErrorKind::ValueValidation),
+            ("connector check github --allow-writes", ErrorKind::MissingRequiredArgument),
+            ("connector check github --live --person a@b", ErrorKind::MissingRequiredArgument),
             ("why acme", ErrorKind::MissingRequiredArgument),
             ("drift acme --class gone", ErrorKind::InvalidValue),
             ("drift acme --repair a --dismiss b", ErrorKind::ArgumentConflict),
