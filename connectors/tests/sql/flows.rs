@@ -312,7 +312,7 @@ async fn a_value_that_the_table_demands_waits_for_the_client() {
     let Some(server) = postgres("demands") else { return };
     let scratch = Scratch::new(&server, "demands").await;
     let play = Play::new(&server, &scratch.name, &POSTGRES).await;
-    play.home.run("ALTER TABLE {s}.person ALTER COLUMN mail SET NOT NULL").await;
+    play.home.run("UPDATE {s}.person SET mail = login;\nALTER TABLE {s}.person ALTER COLUMN mail SET NOT NULL").await;
     let fault = play.people().create(&play.cx(), &Person::named("ada")).await.expect_err("it has no address");
     assert_eq!((fault.kind, fault.effect), (FaultKind::Incomplete, Effect::None));
     assert!(fault.message.contains("mail"), "{fault}");
@@ -404,7 +404,7 @@ async fn cut_at(play: &Play, port: u16, word: &'static str, after: bool, effect:
     let cx = Cx::new(&detour, play.home.now());
     let connector = play.home.connector(&json!({}));
     let people = connector.accounts().expect("people are mapped");
-    let who = person(&format!("cut at {word} {after}"));
+    let who = person(&format!("cut at {} {after}", word.to_lowercase()));
     // What is learned of the schema is learned before.
     assert_eq!(people.find(&cx, &who).await, Ok(Vec::new()));
     cutting.armed.store(true, Ordering::SeqCst);

@@ -35,7 +35,7 @@ fn file(path: &str) -> Value {
 #[test]
 fn mistakes_in_settings_name_the_field() {
     let mut given = server(TABLES);
-    let mut with = |field: &str, value: Value| {
+    let with = |field: &str, value: Value| {
         let mut settings = given.clone();
         settings[field] = value;
         settings

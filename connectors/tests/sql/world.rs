@@ -160,7 +160,7 @@ impl Home {
             }
             Server::MariaDb(port) => {
                 let mut link = admin(server, None).await;
-                link.run(&format!("CREATE DATABASE {name};\n CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'"))
+                link.run(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4;\n CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'"))
                     .await;
                 link.run(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO '{name}'@'%'")).await;
                 link.run(&tables).await;
