@@ -29,7 +29,7 @@ const TEST_ROOMS: &[(&str, &[&str])] = &[("connectors", &["simulators", "contrac
 const TOOLS: &[(&str, &[&str])] = &[
     ("sea-orm", &["gateway", "tests"]),
     ("sea-orm-migration", &["gateway"]),
-    ("sqlx", &["gateway"]),
+    ("sqlx", &["gateway", "connectors"]),
     ("reqwest", &["gateway", "tests"]),
     ("axum", &["gateway", "simulators"]),
     ("hyper", &["gateway", "simulators"]),
@@ -270,6 +270,7 @@ fn settings_come_from_the_configuration_alone() {
                 "gateway/src/store/tests.rs:",
                 "gateway/tests/common/mod.rs:",
                 "tests/src/env.rs:",
+                "connectors/tests/sql/main.rs:",
             ];
             !places.iter().any(|place| line.starts_with(place))
         })
