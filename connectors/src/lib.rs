@@ -9,6 +9,7 @@
 pub mod buildkite;
 pub mod github;
 pub mod scim;
+mod shared;
 
 use connector_sdk::Entry;
 

@@ -16,12 +16,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["scim", "connector-sdk"]),
     ("connectors", &["connector-sdk", "scim"]),
     ("simulators", &[]),
-    ("gateway", &["scim", "engine", "connector-sdk", "connectors", "simulators"]),
-    ("tests", &["scim", "engine", "connector-sdk", "connectors", "simulators"]),
+    ("contract", &["connector-sdk", "connectors", "simulators"]),
+    ("gateway", &["scim", "engine", "connector-sdk", "connectors", "simulators", "contract"]),
+    ("tests", &["scim", "engine", "connector-sdk", "connectors", "simulators", "contract"]),
 ];
 
 /// What a package's own tests may import besides.
-const TEST_ROOMS: &[(&str, &[&str])] = &[("connectors", &["simulators"])];
+const TEST_ROOMS: &[(&str, &[&str])] = &[("connectors", &["simulators", "contract"])];
 
 /// Who may import which outside packages. Those not named here are free.
 const TOOLS: &[(&str, &[&str])] = &[

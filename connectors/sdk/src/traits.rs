@@ -31,6 +31,17 @@ pub enum Suspend {
     Removes,
 }
 
+/// What [`crate::Accounts::remove`] leaves behind at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Removal {
+    /// Nothing: the account is no longer in the organisation.
+    Gone,
+    /// The target deletes no accounts: it stays there, suspended, and counts as removed. Creating
+    /// the person again finds it, and it is restored. Only where [`Suspend::Native`] holds.
+    Suspended,
+}
+
 /// A role of the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RoleTrait {
@@ -117,6 +128,8 @@ pub struct Traits {
     pub costs: Vec<StepCost>,
     /// What `active = false` means.
     pub suspend: Suspend,
+    /// What a removal leaves behind.
+    pub removal: Removal,
     /// Whether `create` invites, so that an account comes later.
     pub invites: bool,
     /// SCIM attributes that reach the target (`roles`, `displayName`; `*`: the whole document); the
@@ -136,6 +149,12 @@ pub struct Traits {
     pub tidy_created_groups: bool,
     /// What may follow a write whose outcome is not known.
     pub repeats: Repeats,
+    /// Whether it speaks HTTP, by [`crate::Cx::send`]. One that goes by [`crate::Cx::perform`] alone
+    /// has no HTTP answers to misread.
+    pub speaks_http: bool,
+    /// Whether the credential is an account of the target's own, which listings show as protected. A
+    /// directory's administrator outside of the branch, or a database role, is none.
+    pub own_account: bool,
 }
 
 impl Traits {
@@ -148,6 +167,7 @@ impl Traits {
             tariff: Tariff::default(),
             costs: Vec::new(),
             suspend: Suspend::Removes,
+            removal: Removal::Gone,
             invites: false,
             writable: Vec::new(),
             roles: Vec::new(),
@@ -157,6 +177,8 @@ impl Traits {
             pending_members: false,
             tidy_created_groups: false,
             repeats: Repeats::default(),
+            speaks_http: true,
+            own_account: true,
         }
     }
 

@@ -3,14 +3,13 @@
 use async_trait::async_trait;
 use connector_sdk::{
     Account, AccountChange, AccountRef, AccountStatus, Accounts, Created, Cx, Evidence, Fault, FaultKind, Found, Page,
-    PageToken, Person, RemoteId, Removed, Updated,
+    PageToken, Person, RemoteId, Removal, Removed, Updated,
 };
 use http::{Method, header};
 use serde_json::{Map, Value, json};
 
 use super::Server;
 use super::client::{Answer, Success};
-use super::dialect::Removal;
 use super::discovery::{Offer, Served};
 use super::document::{self, Wanted};
 use super::listing::Search;
@@ -339,7 +338,7 @@ impl Accounts for Server {
                 "This account stands in the groups that may not be empty (`placeholder_member`); it is not removed.",
             ));
         }
-        if self.client.dialect.removal == Removal::Suspend {
+        if self.client.dialect.removal == Removal::Suspended {
             let Some(read) = self.read(cx, "get user", &offer, &offer.users, id, &[]).await? else {
                 return Ok(Removed::AlreadyGone);
             };

@@ -1,5 +1,6 @@
 //! How one server differs from the RFCs, as data.
 
+use connector_sdk::Removal;
 use serde::Deserialize;
 
 /// What `active = false` does.
@@ -11,15 +12,6 @@ pub enum Deprovision {
     ActiveFalse,
     /// The account is deleted.
     Delete,
-}
-
-/// What a removal does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Removal {
-    /// DELETE.
-    Delete,
-    /// `active` false, because DELETE cannot be undone there.
-    Suspend,
 }
 
 /// Which attributes of a person are sent.
@@ -78,6 +70,7 @@ pub(crate) struct Dialect {
     /// Whether it is asked what it can do (/ServiceProviderConfig, /ResourceTypes, /Schemas).
     pub(crate) discovery: bool,
     pub(crate) deprovision: Deprovision,
+    /// Where DELETE cannot be undone, a removal suspends.
     pub(crate) removal: Removal,
     pub(crate) passed: Passed,
     /// Attributes that are sent although `passed` is `Core`, beside which no other is; empty: no such list.
@@ -112,7 +105,7 @@ impl Dialect {
             server: "The SCIM server",
             discovery: true,
             deprovision: Deprovision::ActiveFalse,
-            removal: Removal::Delete,
+            removal: Removal::Gone,
             passed: Passed::Declared,
             only: &[],
             send_roles: false,
