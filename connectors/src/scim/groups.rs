@@ -143,17 +143,27 @@ impl Server {
         if self.groups_named(cx, offer, served, name).await?.iter().any(|other| other.id.as_str() != id) {
             return Err(Fault::new(FaultKind::NameTaken, "Another group has this name. Rename one of them."));
         }
-        let answer = if offer.patch {
+        let mut answer = None;
+        if offer.patch {
             let operation = match self.client.dialect.patch_without_path {
                 true => json!({ "op": "replace", "value": { "displayName": name } }),
                 false => json!({ "op": "replace", "path": "displayName", "value": name }),
             };
-            self.patch(cx, "rename group", served, id, &[operation]).await?
-        } else {
-            // PUT writes the whole: the members too, or they would be lost.
-            read = self.with_members(cx, offer, served, id).await?.ok_or_else(no_group)?;
-            document::set(&mut read.document, "displayName", Value::from(name));
-            self.put(cx, "replace group", served, id, read).await?
+            match self.patch(cx, "rename group", served, id, &[operation]).await? {
+                Answer::No(refusal) if refusal.unsupported() => {
+                    self.discovery.without_patch(cx, offer).await;
+                }
+                other => answer = Some(other),
+            }
+        }
+        let answer = match answer {
+            Some(answer) => answer,
+            None => {
+                // PUT writes the whole: the members too, or they would be lost.
+                read = self.with_members(cx, offer, served, id).await?.ok_or_else(no_group)?;
+                document::set(&mut read.document, "displayName", Value::from(name));
+                self.put(cx, "replace group", served, id, read).await?
+            }
         };
         match answer {
             Answer::Yes(success) => {
