@@ -1,7 +1,11 @@
 //! The connector `scim` at servers of several kinds: what is sent of a person, what becomes of refused batches, lists
 //! that move, versions, and a PATCH that is announced and missing.
 
-#![allow(clippy::unwrap_used, reason = "clippy takes only the #[test] functions for tests, not what they share")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy takes only the #[test] functions for tests, not what they share"
+)]
 
 mod support;
 

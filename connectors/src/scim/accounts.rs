@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Server;
 use super::client::{Answer, Success};
+use super::dialect::MemberValue;
 use super::discovery::{Offer, Served};
 use super::document::{self, Wanted};
 use super::listing::Search;
@@ -264,7 +265,7 @@ impl Accounts for Server {
         let offer = self.discovery.offer(cx, &self.client).await?;
         let listed = self.client.page(cx, "list users", &offer, &offer.users, &[], page).await?;
         let items = listed.items.iter().filter_map(document::account);
-        let items = items.filter(|account| !self.is_placeholder(account.remote_id.as_ref()));
+        let items = items.filter(|account| !self.is_placeholder(account));
         Ok(Page { items: items.collect(), next: listed.next, complete: listed.complete })
     }
 
@@ -332,7 +333,7 @@ impl Accounts for Server {
     async fn remove(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Removed, Fault> {
         let offer = self.discovery.offer(cx, &self.client).await?;
         let id = id_of(at);
-        if self.is_placeholder(Some(&RemoteId::new(id))) {
+        if self.stands_in(id) {
             return Err(Fault::new(
                 FaultKind::Protected,
                 "This account stands in the groups that may not be empty (`placeholder_member`); it is not removed.",
@@ -378,8 +379,16 @@ impl Server {
         }
     }
 
-    pub(super) fn is_placeholder(&self, id: Option<&RemoteId>) -> bool {
-        self.client.dialect.placeholder.is_some()
-            && self.client.dialect.placeholder.as_deref() == id.map(RemoteId::as_str)
+    /// Whether a member's value is the placeholder's.
+    pub(super) fn stands_in(&self, value: &str) -> bool {
+        self.client.dialect.placeholder.as_deref() == Some(value)
+    }
+
+    fn is_placeholder(&self, account: &Account) -> bool {
+        let value = match self.client.dialect.member_value {
+            MemberValue::Id => account.remote_id.as_ref().map(RemoteId::as_str),
+            MemberValue::UserName => account.login.as_deref(),
+        };
+        value.is_some_and(|value| self.stands_in(value))
     }
 }

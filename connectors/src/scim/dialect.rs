@@ -51,6 +51,17 @@ impl Tri {
     }
 }
 
+/// What a member's `value` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberValue {
+    /// The id of the person, as RFC 7643 section 4.2 says.
+    #[default]
+    Id,
+    /// The person's userName.
+    UserName,
+}
+
 /// The media type of bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,8 +100,9 @@ pub(crate) struct Dialect {
     /// What groups are asked for by beside their name: GitHub wants an externalId of each.
     pub(crate) group_external_id: bool,
     pub(crate) look_before_create: bool,
-    /// Whether an account begins as an invitation that nothing in SCIM shows as accepted.
+    /// The member that stands in every group made here: as members' values are written.
     pub(crate) placeholder: Option<String>,
+    pub(crate) member_value: MemberValue,
     pub(crate) content: Content,
     pub(crate) members_per_patch: usize,
     pub(crate) page_size: usize,
@@ -119,6 +131,7 @@ impl Dialect {
             group_external_id: false,
             look_before_create: false,
             placeholder: None,
+            member_value: MemberValue::Id,
             content: Content::Scim,
             members_per_patch: 100,
             page_size: 100,

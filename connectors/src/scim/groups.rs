@@ -251,9 +251,9 @@ impl Groups for Server {
         let _ = page; // A group holds its members: they come at once.
         let (offer, served) = self.group_offer(cx).await?;
         let read = self.with_members(cx, &offer, &served, id.as_str()).await?.ok_or_else(no_group)?;
-        let members = self.members_of(&read.document);
-        let members = members.into_iter().map(|id| Member::of(AccountRef::Account { id, login: None }));
-        Ok(Page::last(members.collect()))
+        let (ids, complete) = self.ids_of(cx, &offer, self.members_of(&read.document)).await?;
+        let members = ids.into_iter().map(|id| Member::of(AccountRef::Account { id, login: None }));
+        Ok(Page { items: members.collect(), next: None, complete })
     }
 
     async fn change_members(
