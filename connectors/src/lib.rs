@@ -8,6 +8,7 @@
 
 pub mod buildkite;
 pub mod github;
+pub mod github_scim;
 pub mod scim;
 mod shared;
 
@@ -15,5 +16,11 @@ use connector_sdk::Entry;
 
 /// Every connector that is built in, in the order of the catalogue.
 pub fn builtin() -> Vec<Entry> {
-    vec![Entry::of::<github::GitHub>(), Entry::of::<buildkite::Buildkite>(), Entry::of::<scim::Scim>()]
+    vec![
+        Entry::of::<github::GitHub>(),
+        Entry::of::<buildkite::Buildkite>(),
+        Entry::of::<scim::Scim>(),
+        Entry::of::<github_scim::GitHubScim>(),
+        Entry::of::<github_scim::GitHubEmu>(),
+    ]
 }

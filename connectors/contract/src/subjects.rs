@@ -134,6 +134,9 @@ pub fn subjects() -> Vec<Subject> {
         Subject::of("scim")
             .way("deletes instead of suspending, no 409", json!({ "deprovision": "delete", "look_before_create": true }))
             .knobs(json!({ "conflict": false })),
+        Subject::of("github_scim").limits(github_limits),
+        Subject::of("github_emu").limits(github_limits),
+        Subject::of("github_emu").way("deleting for good, 204", json!({ "delete": true })).knobs(json!({ "patch_204": true })),
     ]
 }
 

@@ -84,7 +84,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite", "scim"]
+    &["github", "buildkite", "scim", "github_scim", "github_emu"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -93,6 +93,8 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "scim" => Some(Box::new(scim::Scim::new(limits))),
+        "github_scim" => Some(Box::new(scim::Scim::github_organisation(limits))),
+        "github_emu" => Some(Box::new(scim::Scim::github_enterprise(limits))),
         _ => None,
     }
 }

@@ -76,7 +76,7 @@ impl Server {
         let mut document = read.document;
         // The server's own; some refuse what it sends back to them.
         document.retain(|name, _| !["meta", "groups"].iter().any(|own| own.eq_ignore_ascii_case(name)));
-        strip(&mut document, served);
+        strip(&mut document, served, self.client.dialect.bare_put);
         let call = self.client.call(name, Method::PUT, &path(served, id)?);
         let mut call = self.client.body(call, &Value::Object(document));
         if let Some(etag) = read.etag {
@@ -197,6 +197,7 @@ impl Server {
                 schemas.push(Value::from(urn.clone()));
             }
         }
+        document::fill(&mut read.document, &offer.users);
         match self.put(cx, "replace user", &offer.users, id, read).await? {
             Answer::Yes(success) => self.shown(cx, &offer, id, &success, active).await,
             Answer::No(refusal) if refusal.absent() => {
@@ -228,10 +229,11 @@ impl Server {
     }
 }
 
-/// Leaves out what the server declares as its own.
-fn strip(document: &mut Map<String, Value>, served: &Served) {
-    document.retain(|name, _| {
-        name.eq_ignore_ascii_case("id") || served.attribute(name).is_none_or(|attribute| !attribute.read_only)
+/// Leaves out what the server declares as its own; of a bare document, everything that is not declared.
+fn strip(document: &mut Map<String, Value>, served: &Served, bare: bool) {
+    document.retain(|name, _| match served.attribute(name) {
+        Some(attribute) => !attribute.read_only,
+        None => !bare || name.eq_ignore_ascii_case("schemas"),
     });
 }
 

@@ -3,6 +3,8 @@
 use connector_sdk::Removal;
 use serde::Deserialize;
 
+use super::discovery::Attributes;
+
 /// What `active = false` does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,21 +86,19 @@ pub(crate) struct Dialect {
     /// Where DELETE cannot be undone, a removal suspends.
     pub(crate) removal: Removal,
     pub(crate) passed: Passed,
-    /// Attributes that are sent although `passed` is `Core`, beside which no other is; empty: no such list.
-    pub(crate) only: &'static [&'static str],
+    /// What is declared of people and of groups, where the server does not say.
+    pub(crate) declared: Option<fn() -> (Attributes, Attributes)>,
+    /// Whether PUT is given declared attributes alone: neither `id` nor what else an answer shows.
+    pub(crate) bare_put: bool,
     /// Whether `roles` and `entitlements` are sent as they stand.
     pub(crate) send_roles: bool,
     /// Whether the role is the first of `roles`, one of the traits' (GitHub).
     pub(crate) role: bool,
-    /// Attributes that a creation must have, given where the person lacks them.
-    pub(crate) required: &'static [&'static str],
     pub(crate) patch: Tri,
     pub(crate) filter: Tri,
     pub(crate) path_filters: bool,
     pub(crate) patch_without_path: bool,
     pub(crate) groups: bool,
-    /// What groups are asked for by beside their name: GitHub wants an externalId of each.
-    pub(crate) group_external_id: bool,
     pub(crate) look_before_create: bool,
     /// The member that stands in every group made here: as members' values are written.
     pub(crate) placeholder: Option<String>,
@@ -119,16 +119,15 @@ impl Dialect {
             deprovision: Deprovision::ActiveFalse,
             removal: Removal::Gone,
             passed: Passed::Declared,
-            only: &[],
+            declared: None,
+            bare_put: false,
             send_roles: false,
             role: false,
-            required: &[],
             patch: Tri::Auto,
             filter: Tri::Auto,
             path_filters: true,
             patch_without_path: false,
             groups: true,
-            group_external_id: false,
             look_before_create: false,
             placeholder: None,
             member_value: MemberValue::Id,

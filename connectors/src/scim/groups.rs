@@ -83,7 +83,7 @@ impl Server {
             return Ok(GroupCreated::AlreadyThere(group));
         }
         let mut body = json!({ "schemas": [GROUP], "displayName": name });
-        if self.client.dialect.group_external_id {
+        if served.attribute("externalId").is_some_and(|attribute| attribute.required) {
             body["externalId"] = Value::from(name);
         }
         match &self.client.dialect.placeholder {

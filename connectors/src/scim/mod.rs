@@ -2,10 +2,10 @@
 
 pub(crate) mod about;
 mod accounts;
-mod auth;
+pub(crate) mod auth;
 pub(crate) mod client;
 pub(crate) mod dialect;
-mod discovery;
+pub(crate) mod discovery;
 mod document;
 mod groups;
 mod limits;
