@@ -10,6 +10,7 @@
 
 pub mod buildkite;
 pub mod github;
+pub mod github_scim;
 pub mod ldap;
 pub mod linear;
 pub mod scim;
@@ -28,6 +29,8 @@ pub fn builtin() -> Vec<Entry> {
         Entry::of::<linear::Linear>(),
         Entry::of::<scim::Scim>(),
         Entry::of::<ldap::Ldap>(),
+        Entry::of::<github_scim::GitHubScim>(),
+        Entry::of::<github_scim::GitHubEmu>(),
     ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all

@@ -9,5 +9,5 @@ pub mod scaffold;
 mod sim;
 mod subjects;
 
-pub use sim::{BASE, BuildError, Built, Sim, build};
+pub use sim::{BASE, BuildError, Built, Sim, build, build_with};
 pub use subjects::{PLAYED_FOR_REAL, Subject, subjects};

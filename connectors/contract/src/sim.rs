@@ -123,9 +123,27 @@ pub fn build(
     handles: bool,
     rate_limits: fn(Timestamp) -> Vec<RateLimit>,
 ) -> Result<Built, BuildError> {
+    build_with(target, limits, settings, handles, rate_limits, &json!({}))
+}
+
+/// The same with knobs of the simulated target turned before (`POST /_sim/set`).
+///
+/// # Errors
+/// As [`build`], and knobs that the target does not have.
+pub fn build_with(
+    target: &str,
+    limits: Limits,
+    settings: &Value,
+    handles: bool,
+    rate_limits: fn(Timestamp) -> Vec<RateLimit>,
+    knobs: &Value,
+) -> Result<Built, BuildError> {
     let clock = Clock::manual(Timestamp::from_second(START).unwrap_or_default());
-    let made = simulators::target(target, limits)
+    let mut made = simulators::target(target, limits)
         .ok_or_else(|| BuildError(format!("There is no simulated target {target:?}.")))?;
+    if knobs.as_object().is_some_and(|knobs| !knobs.is_empty()) {
+        made.set(knobs).map_err(BuildError)?;
+    }
     let simulator = Simulator::new(made, limits, clock.clone());
     let offer = simulator.offer(BASE);
     let mut given = offer["settings"].clone();

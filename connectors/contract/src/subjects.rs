@@ -22,6 +22,8 @@ pub struct Subject {
     pub way: &'static str,
     /// Settings on top of the simulator's offer.
     pub settings: Value,
+    /// Knobs of the simulated target that are turned before (`POST /_sim/set`).
+    pub knobs: Value,
     /// Whether people are known by their login.
     pub handles: bool,
     /// How the vendor says "too many calls", beside a plain 429 with `Retry-After`.
@@ -36,6 +38,7 @@ impl Subject {
             target: name,
             way: "",
             settings: json!({}),
+            knobs: json!({}),
             handles: false,
             rate_limits: |_| Vec::new(),
         }
@@ -49,6 +52,11 @@ impl Subject {
 
     fn handles(mut self) -> Self {
         self.handles = true;
+        self
+    }
+
+    fn knobs(mut self, knobs: Value) -> Self {
+        self.knobs = knobs;
         self
     }
 
@@ -67,7 +75,7 @@ impl Subject {
     /// # Errors
     /// As [`sim::build`].
     pub fn build(&self) -> Result<Built, BuildError> {
-        sim::build(self.target, Limits::None, &self.settings, self.handles, self.rate_limits)
+        sim::build_with(self.target, Limits::None, &self.settings, self.handles, self.rate_limits, &self.knobs)
     }
 
     /// Plays the whole kit.
@@ -107,6 +115,29 @@ pub fn subjects() -> Vec<Subject> {
         Subject::of("buildkite").limits(buildkite_limits),
         Subject::of("linear").limits(linear_limits),
         Subject::of("scim"),
+        Subject::of("scim")
+            .way("no PATCH, no filter, small pages", json!({}))
+            .knobs(json!({ "patch": false, "filter": false, "page_cap": 30, "plain_json": true })),
+        Subject::of("scim")
+            .way("filters passed over, no ETag, no schemas", json!({ "filter": "yes" }))
+            .knobs(json!({ "filter": false, "filter_ignored": true, "etag": false, "schemas": false })),
+        Subject::of("scim")
+            .way("cursors, 204, few members, text booleans", json!({ "max_members_per_patch": 10 }))
+            .knobs(json!({ "cursor": true, "patch_204": true, "members_cap": 10, "hide_members": true, "text_booleans": true, "group_ignores_members": true })),
+        Subject::of("scim")
+            .way("no discovery, no filters in paths, a header", json!({
+                "path_filters": false, "content_type": "json", "headers": "X-Request-Origin: scimgate\n", "patch_without_path": true,
+            }))
+            .knobs(json!({
+                "discovery": false, "path_filters": false, "bulk": 0, "unique_groups": true,
+                "header": { "name": "x-request-origin", "value": "scimgate" },
+            })),
+        Subject::of("scim")
+            .way("deletes instead of suspending, no 409", json!({ "deprovision": "delete", "look_before_create": true }))
+            .knobs(json!({ "conflict": false })),
+        Subject::of("github_scim").limits(github_limits),
+        Subject::of("github_emu").limits(github_limits),
+        Subject::of("github_emu").way("deleting for good, 204", json!({ "delete": true })).knobs(json!({ "patch_204": true })),
         Subject::of("jupyterhub"),
     ]
 }

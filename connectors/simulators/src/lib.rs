@@ -86,7 +86,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite", "jupyterhub", "linear", "scim"]
+    &["github", "buildkite", "jupyterhub", "linear", "scim", "github_scim", "github_emu"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -97,6 +97,8 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
         "scim" => Some(Box::new(scim::Scim::new(limits))),
+        "github_scim" => Some(Box::new(scim::Scim::github_organisation(limits))),
+        "github_emu" => Some(Box::new(scim::Scim::github_enterprise(limits))),
         _ => None,
     }
 }

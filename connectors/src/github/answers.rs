@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::wire::Refusal;
 
 /// The buckets of one credential.
-pub(super) fn buckets(pace: Pace) -> Vec<Bucket> {
+pub(crate) fn buckets(pace: Pace) -> Vec<Bucket> {
     let minute = Duration::from_secs(60);
     let hour = Duration::from_secs(3600);
     match pace {
@@ -114,7 +114,7 @@ pub(super) fn rate_limited(until: Timestamp, context: String) -> Fault {
 
 /// Whether an answer stops the whole credential: a rate limit in any of its forms, GraphQL's, which
 /// comes with status 200, included.
-pub(super) fn throttled(reply: &Reply) -> Option<Timestamp> {
+pub(crate) fn throttled(reply: &Reply) -> Option<Timestamp> {
     const SAID: [&[u8]; 2] = [b"\"RATE_LIMITED\"", b"\"RATE_LIMIT\""];
     let in_graphql = reply.status.is_success()
         && reply.header("x-ratelimit-resource") == Some("graphql")

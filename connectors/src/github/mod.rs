@@ -12,7 +12,7 @@
 
 mod about;
 mod accounts;
-mod answers;
+pub(crate) mod answers;
 mod auth;
 mod client;
 mod groups;

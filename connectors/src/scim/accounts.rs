@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use connector_sdk::{
     Account, AccountChange, AccountRef, AccountStatus, Accounts, Created, Cx, Evidence, Fault, FaultKind, Found, Page,
-    PageToken, Person, RemoteId, Removed, Updated,
+    PageToken, Person, RemoteId, Removal, Removed, Updated,
 };
 use http::{Method, header};
 use serde_json::{Map, Value, json};
 
 use super::Server;
 use super::client::{Answer, Success};
-use super::dialect::Removal;
+use super::dialect::MemberValue;
 use super::discovery::{Offer, Served};
 use super::document::{self, Wanted};
 use super::listing::Search;
@@ -76,7 +76,7 @@ impl Server {
         let mut document = read.document;
         // The server's own; some refuse what it sends back to them.
         document.retain(|name, _| !["meta", "groups"].iter().any(|own| own.eq_ignore_ascii_case(name)));
-        strip(&mut document, served);
+        strip(&mut document, served, self.client.dialect.bare_put);
         let call = self.client.call(name, Method::PUT, &path(served, id)?);
         let mut call = self.client.body(call, &Value::Object(document));
         if let Some(etag) = read.etag {
@@ -197,6 +197,7 @@ impl Server {
                 schemas.push(Value::from(urn.clone()));
             }
         }
+        document::fill(&mut read.document, &offer.users);
         match self.put(cx, "replace user", &offer.users, id, read).await? {
             Answer::Yes(success) => self.shown(cx, &offer, id, &success, active).await,
             Answer::No(refusal) if refusal.absent() => {
@@ -228,10 +229,11 @@ impl Server {
     }
 }
 
-/// Leaves out what the server declares as its own.
-fn strip(document: &mut Map<String, Value>, served: &Served) {
-    document.retain(|name, _| {
-        name.eq_ignore_ascii_case("id") || served.attribute(name).is_none_or(|attribute| !attribute.read_only)
+/// Leaves out what the server declares as its own; of a bare document, everything that is not declared.
+fn strip(document: &mut Map<String, Value>, served: &Served, bare: bool) {
+    document.retain(|name, _| match served.attribute(name) {
+        Some(attribute) => !attribute.read_only,
+        None => !bare || name.eq_ignore_ascii_case("schemas"),
     });
 }
 
@@ -265,7 +267,7 @@ impl Accounts for Server {
         let offer = self.discovery.offer(cx, &self.client).await?;
         let listed = self.client.page(cx, "list users", &offer, &offer.users, &[], page).await?;
         let items = listed.items.iter().filter_map(document::account);
-        let items = items.filter(|account| !self.is_placeholder(account.remote_id.as_ref()));
+        let items = items.filter(|account| !self.is_placeholder(account));
         Ok(Page { items: items.collect(), next: listed.next, complete: listed.complete })
     }
 
@@ -333,13 +335,13 @@ impl Accounts for Server {
     async fn remove(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Removed, Fault> {
         let offer = self.discovery.offer(cx, &self.client).await?;
         let id = id_of(at);
-        if self.is_placeholder(Some(&RemoteId::new(id))) {
+        if self.stands_in(id) {
             return Err(Fault::new(
                 FaultKind::Protected,
                 "This account stands in the groups that may not be empty (`placeholder_member`); it is not removed.",
             ));
         }
-        if self.client.dialect.removal == Removal::Suspend {
+        if self.client.dialect.removal == Removal::Suspended {
             let Some(read) = self.read(cx, "get user", &offer, &offer.users, id, &[]).await? else {
                 return Ok(Removed::AlreadyGone);
             };
@@ -379,8 +381,16 @@ impl Server {
         }
     }
 
-    pub(super) fn is_placeholder(&self, id: Option<&RemoteId>) -> bool {
-        self.client.dialect.placeholder.is_some()
-            && self.client.dialect.placeholder.as_deref() == id.map(RemoteId::as_str)
+    /// Whether a member's value is the placeholder's.
+    pub(super) fn stands_in(&self, value: &str) -> bool {
+        self.client.dialect.placeholder.as_deref() == Some(value)
+    }
+
+    fn is_placeholder(&self, account: &Account) -> bool {
+        let value = match self.client.dialect.member_value {
+            MemberValue::Id => account.remote_id.as_ref().map(RemoteId::as_str),
+            MemberValue::UserName => account.login.as_deref(),
+        };
+        value.is_some_and(|value| self.stands_in(value))
     }
 }

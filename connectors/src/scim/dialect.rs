@@ -1,6 +1,9 @@
 //! How one server differs from the RFCs, as data.
 
+use connector_sdk::Removal;
 use serde::Deserialize;
+
+use super::discovery::Attributes;
 
 /// What `active = false` does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -11,15 +14,6 @@ pub enum Deprovision {
     ActiveFalse,
     /// The account is deleted.
     Delete,
-}
-
-/// What a removal does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Removal {
-    /// DELETE.
-    Delete,
-    /// `active` false, because DELETE cannot be undone there.
-    Suspend,
 }
 
 /// Which attributes of a person are sent.
@@ -59,6 +53,17 @@ impl Tri {
     }
 }
 
+/// What a member's `value` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberValue {
+    /// The id of the person, as RFC 7643 section 4.2 says.
+    #[default]
+    Id,
+    /// The person's userName.
+    UserName,
+}
+
 /// The media type of bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,26 +83,26 @@ pub(crate) struct Dialect {
     /// Whether it is asked what it can do (/ServiceProviderConfig, /ResourceTypes, /Schemas).
     pub(crate) discovery: bool,
     pub(crate) deprovision: Deprovision,
+    /// Where DELETE cannot be undone, a removal suspends.
     pub(crate) removal: Removal,
     pub(crate) passed: Passed,
-    /// Attributes that are sent although `passed` is `Core`, beside which no other is; empty: no such list.
-    pub(crate) only: &'static [&'static str],
+    /// What is declared of people and of groups, where the server does not say.
+    pub(crate) declared: Option<fn() -> (Attributes, Attributes)>,
+    /// Whether PUT is given declared attributes alone: neither `id` nor what else an answer shows.
+    pub(crate) bare_put: bool,
     /// Whether `roles` and `entitlements` are sent as they stand.
     pub(crate) send_roles: bool,
     /// Whether the role is the first of `roles`, one of the traits' (GitHub).
     pub(crate) role: bool,
-    /// Attributes that a creation must have, given where the person lacks them.
-    pub(crate) required: &'static [&'static str],
     pub(crate) patch: Tri,
     pub(crate) filter: Tri,
     pub(crate) path_filters: bool,
     pub(crate) patch_without_path: bool,
     pub(crate) groups: bool,
-    /// What groups are asked for by beside their name: GitHub wants an externalId of each.
-    pub(crate) group_external_id: bool,
     pub(crate) look_before_create: bool,
-    /// Whether an account begins as an invitation that nothing in SCIM shows as accepted.
+    /// The member that stands in every group made here: as members' values are written.
     pub(crate) placeholder: Option<String>,
+    pub(crate) member_value: MemberValue,
     pub(crate) content: Content,
     pub(crate) members_per_patch: usize,
     pub(crate) page_size: usize,
@@ -112,20 +117,20 @@ impl Dialect {
             server: "The SCIM server",
             discovery: true,
             deprovision: Deprovision::ActiveFalse,
-            removal: Removal::Delete,
+            removal: Removal::Gone,
             passed: Passed::Declared,
-            only: &[],
+            declared: None,
+            bare_put: false,
             send_roles: false,
             role: false,
-            required: &[],
             patch: Tri::Auto,
             filter: Tri::Auto,
             path_filters: true,
             patch_without_path: false,
             groups: true,
-            group_external_id: false,
             look_before_create: false,
             placeholder: None,
+            member_value: MemberValue::Id,
             content: Content::Scim,
             members_per_patch: 100,
             page_size: 100,

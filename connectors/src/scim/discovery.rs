@@ -25,7 +25,7 @@ const MOST_ATTRIBUTES: usize = 500;
 
 /// One attribute that a schema declares (RFC 7643 section 7).
 #[derive(Clone, Debug, Default)]
-pub(super) struct Attribute {
+pub(crate) struct Attribute {
     pub(super) name: String,
     pub(super) multi: bool,
     pub(super) required: bool,
@@ -38,7 +38,31 @@ pub(super) struct Attribute {
 }
 
 /// Attributes by their name in lower case.
-pub(super) type Attributes = BTreeMap<String, Attribute>;
+pub(crate) type Attributes = BTreeMap<String, Attribute>;
+
+impl Attribute {
+    /// An attribute that is read and written, with these parts.
+    pub(crate) fn of(name: &str, sub: impl IntoIterator<Item = Self>) -> Self {
+        Self { name: name.to_owned(), sub: attributes_of(sub), ..Self::default() }
+    }
+
+    /// Makes it required.
+    pub(crate) fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// Makes it a list.
+    pub(crate) fn multi(mut self) -> Self {
+        self.multi = true;
+        self
+    }
+}
+
+/// Attributes by their name.
+pub(crate) fn attributes_of(all: impl IntoIterator<Item = Attribute>) -> Attributes {
+    all.into_iter().map(|one| (one.name.to_ascii_lowercase(), one)).collect()
+}
 
 /// One kind of resource.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +141,14 @@ impl Discovery {
 /// What is taken for granted where a server says nothing.
 fn assumed(client: &Client) -> Offer {
     let dialect = &client.dialect;
-    let served = |name: &str| Served { endpoint: vec![name.to_owned()], ..Served::default() };
+    let (people, teams) = match dialect.declared {
+        Some(declared) => {
+            let (people, teams) = declared();
+            (Some(people), Some(teams))
+        }
+        None => (None, None),
+    };
+    let served = |name: &str, core| Served { endpoint: vec![name.to_owned()], core, extensions: BTreeMap::new() };
     Offer {
         patch: dialect.patch.settle(None),
         filter: dialect.filter.settle(None),
@@ -125,8 +156,8 @@ fn assumed(client: &Client) -> Offer {
         bulk: 0,
         cursor: false,
         most: None,
-        users: served("Users"),
-        groups: dialect.groups.then(|| served("Groups")),
+        users: served("Users", people),
+        groups: dialect.groups.then(|| served("Groups", teams)),
         told: false,
     }
 }

@@ -175,10 +175,6 @@ fn push(
     if power && !dialect.send_roles && extension.is_none() {
         return;
     }
-    if extension.is_none() && !dialect.only.is_empty() && !dialect.only.iter().any(|one| one.eq_ignore_ascii_case(name))
-    {
-        return;
-    }
     let core = extension.is_some() || power || CORE.iter().any(|one| one.eq_ignore_ascii_case(name));
     // externalId is common to all resources, so schemas need not declare it (RFC 7643 section 3.1).
     let common = name.eq_ignore_ascii_case("externalId");
@@ -201,6 +197,7 @@ fn push(
     if says_nothing(&value) {
         return;
     }
+    let value = complete(value, attribute);
     let single = attribute.is_some_and(|attribute| attribute.multi) && !value.is_array();
     let value = if single { Value::Array(vec![value]) } else { value };
     all.push(Wanted {
@@ -209,6 +206,22 @@ fn push(
         immutable: attribute.is_some_and(|attribute| attribute.immutable),
         value,
     });
+}
+
+/// Gives the entries of a list the parts that the server requires and that go without saying.
+fn complete(value: Value, attribute: Option<&Attribute>) -> Value {
+    let must = |name: &str| attribute.is_some_and(|one| one.sub.get(name).is_some_and(|sub| sub.required));
+    let Value::Array(mut items) = value else { return value };
+    let primary = items.iter().any(|item| truth(item.get("primary")) == Some(true));
+    for (at, item) in items.iter_mut().enumerate().filter_map(|(at, item)| Some((at, item.as_object_mut()?))) {
+        if must("type") && child(item, "type").is_none() {
+            item.insert("type".to_owned(), Value::from("work"));
+        }
+        if must("primary") && child(item, "primary").is_none() {
+            item.insert("primary".to_owned(), Value::Bool(at == 0 && !primary));
+        }
+    }
+    Value::Array(items)
 }
 
 fn says_nothing(value: &Value) -> bool {
@@ -267,12 +280,24 @@ pub(super) fn creation(dialect: &Dialect, served: &Served, who: &Person) -> Resu
         document.insert("roles".to_owned(), json!([{ "value": role, "primary": true }]));
     }
     let declared = served.core.iter().flatten().filter(|(_, attribute)| attribute.required && !attribute.read_only);
-    let required = declared.map(|(_, attribute)| attribute.name.as_str()).chain(dialect.required.iter().copied());
-    for name in required {
+    for name in declared.map(|(_, attribute)| attribute.name.as_str()) {
         let sub = served.attribute(name).map(|attribute| &attribute.sub);
         require(&mut document, name, sub, who)?;
     }
     Ok(document)
+}
+
+/// Fills what the server requires of a person's name into a whole that is written back: some show less than they take.
+pub(super) fn fill(document: &mut Map<String, Value>, served: &Served) {
+    let text = |name: &str| child(document, name).and_then(Value::as_str).map(str::to_owned);
+    let mut who = Person::named(text("userName").unwrap_or_default());
+    who.display_name = text("displayName");
+    for attribute in served.core.iter().flatten().map(|(_, attribute)| attribute).filter(|one| one.required) {
+        if ["name", "displayName"].iter().any(|name| name.eq_ignore_ascii_case(&attribute.name)) {
+            // What cannot be filled is the server's to refuse, in its own words.
+            let _ = require(document, &attribute.name, Some(&attribute.sub), &who);
+        }
+    }
 }
 
 /// Fills what the server requires from what is known of the person.
@@ -311,7 +336,7 @@ fn require(document: &mut Map<String, Value>, name: &str, sub: Option<&Attribute
         }
         "emails" if child(document, "emails").is_none() => {
             let email = who.email.clone().ok_or_else(|| lacks("emails"))?;
-            set(document, "emails", json!([{ "value": email, "primary": true }]));
+            set(document, "emails", json!([{ "value": email, "type": "work", "primary": true }]));
         }
         "externalid" if child(document, "externalId").is_none() => {
             // The directory's own id is not known here; the user name is as stable as what the client has sent.

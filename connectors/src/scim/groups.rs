@@ -83,7 +83,7 @@ impl Server {
             return Ok(GroupCreated::AlreadyThere(group));
         }
         let mut body = json!({ "schemas": [GROUP], "displayName": name });
-        if self.client.dialect.group_external_id {
+        if served.attribute("externalId").is_some_and(|attribute| attribute.required) {
             body["externalId"] = Value::from(name);
         }
         match &self.client.dialect.placeholder {
@@ -143,17 +143,27 @@ impl Server {
         if self.groups_named(cx, offer, served, name).await?.iter().any(|other| other.id.as_str() != id) {
             return Err(Fault::new(FaultKind::NameTaken, "Another group has this name. Rename one of them."));
         }
-        let answer = if offer.patch {
+        let mut answer = None;
+        if offer.patch {
             let operation = match self.client.dialect.patch_without_path {
                 true => json!({ "op": "replace", "value": { "displayName": name } }),
                 false => json!({ "op": "replace", "path": "displayName", "value": name }),
             };
-            self.patch(cx, "rename group", served, id, &[operation]).await?
-        } else {
-            // PUT writes the whole: the members too, or they would be lost.
-            read = self.with_members(cx, offer, served, id).await?.ok_or_else(no_group)?;
-            document::set(&mut read.document, "displayName", Value::from(name));
-            self.put(cx, "replace group", served, id, read).await?
+            match self.patch(cx, "rename group", served, id, &[operation]).await? {
+                Answer::No(refusal) if refusal.unsupported() => {
+                    self.discovery.without_patch(cx, offer).await;
+                }
+                other => answer = Some(other),
+            }
+        }
+        let answer = match answer {
+            Some(answer) => answer,
+            None => {
+                // PUT writes the whole: the members too, or they would be lost.
+                read = self.with_members(cx, offer, served, id).await?.ok_or_else(no_group)?;
+                document::set(&mut read.document, "displayName", Value::from(name));
+                self.put(cx, "replace group", served, id, read).await?
+            }
         };
         match answer {
             Answer::Yes(success) => {
@@ -241,9 +251,9 @@ impl Groups for Server {
         let _ = page; // A group holds its members: they come at once.
         let (offer, served) = self.group_offer(cx).await?;
         let read = self.with_members(cx, &offer, &served, id.as_str()).await?.ok_or_else(no_group)?;
-        let members = self.members_of(&read.document);
-        let members = members.into_iter().map(|id| Member::of(AccountRef::Account { id, login: None }));
-        Ok(Page::last(members.collect()))
+        let (ids, complete) = self.ids_of(cx, &offer, self.members_of(&read.document)).await?;
+        let members = ids.into_iter().map(|id| Member::of(AccountRef::Account { id, login: None }));
+        Ok(Page { items: members.collect(), next: None, complete })
     }
 
     async fn change_members(

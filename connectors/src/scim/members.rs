@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Server;
 use super::accounts::{PATCH, id_of};
 use super::client::{Answer, Refusal};
+use super::dialect::MemberValue;
 use super::discovery::{Offer, Served};
 use super::document;
 use super::groups::no_group;
@@ -17,21 +18,22 @@ use super::groups::no_group;
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 
 /// One change of one member.
-#[derive(Clone, Copy)]
-struct Change<'a> {
-    id: &'a str,
+#[derive(Clone)]
+struct Change {
+    /// The member's value.
+    id: String,
     add: bool,
 }
 
-impl Change<'_> {
-    fn done(self) -> Membership {
+impl Change {
+    fn done(&self) -> Membership {
         if self.add { Membership::Present } else { Membership::Absent }
     }
 }
 
 impl Server {
-    /// The ids of a group's members, without nested groups and the placeholder.
-    pub(super) fn members_of(&self, document: &Map<String, Value>) -> Vec<RemoteId> {
+    /// The values of a group's members, without nested groups and the placeholder.
+    pub(super) fn members_of(&self, document: &Map<String, Value>) -> Vec<String> {
         let members = document::child(document, "members").and_then(Value::as_array);
         let mut seen = BTreeSet::new();
         members
@@ -39,8 +41,55 @@ impl Server {
             .flatten()
             .filter(|member| !is_group(member))
             .filter_map(member_id)
-            .filter(|id| !self.is_placeholder(Some(id)) && seen.insert(id.clone()))
+            .filter(|value| !self.stands_in(value) && seen.insert(value.clone()))
             .collect()
+    }
+
+    /// What an account is called among members.
+    async fn value_of(&self, cx: &Cx<'_>, offer: &Offer, at: &AccountRef) -> Result<String, Fault> {
+        let id = id_of(at);
+        if self.client.dialect.member_value == MemberValue::Id {
+            return Ok(id.to_owned());
+        }
+        let read = self.read(cx, "get user", offer, &offer.users, id, &[]).await?;
+        let account = read.and_then(|read| document::account(&read.document));
+        account.and_then(|account| account.login).ok_or_else(|| {
+            Fault::new(
+                FaultKind::Refused,
+                "The person is not there any more at the server, so their memberships cannot be changed.",
+            )
+        })
+    }
+
+    /// The ids of those whom members' values name, and whether all could be told.
+    pub(super) async fn ids_of(
+        &self,
+        cx: &Cx<'_>,
+        offer: &Offer,
+        values: Vec<String>,
+    ) -> Result<(Vec<RemoteId>, bool), Fault> {
+        if self.client.dialect.member_value == MemberValue::Id {
+            return Ok((values.into_iter().map(RemoteId::new).collect(), true));
+        }
+        let wanted: BTreeSet<String> = values.iter().map(|value| scim::fold::fold_text(value)).collect();
+        let mut ids = Vec::new();
+        let mut page = None;
+        let mut read = 0;
+        while !wanted.is_empty() && ids.len() < wanted.len() && read <= self.client.dialect.scan_limit {
+            let listed = self.client.page(cx, "list users", offer, &offer.users, &[], page.as_ref()).await?;
+            read += listed.items.len();
+            let accounts = listed.items.iter().filter_map(document::account);
+            let named = accounts.filter(|account| {
+                account.login.as_deref().is_some_and(|login| wanted.contains(&scim::fold::fold_text(login)))
+            });
+            ids.extend(named.filter_map(|account| account.remote_id));
+            page = listed.next;
+            if page.is_none() {
+                break;
+            }
+        }
+        let all = ids.len() == wanted.len();
+        Ok((ids, all))
     }
 
     /// A member as it is written: `$ref` only where the server's schema demands it.
@@ -66,9 +115,13 @@ impl Server {
         add: &[AccountRef],
         remove: &[AccountRef],
     ) -> Vec<Result<Membership, Fault>> {
-        let changes: Vec<Change<'_>> = (add.iter().map(|at| Change { id: id_of(at), add: true }))
-            .chain(remove.iter().map(|at| Change { id: id_of(at), add: false }))
-            .collect();
+        let mut changes = Vec::with_capacity(add.len() + remove.len());
+        for (at, add) in add.iter().map(|at| (at, true)).chain(remove.iter().map(|at| (at, false))) {
+            match self.value_of(cx, offer, at).await {
+                Ok(id) => changes.push(Change { id, add }),
+                Err(fault) => return vec![Err(fault); changes.capacity()],
+            }
+        }
         if changes.is_empty() {
             return Vec::new();
         }
@@ -98,9 +151,9 @@ impl Server {
     }
 
     /// The operations of a PATCH: one for all that are added, and one for each that is removed.
-    fn member_operations(&self, offer: &Offer, served: &Served, changes: &[Change<'_>]) -> Vec<Value> {
+    fn member_operations(&self, offer: &Offer, served: &Served, changes: &[Change]) -> Vec<Value> {
         let added: Vec<Value> =
-            changes.iter().filter(|change| change.add).map(|change| self.member(offer, served, change.id)).collect();
+            changes.iter().filter(|change| change.add).map(|change| self.member(offer, served, &change.id)).collect();
         let mut operations = Vec::new();
         if !added.is_empty() {
             operations.push(json!({ "op": "add", "path": "members", "value": added }));
@@ -108,7 +161,7 @@ impl Server {
         let removed = changes.iter().filter(|change| !change.add);
         if self.client.dialect.path_filters {
             operations.extend(removed.map(
-                |change| json!({ "op": "remove", "path": format!("members[value eq {}]", Value::from(change.id)) }),
+                |change| json!({ "op": "remove", "path": format!("members[value eq {}]", Value::from(change.id.as_str())) }),
             ));
         } else {
             let gone: Vec<Value> = removed.map(|change| json!({ "value": change.id })).collect();
@@ -126,19 +179,19 @@ impl Server {
         offer: &Offer,
         served: &Served,
         group: &str,
-        changes: &[Change<'_>],
+        changes: &[Change],
         refusal: &Refusal,
     ) -> Vec<Result<Membership, Fault>> {
         if !matches!(refusal.status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::CONFLICT) {
             return vec![Err(refusal.fault()); changes.len()];
         }
-        let present: BTreeSet<RemoteId> = match self.with_members(cx, offer, served, group).await {
+        let present: BTreeSet<String> = match self.with_members(cx, offer, served, group).await {
             Ok(Some(read)) => self.members_of(&read.document).into_iter().collect(),
             Ok(None) => return vec![Err(no_group()); changes.len()],
             Err(fault) => return vec![Err(fault); changes.len()],
         };
-        let answer = |change: &Change<'_>| {
-            if present.contains(&RemoteId::new(change.id)) == change.add {
+        let answer = |change: &Change| {
+            if present.contains(&change.id) == change.add {
                 return Ok(change.done());
             }
             let kind = FaultKind::Refused;
@@ -154,7 +207,7 @@ impl Server {
         offer: &Offer,
         served: &Served,
         group: &str,
-        changes: &[Change<'_>],
+        changes: &[Change],
     ) -> Vec<Result<Membership, Fault>> {
         if offer.bulk >= changes.len() {
             match self.bulk(cx, offer, served, group, changes).await {
@@ -193,7 +246,7 @@ impl Server {
         offer: &Offer,
         served: &Served,
         group: &str,
-        changes: &[Change<'_>],
+        changes: &[Change],
     ) -> Result<Option<Vec<u16>>, Fault> {
         let path = format!("/{}/{group}", served.endpoint.join("/"));
         let operations: Vec<Value> = changes
@@ -232,20 +285,20 @@ impl Server {
         offer: &Offer,
         served: &Served,
         group: &str,
-        changes: &[Change<'_>],
+        changes: &[Change],
         statuses: &[u16],
     ) -> Vec<Result<Membership, Fault>> {
         if statuses.iter().all(|status| (200..300).contains(status)) {
             return changes.iter().map(|change| Ok(change.done())).collect();
         }
         // Of those that failed only a look tells whether it was so already.
-        let present: BTreeSet<RemoteId> = match self.with_members(cx, offer, served, group).await {
+        let present: BTreeSet<String> = match self.with_members(cx, offer, served, group).await {
             Ok(Some(read)) => self.members_of(&read.document).into_iter().collect(),
             Ok(None) => return vec![Err(no_group()); changes.len()],
             Err(fault) => return vec![Err(fault); changes.len()],
         };
         let answers = changes.iter().zip(statuses).map(|(change, status)| {
-            if (200..300).contains(status) || present.contains(&RemoteId::new(change.id)) == change.add {
+            if (200..300).contains(status) || present.contains(&change.id) == change.add {
                 return Ok(change.done());
             }
             let server = self.client.dialect.server;
@@ -265,7 +318,7 @@ impl Server {
         offer: &Offer,
         served: &Served,
         group: &str,
-        changes: &[Change<'_>],
+        changes: &[Change],
     ) -> Vec<Result<Membership, Fault>> {
         match self.write_whole(cx, offer, served, group, changes).await {
             Ok(()) => changes.iter().map(|change| Ok(change.done())).collect(),
@@ -279,20 +332,19 @@ impl Server {
         offer: &Offer,
         served: &Served,
         group: &str,
-        changes: &[Change<'_>],
+        changes: &[Change],
     ) -> Result<(), Fault> {
         let mut read = self.with_members(cx, offer, served, group).await?.ok_or_else(no_group)?;
         let members = document::child(&read.document, "members").and_then(Value::as_array).cloned().unwrap_or_default();
-        let is =
-            |member: &Value, id: &str| !is_group(member) && member_id(member).is_some_and(|one| one.as_str() == id);
+        let is = |member: &Value, id: &str| !is_group(member) && member_id(member).as_deref() == Some(id);
         let mut kept: Vec<Value> = members
             .iter()
-            .filter(|member| !changes.iter().any(|change| !change.add && is(member, change.id)))
+            .filter(|member| !changes.iter().any(|change| !change.add && is(member, &change.id)))
             .cloned()
             .collect();
         for change in changes.iter().filter(|change| change.add) {
-            if !kept.iter().any(|member| is(member, change.id)) {
-                kept.push(self.member(offer, served, change.id));
+            if !kept.iter().any(|member| is(member, &change.id)) {
+                kept.push(self.member(offer, served, &change.id));
             }
         }
         if kept == members {
@@ -314,10 +366,10 @@ fn is_group(member: &Value) -> bool {
     member["type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("Group"))
 }
 
-fn member_id(member: &Value) -> Option<RemoteId> {
+fn member_id(member: &Value) -> Option<String> {
     match &member["value"] {
-        Value::String(id) if !id.is_empty() => Some(RemoteId::new(id.clone())),
-        Value::Number(id) => Some(RemoteId::new(id.to_string())),
+        Value::String(id) if !id.is_empty() => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
         _ => None,
     }
 }

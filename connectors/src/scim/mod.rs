@@ -2,10 +2,10 @@
 
 pub(crate) mod about;
 mod accounts;
-mod auth;
+pub(crate) mod auth;
 pub(crate) mod client;
 pub(crate) mod dialect;
-mod discovery;
+pub(crate) mod discovery;
 mod document;
 mod groups;
 mod limits;
@@ -55,7 +55,11 @@ pub(crate) fn traits(dialect: &Dialect, driver_key: DriverKey) -> Traits {
         Deprovision::ActiveFalse => Suspend::Native,
         Deprovision::Delete => Suspend::Removes,
     };
-    traits.writable = vec!["*"];
+    traits.removal = dialect.removal;
+    // The credential is a client's, not a person's.
+    traits.own_account = false;
+    // A name is told by itself, too.
+    traits.writable = vec!["*", "displayName"];
     traits.members_per_call = dialect.members_per_patch;
     // Everything but a creation names its resource and says what shall be: twice is once.
     traits

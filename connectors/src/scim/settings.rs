@@ -7,7 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::auth::{Auth, ClientCredentials};
-use super::dialect::{Content, Deprovision, Dialect, Passed, Tri};
+use super::dialect::{Content, Deprovision, Dialect, MemberValue, Passed, Tri};
 
 /// Extra headers that one instance may have.
 const MOST_HEADERS: usize = 20;
@@ -79,6 +79,9 @@ pub struct Settings {
     pub look_before_create: bool,
     /// The account that stands in groups which may not be empty.
     pub placeholder_member: Option<String>,
+    /// What a member's `value` is.
+    #[serde(default)]
+    pub member_value: MemberValue,
     /// The media type of bodies.
     #[serde(default)]
     pub content_type: Content,
@@ -154,6 +157,7 @@ pub(super) fn check(settings: &Settings, secrets: &Secrets) -> Result<Checked, S
     dialect.groups = settings.groups;
     dialect.look_before_create = settings.look_before_create;
     dialect.placeholder.clone_from(&settings.placeholder_member);
+    dialect.member_value = settings.member_value;
     dialect.content = settings.content_type;
     dialect.members_per_patch = settings.max_members_per_patch as usize;
     dialect.page_size = settings.page_size as usize;
@@ -284,7 +288,8 @@ impl Describe for Settings {
             flag("patch_without_path", "PATCH without path", "Whether attributes are changed by one `replace` without a path, as GitHub's examples show.", "false"),
             flag("groups", "Groups", "Whether the server's groups are used.", "true"),
             flag("look_before_create", "Look before creating", "For servers that do not answer 409 to a user name that is taken: each creation looks first.", "false"),
-            Setting::new("placeholder_member", "Placeholder member", "For servers whose groups may not be empty: the SCIM id of an account that stands in every group made here. It is not listed as a member."),
+            Setting::new("placeholder_member", "Placeholder member", "For servers whose groups may not be empty: an account that stands in every group made here, by its SCIM id, or its userName where `member_value` says so. It is listed neither as a person nor as a member."),
+            Setting::new("member_value", "Value of members", "id: a member's `value` is the person's SCIM id, as RFC 7643 says. user_name: it is the userName.").kind(SettingKind::choice(&["id", "user_name"])).default("id"),
             Setting::new("content_type", "Media type", "scim: application/scim+json. json: application/json.").kind(SettingKind::choice(&["scim", "json"])).default("scim"),
             number("max_members_per_patch", "Members per PATCH", "How many members one call changes at most.", "100"),
             number("page_size", "Page size", "How many resources a page is asked to have; 0 asks for no size. The server may give fewer.", "100"),

@@ -25,6 +25,14 @@ impl Filter {
         (at == words.len()).then_some(filter)
     }
 
+    /// The attribute, where it is one comparison by `eq`.
+    pub(super) fn single_eq(&self) -> Option<&str> {
+        match self {
+            Self::Is { path, op, .. } if op == "eq" => path.first().map(String::as_str),
+            _ => None,
+        }
+    }
+
     /// Whether a document, or an entry of a list, is meant.
     pub(super) fn matches(&self, doc: &Map<String, Value>) -> bool {
         match self {

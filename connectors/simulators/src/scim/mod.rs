@@ -12,6 +12,7 @@
 mod discovery;
 mod document;
 mod filter;
+mod github;
 mod patch;
 mod render;
 mod route;
@@ -34,12 +35,32 @@ use crate::{Accept, Limits, Offer, Target};
 /// hold the token.
 const TOKEN: &str = "simulated-scim-token-0123456789abcdef";
 
-/// Where the API lies.
-const PREFIX: [&str; 2] = ["scim", "v2"];
+/// Whose server it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    /// Nobody's: a server of the RFCs.
+    Plain,
+    /// GitHub's, for an organisation with SAML single sign-on.
+    GithubOrg,
+    /// GitHub's, for an enterprise with managed users.
+    GithubEmu,
+}
+
+impl Flavour {
+    /// Where the API lies.
+    fn prefix(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain => &["scim", "v2"],
+            Self::GithubOrg => &["scim", "v2", "organizations", "acme"],
+            Self::GithubEmu => &["scim", "v2", "enterprises", "acme"],
+        }
+    }
+}
 
 /// A simulated SCIM server.
 #[derive(Debug)]
 pub struct Scim {
+    flavour: Flavour,
     rules: Rules,
     world: World,
 }
@@ -47,13 +68,33 @@ pub struct Scim {
 impl Scim {
     /// A server with nobody in it. SCIM knows no limits of a vendor's, so [`Limits::Real`] enforces none.
     pub fn new(_limits: Limits) -> Self {
-        Self { rules: Rules::default(), world: World::default() }
+        Self { flavour: Flavour::Plain, rules: Rules::default(), world: World::default() }
+    }
+
+    /// GitHub's SCIM API of the organisation `acme` (docs.github.com/en/enterprise-cloud@latest/rest/scim/scim): no
+    /// groups, one `eq` a filter, and `active` false deletes. Its rate limits are those of the whole REST API and are
+    /// not enforced here; a rate on order is answered as GitHub does.
+    pub fn github_organisation(_limits: Limits) -> Self {
+        Self { flavour: Flavour::GithubOrg, rules: github::rules(), world: World::default() }
+    }
+
+    /// GitHub's SCIM API of the enterprise `acme` with managed users
+    /// (docs.github.com/en/enterprise-cloud@latest/rest/enterprise-admin/scim).
+    pub fn github_enterprise(_limits: Limits) -> Self {
+        Self { flavour: Flavour::GithubEmu, rules: github::rules(), world: World::default() }
     }
 
     fn authenticate(&self, request: &Request<Bytes>) -> Result<(), Refusal> {
         let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.split_once(' '));
         let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        if self.flavour != Flavour::Plain && !request.headers().contains_key(header::USER_AGENT) {
+            return Err(Refusal::new(
+                403,
+                None,
+                "Request forbidden by administrative rules. Please make sure your request has a User-Agent header",
+            ));
+        }
         if !self.rules.token_valid || given != Some(TOKEN) {
             return Err(Refusal::new(
                 401,
@@ -74,27 +115,33 @@ impl Scim {
 
 impl Target for Scim {
     fn name(&self) -> &'static str {
-        "scim"
+        match self.flavour {
+            Flavour::Plain => "scim",
+            Flavour::GithubOrg => "github_scim",
+            Flavour::GithubEmu => "github_emu",
+        }
     }
 
     fn offer(&self, base_url: &str) -> Offer {
         let base = base_url.trim_end_matches('/');
-        Offer {
-            connector: "scim",
-            settings: json!({ "base_url": format!("{base}/{}", PREFIX.join("/")) }),
-            secrets: json!({ "token": TOKEN }),
-        }
+        let settings = match self.flavour {
+            Flavour::Plain => json!({ "base_url": format!("{base}/{}", self.flavour.prefix().join("/")) }),
+            Flavour::GithubOrg => json!({ "org": "acme", "api_url": base, "pace": "headers" }),
+            Flavour::GithubEmu => json!({ "enterprise": "acme", "api_url": base, "pace": "headers" }),
+        };
+        Offer { connector: self.name(), settings, secrets: json!({ "token": TOKEN }) }
     }
 
     fn handle(&mut self, request: &Request<Bytes>, now: Timestamp) -> Response<Bytes> {
         let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
-        let answer = match path.strip_prefix(&PREFIX) {
+        let answer = match path.strip_prefix(self.flavour.prefix()) {
             Some(rest) => self.authenticate(request).and_then(|()| self.route(request, rest, now)),
             None => Err(Refusal::missing("the resource")),
         };
         let plain = self.rules.plain_json;
         answer.unwrap_or_else(|refusal| {
-            let mut response = reply(refusal.status, &refusal.body(), plain);
+            let body = if self.flavour == Flavour::Plain { refusal.body() } else { github::refusal(&refusal) };
+            let mut response = reply(refusal.status, &body, plain);
             if refusal.status == 401 {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
@@ -127,7 +174,11 @@ impl Target for Scim {
     fn load(&mut self, accounts: usize, groups: usize, now: Timestamp) {
         for n in 0..accounts {
             let login = format!("load{n:04}@example.com");
-            let body = json!({ "userName": login, "emails": [{ "value": login, "primary": true }] });
+            let body = json!({
+                "userName": login, "displayName": format!("Load {n:04}"),
+                "name": { "givenName": "Load", "familyName": format!("{n:04}") },
+                "emails": [{ "value": login, "type": "work", "primary": true }],
+            });
             self.put(Kind::User, &body, now);
         }
         for n in 0..groups {
@@ -147,7 +198,8 @@ impl Target for Scim {
 
     fn too_many(&self, wait: Duration, _now: Timestamp) -> Response<Bytes> {
         let refusal = Refusal::new(429, None, "Too many requests");
-        let mut response = reply(429, &refusal.body(), self.rules.plain_json);
+        let body = if self.flavour == Flavour::Plain { refusal.body() } else { github::too_many() };
+        let mut response = reply(429, &body, self.rules.plain_json);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         if let Ok(value) = HeaderValue::try_from(seconds.max(1).to_string()) {
             response.headers_mut().insert(header::RETRY_AFTER, value);

@@ -9,7 +9,7 @@ use super::document::{Refusal, no_content, reply};
 use super::filter::Filter;
 use super::render::{self, Wanted};
 use super::world::{Kind, Stored};
-use super::{PREFIX, Scim, discovery, patch};
+use super::{Flavour, Scim, discovery, github, patch};
 
 type Answer = Result<Response<Bytes>, Refusal>;
 
@@ -57,6 +57,7 @@ impl Scim {
             ["Schemas"] if get && self.rules.discovery => Ok(reply(200, &discovery::schemas(), plain)),
             ["Bulk"] if request.method() == Method::POST => self.bulk(request, now),
             ["Users"] => self.collection(request, Kind::User, now),
+            ["Groups", ..] if self.flavour == Flavour::GithubOrg => Err(Refusal::missing("the resource")),
             ["Groups"] => self.collection(request, Kind::Group, now),
             ["Users", id] => self.one(request, Kind::User, &decoded(id), now),
             ["Groups", id] => self.one(request, Kind::Group, &decoded(id), now),
@@ -72,6 +73,7 @@ impl Scim {
                 if kind == Kind::Group && self.rules.group_ignores_members {
                     body.retain(|name, _| !name.eq_ignore_ascii_case("members"));
                 }
+                github::complete(self.flavour, kind, &body)?;
                 let doc = self.world.read(kind, &body, None, self.rules.unique_groups).map_err(|refusal| {
                     if refusal.status == 409 && !self.rules.conflict {
                         return Refusal::new(500, None, "an error occurred");
@@ -88,8 +90,14 @@ impl Scim {
 
     /// A resource as it is shown; alone, a person is shown with their groups.
     fn shown(&self, kind: Kind, stored: &Stored, wanted: &Wanted, alone: bool) -> Value {
-        let location = format!("/{}/{}s/{}", PREFIX.join("/"), kind.name(), stored.id);
+        let prefix = self.flavour.prefix().join("/");
         let groups = if alone && kind == Kind::User { self.world.groups_of(&stored.id) } else { Vec::new() };
+        if self.flavour != Flavour::Plain {
+            let location = format!("https://api.github.com/{prefix}/{}s/{}", kind.name(), stored.id);
+            let shown = render::resource(kind, stored, &self.rules, wanted, &location, &groups);
+            return github::shown(shown, &prefix);
+        }
+        let location = format!("/{prefix}/{}s/{}", kind.name(), stored.id);
         render::resource(kind, stored, &self.rules, wanted, &location, &groups)
     }
 
@@ -103,6 +111,11 @@ impl Scim {
             ),
             None => None,
         };
+        if self.flavour != Flavour::Plain
+            && let Some(filter) = &filter
+        {
+            github::filter(self.flavour, kind, filter)?;
+        }
         let all = self.world.all(kind);
         let meant = |stored: &Stored| {
             filter.as_ref().is_none_or(|filter| {
@@ -150,13 +163,19 @@ impl Scim {
         match *request.method() {
             Method::GET => {}
             Method::PUT => {
-                let doc = self.world.read(kind, &object(request)?, Some(seq), self.rules.unique_groups)?;
+                let body = object(request)?;
+                github::complete(self.flavour, kind, &body)?;
+                let doc = self.world.read(kind, &body, Some(seq), self.rules.unique_groups)?;
                 self.world.change(kind, seq, doc, now);
             }
             Method::PATCH if self.rules.patch => {
                 let mut doc = self.world.get(kind, id)?.doc.clone();
                 let limits = patch::Limits { path_filters: self.rules.path_filters, members: self.rules.members_cap };
-                patch::apply(&mut doc, &Value::Object(object(request)?), limits)?;
+                let message = match self.flavour {
+                    Flavour::Plain => Value::Object(object(request)?),
+                    _ => github::message(object(request)?),
+                };
+                patch::apply(&mut doc, &message, limits)?;
                 let doc = self.world.read(kind, &doc, Some(seq), self.rules.unique_groups)?;
                 self.world.change(kind, seq, doc, now);
                 if self.rules.patch_204 {
@@ -171,7 +190,12 @@ impl Scim {
             _ => return Err(Refusal::new(405, None, "this endpoint has GET, PUT, PATCH and DELETE")),
         }
         let stored = self.world.get(kind, id)?;
-        Ok(render::answer(200, &self.shown(kind, stored, &wanted, true), stored, &self.rules))
+        let answer = render::answer(200, &self.shown(kind, stored, &wanted, true), stored, &self.rules);
+        if self.flavour == Flavour::GithubOrg && kind == Kind::User && !stored.active() {
+            // The person leaves the organisation, and the id is deleted.
+            self.world.remove(kind, id, now)?;
+        }
+        Ok(answer)
     }
 
     /// That a conditional write meets the version that it was made for.
