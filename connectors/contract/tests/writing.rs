@@ -4,7 +4,7 @@
 //! It works in a copy of the workspace and shares the target folder, so that only our own packages are
 //! compiled again.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test reports by failing")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

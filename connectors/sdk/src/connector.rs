@@ -154,7 +154,8 @@ pub trait Accounts: Send + Sync {
 
     /// Removes an account from the organisation, or takes an invitation back.
     ///
-    /// - Removing one who is not there answers [`Removed::AlreadyGone`].
+    /// - Removing one who is not there answers [`Removed::AlreadyGone`]; so does removing a suspended
+    ///   one where [`Traits::removal`] is `Suspended`.
     /// - A protected account is [`FaultKind::Protected`].
     async fn remove(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Removed, Fault>;
 

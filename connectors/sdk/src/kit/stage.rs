@@ -148,6 +148,10 @@ impl Transport for Recorder {
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
         let write = step.repeat != Repeat::Read;
         held(&self.said).push(format!("{step:?}"));
+        let known = &self.subject.connector.traits().buckets;
+        if step.charges.iter().any(|charge| known.iter().all(|bucket| bucket.name != charge.bucket)) {
+            held(&self.unpriced).push(format!("{:?}: charges a bucket that is not declared", step.name));
+        }
         let object = || step.object.clone();
         held(&self.calls).note(step.name, step.protocol, object, |declared| declared.covers_step(&step));
         let act = self.strike(write);
@@ -502,6 +506,21 @@ pub(super) fn serves_groups(traits: &Traits) -> Result<(), &'static str> {
         Kind::User => Err("it serves accounts only"),
         _ => Ok(()),
     }
+}
+
+/// Cases that play HTTP answers.
+pub(super) fn speaks_http(traits: &Traits) -> Result<(), &'static str> {
+    if traits.speaks_http { Ok(()) } else { Err("it speaks no HTTP: there is no such answer") }
+}
+
+pub(super) fn creates_accounts_by_http(traits: &Traits) -> Result<(), &'static str> {
+    speaks_http(traits)?;
+    creates_accounts(traits)
+}
+
+pub(super) fn serves_groups_by_http(traits: &Traits) -> Result<(), &'static str> {
+    speaks_http(traits)?;
+    serves_groups(traits)
 }
 
 pub(super) fn always(_: &Traits) -> Result<(), &'static str> {
