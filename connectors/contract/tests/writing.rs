@@ -121,8 +121,6 @@ fn what_is_laid_down_fails_with_words_and_the_page_makes_it_green() {
 
     let (green, said) = play(&scratch, &target);
     assert!(green, "{said}");
-    let counted = said.lines().find(|line| line.contains(" passed, 0 failed")).unwrap();
-    assert!(page.contains(counted), "the page tells another count than {counted:?}");
     assert!(!said.contains("made by no case"), "{said}");
     assert!(!said.contains("warning"), "{said}");
 }
