@@ -10,6 +10,7 @@
 
 pub mod buildkite;
 pub mod github;
+mod shared;
 
 use connector_sdk::Entry;
 use declarative::{Format, Manifest};

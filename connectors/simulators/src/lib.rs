@@ -11,8 +11,10 @@ mod clock;
 mod control;
 mod faults;
 pub mod github;
+mod graphql;
 pub mod jupyterhub;
 mod limits;
+mod rest;
 mod server;
 mod simulator;
 
