@@ -14,11 +14,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("scim", &[]),
     ("connector-sdk", &[]),
     ("engine", &["scim", "connector-sdk"]),
-    ("connectors", &["connector-sdk", "scim"]),
+    ("declarative", &["connector-sdk"]),
+    ("connectors", &["connector-sdk", "declarative", "scim"]),
     ("simulators", &[]),
     ("contract", &["connector-sdk", "connectors", "simulators"]),
-    ("gateway", &["scim", "engine", "connector-sdk", "connectors", "simulators", "contract"]),
-    ("tests", &["scim", "engine", "connector-sdk", "connectors", "simulators", "contract"]),
+    ("gateway", &["scim", "engine", "connector-sdk", "declarative", "connectors", "simulators", "contract"]),
+    ("tests", &["scim", "engine", "connector-sdk", "declarative", "connectors", "simulators", "contract"]),
 ];
 
 /// What a package's own tests may import besides.
@@ -35,6 +36,8 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("hyper-util", &["gateway", "simulators"]),
     ("clap", &["gateway"]),
     ("anyhow", &["gateway", "tests"]),
+    ("minijinja", &["declarative"]),
+    ("serde_norway", &["declarative"]),
 ];
 
 /// The packages that decide and do nothing else: no I/O, no clock, no chance, no waiting.

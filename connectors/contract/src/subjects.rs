@@ -105,6 +105,7 @@ pub fn subjects() -> Vec<Subject> {
             .handles()
             .limits(github_limits),
         Subject::of("buildkite").limits(buildkite_limits),
+        Subject::of("jupyterhub"),
     ]
 }
 

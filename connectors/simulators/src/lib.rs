@@ -12,7 +12,9 @@ mod control;
 mod faults;
 pub mod github;
 mod graphql;
+pub mod jupyterhub;
 mod limits;
+mod rest;
 mod server;
 mod simulator;
 
@@ -83,7 +85,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite"]
+    &["github", "buildkite", "jupyterhub"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -91,6 +93,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
     match name {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
+        "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
         _ => None,
     }
 }
