@@ -17,7 +17,9 @@ async fn a_connector_is_checked_against_its_simulated_target() {
     assert_eq!(ways[0]["ok"], true);
     let promises = ways[0]["promises"].as_array().expect("there are promises");
     assert!(promises.len() > 40, "{}", promises.len());
-    assert!(promises.iter().any(|one| one["promise"] == "creating twice answers already there" && one["verdict"] == "kept"));
+    assert!(
+        promises.iter().any(|one| one["promise"] == "creating twice answers already there" && one["verdict"] == "kept")
+    );
     let ended = process::run(&["connector", "check", "nothing"], &[]).await;
     assert_eq!(ended.code, Some(3), "{}", ended.error);
     assert!(ended.error.contains("github"), "{}", ended.error);
@@ -35,7 +37,7 @@ async fn a_check_of_a_real_target_reads_writes_when_told_and_leaves_nothing() {
         }
     }
     let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    sim.control("POST", "/_sim/load", json!({ "accounts": 3, "groups": 2 })).await;
+    sim.load(3, 2).await;
     let before = sim.state().await;
 
     let ended = process::run(&["connector", "check", "buildkite", "--live", "--json"], &env).await;

@@ -10,4 +10,4 @@ mod sim;
 mod subjects;
 
 pub use sim::{BASE, BuildError, Built, Sim, build};
-pub use subjects::{Subject, subjects};
+pub use subjects::{PLAYED_FOR_REAL, Subject, subjects};

@@ -14,7 +14,9 @@ pub mod github;
 mod graphql;
 pub mod jupyterhub;
 mod limits;
+pub mod linear;
 mod rest;
+pub mod scim;
 mod server;
 mod simulator;
 
@@ -85,7 +87,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite", "jupyterhub"]
+    &["github", "buildkite", "jupyterhub", "linear", "scim"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -94,6 +96,8 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
+        "linear" => Some(Box::new(linear::Linear::new(limits))),
+        "scim" => Some(Box::new(scim::Scim::new(limits))),
         _ => None,
     }
 }
