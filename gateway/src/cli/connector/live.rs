@@ -42,7 +42,7 @@ pub(super) async fn run(check: Check, entry: Entry) -> Done {
     })?;
     let clock = Clock::system();
     let options = HttpOptions {
-        allow_private: check.allow_private,
+        allow_private: check.allow_private_targets.unwrap_or(false),
         call_timeout: Duration::from_secs(30),
         ..HttpOptions::default()
     };
