@@ -1,6 +1,8 @@
 //! Settings of the gateway itself: flags before environment before file before defaults. This is
 //! the one place that knows their names, their defaults and their bounds.
 
+pub mod variables;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

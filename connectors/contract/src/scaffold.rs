@@ -48,6 +48,7 @@ const CONNECTOR: [(&str, &str); 7] = [
     ("groups.rs", include_str!("../templates/connector/groups.rs")),
     ("README.md", include_str!("../templates/connector/README.md")),
 ];
+const MANIFEST: &str = include_str!("../templates/manifest.toml");
 const SIMULATOR: &str = include_str!("../templates/simulator/mod.rs");
 /// The function that says what is not written yet. It stands apart, because it goes once all is.
 const UNWRITTEN: &str = include_str!("../templates/connector/unwritten.rs");
@@ -91,11 +92,20 @@ fn kind(name: &str) -> String {
         .collect()
 }
 
+/// In which way a connector is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// In Rust: a folder in connectors/src.
+    Rust,
+    /// As a manifest: a file in config/connectors.
+    Manifest,
+}
+
 /// Everything that a new connector is, for a checkout: its own files, and those that name it, changed.
 ///
 /// # Errors
 /// A name or title that cannot be one or is taken; a folder that is no checkout of this version.
-pub fn plan(checkout: &Path, name: &str, title: Option<&str>) -> Result<Files, ScaffoldError> {
+pub fn plan(checkout: &Path, name: &str, title: Option<&str>, way: Way) -> Result<Files, ScaffoldError> {
     check_name(name)?;
     let kind = kind(name);
     let title = title.map_or_else(|| kind.clone(), str::to_owned);
@@ -114,7 +124,8 @@ pub fn plan(checkout: &Path, name: &str, title: Option<&str>) -> Result<Files, S
     let (lib, simulators, subjects) = (read(LIB)?, read(SIMULATORS)?, read(SUBJECTS)?);
     let folder = PathBuf::from("connectors/src").join(name);
     let simulator = PathBuf::from("connectors/simulators/src").join(name);
-    for taken in [&folder, &simulator, &folder.with_extension("rs"), &simulator.with_extension("rs")] {
+    let manifest = PathBuf::from("config/connectors").join(format!("{name}.toml"));
+    for taken in [&folder, &simulator, &manifest, &folder.with_extension("rs"), &simulator.with_extension("rs")] {
         if checkout.join(taken).exists() {
             return Err(ScaffoldError::Taken(name.to_owned(), format!("{} is there", taken.display())));
         }
@@ -126,12 +137,21 @@ pub fn plan(checkout: &Path, name: &str, title: Option<&str>) -> Result<Files, S
         let text = text.replace("@unwritten@", UNWRITTEN.trim_end());
         text.replace("@name@", name).replace("@Kind@", &kind).replace("@Title@", &title)
     };
-    let mut files: Files = CONNECTOR.iter().map(|(file, text)| (folder.join(file), fill(text))).collect();
+    let mut files: Files = Vec::new();
+    let named = match way {
+        Way::Rust => {
+            files.extend(CONNECTOR.iter().map(|(file, text)| (folder.join(file), fill(text))));
+            let text = module(LIB, &lib, name)?;
+            listed(LIB, &text, "fn builtin()", "vec![", &format!("Entry::of::<{name}::{kind}>()"))?
+        }
+        Way::Manifest => {
+            files.push((manifest, fill(MANIFEST)));
+            let item = format!("(\"{name}.toml\", include_str!(\"../../config/connectors/{name}.toml\"))");
+            listed(LIB, &lib, "const MANIFESTS", "= &[", &item)?
+        }
+    };
+    files.push((LIB.into(), named));
     files.push((simulator.join("mod.rs"), fill(SIMULATOR)));
-    files.push((LIB.into(), {
-        let text = module(LIB, &lib, name)?;
-        listed(LIB, &text, "fn builtin()", "vec![", &format!("Entry::of::<{name}::{kind}>()"))?
-    }));
     files.push((SIMULATORS.into(), {
         let text = module(SIMULATORS, &simulators, name)?;
         let text = listed(SIMULATORS, &text, "fn names()", "&[", &format!("\"{name}\""))?;
@@ -247,10 +267,11 @@ mod tests {
     fn a_taken_name_a_strange_title_and_a_strange_folder_write_nothing() {
         let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for name in ["github", "buildkite"] {
-            assert!(matches!(plan(&checkout, name, None), Err(ScaffoldError::Taken(..))), "{name}");
+            assert!(matches!(plan(&checkout, name, None, Way::Rust), Err(ScaffoldError::Taken(..))), "{name}");
         }
-        assert!(matches!(plan(&checkout, "lunch", Some("a \"b\"")), Err(ScaffoldError::Title(_))));
-        assert!(matches!(plan(Path::new("/nowhere"), "lunch", None), Err(ScaffoldError::NoCheckout(..))));
-        assert_eq!(plan(&checkout, "lunch", None).unwrap().len(), CONNECTOR.len() + 4);
+        assert!(matches!(plan(&checkout, "lunch", Some("a \"b\""), Way::Rust), Err(ScaffoldError::Title(_))));
+        assert!(matches!(plan(Path::new("/nowhere"), "lunch", None, Way::Rust), Err(ScaffoldError::NoCheckout(..))));
+        assert_eq!(plan(&checkout, "lunch", None, Way::Rust).unwrap().len(), CONNECTOR.len() + 4);
+        assert_eq!(plan(&checkout, "lunch", None, Way::Manifest).unwrap().len(), 5);
     }
 }

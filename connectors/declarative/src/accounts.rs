@@ -423,12 +423,17 @@ impl Accounts for People {
         let plan = self.plan()?;
         let changes = |attribute: &str| match attribute {
             "roles" => change.role.is_some(),
-            "displayName" => change.display_name.is_some(),
-            "emails" => change.email.is_some(),
-            _ => false,
+            "displayName" => change.display_name.is_some() || change.person.is_some(),
+            "emails" => change.email.is_some() || change.person.is_some(),
+            _ => change.person.is_some(),
         };
         let mut value = json!({});
-        let given = [("role", &change.role), ("display_name", &change.display_name), ("email", &change.email)];
+        let wanted = change.person.as_deref();
+        let given = [
+            ("role", change.role.as_ref()),
+            ("display_name", change.display_name.as_ref().or(wanted.and_then(|who| who.display_name.as_ref()))),
+            ("email", change.email.as_ref().or(wanted.and_then(|who| who.email.as_ref()))),
+        ];
         for (name, text) in given {
             if let Some(text) = text {
                 value[name] = text.as_str().into();
@@ -441,6 +446,9 @@ impl Accounts for People {
             }
             let mut scope = self.scope_at(at);
             scope.insert("change", from_json(&value));
+            if let Some(person) = &change.person {
+                scope.insert("person", person_value(person, change.role.as_deref().or(person.role.as_deref())));
+            }
             match self.change(cx, request, at, &mut scope).await? {
                 Some(done) => last = Some((request, done)),
                 None => return Ok(Updated::AlreadyGone),

@@ -112,12 +112,12 @@ pub(crate) fn about(plan: &Plan) -> Result<About, Full> {
     let texts = |all: &[String]| keep_all(all.iter().map(String::as_str));
     let mut calls: Vec<CallAbout> = Vec::new();
     if plan.auth.iter().any(|auth| matches!(auth, Auth::Oauth2 { .. })) {
-        let path = "the token address";
+        let path = "/{token address}";
         calls.push(CallAbout { name: TOKEN_CALL, method: "POST", path, purpose: "Asks for an access token." });
     }
     let models = models(plan);
     for (request, model) in plan.requests().into_iter().zip(models) {
-        let path = request.path.source.replace("{{", "{").replace("}}", "}").replace("{ ", "{").replace(" }", "}");
+        let path = request.path.template();
         let purpose = match model {
             Some(purpose) => keep(purpose)?,
             None => purpose(request.op),
@@ -394,9 +394,11 @@ fn traits(plan: &Plan, key: DriverKey, pace: Pace, client: &Client) -> Result<Tr
     }
     if let Some(accounts) = &plan.accounts {
         traits.invites = accounts.invites;
+        traits.own_account = accounts.fields.iter().any(|(name, expr)| name == "protected" && expr.uses("own"));
         traits.verified_emails = accounts.fields.iter().any(|(name, _)| name == "email_verified");
-        for name in ["roles", "displayName", "emails"] {
-            if accounts.update.iter().any(|request| request.writes.iter().any(|one| one == name)) {
+        for name in accounts.update.iter().flat_map(|request| &request.writes) {
+            let name = keep(name)?;
+            if !traits.writable.contains(&name) {
                 traits.writable.push(name);
             }
         }

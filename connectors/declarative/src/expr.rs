@@ -366,6 +366,16 @@ impl Text {
         }
     }
 
+    /// What its first expression is about: `account.id`.
+    pub(crate) fn subject(&self) -> String {
+        let made = self.0.iter().find_map(|part| match part {
+            Part::Made(expr) => Some(expr.source.as_str()),
+            Part::Fixed(_) => None,
+        });
+        let word = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+        made.unwrap_or_default().chars().take_while(word).collect()
+    }
+
     /// The expression, where the text is nothing else.
     pub(crate) fn only(&self) -> Option<&Expr> {
         match self.0.as_slice() {

@@ -603,7 +603,7 @@ impl Compiler {
             if request.writes.is_empty() {
                 self.wrong(&field, "needs `writes`");
             }
-            let names = &["account", "change", "current"];
+            let names = &["account", "change", "current", "person"];
             update.push(self.request(&field, "accounts.update", "update account", request, names)?);
         }
         self.listing("accounts.create", model.create.as_ref(), model.get.is_some());

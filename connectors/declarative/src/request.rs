@@ -44,7 +44,7 @@ pub(crate) struct Request {
 /// A path: its segments, and whether it ends with a slash.
 #[derive(Debug)]
 pub(crate) struct Path {
-    pub(crate) source: String,
+    source: String,
     segments: Vec<Text>,
     slash: bool,
 }
@@ -100,6 +100,22 @@ impl Path {
             segments.push(text);
         }
         Ok(Self { source: source.to_owned(), segments, slash: slash && !pieces.is_empty() })
+    }
+
+    /// The path with its parameters in braces, for the connector's page.
+    pub(crate) fn template(&self) -> String {
+        let mut path = String::new();
+        for segment in &self.segments {
+            path.push('/');
+            match (segment.fixed(), segment.subject()) {
+                (Some(fixed), _) => path.push_str(fixed),
+                (None, subject) => path.push_str(&format!("{{{subject}}}")),
+            }
+        }
+        if self.slash {
+            path.push('/');
+        }
+        path
     }
 
     /// The path below the base's, each segment encoded.

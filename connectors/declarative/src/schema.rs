@@ -46,7 +46,7 @@ pub fn json_schema() -> Value {
         "paging": one("paging"),
         "fields": table("Expressions over `item`, in place of the common ones for this request."),
         "read_first": flag("Reads the object before, for requests that send it back whole: it is `current`."),
-        "writes": json!({ "type": "array", "items": { "type": "string", "enum": ["roles", "displayName", "emails"] }, "description": "What an update writes." }),
+        "writes": texts("The SCIM attributes that an update writes: `roles`, `displayName`, `emails`, `title`, `name.givenName`."),
         "look_first": flag("Looks before a creation or renaming whether it is there already. False only where the target itself refuses a second one, told by a rule."),
         "created_id": expression("the id in the answer to a creation that shows nothing else; the object is read then."),
         "batch": whole("How many members one request takes.", 1),

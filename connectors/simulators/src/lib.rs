@@ -15,6 +15,7 @@ mod graphql;
 pub mod jupyterhub;
 mod limits;
 pub mod linear;
+mod rest;
 pub mod scim;
 mod server;
 mod simulator;

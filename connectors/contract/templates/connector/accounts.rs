@@ -5,11 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connector_sdk::{
     Account, AccountChange, AccountRef, AccountStatus, Accounts, Created, Cx, Fault, Found, Page, PageToken, Person,
-    RemoteId, Removed, Updated,
+    Removed, Updated,
 };
 use serde::Deserialize;
 
 use super::client::{Client, to_write};
+use crate::shared;
 
 /// The people of one target.
 pub(super) struct People {
@@ -29,8 +30,8 @@ struct Body {
 
 impl Body {
     /// An account; `own` is the id of the token's own, which must never be touched.
-    fn account(self, own: &str) -> Account {
-        let mut account = Account::active(RemoteId::new(self.id.as_str()));
+    fn account(self, own: &str) -> Result<Account, Fault> {
+        let mut account = Account::active(shared::remote_id("@Title@", &self.id)?);
         account.protected = self.id == own;
         account.email = Some(self.email);
         account.display_name = self.name;
@@ -38,7 +39,7 @@ impl Body {
         if self.suspended {
             account.status = AccountStatus::Suspended;
         }
-        account
+        Ok(account)
     }
 }
 
@@ -47,7 +48,7 @@ impl Accounts for People {
     async fn list(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<Account>, Fault> {
         let own = self.client.me(cx).await?.id.as_str();
         let listed: Page<Body> = self.client.page(cx, "list people", &["people"], page).await?;
-        let items = listed.items.into_iter().map(|body| body.account(own)).collect();
+        let items = listed.items.into_iter().map(|body| body.account(own)).collect::<Result<_, _>>()?;
         Ok(Page { items, next: listed.next, complete: listed.complete })
     }
 

@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use crate::shared;
+
 /// Items per page, the most that the vendor allows.
 const PER_PAGE: &str = "100";
-/// How much of the target's own words is passed on.
-const LONGEST_REASON: usize = 300;
 
 /// The way to the API.
 pub(super) struct Client {
@@ -133,7 +133,7 @@ impl Client {
         if status.is_success() {
             return Ok(Answer::Yes(Success { reply, write }));
         }
-        let context = format!("{name}: status {}", status.as_u16());
+        let context = shared::context(name, &reply);
         let unless_read = if write { Effect::Unknown } else { Effect::None };
         let fault = match status {
             StatusCode::UNAUTHORIZED => {
@@ -168,9 +168,7 @@ impl Client {
             message: String,
         }
         let body: Body = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let reason = body.message.replace(self.token.expose_secret(), "[redacted]");
-        let reason = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_REASON).collect();
-        Refusal { status: reply.status, code: body.error, reason, context }
+        Refusal { status: reply.status, code: body.error, reason: shared::clean(&body.message, [&self.token]), context }
     }
 
     /// One page of a list: `{"items": […], "next": cursor or null}`.

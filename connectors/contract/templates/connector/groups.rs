@@ -10,6 +10,7 @@ use connector_sdk::{
 use serde::Deserialize;
 
 use super::client::{Client, to_write};
+use crate::shared;
 
 /// The teams of one target.
 pub(super) struct Teams {
@@ -25,8 +26,8 @@ struct Body {
 }
 
 impl Body {
-    fn group(self) -> RemoteGroup {
-        RemoteGroup::new(RemoteId::new(self.id), self.name)
+    fn group(self) -> Result<RemoteGroup, Fault> {
+        Ok(RemoteGroup::new(shared::remote_id("@Title@", &self.id)?, self.name))
     }
 }
 
@@ -34,7 +35,7 @@ impl Body {
 impl Groups for Teams {
     async fn list(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<RemoteGroup>, Fault> {
         let listed: Page<Body> = self.client.page(cx, "list teams", &["teams"], page).await?;
-        let items = listed.items.into_iter().map(Body::group).collect();
+        let items = listed.items.into_iter().map(Body::group).collect::<Result<_, _>>()?;
         Ok(Page { items, next: listed.next, complete: listed.complete })
     }
 

@@ -20,6 +20,8 @@ use client::Client;
 use groups::Teams;
 pub use settings::Settings;
 
+use crate::shared;
+
 /// The roles of people, as the API names them. `privileged` is what gives power over others.
 pub(crate) const ROLES: [RoleTrait; 2] =
     [RoleTrait { value: "member", privileged: false }, RoleTrait { value: "admin", privileged: true }];
@@ -37,14 +39,10 @@ impl ConnectorKind for @Kind@ {
     type Settings = Settings;
 
     fn build(settings: Settings, secrets: &Secrets) -> Result<Arc<dyn Connector>, SettingsError> {
-        let base = settings::address("base_url", &settings.base_url)?;
-        let token = secrets.get("token").ok_or_else(|| SettingsError::new("token", "is required, under `secrets`"))?;
+        let base = shared::address("base_url", &settings.base_url)?;
+        let token = shared::credential(secrets, "token")?;
         // What the vendor's limits follow: instances with the same key share one budget. Here the token.
-        let key = format!(
-            "@name@:{}:{}",
-            base.host_str().unwrap_or_default(),
-            secrets.fingerprint("token").unwrap_or_default()
-        );
+        let key = format!("@name@:{}:{}", shared::authority(&base), secrets.fingerprint("token").unwrap_or_default());
         let mut traits = Traits::new(Self::KIND, DriverKey::new(key));
         traits.buckets = vec![match settings.pace {
             Pace::Documented => Bucket::new(CALLS, "600 calls a minute", 600, Duration::from_secs(60)),

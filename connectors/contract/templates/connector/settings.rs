@@ -1,8 +1,7 @@
 //! What an instance of this connector is told.
 
-use connector_sdk::{Class, Describe, Pace, Setting, SettingKind, SettingsError};
+use connector_sdk::{Class, Describe, Pace, Setting, SettingKind};
 use serde::Deserialize;
-use url::Url;
 
 /// The API's address at the vendor.
 const BASE_URL: &str = "https://api.@name@.example";
@@ -41,13 +40,5 @@ impl Describe for Settings {
             .kind(SettingKind::choice(&["documented", "headers"]))
             .default("documented"),
         ]
-    }
-}
-
-/// An address that paths can be put behind.
-pub(super) fn address(field: &str, text: &str) -> Result<Url, SettingsError> {
-    match Url::parse(text) {
-        Ok(url) if url.host_str().is_some() && url.query().is_none() && url.fragment().is_none() => Ok(url),
-        _ => Err(SettingsError::new(field, "must be an http or https URL without query and fragment")),
     }
 }

@@ -15,10 +15,11 @@ mod route;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::rest::{Refused, set};
 use crate::{Accept, Limits, Offer, Target};
 
 /// The token. A constant: a simulator that takes another's place on its port is the same hub to those
@@ -115,17 +116,9 @@ fn group_model(group: &Group) -> Value {
     })
 }
 
-/// An answer with a JSON body.
-fn answer(status: StatusCode, body: &Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
 /// A refusal in the hub's form.
-fn refusal(status: StatusCode, message: Option<&str>) -> Response<Bytes> {
-    answer(status, &json!({ "status": status.as_u16(), "message": message }))
+fn refusal(status: u16, message: Option<&str>) -> Refused {
+    Refused::new(status, json!({ "status": status, "message": message }))
 }
 
 impl Target for JupyterHub {
@@ -145,7 +138,7 @@ impl Target for JupyterHub {
     }
 
     fn handle(&mut self, request: &Request<Bytes>, now: Timestamp) -> Response<Bytes> {
-        route::handle(self, request, now).unwrap_or_else(|refused| refused)
+        route::handle(self, request, now).unwrap_or_else(|refused| refused.response())
     }
 
     fn state(&self) -> Value {
@@ -212,11 +205,8 @@ impl Target for JupyterHub {
     }
 
     fn too_many(&self, wait: Duration, _now: Timestamp) -> Response<Bytes> {
-        let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, Some("Too many requests"));
-        let seconds = wait.as_secs().max(1).to_string();
-        if let Ok(value) = HeaderValue::try_from(seconds) {
-            response.headers_mut().insert(header::RETRY_AFTER, value);
-        }
+        let mut response = refusal(429, Some("Too many requests")).response();
+        set(&mut response, "retry-after", &wait.as_secs().max(1).to_string());
         response
     }
 }

@@ -1,59 +1,53 @@
 //! The calls of the hub's API.
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, header};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Group, JupyterHub, OWN, TOKEN, User, answer, group_model, refusal};
+use super::{Group, JupyterHub, OWN, TOKEN, User, group_model, refusal};
+use crate::rest::{self, Answer, Refused, parameter};
 
 /// Whether the token has a scope, else the refusal.
-type May<'a> = &'a dyn Fn(&JupyterHub, &str) -> Result<(), Response<Bytes>>;
+type May<'a> = &'a dyn Fn(&JupyterHub, &str) -> Result<(), Refused>;
 
 /// Items of a page where none or too many are asked for (`api_page_default_limit`, `api_page_max_limit`).
 const USUAL_LIMIT: usize = 50;
 const MOST: usize = 200;
 
-type Answer = Result<Response<Bytes>, Response<Bytes>>;
-
-fn not_found(message: Option<&str>) -> Response<Bytes> {
-    refusal(StatusCode::NOT_FOUND, message)
+fn not_found(message: Option<&str>) -> Refused {
+    refusal(404, message)
 }
 
-fn bad(message: &str) -> Response<Bytes> {
-    refusal(StatusCode::BAD_REQUEST, Some(message))
+fn bad(message: &str) -> Refused {
+    refusal(400, Some(message))
 }
 
 pub(super) fn handle(hub: &mut JupyterHub, request: &Request<Bytes>, now: Timestamp) -> Answer {
-    let path: Option<Vec<String>> = request
-        .uri()
-        .path()
-        .strip_prefix("/hub/api")
-        .map(|rest| rest.trim_start_matches('/').split('/').map(decoded).collect());
-    let path = path.ok_or_else(|| not_found(None))?;
+    let path = rest::path(request, "/hub/api").ok_or_else(|| not_found(None))?;
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let known = hub.valid && token(request) == Some(TOKEN);
     let may = |hub: &JupyterHub, scope: &str| {
         if !known {
-            return Err(refusal(StatusCode::FORBIDDEN, Some("Missing or invalid credentials.")));
+            return Err(refusal(403, Some("Missing or invalid credentials.")));
         }
         if hub.scopes.iter().any(|one| one == scope) {
             return Ok(());
         }
         let words = format!("Action is not authorized with current scopes; requires any of [{scope}]");
-        Err(refusal(StatusCode::FORBIDDEN, Some(&words)))
+        Err(refusal(403, Some(&words)))
     };
     match (request.method(), path.as_slice()) {
-        (&Method::GET, [""]) => Ok(answer(StatusCode::OK, &json!({ "version": "6.1.1" }))),
+        (&Method::GET, [""]) => Ok(rest::json(200, &json!({ "version": "6.1.1" }))),
         (&Method::GET, ["user"]) => {
             if !known {
-                return Err(refusal(StatusCode::FORBIDDEN, None));
+                return Err(refusal(403, None));
             }
             let mut model = hub.user(OWN).map(|user| hub.user_model(user)).unwrap_or_default();
             model["token_id"] = "a1".into();
             model["session_id"] = Value::Null;
             model["scopes"] = hub.scopes.clone().into();
-            Ok(answer(StatusCode::OK, &model))
+            Ok(rest::json(200, &model))
         }
         (&Method::GET, ["users"]) => {
             may(hub, "list:users")?;
@@ -73,25 +67,25 @@ pub(super) fn handle(hub: &mut JupyterHub, request: &Request<Bytes>, now: Timest
         (&Method::POST, ["groups", name]) => {
             may(hub, "admin:groups")?;
             if hub.groups.iter().any(|group| group.name == *name) {
-                return Err(refusal(StatusCode::CONFLICT, Some(&format!("Group {name} already exists"))));
+                return Err(refusal(409, Some(&format!("Group {name} already exists"))));
             }
             let given = if request.body().is_empty() { Map::new() } else { body(request)? };
             let users = if given.contains_key("users") { names(hub, &given)? } else { Vec::new() };
             let group = Group { name: (*name).to_owned(), users, properties: Map::new() };
             let model = group_model(&group);
             hub.groups.push(group);
-            Ok(answer(StatusCode::CREATED, &model))
+            Ok(rest::json(201, &model))
         }
-        (method, ["groups", name, rest @ ..]) => {
+        (method, ["groups", name, below @ ..]) => {
             may(
                 hub,
-                match (method, rest) {
+                match (method, below) {
                     (&Method::GET, []) => "read:groups",
                     (&Method::DELETE, []) => "delete:groups",
                     _ => "groups",
                 },
             )?;
-            group(hub, method, name, rest, request)
+            group(hub, method, name, below, request)
         }
         _ => Err(not_found(None)),
     }
@@ -99,41 +93,11 @@ pub(super) fn handle(hub: &mut JupyterHub, request: &Request<Bytes>, now: Timest
 
 /// The token of `Authorization: token …` or `Bearer …`.
 fn token(request: &Request<Bytes>) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim())
+    rest::credential(request, "token").or_else(|| rest::credential(request, "bearer"))
 }
 
-fn decoded(segment: &str) -> String {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let hex = (*first == b'%').then(|| after.get(..2)).flatten().and_then(|two| std::str::from_utf8(two).ok());
-        match hex.and_then(|two| u8::from_str_radix(two, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn parameter(request: &Request<Bytes>, name: &str) -> Option<String> {
-    let query = request.uri().query()?;
-    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-}
-
-fn body(request: &Request<Bytes>) -> Result<Map<String, Value>, Response<Bytes>> {
-    match serde_json::from_slice(request.body()) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(bad("Body must be a JSON dict")),
-        Err(_) => Err(bad("Invalid JSON in body of request")),
-    }
+fn body(request: &Request<Bytes>) -> Result<Map<String, Value>, Refused> {
+    rest::body(request).ok_or_else(|| bad("Invalid JSON in body of request"))
 }
 
 /// A page, or a bare array for those who did not ask for pages.
@@ -152,7 +116,7 @@ fn page(request: &Request<Bytes>, items: Vec<Value>) -> Answer {
     let total = items.len();
     let items: Vec<Value> = items.into_iter().skip(offset).take(limit).collect();
     if !paged {
-        return Ok(answer(StatusCode::OK, &Value::Array(items)));
+        return Ok(rest::json(200, &Value::Array(items)));
     }
     let end = offset.saturating_add(limit);
     let next = (end < total).then(|| {
@@ -160,7 +124,7 @@ fn page(request: &Request<Bytes>, items: Vec<Value>) -> Answer {
         json!({ "offset": end, "limit": limit, "url": url })
     });
     let pagination = json!({ "offset": offset, "limit": limit, "total": total, "next": next });
-    Ok(answer(StatusCode::OK, &json!({ "items": items, "_pagination": pagination })))
+    Ok(rest::json(200, &json!({ "items": items, "_pagination": pagination })))
 }
 
 fn create_users(hub: &mut JupyterHub, given: &Map<String, Value>, now: Timestamp) -> Answer {
@@ -181,7 +145,7 @@ fn create_users(hub: &mut JupyterHub, given: &Map<String, Value>, now: Timestamp
     let count = wanted.len();
     let new: Vec<String> = wanted.into_iter().filter(|name| hub.user(name).is_none()).collect();
     if new.is_empty() {
-        return Err(refusal(StatusCode::CONFLICT, Some(&format!("All {count} users already exist"))));
+        return Err(refusal(409, Some(&format!("All {count} users already exist"))));
     }
     let mut created = Vec::new();
     for name in new {
@@ -189,7 +153,7 @@ fn create_users(hub: &mut JupyterHub, given: &Map<String, Value>, now: Timestamp
         created.push(hub.user_model(&user));
         hub.users.push(user);
     }
-    Ok(answer(StatusCode::CREATED, &Value::Array(created)))
+    Ok(rest::json(201, &Value::Array(created)))
 }
 
 fn user(
@@ -204,17 +168,17 @@ fn user(
         Method::GET => {
             may(hub, "read:users")?;
             let user = hub.user(name).ok_or_else(|| not_found(None))?;
-            Ok(answer(StatusCode::OK, &hub.user_model(user)))
+            Ok(rest::json(200, &hub.user_model(user)))
         }
         Method::POST => {
             may(hub, "admin:users")?;
             if hub.user(name).is_some() {
-                return Err(refusal(StatusCode::CONFLICT, Some(&format!("User {name} already exists"))));
+                return Err(refusal(409, Some(&format!("User {name} already exists"))));
             }
             let user = User { name: name.to_owned(), admin: false, created: now };
             let model = hub.user_model(&user);
             hub.users.push(user);
-            Ok(answer(StatusCode::CREATED, &model))
+            Ok(rest::json(201, &model))
         }
         Method::PATCH => {
             may(hub, "admin:users")?;
@@ -235,7 +199,7 @@ fn user(
             if let Some(admin) = given.get("admin").and_then(Value::as_bool) {
                 hub.users[place].admin = admin;
             }
-            Ok(answer(StatusCode::OK, &hub.user_model(&hub.users[place])))
+            Ok(rest::json(200, &hub.user_model(&hub.users[place])))
         }
         Method::DELETE => {
             may(hub, "delete:users")?;
@@ -247,20 +211,14 @@ fn user(
             for group in &mut hub.groups {
                 group.users.retain(|member| member != name);
             }
-            Ok(no_content())
+            Ok(rest::empty(204))
         }
-        _ => Err(refusal(StatusCode::METHOD_NOT_ALLOWED, None)),
+        _ => Err(refusal(405, None)),
     }
 }
 
-fn no_content() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-}
-
 /// The users that a body names; nothing is done where one of them is not there.
-fn names(hub: &JupyterHub, given: &Map<String, Value>) -> Result<Vec<String>, Response<Bytes>> {
+fn names(hub: &JupyterHub, given: &Map<String, Value>) -> Result<Vec<String>, Refused> {
     let names = given.get("users").and_then(Value::as_array).ok_or_else(|| bad("Must specify users"))?;
     let mut found = Vec::new();
     for name in names {
@@ -273,17 +231,17 @@ fn names(hub: &JupyterHub, given: &Map<String, Value>) -> Result<Vec<String>, Re
     Ok(found)
 }
 
-fn group(hub: &mut JupyterHub, method: &Method, name: &str, rest: &[&str], request: &Request<Bytes>) -> Answer {
+fn group(hub: &mut JupyterHub, method: &Method, name: &str, below: &[&str], request: &Request<Bytes>) -> Answer {
     let place = hub
         .groups
         .iter()
         .position(|group| group.name == name)
         .ok_or_else(|| not_found(Some(&format!("No such group: {name}"))))?;
-    match (method, rest) {
+    match (method, below) {
         (&Method::GET, []) => {}
         (&Method::DELETE, []) => {
             hub.groups.remove(place);
-            return Ok(no_content());
+            return Ok(rest::empty(204));
         }
         (&Method::PUT, ["properties"]) => hub.groups[place].properties = body(request)?,
         (&Method::POST, ["users"]) => {
@@ -299,5 +257,5 @@ fn group(hub: &mut JupyterHub, method: &Method, name: &str, rest: &[&str], reque
         }
         _ => return Err(not_found(None)),
     }
-    Ok(answer(StatusCode::OK, &group_model(&hub.groups[place])))
+    Ok(rest::json(200, &group_model(&hub.groups[place])))
 }

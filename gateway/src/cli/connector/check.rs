@@ -1,6 +1,7 @@
 //! `scimgate connector check`.
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use contract::check::{self, Row, Verdict};
 use serde_json::Value;
 
@@ -38,9 +39,9 @@ pub(super) struct Check {
     /// Do not ask before writing
     #[arg(long, requires = "allow_writes")]
     pub(super) yes: bool,
-    /// Also call private addresses and plain http
-    #[arg(long, env = "SCIMGATE_ALLOW_PRIVATE_TARGETS", requires = "live")]
-    pub(super) allow_private: bool,
+    /// With --live: let the target have a private address, and plain http
+    #[arg(long, env = "SCIMGATE_ALLOW_PRIVATE_TARGETS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub(super) allow_private_targets: Option<bool>,
 }
 
 impl Check {

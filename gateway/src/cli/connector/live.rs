@@ -20,6 +20,7 @@ use super::super::out::{Out, ask, note};
 use super::check::{Check, table};
 use crate::app::until_signalled;
 use crate::clock::Clock;
+use crate::config::variables::variable;
 use crate::limits::Budgets;
 use crate::transport::{Http, HttpOptions, Recorder, Wire};
 
@@ -41,7 +42,7 @@ pub(super) async fn run(check: Check, entry: Entry) -> Done {
     })?;
     let clock = Clock::system();
     let options = HttpOptions {
-        allow_private: check.allow_private,
+        allow_private: check.allow_private_targets.unwrap_or(false),
         call_timeout: Duration::from_secs(30),
         ..HttpOptions::default()
     };
@@ -93,12 +94,11 @@ pub(super) async fn run(check: Check, entry: Entry) -> Done {
 }
 
 /// Settings and credentials: those of the command line before those of the environment.
-#[expect(clippy::disallowed_methods, reason = "their names are the connector's and not the gateway's configuration")]
 fn said(check: &Check, entry: &Entry) -> Result<(Value, Vec<(String, String)>), Stop> {
     let described = json!({ "settings": entry.settings });
     let (mut set, mut secret) = (Vec::new(), Vec::new());
     for setting in &entry.settings {
-        let Ok(value) = std::env::var(format!("{VARIABLE}{}", setting.name.to_ascii_uppercase())) else { continue };
+        let Some(value) = variable(&format!("{VARIABLE}{}", setting.name.to_ascii_uppercase())) else { continue };
         let list = if setting.class == Class::Credential { &mut secret } else { &mut set };
         list.push((setting.name.to_owned(), value));
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use contract::scaffold::{self, ScaffoldError};
+use contract::scaffold::{self, ScaffoldError, Way};
 
 use super::exit::{Done, Exit, Stop};
 use super::out::{Out, note};
@@ -37,6 +37,9 @@ struct New {
     /// Its name for people
     #[arg(long, value_name = "T")]
     title: Option<String>,
+    /// As a manifest, without code
+    #[arg(long)]
+    manifest: bool,
     /// The checkout
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     dir: PathBuf,
@@ -54,13 +57,14 @@ impl Command {
 
 impl New {
     fn run(self) -> Done {
-        let files = scaffold::plan(&self.dir, &self.name, self.title.as_deref()).map_err(stop)?;
+        let way = if self.manifest { Way::Manifest } else { Way::Rust };
+        let files = scaffold::plan(&self.dir, &self.name, self.title.as_deref(), way).map_err(stop)?;
         let out = Out::new(false, false);
         for path in scaffold::write(&self.dir, &files).map_err(stop)? {
             out.line(&path.display().to_string())?;
         }
         note(&format!(
-            "Next: cargo fmt --all, then cargo run -p contract -- {}: it says what to write. docs/connectors/writing.md walks through it.",
+            "Next: cargo fmt --all, then cargo run -p contract -- {}: it says what to do next. docs/connectors/writing.md walks through it.",
             self.name
         ));
         Ok(Exit::Ok)
