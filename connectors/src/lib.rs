@@ -7,6 +7,7 @@
 //! the engine can make.
 
 pub mod buildkite;
+pub mod datadog;
 pub mod github;
 pub mod linear;
 mod shared;
@@ -15,5 +16,10 @@ use connector_sdk::Entry;
 
 /// Every connector that is built in, in the order of the catalogue.
 pub fn builtin() -> Vec<Entry> {
-    vec![Entry::of::<github::GitHub>(), Entry::of::<buildkite::Buildkite>(), Entry::of::<linear::Linear>()]
+    vec![
+        Entry::of::<github::GitHub>(),
+        Entry::of::<buildkite::Buildkite>(),
+        Entry::of::<linear::Linear>(),
+        Entry::of::<datadog::Datadog>(),
+    ]
 }

@@ -106,6 +106,8 @@ pub fn subjects() -> Vec<Subject> {
             .limits(github_limits),
         Subject::of("buildkite").limits(buildkite_limits),
         Subject::of("linear").limits(linear_limits),
+        Subject::of("datadog").way("groups as teams", json!({ "groups": "teams" })).limits(datadog_limits),
+        Subject::of("datadog").way("groups as roles", json!({ "groups": "roles" })).limits(datadog_limits),
     ]
 }
 
@@ -191,4 +193,19 @@ fn linear_limits(now: Timestamp) -> Vec<RateLimit> {
             200,
         ),
     ]
+}
+
+fn datadog_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![RateLimit {
+        name: "Datadog's 429",
+        status: 429,
+        headers: vec![
+            ("x-ratelimit-limit", "600".to_owned()),
+            ("x-ratelimit-period", "60".to_owned()),
+            ("x-ratelimit-remaining", "0".to_owned()),
+            ("x-ratelimit-reset", "37".to_owned()),
+        ],
+        body: r#"{"errors":["Rate limit exceeded"]}"#.to_owned(),
+        seconds: 37,
+    }]
 }

@@ -9,6 +9,7 @@ pub mod buildkite;
 mod calls;
 mod clock;
 mod control;
+pub mod datadog;
 mod faults;
 pub mod github;
 mod graphql;
@@ -84,7 +85,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite", "linear"]
+    &["github", "buildkite", "linear", "datadog"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -93,6 +94,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
+        "datadog" => Some(Box::new(datadog::Datadog::new(limits))),
         _ => None,
     }
 }
