@@ -11,6 +11,7 @@ pub mod datadog;
 pub mod github;
 pub mod linear;
 mod shared;
+pub mod slack;
 
 use connector_sdk::Entry;
 
@@ -21,5 +22,6 @@ pub fn builtin() -> Vec<Entry> {
         Entry::of::<buildkite::Buildkite>(),
         Entry::of::<linear::Linear>(),
         Entry::of::<datadog::Datadog>(),
+        Entry::of::<slack::Slack>(),
     ]
 }

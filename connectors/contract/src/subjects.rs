@@ -108,6 +108,7 @@ pub fn subjects() -> Vec<Subject> {
         Subject::of("linear").limits(linear_limits),
         Subject::of("datadog").way("groups as teams", json!({ "groups": "teams" })).limits(datadog_limits),
         Subject::of("datadog").way("groups as roles", json!({ "groups": "roles" })).limits(datadog_limits),
+        Subject::of("slack").limits(slack_limits),
     ]
 }
 
@@ -207,5 +208,15 @@ fn datadog_limits(_: Timestamp) -> Vec<RateLimit> {
         ],
         body: r#"{"errors":["Rate limit exceeded"]}"#.to_owned(),
         seconds: 37,
+    }]
+}
+
+fn slack_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![RateLimit {
+        name: "Slack's 429",
+        status: 429,
+        headers: vec![("retry-after", "30".to_owned())],
+        body: r#"{"ok":false,"error":"ratelimited"}"#.to_owned(),
+        seconds: 30,
     }]
 }

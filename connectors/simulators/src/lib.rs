@@ -17,6 +17,7 @@ mod limits;
 pub mod linear;
 mod server;
 mod simulator;
+pub mod slack;
 
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite", "linear", "datadog"]
+    &["github", "buildkite", "linear", "datadog", "slack"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -95,6 +96,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
         "datadog" => Some(Box::new(datadog::Datadog::new(limits))),
+        "slack" => Some(Box::new(slack::Slack::new(limits))),
         _ => None,
     }
 }

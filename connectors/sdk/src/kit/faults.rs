@@ -94,6 +94,7 @@ async fn a_5xx_on_a_group_write_is_unavailable_and_unknown(stage: &Stage) -> Out
         for answer in stage.change(&group.id, &[], &people).await? {
             unknown("take out", answer)?;
         }
+        stage.change(&group.id, &[], &people).await?;
         stage.order(Which::Writes, Act::status(status, PAGE), 1);
         let answer = stage.hear(stage.groups()?.remove(&stage.cx(), &group.id).await);
         unknown("remove", answer)?;
