@@ -9,12 +9,14 @@
 //! the engine can make.
 
 pub mod buildkite;
+pub mod datadog;
 pub mod github;
 pub mod github_scim;
 pub mod ldap;
 pub mod linear;
 pub mod scim;
 mod shared;
+pub mod slack;
 pub mod sql;
 
 use connector_sdk::Entry;
@@ -31,6 +33,8 @@ pub fn builtin() -> Vec<Entry> {
         Entry::of::<ldap::Ldap>(),
         Entry::of::<github_scim::GitHubScim>(),
         Entry::of::<github_scim::GitHubEmu>(),
+        Entry::of::<datadog::Datadog>(),
+        Entry::of::<slack::Slack>(),
     ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all

@@ -15,8 +15,8 @@ use crate::exchange::Exchange;
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
-/// Answers that any GitHub call may give without its own page saying so: a bad credential, a
-/// missing permission or a rate limit, a resource hidden for lack of permission
+/// Answers that any call may give without its own page saying so: a bad credential, a missing permission
+/// or a rate limit, a resource hidden for lack of permission
 /// (docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api).
 const ANYWHERE: [u16; 4] = [401, 403, 404, 429];
 
@@ -184,7 +184,8 @@ impl OpenApi {
 
     fn reply(&self, place: &Place<'_>, status: u16, body: &Value, faults: &mut Vec<String>) {
         let described = place.operation["responses"].get(status.to_string()).map(|response| self.resolve(response));
-        if status >= 400 && !body["message"].is_string() {
+        let basic = self.schemas.get("basic-error").is_some();
+        if status >= 400 && basic && !body["message"].is_string() {
             faults.push(format!("reply {status}: an error has a message"));
         }
         match described {
@@ -199,9 +200,9 @@ impl OpenApi {
                 (None, _) => faults.push(format!("reply {status}: has no body")),
             },
             None if ANYWHERE.contains(&status) => {
-                let basic = json!({"$ref": "#/components/schemas/basic-error"});
-                if self.schemas.get("basic-error").is_some() {
-                    self.valid("basic-error", &basic, body, &format!("reply {status}"), faults);
+                if basic {
+                    let schema = json!({"$ref": "#/components/schemas/basic-error"});
+                    self.valid("basic-error", &schema, body, &format!("reply {status}"), faults);
                 }
             }
             None => faults.push(format!("reply {status}: is not described for this call")),

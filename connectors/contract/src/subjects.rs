@@ -139,6 +139,9 @@ pub fn subjects() -> Vec<Subject> {
         Subject::of("github_emu").limits(github_limits),
         Subject::of("github_emu").way("deleting for good, 204", json!({ "delete": true })).knobs(json!({ "patch_204": true })),
         Subject::of("jupyterhub"),
+        Subject::of("datadog").way("groups as teams", json!({ "groups": "teams" })).limits(datadog_limits),
+        Subject::of("datadog").way("groups as roles", json!({ "groups": "roles" })).limits(datadog_limits),
+        Subject::of("slack").limits(slack_limits),
     ]
 }
 
@@ -227,4 +230,29 @@ fn linear_limits(now: Timestamp) -> Vec<RateLimit> {
             200,
         ),
     ]
+}
+
+fn datadog_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![RateLimit {
+        name: "Datadog's 429",
+        status: 429,
+        headers: vec![
+            ("x-ratelimit-limit", "600".to_owned()),
+            ("x-ratelimit-period", "60".to_owned()),
+            ("x-ratelimit-remaining", "0".to_owned()),
+            ("x-ratelimit-reset", "37".to_owned()),
+        ],
+        body: r#"{"errors":["Rate limit exceeded"]}"#.to_owned(),
+        seconds: 37,
+    }]
+}
+
+fn slack_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![RateLimit {
+        name: "Slack's 429",
+        status: 429,
+        headers: vec![("retry-after", "30".to_owned())],
+        body: r#"{"ok":false,"error":"ratelimited"}"#.to_owned(),
+        seconds: 30,
+    }]
 }

@@ -9,6 +9,7 @@ pub mod buildkite;
 mod calls;
 mod clock;
 mod control;
+pub mod datadog;
 mod faults;
 pub mod github;
 mod graphql;
@@ -19,6 +20,7 @@ mod rest;
 pub mod scim;
 mod server;
 mod simulator;
+pub mod slack;
 
 use std::time::Duration;
 
@@ -87,7 +89,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite", "jupyterhub", "linear", "scim", "github_scim", "github_emu"]
+    &["github", "buildkite", "jupyterhub", "linear", "scim", "github_scim", "github_emu", "datadog", "slack"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -100,6 +102,8 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "scim" => Some(Box::new(scim::Scim::new(limits))),
         "github_scim" => Some(Box::new(scim::Scim::github_organisation(limits))),
         "github_emu" => Some(Box::new(scim::Scim::github_enterprise(limits))),
+        "datadog" => Some(Box::new(datadog::Datadog::new(limits))),
+        "slack" => Some(Box::new(slack::Slack::new(limits))),
         _ => None,
     }
 }

@@ -1,7 +1,11 @@
 //! What is special about single targets of the catalogue: their refusals, limits and odd answers.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test reports by failing")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
+mod datadog;
 mod linear;
 mod played;
+mod slack;

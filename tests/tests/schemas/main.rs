@@ -42,6 +42,11 @@ fn buildkite_graphql(facts: &Path) -> Graphql {
     Graphql::new(&read(&path), "buildkite-schema.graphql")
 }
 
+fn datadog_rest(facts: &Path) -> OpenApi {
+    let text = read(&facts.join("targets/data/datadog-v2-trimmed.openapi.json"));
+    OpenApi::new(serde_json::from_str(&text).expect("the vendor's description is JSON"))
+}
+
 fn linear_graphql(facts: &Path) -> Graphql {
     let path = facts.join("targets/data/linear-schema.graphql");
     Graphql::new(&read(&path), "linear-schema.graphql")
@@ -159,40 +164,40 @@ async fn github_refusals_under_its_real_limits_are_githubs() {
     clean(&record("github", Limits::Real, json!({}), Value::Null).await);
 
     // So many invitations a day, then none.
-    let quota = crowd(Limits::Real, SignedDuration::from_secs(30), Value::Null, 600).await;
+    let quota = crowd("github", Limits::Real, SignedDuration::from_secs(30), Value::Null, 600).await;
     clean(&quota);
     refused(&quota, 422, "Over invitation rate limit");
     // No time passes: writes come faster than the vendor's secondary limit allows.
-    let rush = crowd(Limits::Real, SignedDuration::ZERO, Value::Null, 120).await;
+    let rush = crowd("github", Limits::Real, SignedDuration::ZERO, Value::Null, 120).await;
     clean(&rush);
     refused(&rush, 403, "secondary rate limit");
-    let slow = crowd(Limits::PerSecond(1), SignedDuration::ZERO, Value::Null, 3).await;
+    let slow = crowd("github", Limits::PerSecond(1), SignedDuration::ZERO, Value::Null, 3).await;
     clean(&slow);
     refused(&slow, 429, "rate limit");
     let step = SignedDuration::from_secs(2);
-    let dead = crowd(Limits::None, step, json!({"token": "revoked"}), 1).await;
+    let dead = crowd("github", Limits::None, step, json!({"token": "revoked"}), 1).await;
     clean(&dead);
     refused(&dead, 401, "Bad credentials");
-    let full = crowd(Limits::None, step, json!({"seats": 1}), 3).await;
+    let full = crowd("github", Limits::None, step, json!({"seats": 1}), 3).await;
     clean(&full);
     refused(&full, 422, "seat");
 }
 
 /// What passes when people are invited one after another, up to so many or the first refusal.
-async fn crowd(limits: Limits, step: SignedDuration, set: Value, people: usize) -> Vec<Exchange> {
-    let mut target = Target::new("github", limits);
+async fn crowd(name: &str, limits: Limits, step: SignedDuration, set: Value, people: usize) -> Vec<Exchange> {
+    let mut target = Target::new(name, limits);
     target.step = step;
     if !set.is_null() {
         target.control("set", set).await;
     }
     let (connector, _) = connector(&target.sim.offer(BASE), &json!({}));
     let wire = Recorder::new(target.clone(), &[]);
-    let accounts = connector.accounts().expect("GitHub has people");
+    let accounts = connector.accounts().expect("it has people");
     for n in 0..people {
         let mut person = Person::named(format!("crowd{n}"));
         person.email = Some(format!("crowd{n}@example.com"));
         let made = accounts.create(&Cx::new(&wire, target.clock.now()), &person).await;
-        if !matches!(made, Ok(Created::Invited(_))) {
+        if !matches!(made, Ok(Created::Invited(_) | Created::Done(_))) {
             break;
         }
     }
@@ -242,6 +247,46 @@ async fn linear_calls_and_answers_are_linears() {
         assert!(exchanges.iter().all(is_graphql), "Linear is asked by GraphQL alone");
         assert_eq!(unseen("linear", &exchanges), [] as [&str; 0]);
     }
+}
+
+#[tokio::test]
+async fn datadog_calls_and_answers_are_datadogs() {
+    let Some(facts) = facts("datadog_calls_and_answers_are_datadogs") else {
+        return;
+    };
+    let rest = datadog_rest(&facts);
+    let clean = |exchanges: &[Exchange]| {
+        let found: BTreeSet<String> = exchanges.iter().flat_map(|one| rest.check(one)).collect();
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [] as [String; 0]);
+    };
+    let mut all = Vec::new();
+    for groups in ["teams", "roles"] {
+        for limits in [Limits::None, Limits::Real] {
+            let exchanges = record("datadog", limits, json!({"groups": groups}), Value::Null).await;
+            clean(&exchanges);
+            all.extend(exchanges);
+        }
+    }
+    assert_eq!(unseen("datadog", &all), [] as [&str; 0]);
+    let dead = crowd("datadog", Limits::None, SignedDuration::ZERO, json!({"token": "revoked"}), 1).await;
+    clean(&dead);
+    refused(&dead, 403, "Forbidden");
+    let slow = crowd("datadog", Limits::PerSecond(1), SignedDuration::ZERO, Value::Null, 3).await;
+    clean(&slow);
+    refused(&slow, 429, "Rate limit exceeded");
+    assert_ne!(
+        rest.check(&lie(&all, "create user", |one| one.request["data"]["type"] = json!("people"))),
+        [] as [String; 0]
+    );
+    assert_ne!(rest.check(&lie(&all, "list users", |one| one.reply["data"][0]["id"] = json!(7))), [] as [String; 0]);
+}
+
+/// A real exchange with something changed.
+fn lie(exchanges: &[Exchange], name: &str, change: impl Fn(&mut Exchange)) -> Exchange {
+    let found = exchanges.iter().find(|one| one.name == name && one.status < 300);
+    let mut one = found.unwrap_or_else(|| panic!("no successful {name}")).clone();
+    change(&mut one);
+    one
 }
 
 /// The checkers are wired to the real schemas: a small lie in a real exchange is found.
