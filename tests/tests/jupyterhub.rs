@@ -98,8 +98,12 @@ impl Stage {
 
     async fn users(&self) -> Vec<String> {
         let users = self.hub("users").await;
-        let mut names: Vec<String> =
-            users.as_array().expect("a list").iter().filter_map(|user| user["name"].as_str().map(str::to_owned)).collect();
+        let mut names: Vec<String> = users
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|user| user["name"].as_str().map(str::to_owned))
+            .collect();
         names.sort();
         names
     }

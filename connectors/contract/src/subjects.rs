@@ -106,7 +106,22 @@ pub fn subjects() -> Vec<Subject> {
             .limits(github_limits),
         Subject::of("buildkite").limits(buildkite_limits),
         Subject::of("jupyterhub"),
+        Subject::of("pagerduty").limits(pagerduty_limits),
     ]
+}
+
+fn pagerduty_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![RateLimit {
+        name: "PagerDuty's 429",
+        status: 429,
+        headers: vec![
+            ("ratelimit-limit", "960".to_owned()),
+            ("ratelimit-remaining", "0".to_owned()),
+            ("ratelimit-reset", "23".to_owned()),
+        ],
+        body: r#"{"error":{"message":"Rate Limit Exceeded","code":2020}}"#.to_owned(),
+        seconds: 23,
+    }]
 }
 
 fn buildkite_limits(_: Timestamp) -> Vec<RateLimit> {

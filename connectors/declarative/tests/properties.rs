@@ -24,12 +24,43 @@ fn settings() -> Value {
 /// Texts that mean something to URLs, JSON, XML, forms, headers, templates and shells.
 fn hostile() -> impl Strategy<Value = String> {
     let nasty = prop::sample::select(vec![
-        "../..", "..", ".", "/", "%2e%2e", "%2F", "?admin=true", "#x", "&role=admin", "a=b", "\"}", "{\"a\":1}", "\\",
-        "\",\"admin\":true,\"x\":\"", "<admin/>", "]]>", "&lt;", "</name><admin>1</admin><name>", "{{ 7 }}", "{% x %}",
-        "\r\nX-Admin: 1", "\0", "\u{202e}", "é", "💥", "'; DROP TABLE users; --", "$(reboot)", " ", "@evil.example",
-        "//evil.example", "https://evil.example/", ".\t.", ".\n.", "+",
+        "../..",
+        "..",
+        ".",
+        "/",
+        "%2e%2e",
+        "%2F",
+        "?admin=true",
+        "#x",
+        "&role=admin",
+        "a=b",
+        "\"}",
+        "{\"a\":1}",
+        "\\",
+        "\",\"admin\":true,\"x\":\"",
+        "<admin/>",
+        "]]>",
+        "&lt;",
+        "</name><admin>1</admin><name>",
+        "{{ 7 }}",
+        "{% x %}",
+        "\r\nX-Admin: 1",
+        "\0",
+        "\u{202e}",
+        "é",
+        "💥",
+        "'; DROP TABLE users; --",
+        "$(reboot)",
+        " ",
+        "@evil.example",
+        "//evil.example",
+        "https://evil.example/",
+        ".\t.",
+        ".\n.",
+        "+",
     ]);
-    prop::collection::vec(prop_oneof![3 => nasty.prop_map(str::to_owned), 1 => ".{0,8}"], 1..4).prop_map(|parts| parts.concat())
+    prop::collection::vec(prop_oneof![3 => nasty.prop_map(str::to_owned), 1 => ".{0,8}"], 1..4)
+        .prop_map(|parts| parts.concat())
 }
 
 /// The structure of a JSON value, its texts left out.
@@ -151,7 +182,10 @@ proptest! {
 }
 
 /// Reads a listing to its end, or to the fault that ends it.
-fn read_all(sim: &Scripted, list: impl Fn(&Cx<'_>, Option<&PageToken>) -> Result<Page<connector_sdk::Account>, Fault>) -> Result<usize, Fault> {
+fn read_all(
+    sim: &Scripted,
+    list: impl Fn(&Cx<'_>, Option<&PageToken>) -> Result<Page<connector_sdk::Account>, Fault>,
+) -> Result<usize, Fault> {
     let mut page: Option<PageToken> = None;
     let mut all = 0;
     for _ in 0..100_000 {
@@ -177,7 +211,8 @@ fn a_listing_that_turns_in_circles_is_cut_off() {
         ("{ type = 'page', parameter = 'page', size = 2, more = 'true' }", 3),
         ("{ type = 'link', parameter = 'cursor' }", 4),
     ] {
-        let text = MANIFEST.replace("{ type = 'page', parameter = 'page', size_parameter = 'per_page', size = 2 }", paging);
+        let text =
+            MANIFEST.replace("{ type = 'page', parameter = 'page', size_parameter = 'per_page', size = 2 }", paging);
         assert!(text.contains(paging));
         let manifest = Manifest::parse(&text, Format::Toml).unwrap();
         let sim = Scripted::new(move |call, n| {

@@ -14,6 +14,7 @@ pub mod github;
 mod graphql;
 pub mod jupyterhub;
 mod limits;
+pub mod pagerduty;
 mod rest;
 mod server;
 mod simulator;
@@ -85,7 +86,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite", "jupyterhub"]
+    &["github", "buildkite", "jupyterhub", "pagerduty"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -94,6 +95,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
+        "pagerduty" => Some(Box::new(pagerduty::PagerDuty::new(limits))),
         _ => None,
     }
 }
