@@ -10,14 +10,25 @@
 
 pub mod buildkite;
 pub mod github;
+pub mod ldap;
+pub mod linear;
+pub mod scim;
 mod shared;
+pub mod sql;
 
 use connector_sdk::Entry;
 use declarative::{Format, Manifest};
 
 /// Every connector that is built in, in the order of the catalogue; those made of manifests last.
 pub fn builtin() -> Vec<Entry> {
-    let mut all = vec![Entry::of::<github::GitHub>(), Entry::of::<buildkite::Buildkite>()];
+    let mut all = vec![
+        Entry::of::<github::GitHub>(),
+        Entry::of::<buildkite::Buildkite>(),
+        Entry::of::<sql::Sql>(),
+        Entry::of::<linear::Linear>(),
+        Entry::of::<scim::Scim>(),
+        Entry::of::<ldap::Ldap>(),
+    ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all
 }

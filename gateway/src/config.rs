@@ -56,6 +56,9 @@ pub struct Overrides {
     /// Let targets have private addresses, and plain http
     #[arg(long, env = "SCIMGATE_ALLOW_PRIVATE_TARGETS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     pub allow_private_targets: Option<bool>,
+    /// Folder of manifests: connectors that are TOML or YAML files; read at the start
+    #[arg(long, env = "SCIMGATE_MANIFESTS_DIR", value_name = "DIR")]
+    pub manifests_dir: Option<PathBuf>,
     /// Most connections open at once [default: 10000]
     #[arg(long, env = "SCIMGATE_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<u64>,
@@ -116,7 +119,7 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 }
 
 /// The keys of the file.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "listen",
     "public_url",
     "data_dir",
@@ -124,6 +127,7 @@ const KEYS: [&str; 23] = [
     "admin_token",
     "master_key",
     "allow_private_targets",
+    "manifests_dir",
     "max_connections",
     "header_timeout_seconds",
     "body_limit_user_bytes",
@@ -267,6 +271,8 @@ pub struct Config {
     pub master_key: Option<SecretString>,
     /// Whether targets may have private addresses and plain http.
     pub allow_private_targets: bool,
+    /// The folder of manifests.
+    pub manifests_dir: Option<PathBuf>,
     /// Most connections open at once.
     pub max_connections: usize,
     /// How long a client may take to send a header.
@@ -353,6 +359,7 @@ impl Config {
             admin_token: said.admin_token,
             master_key: said.master_key,
             allow_private_targets: said.allow_private_targets.unwrap_or(false),
+            manifests_dir: said.manifests_dir.filter(|folder| !folder.as_os_str().is_empty()),
             max_connections: size("max_connections", said.max_connections, 10_000, 1, 1_000_000)?,
             header_timeout: seconds("header_timeout_seconds", said.header_timeout_seconds, 10, 1, 300)?,
             body_limit_user: size("body_limit_user_bytes", said.body_limit_user_bytes, 1 << 20, 1 << 10, 1 << 30)?,
@@ -399,6 +406,7 @@ impl Overrides {
             admin_token: self.admin_token.or(other.admin_token),
             master_key: self.master_key.or(other.master_key),
             allow_private_targets: self.allow_private_targets.or(other.allow_private_targets),
+            manifests_dir: self.manifests_dir.or(other.manifests_dir),
             max_connections: self.max_connections.or(other.max_connections),
             header_timeout_seconds: self.header_timeout_seconds.or(other.header_timeout_seconds),
             body_limit_user_bytes: self.body_limit_user_bytes.or(other.body_limit_user_bytes),

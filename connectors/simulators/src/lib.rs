@@ -14,8 +14,10 @@ pub mod github;
 mod graphql;
 pub mod jupyterhub;
 mod limits;
+pub mod linear;
 pub mod pagerduty;
 mod rest;
+pub mod scim;
 mod server;
 mod simulator;
 
@@ -86,7 +88,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite", "jupyterhub", "pagerduty"]
+    &["github", "buildkite", "jupyterhub", "linear", "scim", "pagerduty"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -96,6 +98,8 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
         "pagerduty" => Some(Box::new(pagerduty::PagerDuty::new(limits))),
+        "linear" => Some(Box::new(linear::Linear::new(limits))),
+        "scim" => Some(Box::new(scim::Scim::new(limits))),
         _ => None,
     }
 }

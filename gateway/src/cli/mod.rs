@@ -15,6 +15,7 @@ mod backup;
 mod body;
 mod check_config;
 mod client;
+mod connector;
 mod connectors;
 mod demo;
 mod drift;
@@ -22,6 +23,7 @@ mod exit;
 mod hold;
 mod instance;
 mod key;
+mod manifest;
 mod migrate;
 mod operations;
 mod out;
@@ -67,8 +69,12 @@ enum Command {
     Instance(instance::Command),
     /// The API keys of an instance
     Key(key::Command),
+    /// For whoever writes a connector: lay one down, check one, write the pages
+    Connector(connector::Command),
     /// The connectors there are; with a name, its settings and limits
     Connectors(connectors::Connectors),
+    /// Connectors that are data: check, try and upload manifests
+    Manifest(manifest::Command),
     /// What was asked for, and what became of it
     Operations(operations::Command),
     /// What the brake holds until somebody decides
@@ -135,7 +141,9 @@ async fn run(command: Command) -> Done {
         Command::Simulate(simulate) => simulate.run().await,
         Command::Instance(command) => command.run().await,
         Command::Key(command) => command.run().await,
+        Command::Connector(command) => command.run().await,
         Command::Connectors(command) => command.run().await,
+        Command::Manifest(command) => command.run().await,
         Command::Operations(command) => command.run().await,
         Command::Hold(command) => command.run().await,
         Command::Import(run) => run.run("import").await,
@@ -182,7 +190,21 @@ mod tests {
             "key rotate acme entra --overlap 24h",
             "key revoke acme entra --yes",
             "connectors",
+            "manifest check m.toml --json",
+            "manifest preview m.yaml --sample s.json --set base_url=https://x",
+            "manifest test m.toml --set base_url=https://x --secret token=@f --allow-writes --yes",
+            "manifest test m.toml --local --allow-private-targets",
+            "manifest upload m.toml",
+            "manifest list",
+            "manifest show acme 1.0 --text",
+            "manifest delete acme 1.0 --yes",
+            "manifest schema",
+            "instance upgrade acme 1.1 --dry-run --set a=b --unset c --secret token=@f",
             "connectors github --json",
+            "connector new lunch --title Lunch --dir x",
+            "connector check github --json",
+            "connector check github --live --set org=acme --secret token=@f --allow-writes --person a@b.example --yes",
+            "connector docs --out d",
             "operations list --instance acme --state failed --since 24h --resource ada",
             "operations show op_1",
             "operations retry op_1",
@@ -225,6 +247,8 @@ mod tests {
             ("instance create --connector github --name x --mode on", ErrorKind::InvalidValue),
             ("operations list --state broken", ErrorKind::InvalidValue),
             ("key rotate acme entra --overlap soon", ErrorKind::ValueValidation),
+            ("connector check github --allow-writes", ErrorKind::MissingRequiredArgument),
+            ("connector check github --live --person a@b", ErrorKind::MissingRequiredArgument),
             ("why acme", ErrorKind::MissingRequiredArgument),
             ("drift acme --class gone", ErrorKind::InvalidValue),
             ("drift acme --repair a --dismiss b", ErrorKind::ArgumentConflict),
