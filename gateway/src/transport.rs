@@ -18,6 +18,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub struct HttpOptions {
     pub max_answer_bytes: usize,
     /// What we call ourselves.
     pub user_agent: String,
+    /// The folder below which files are targets; `None`: no file is.
+    pub files: Option<PathBuf>,
 }
 
 impl Default for HttpOptions {
@@ -68,6 +71,7 @@ impl Default for HttpOptions {
             connect_timeout: Duration::from_secs(5),
             max_answer_bytes: 10 * 1024 * 1024,
             user_agent: concat!("scimgate/", env!("CARGO_PKG_VERSION")).to_owned(),
+            files: None,
         }
     }
 }
@@ -394,6 +398,10 @@ impl Transport for Wire {
 
     fn allows_plain(&self) -> bool {
         self.http.options.allow_private
+    }
+
+    async fn file(&self, name: &str) -> Result<PathBuf, Fault> {
+        guard::file(self.http.options.files.as_deref(), name).await
     }
 
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {

@@ -29,7 +29,7 @@ const TEST_ROOMS: &[(&str, &[&str])] = &[("connectors", &["simulators", "contrac
 const TOOLS: &[(&str, &[&str])] = &[
     ("sea-orm", &["gateway", "tests"]),
     ("sea-orm-migration", &["gateway"]),
-    ("sqlx", &["gateway"]),
+    ("sqlx", &["gateway", "connectors"]),
     ("reqwest", &["gateway", "tests"]),
     ("axum", &["gateway", "simulators"]),
     ("hyper", &["gateway", "simulators"]),
@@ -38,6 +38,8 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("anyhow", &["gateway", "tests"]),
     ("minijinja", &["declarative"]),
     ("serde_norway", &["declarative"]),
+    ("tokio-rustls", &["connectors"]),
+    ("rustls-platform-verifier", &["connectors"]),
 ];
 
 /// The packages that decide and do nothing else: no I/O, no clock, no chance, no waiting.
@@ -268,6 +270,7 @@ fn settings_come_from_the_configuration_alone() {
                 "gateway/src/store/tests.rs:",
                 "gateway/tests/common/mod.rs:",
                 "tests/src/env.rs:",
+                "connectors/tests/sql/main.rs:",
             ];
             !places.iter().any(|place| line.starts_with(place))
         })

@@ -4,15 +4,12 @@ use connector_sdk::{About, CallAbout};
 
 pub(super) fn attributes() -> Vec<(&'static str, &'static str)> {
     vec![
-        ("userName", "Written when a person is created; the person's row is found by it, without regard to case."),
+        ("userName", "The person's row is found by it, without regard to case."),
         ("emails", "The primary address, where a column or a statement takes it."),
         ("displayName", "Where a column or a statement takes it; else name.formatted, else given and family name."),
-        ("name.givenName", "Written when a person is created, where a column or a statement takes it."),
-        ("name.familyName", "Written when a person is created, where a column or a statement takes it."),
-        (
-            "externalId",
-            "Written when a person is created, where a column or a statement takes it; rows are found by it as well.",
-        ),
+        ("name.givenName", "Where a column or a statement takes it."),
+        ("name.familyName", "Where a column or a statement takes it."),
+        ("externalId", "Where a column or a statement takes it; rows are found by it as well."),
         ("roles", "One of the roles that [roles] of the mapping names."),
         ("active", "By the column or statement that the mapping names; without one the row is removed."),
     ]
@@ -26,7 +23,7 @@ pub(super) fn limits() -> Vec<&'static str> {
 
 /// A call of the page.
 const fn call(name: &'static str, path: &'static str, purpose: &'static str) -> CallAbout {
-    CallAbout { name, method: "SQL", path, purpose }
+    CallAbout::new(name, "SQL", path, purpose)
 }
 
 pub(super) fn about() -> About {
@@ -41,8 +38,6 @@ pub(super) fn about() -> About {
         ],
         cannot: vec![
             "Passwords are not written: the application has its own sign-in.",
-            "Given name, family name, externalId and the admin's own parameters are written when a person is created; later changes of them stay in the directory.",
-            "A change of userName is not written to the database.",
             "Columns of binary types are not read: a key that is BINARY(16) needs declared statements that convert it.",
             "A transaction that was under way when its time ran out counts as not known, whether COMMIT was sent or not; the row is looked at before it is repeated.",
         ],
@@ -55,7 +50,7 @@ pub(super) fn about() -> About {
             call("find user", "users.find", "Rows of that user name, address or externalId."),
             call("get user", "users.get", "One row."),
             call("create user", "users.find, users.create", "Looks, inserts, and looks again."),
-            call("update user", "users.get, users.update", "Role, display name, address."),
+            call("update user", "users.get, users.update", "Whatever of the person the mapping takes."),
             call("suspend user", "users.get, users.set_active", "Takes access away."),
             call("restore user", "users.get, users.set_active", "Gives it back."),
             call("remove user", "users.get, users.remove", "Removes memberships and the row, or marks it as removed."),

@@ -80,8 +80,6 @@ const PAGE: &[&str] = &["after", "limit"];
 /// The parameters that tell of a person.
 pub(super) const PERSON: &[&str] =
     &["user_name", "email", "display_name", "given_name", "family_name", "external_id", "role", "new_id"];
-/// The parameters of a change.
-const CHANGE: &[&str] = &["id", "display_name", "email", "role"];
 /// The columns that an earlier statement of a list may give to those after it.
 const RESULTS: &[&str] = &["id", "user_name", "group_id", "user_id", "name"];
 
@@ -95,8 +93,7 @@ fn is_name(name: &str) -> bool {
 
 /// Checks the admin's own parameters.
 pub(super) fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<(), String> {
-    let known =
-        |name: &str| [PAGE, PERSON, CHANGE, RESULTS].iter().any(|names| names.contains(&name)) || name == "active";
+    let known = |name: &str| [PAGE, PERSON, RESULTS].iter().any(|names| names.contains(&name)) || name == "active";
     for (name, path) in parameters {
         if !is_name(name) {
             return Err(format!("in [parameters]: {name} is no name: letters, digits and _ only"));
@@ -194,7 +191,7 @@ impl UserStatements {
             get: plain.read("get", texts.get, &[&["id"]])?,
             find: own.read("find", texts.find, &[PERSON])?,
             create: own.read("create", texts.create, &[PERSON])?,
-            update: texts.update.map(|text| plain.read("update", text, &[CHANGE])).transpose()?,
+            update: texts.update.map(|text| own.read("update", text, &[&["id"], PERSON])).transpose()?,
             set_active: texts
                 .set_active
                 .map(|text| plain.read("set_active", text, &[&["id", "active"]]))

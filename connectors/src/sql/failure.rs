@@ -160,7 +160,8 @@ fn of_mariadb(number: u16) -> Option<Class> {
         1022 | 1062 | 1169 | 1586 | 1859 => Class::Unique,
         1216 | 1217 | 1451 | 1452 => Class::Reference,
         1048 | 1364 => Class::Missing,
-        1264 | 1265 | 1292 | 1366 | 1406 | 3819 | 4025 => Class::Value,
+        // 1267: text that the column's character set does not have.
+        1264 | 1265 | 1267 | 1292 | 1366 | 1406 | 3819 | 4025 => Class::Value,
         1205 | 1213 | 1020 => Class::Again,
         1040 | 1203 | 1226 | 1317 | 1021 => Class::Busy,
         1053 | 1152 | 1159 | 1160 | 1161 | 1927 | 1079 => return None,

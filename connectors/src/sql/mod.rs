@@ -168,8 +168,8 @@ impl ConnectorKind for Sql {
             Users::Declared(declared) if declared.set_active.is_some() => Suspend::Native,
             _ => Suspend::Removes,
         };
-        traits.writable = writable(&mapping);
-        let full = |_| SettingsError::new("mapping", "has more roles than this gateway can keep");
+        let full = |_| SettingsError::new("mapping", "has more names than this gateway can keep");
+        traits.writable = writable(&mapping).map_err(full)?;
         for role in &mapping.roles.values {
             let value = names::keep(role).map_err(full)?;
             traits.roles.push(RoleTrait { value, privileged: mapping.roles.privileged.contains(role) });
@@ -209,27 +209,42 @@ impl ConnectorKind for Sql {
 }
 
 /// The SCIM attributes that an update writes.
-fn writable(mapping: &Mapping) -> Vec<&'static str> {
-    let mut writable = Vec::new();
-    let (role, name, email) = match &mapping.users {
-        Users::Table(map) => (map.role.is_some(), map.display_name.is_some(), map.email.is_some()),
-        Users::Declared(declared) => {
-            let takes = |wanted: &str| {
-                declared.update.iter().flatten().flat_map(|statement| statement.names()).any(|name| name == wanted)
-            };
-            (takes("role"), takes("display_name"), takes("email"))
-        }
+fn writable(mapping: &Mapping) -> Result<Vec<&'static str>, names::Full> {
+    let takes: Box<dyn Fn(&str) -> bool> = match &mapping.users {
+        Users::Table(map) => Box::new(|name| match name {
+            "user_name" => true,
+            "email" => map.email.is_some(),
+            "display_name" => map.display_name.is_some(),
+            "given_name" => map.given_name.is_some(),
+            "family_name" => map.family_name.is_some(),
+            "external_id" => map.external_id.is_some(),
+            "role" => map.role.is_some(),
+            _ => false,
+        }),
+        Users::Declared(declared) => Box::new(|wanted| {
+            declared.update.iter().flatten().flat_map(|statement| statement.names()).any(|name| name == wanted)
+        }),
     };
-    if role && !mapping.roles.values.is_empty() {
+    let mut writable = Vec::new();
+    for (name, attribute) in [
+        ("user_name", "userName"),
+        ("email", "emails"),
+        ("display_name", "displayName"),
+        ("given_name", "name.givenName"),
+        ("family_name", "name.familyName"),
+        ("external_id", "externalId"),
+    ] {
+        if takes(name) {
+            writable.push(attribute);
+        }
+    }
+    if takes("role") && !mapping.roles.values.is_empty() {
         writable.push("roles");
     }
-    if name {
-        writable.push("displayName");
+    for path in mapping.parameters.iter().filter(|(name, _)| takes(name)).map(|(_, path)| path) {
+        writable.push(names::keep(path)?);
     }
-    if email {
-        writable.push("emails");
-    }
-    writable
+    Ok(writable)
 }
 
 /// One database, built.

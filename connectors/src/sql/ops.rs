@@ -12,6 +12,8 @@ pub(super) struct Columns {
     pub(super) table: String,
     /// Columns, quoted, with the parameter that each takes.
     pub(super) columns: Vec<(String, String)>,
+    /// Those of the parameters that can be NULL in the table.
+    pub(super) clearable: Vec<String>,
     /// Of an update: which row.
     pub(super) which: String,
 }
@@ -28,9 +30,11 @@ impl Columns {
         read(dialect, &format!("INSERT INTO {} ({}) VALUES ({})", self.table, columns.join(", "), values.join(", ")))
     }
 
-    /// The update of what is there; `None` if nothing is.
-    fn update(&self, dialect: Dialect, params: &Params) -> Result<Option<Statement>, String> {
-        let sets: Vec<String> = self.given(params).map(|(column, name)| format!("{column} = :{name}")).collect();
+    /// The update of what is there; `None` if nothing is. With `clear`, what is not there is emptied.
+    fn update(&self, dialect: Dialect, params: &Params, clear: bool) -> Result<Option<Statement>, String> {
+        let told = |name: &String| params.get(name) != Value::Null || clear && self.clearable.contains(name);
+        let columns = self.columns.iter().filter(|(_, name)| told(name));
+        let sets: Vec<String> = columns.map(|(column, name)| format!("{column} = :{name}")).collect();
         if sets.is_empty() {
             return Ok(None);
         }
@@ -62,11 +66,11 @@ impl Write {
         }
     }
 
-    /// The statements of an update.
-    pub(super) fn update(&self, dialect: Dialect, params: &Params) -> Result<Vec<Statement>, String> {
+    /// The statements of an update. With `clear`, what is not there is emptied.
+    pub(super) fn update(&self, dialect: Dialect, params: &Params, clear: bool) -> Result<Vec<Statement>, String> {
         match self {
             Self::Statements(list) => Ok(list.clone()),
-            Self::Columns(columns) => Ok(columns.update(dialect, params)?.into_iter().collect()),
+            Self::Columns(columns) => Ok(columns.update(dialect, params, clear)?.into_iter().collect()),
         }
     }
 }

@@ -8,6 +8,7 @@ use connector_sdk::{
 use std::sync::Arc;
 
 use super::client::{Client, Mode, Tx};
+use super::declared::PERSON;
 use super::failure::{Class, Failure};
 use super::ops::{Ops, UserOps};
 use super::values::{Params, Row, Value};
@@ -49,6 +50,13 @@ fn evidence(row: &Row, who: &Person) -> Option<Evidence> {
     } else {
         None
     }
+}
+
+fn protected() -> Fault {
+    Fault::new(
+        FaultKind::Protected,
+        "The row is marked as protected in the database, so it is not touched. Take the mark away, or the person out of the assignment.",
+    )
 }
 
 fn id_of(at: &AccountRef) -> Option<&RemoteId> {
@@ -101,15 +109,19 @@ impl People {
 
     /// The row of an id, if it is there.
     async fn row(&self, tx: &mut Tx<'_>, ops: &UserOps, id: &RemoteId) -> Result<Option<Account>, Failure> {
+        self.raw(tx, ops, id).await?.as_ref().map(account).transpose()
+    }
+
+    async fn raw(&self, tx: &mut Tx<'_>, ops: &UserOps, id: &RemoteId) -> Result<Option<Row>, Failure> {
         let params = ops.fixed.clone().with("id", id.as_str());
         let ran = match tx.few(&ops.get, &params).await {
             // What cannot be an id of this table is none.
             Err(failure) if failure.class() == Some(Class::Value) => return Ok(None),
             ran => ran?,
         };
-        match ran.rows.as_slice() {
-            [] => Ok(None),
-            [row] => account(row).map(Some),
+        let mut rows = ran.rows;
+        match rows.len() {
+            0 | 1 => Ok(rows.pop()),
             _ => Err(Failure::Odd("users.get gives more than one row for an id.".to_owned())),
         }
     }
@@ -117,11 +129,7 @@ impl People {
     /// The row of an id that may be changed.
     async fn touchable(&self, tx: &mut Tx<'_>, ops: &UserOps, id: &RemoteId) -> Result<Option<Account>, Failure> {
         match self.row(tx, ops, id).await? {
-            Some(account) if account.protected => Err(Fault::new(
-                FaultKind::Protected,
-                "The row is marked as protected in the database, so it is not touched. Take the mark away, or the person out of the assignment.",
-            )
-            .into()),
+            Some(account) if account.protected => Err(protected().into()),
             found => Ok(found),
         }
     }
@@ -163,7 +171,7 @@ impl People {
                 params.set("id", Value::Text(row.needed("id")?));
                 tx.few(&revival.revive, &params).await?;
                 if let Some(update) = &ops.update {
-                    tx.few(&update.update(dialect, &params).map_err(Failure::Odd)?, &params).await?;
+                    tx.few(&update.update(dialect, &params, false).map_err(Failure::Odd)?, &params).await?;
                 }
                 revived = true;
             }
@@ -206,18 +214,28 @@ impl People {
         change: &AccountChange,
     ) -> Result<Updated, Failure> {
         let ops = &ops.users;
-        if self.touchable(tx, ops, id).await?.is_none() {
+        let Some(row) = self.raw(tx, ops, id).await? else {
             return Ok(Updated::AlreadyGone);
+        };
+        if account(&row)?.protected {
+            return Err(protected().into());
         }
-        let params = ops
-            .fixed
-            .clone()
-            .with("id", id.as_str())
-            .with("role", change.role.as_deref())
-            .with("display_name", change.display_name.as_deref())
-            .with("email", change.email.as_deref());
+        let mut params = match &change.person {
+            Some(person) => self.params(ops, person),
+            // What shall not change is as the row shows it, for statements that write it again.
+            None => PERSON.iter().fold(ops.fixed.clone(), |params, name| params.with(name, row.text(name).as_deref())),
+        };
+        params.set("id", Value::from(id.as_str()));
+        params.set("new_id", Value::Null);
+        let role = change.role.clone().or_else(|| row.text("role"));
+        for (name, wanted) in [("role", &role), ("display_name", &change.display_name), ("email", &change.email)] {
+            if wanted.is_some() {
+                params.set(name, Value::from(wanted.as_deref()));
+            }
+        }
         if let (Some(update), false) = (&ops.update, change.is_empty()) {
-            tx.few(&update.update(self.client.dialect, &params).map_err(Failure::Odd)?, &params).await?;
+            let statements = update.update(self.client.dialect, &params, change.person.is_some());
+            tx.few(&statements.map_err(Failure::Odd)?, &params).await?;
         }
         Ok(self.row(tx, ops, id).await?.map_or(Updated::AlreadyGone, Updated::Done))
     }
@@ -239,8 +257,7 @@ impl People {
             )
             .into());
         };
-        let params = ops.fixed.clone().with("id", id.as_str());
-        let mut params = params;
+        let mut params = ops.fixed.clone().with("id", id.as_str());
         params.set("active", Value::Flag(active));
         tx.few(statements, &params).await?;
         match self.row(tx, ops, id).await? {
@@ -298,7 +315,11 @@ impl Accounts for People {
         let ops = &*self.client.ops(cx).await?;
         self.client
             .within(cx, "find user", OBJECT, Mode::Read, |mut tx| async move {
-                let found = self.found(&mut tx, &ops.users, who).await;
+                let found = match self.found(&mut tx, &ops.users, who).await {
+                    // Nobody has what the columns cannot hold.
+                    Err(failure) if failure.class() == Some(Class::Value) => Ok(Vec::new()),
+                    found => found,
+                };
                 (tx, found)
             })
             .await

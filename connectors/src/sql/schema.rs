@@ -13,6 +13,8 @@ pub(super) struct Column {
     pub(super) kind: String,
     /// Whether `=` ignores case.
     pub(super) ignores_case: bool,
+    /// Whether it may be NULL.
+    pub(super) nullable: bool,
 }
 
 /// The columns of the mapped tables, by the names of the tables as the mapping has them.
@@ -27,6 +29,11 @@ impl Schema {
     /// Whether a column compares without regard to case by itself.
     pub(super) fn ignores_case(&self, table: &str, column: &str) -> bool {
         self.column(table, column).is_some_and(|column| column.ignores_case)
+    }
+
+    /// Whether a column may be NULL.
+    pub(super) fn may_be_null(&self, table: &str, column: &str) -> bool {
+        self.column(table, column).is_some_and(|column| column.nullable)
     }
 
     /// A column's type.
@@ -53,12 +60,12 @@ impl Schema {
 }
 
 /// The columns of one table: parameters `schema` (NULL: where the connection looks by itself) and
-/// `table`; results `name`, `kind`, `folds`.
+/// `table`; results `name`, `kind`, `folds`, `nullable`.
 pub(super) fn columns_of(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => {
             "SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS kind, \
-             (y.typname = 'citext') AS folds \
+             (y.typname = 'citext') AS folds, NOT a.attnotnull AS nullable \
              FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid \
              JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relname = CAST(:table AS name) AND a.attnum > 0 AND NOT a.attisdropped \
@@ -68,12 +75,13 @@ pub(super) fn columns_of(dialect: Dialect) -> &'static str {
         }
         Dialect::MariaDb => {
             "SELECT column_name AS name, column_type AS kind, \
-             (collation_name LIKE '%\\_ci' OR collation_name LIKE '%\\_ci\\_%') AS folds \
+             (collation_name LIKE '%\\_ci' OR collation_name LIKE '%\\_ci\\_%') AS folds, \
+             is_nullable = 'YES' AS nullable \
              FROM information_schema.columns \
              WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table"
         }
         Dialect::Sqlite => {
-            "SELECT name, type AS kind, 0 AS folds FROM pragma_table_info(:table, COALESCE(:schema, 'main'))"
+            "SELECT name, type AS kind, 0 AS folds, NOT \"notnull\" AS nullable FROM pragma_table_info(:table, COALESCE(:schema, 'main'))"
         }
     }
 }
@@ -82,7 +90,8 @@ pub(super) fn columns_of(dialect: Dialect) -> &'static str {
 pub(super) fn column(row: &Row) -> Option<(String, Column)> {
     let kind = row.text("kind").unwrap_or_default();
     let ignores_case = row.flag("folds").ok().flatten().unwrap_or(false);
-    Some((row.text("name")?, Column { kind, ignores_case }))
+    let nullable = row.flag("nullable").ok().flatten().unwrap_or(false);
+    Some((row.text("name")?, Column { kind, ignores_case, nullable }))
 }
 
 /// Whether a column is unique by itself, with or without regard to case: parameters as above, and
@@ -172,8 +181,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let known = [("id", "int"), ("login", "text")]
-            .map(|(name, kind)| (name.to_owned(), Column { kind: kind.to_owned(), ignores_case: false }));
+        let known = [("id", "int"), ("login", "text")].map(|(name, kind)| {
+            (name.to_owned(), Column { kind: kind.to_owned(), ignores_case: false, nullable: true })
+        });
         let schema = Schema([("people".to_owned(), known.into_iter().collect())].into_iter().collect());
         let wanted = |table: &str, columns: &[&str]| {
             vec![(table.to_owned(), columns.iter().map(|column| (*column).to_owned()).collect())]

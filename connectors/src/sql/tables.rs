@@ -18,6 +18,12 @@ pub(super) fn quoted(dialect: Dialect, table: &str) -> String {
     table.splitn(2, '.').map(|part| dialect.quote(part)).collect::<Vec<_>>().join(".")
 }
 
+/// The column of a status and its word for people who were removed.
+fn deleted_status(map: &UserTable) -> Option<(&String, &Constant)> {
+    let status = map.status.as_ref()?;
+    Some((&status.column, status.deleted.as_ref()?))
+}
+
 /// Writes for one kind of database and one live schema.
 pub(super) struct Writer<'a> {
     pub(super) dialect: Dialect,
@@ -55,6 +61,22 @@ impl Writer<'_> {
         }
     }
 
+    /// That a person of a table, by this prefix of its columns, was not removed.
+    fn there(&self, map: &UserTable, prefix: &str, params: &mut Params) -> Option<String> {
+        if let Some(column) = &map.deleted {
+            params.set("no", Value::Flag(false));
+            let column = format!("{prefix}{}", self.q(column));
+            Some(format!("({column} IS NULL OR {column} = :no)"))
+        } else if let Some(column) = &map.deleted_at {
+            Some(format!("{prefix}{} IS NULL", self.q(column)))
+        } else {
+            let (column, deleted) = deleted_status(map)?;
+            params.set("deleted_status", deleted.value());
+            let column = format!("{prefix}{}", self.q(column));
+            Some(format!("({column} IS NULL OR {column} <> :deleted_status)"))
+        }
+    }
+
     fn fixed(&self, scope: &BTreeMap<String, Constant>, values: &BTreeMap<String, Constant>) -> Fixed {
         let mut fixed = Fixed { params: Params::default(), conditions: Vec::new(), columns: Vec::new() };
         for (n, (column, constant)) in scope.iter().enumerate() {
@@ -79,7 +101,8 @@ impl Writer<'_> {
 
         let mut shown =
             vec![format!("{id} AS {}", q("id")), format!("{} AS {}", self.t(&map.user_name), q("user_name"))];
-        let mut attributes = Vec::new();
+        let mut attributes = vec![(q(&map.user_name), "user_name".to_owned())];
+        let mut clearable = Vec::new();
         for (name, column) in [
             ("email", &map.email),
             ("display_name", &map.display_name),
@@ -90,6 +113,9 @@ impl Writer<'_> {
         ] {
             if let Some(column) = column {
                 attributes.push((q(column), name.to_owned()));
+                if name != "role" && self.schema.may_be_null(&map.table, column) {
+                    clearable.push(name.to_owned());
+                }
                 shown.push(format!("{} AS {}", self.t(column), q(name)));
             }
         }
@@ -126,27 +152,18 @@ impl Writer<'_> {
         }
 
         // Whether a person was removed: which rows are seen, and how one is removed and comes back.
-        let (mut there, mut gone, mut remove, mut back) = (None, None, None, None);
-        if let Some(column) = &map.deleted {
+        let there = self.there(map, "", &mut params);
+        let (mut gone, mut remove, mut back) = (None, None, None);
+        if let Some(column) = map.deleted.as_ref().map(|column| q(column)) {
             params.set("yes", Value::Flag(true));
-            params.set("no", Value::Flag(false));
-            let column = q(column);
-            there = Some(format!("({column} IS NULL OR {column} = :no)"));
             gone = Some(format!("{column} = :yes"));
             remove = Some(format!("{column} = :yes"));
             back = Some(format!("{column} = :no"));
-        } else if let Some(column) = &map.deleted_at {
-            let column = q(column);
-            there = Some(format!("{column} IS NULL"));
+        } else if let Some(column) = map.deleted_at.as_ref().map(|column| q(column)) {
             gone = Some(format!("{column} IS NOT NULL"));
             remove = Some(format!("{column} = CURRENT_TIMESTAMP"));
             back = Some(format!("{column} = NULL"));
-        } else if let Some((status, deleted)) =
-            map.status.as_ref().and_then(|status| Some((status, status.deleted.as_ref()?)))
-        {
-            params.set("deleted_status", deleted.value());
-            let column = q(&status.column);
-            there = Some(format!("({column} IS NULL OR {column} <> :deleted_status)"));
+        } else if let Some(column) = deleted_status(map).map(|(column, _)| q(column)) {
             gone = Some(format!("{column} = :deleted_status"));
             remove = Some(format!("{column} = :deleted_status"));
             back = Some(format!("{column} = :active_status"));
@@ -206,7 +223,6 @@ impl Writer<'_> {
         };
 
         let mut columns = fixed;
-        columns.push((q(&map.user_name), "user_name".to_owned()));
         columns.extend(attributes.iter().cloned());
         columns.extend(active_columns);
         let makes_ids = map.new_id == NewId::Uuid;
@@ -221,8 +237,18 @@ impl Writer<'_> {
             list_next: self.read(&format!("{} {order}", filtered(&format!("{id} > :after"))))?,
             get: self.read(&filtered(&format!("{id} = :id")))?,
             find: self.read(&format!("{} LIMIT {MOST_FOUND}", filtered(&format!("({})", alike.join(" OR ")))))?,
-            create: Write::Columns(Columns { table: table.clone(), columns, which: String::new() }),
-            update: Some(Write::Columns(Columns { table: table.clone(), columns: attributes, which: among(&by_id) })),
+            create: Write::Columns(Columns {
+                table: table.clone(),
+                columns,
+                clearable: Vec::new(),
+                which: String::new(),
+            }),
+            update: Some(Write::Columns(Columns {
+                table: table.clone(),
+                columns: attributes,
+                clearable,
+                which: among(&by_id),
+            })),
             suspend: change(suspend)?,
             restore: change(restore)?,
             remove: removal,
@@ -269,8 +295,9 @@ impl Writer<'_> {
             values.push(self.typed(&of.table, column, &name));
             params.set(&name, constant.value());
         }
+        let there = self.there(people, "u.", &mut params).map(|there| format!("AND {there} ")).unwrap_or_default();
         let add = format!(
-            "INSERT INTO {memberships} ({}) SELECT {} FROM {table} g, {users} u WHERE g.{} = :group_id AND u.{} = :user_id AND NOT EXISTS (SELECT 1 FROM {memberships} m WHERE m.{group} = :group_id AND m.{user} = :user_id)",
+            "INSERT INTO {memberships} ({}) SELECT {} FROM {table} g, {users} u WHERE g.{} = :group_id AND u.{} = :user_id {there}AND NOT EXISTS (SELECT 1 FROM {memberships} m WHERE m.{group} = :group_id AND m.{user} = :user_id)",
             targets.join(", "),
             values.join(", "),
             q(&map.id),
@@ -283,7 +310,12 @@ impl Writer<'_> {
             list_next: self.read(&format!("{} {order}", filtered(&format!("{id} > :after"))))?,
             get: self.read(&filtered(&format!("{id} = :id")))?,
             find: self.read(&format!("{} LIMIT {MOST_FOUND}", filtered(&self.same(&map.table, &map.name, "name"))))?,
-            create: Write::Columns(Columns { table: table.clone(), columns, which: String::new() }),
+            create: Write::Columns(Columns {
+                table: table.clone(),
+                columns,
+                clearable: Vec::new(),
+                which: String::new(),
+            }),
             rename: self.read(&format!("UPDATE {table} SET {} = :name WHERE {}", q(&map.name), among(&by_id)))?,
             remove: [
                 self.read(&format!("DELETE FROM {memberships} WHERE {group} = :id"))?,

@@ -1,8 +1,10 @@
 //! The SQL connector against real databases: the contract kit on PostgreSQL, MariaDB and SQLite, by
 //! mapped tables and by declared statements, and what the kit does not ask.
 
+mod flows;
 mod layouts;
 mod mariadb;
+mod settings;
 mod world;
 
 use connector_sdk::kit::{self, Report};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use connector_sdk::kit::{Subject, World};
-use connector_sdk::{Call, Connector, Fault, FaultKind, Reply, Secrets, Step, Transport, Work};
+use connector_sdk::{Call, Connector, Entry, Fault, FaultKind, Reply, Secrets, Step, Transport, Work};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -98,6 +98,11 @@ pub(crate) struct Home {
     password: Option<String>,
 }
 
+/// The catalogue's entry.
+pub(crate) fn entry() -> Entry {
+    connectors::builtin().into_iter().find(|entry| entry.name == "sql").expect("sql is built in")
+}
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) async fn admin(server: &Server, database: Option<&str>) -> Admin {
@@ -155,7 +160,7 @@ impl Home {
             }
             Server::MariaDb(port) => {
                 let mut link = admin(server, None).await;
-                link.run(&format!("CREATE DATABASE {name};\n CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'"))
+                link.run(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4;\n CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'"))
                     .await;
                 link.run(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO '{name}'@'%'")).await;
                 link.run(&tables).await;
@@ -178,6 +183,11 @@ impl Home {
         Self { admin: Mutex::new(link), layout, name, folder, settings, password }
     }
 
+    /// The port of its server.
+    pub(crate) fn port(&self) -> u16 {
+        self.settings["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("it has a server")
+    }
+
     /// The connector for it, with these settings on top.
     pub(crate) fn connector(&self, more: &Value) -> Arc<dyn Connector> {
         let mut settings = self.settings.clone();
@@ -185,8 +195,7 @@ impl Home {
             settings[name] = value.clone();
         }
         let secrets = self.password.iter().map(|text| ("password".to_owned(), SecretString::from(text.clone())));
-        let entry = connectors::builtin().into_iter().find(|entry| entry.name == "sql").expect("sql is built in");
-        entry.build(&settings, &Secrets::new(secrets)).unwrap_or_else(|error| panic!("{error}\n{settings:#}"))
+        entry().build(&settings, &Secrets::new(secrets)).unwrap_or_else(|error| panic!("{error}\n{settings:#}"))
     }
 
     /// What a case plays with.
@@ -197,6 +206,7 @@ impl Home {
             transport: Arc::clone(&home) as Arc<dyn Transport>,
             secrets: home.password.iter().cloned().collect(),
             world: home,
+            calls: entry().about.calls,
         }
     }
 

@@ -63,6 +63,10 @@ fn table(config: &Config) -> Table {
             "manifests_dir",
             config.manifests_dir.as_ref().map_or_else(|| "(none)".to_owned(), |folder| folder.display().to_string()),
         ),
+        (
+            "target_files",
+            config.target_files.as_ref().map_or_else(|| "(none)".to_owned(), |folder| folder.display().to_string()),
+        ),
         ("max_connections", config.max_connections.to_string()),
         ("header_timeout_seconds", config.header_timeout.as_secs().to_string()),
         ("body_limit_user_bytes", config.body_limit_user.to_string()),

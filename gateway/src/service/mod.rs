@@ -131,6 +131,7 @@ impl App {
             HttpOptions {
                 allow_private: config.allow_private_targets,
                 call_timeout: config.call_timeout,
+                files: config.target_files.clone(),
                 ..HttpOptions::default()
             },
             clock.clone(),

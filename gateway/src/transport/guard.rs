@@ -9,9 +9,11 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use connector_sdk::{Fault, FaultKind, Retry};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -139,6 +141,38 @@ pub(super) fn allowed(found: Vec<SocketAddr>, allow_private: bool) -> Result<Vec
     if allowed.is_empty() && !none_found { Err(Refusal::Private) } else { Ok(allowed) }
 }
 
+/// The path of a file that is a target: it is there, and links followed it lies below the folder that
+/// the operator named. The gateway's own disk is nobody's target otherwise.
+pub(super) async fn file(folder: Option<&Path>, name: &str) -> Result<PathBuf, Fault> {
+    let refused = |message: String, why: &str| {
+        Fault::new(FaultKind::NotSent, message).retry(Retry::AfterOperator).context(format!("file of a target: {why}"))
+    };
+    let Some(folder) = folder else {
+        let message =
+            "Files are no targets of this gateway. Its operator can name a folder for them with SCIMGATE_TARGET_FILES.";
+        return Err(refused(message.to_owned(), "no folder"));
+    };
+    let within = async {
+        let folder = tokio::fs::canonicalize(folder).await?;
+        let path = tokio::fs::canonicalize(folder.join(name)).await?;
+        let is_file = tokio::fs::metadata(&path).await?.is_file();
+        io::Result::Ok((path.starts_with(&folder) && path != folder && is_file).then_some(path))
+    };
+    match within.await {
+        Ok(Some(path)) => Ok(path),
+        Ok(None) => Err(refused(
+            format!(
+                "{name} is no file below the folder for targets' files. Put the file there; a link that leads out of it does not do."
+            ),
+            "outside",
+        )),
+        Err(error) => Err(refused(
+            format!("{name} could not be opened below the folder for targets' files: {}.", error.kind()),
+            "not readable",
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,5 +274,26 @@ mod tests {
         assert_eq!(allowed(vec![private], false), Err(Refusal::Private));
         assert_eq!(allowed(vec![private], true), Ok(vec![private]));
         assert_eq!(allowed(vec![], false), Ok(vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_a_target_only_below_the_folder_that_the_operator_names() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("targets");
+        std::fs::create_dir_all(folder.join("hr")).unwrap();
+        std::fs::write(folder.join("hr/people.db"), "").unwrap();
+        std::fs::write(place.path().join("master.key"), "").unwrap();
+        std::os::unix::fs::symlink(place.path().join("master.key"), folder.join("link.db")).unwrap();
+        let outside = place.path().join("master.key").display().to_string();
+        let refused = async |folder: Option<&Path>, name: &str| {
+            let fault = file(folder, name).await.unwrap_err();
+            assert_eq!((fault.kind, fault.retry), (FaultKind::NotSent, Retry::AfterOperator), "{name}");
+        };
+        let found = file(Some(&folder), "hr/people.db").await.unwrap();
+        assert!(found.ends_with("targets/hr/people.db"));
+        refused(None, "hr/people.db").await;
+        for name in ["../master.key", "hr/../../master.key", "link.db", "hr", "", ".", "absent.db", outside.as_str()] {
+            refused(Some(&folder), name).await;
+        }
     }
 }
