@@ -41,7 +41,10 @@ pub fn builtin() -> Vec<Entry> {
 }
 
 /// The texts of the manifests that are built in (`config/connectors`), by the name of their file.
-pub const MANIFESTS: &[(&str, &str)] = &[("jupyterhub.toml", include_str!("../../config/connectors/jupyterhub.toml"))];
+pub const MANIFESTS: &[(&str, &str)] = &[
+    ("jupyterhub.toml", include_str!("../../config/connectors/jupyterhub.toml")),
+    ("pagerduty.toml", include_str!("../../config/connectors/pagerduty.toml")),
+];
 
 /// The manifests that are built in.
 pub fn manifests() -> Vec<Manifest> {

@@ -35,3 +35,31 @@ fn every_manifest_in_the_folder_is_built_in() {
     known.sort_unstable();
     assert_eq!(there, known);
 }
+
+/// The schema that editors use. `UPDATE=1 cargo test -p connectors --test manifests` writes it.
+#[test]
+fn the_schema_beside_the_manifests_is_fresh() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/connectors/manifest.schema.json");
+    let fresh = format!("{:#}\n", declarative::json_schema());
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(file, &fresh).expect("the schema is written");
+    }
+    let there = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(there == fresh, "config/connectors/manifest.schema.json is stale: UPDATE=1 writes it");
+}
+
+/// The example that the docs walk through is one that works.
+#[test]
+fn the_example_of_the_docs_is_sound_and_renders() {
+    let text = include_str!("../../docs/connectors/manifests.md");
+    let example =
+        text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("there is an example");
+    let manifest = Manifest::parse(example, Format::Toml).expect("the example is sound");
+    let settings = serde_json::json!({ "url": "https://acme.desk.example.com/api/v2" });
+    let rendered = manifest.preview(&settings, &declarative::Sample::default());
+    assert!(rendered.len() > 10);
+    for one in &rendered {
+        assert_eq!(one.problem, None, "{one:?}");
+        assert!(one.headers.contains(&("x-api-key".to_owned(), "***".to_owned())), "{one:?}");
+    }
+}

@@ -142,11 +142,26 @@ pub fn subjects() -> Vec<Subject> {
         Subject::of("datadog").way("groups as teams", json!({ "groups": "teams" })).limits(datadog_limits),
         Subject::of("datadog").way("groups as roles", json!({ "groups": "roles" })).limits(datadog_limits),
         Subject::of("slack").limits(slack_limits),
+        Subject::of("pagerduty").limits(pagerduty_limits),
     ]
 }
 
 /// Connectors that have no simulated target: what they speak to is run for real by these tests, which play the kit.
 pub const PLAYED_FOR_REAL: &[(&str, &str)] = &[("ldap", "connectors/tests/ldap"), ("sql", "connectors/tests/sql")];
+
+fn pagerduty_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![RateLimit {
+        name: "PagerDuty's 429",
+        status: 429,
+        headers: vec![
+            ("ratelimit-limit", "960".to_owned()),
+            ("ratelimit-remaining", "0".to_owned()),
+            ("ratelimit-reset", "23".to_owned()),
+        ],
+        body: r#"{"error":{"message":"Rate Limit Exceeded","code":2020}}"#.to_owned(),
+        seconds: 23,
+    }]
+}
 
 fn buildkite_limits(_: Timestamp) -> Vec<RateLimit> {
     vec![

@@ -394,7 +394,7 @@ fn traits(plan: &Plan, key: DriverKey, pace: Pace, client: &Client) -> Result<Tr
     }
     if let Some(accounts) = &plan.accounts {
         traits.invites = accounts.invites;
-        traits.own_account = accounts.fields.iter().any(|(name, expr)| name == "protected" && expr.uses("own"));
+        traits.own_account = accounts.fields.iter().any(|(name, _)| name == "protected");
         traits.verified_emails = accounts.fields.iter().any(|(name, _)| name == "email_verified");
         for name in accounts.update.iter().flat_map(|request| &request.writes) {
             let name = keep(name)?;

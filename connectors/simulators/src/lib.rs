@@ -16,6 +16,7 @@ mod graphql;
 pub mod jupyterhub;
 mod limits;
 pub mod linear;
+pub mod pagerduty;
 mod rest;
 pub mod scim;
 mod server;
@@ -89,7 +90,18 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite", "jupyterhub", "linear", "scim", "github_scim", "github_emu", "datadog", "slack"]
+    &[
+        "github",
+        "buildkite",
+        "jupyterhub",
+        "linear",
+        "scim",
+        "github_scim",
+        "github_emu",
+        "datadog",
+        "slack",
+        "pagerduty",
+    ]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -98,6 +110,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
+        "pagerduty" => Some(Box::new(pagerduty::PagerDuty::new(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
         "scim" => Some(Box::new(scim::Scim::new(limits))),
         "github_scim" => Some(Box::new(scim::Scim::github_organisation(limits))),
