@@ -8,6 +8,7 @@
 
 pub mod buildkite;
 pub mod github;
+mod shared;
 
 use connector_sdk::Entry;
 

@@ -110,10 +110,16 @@ impl Admin {
         self.call(Method::PATCH, &format!("/instances/{instance}"), Some(change)).await.expect(200)
     }
 
-    /// Starts `import` or `reconcile` and waits for its end; answers the run.
+    /// Starts `import` or `reconcile` and waits for its end; answers the run. One that runs already (on enabling, or
+    /// taken up again after a death) is waited for first: it may have read the target before what the test is about.
     pub async fn run(&self, instance: &str, kind: &str) -> Value {
         let path = format!("/instances/{instance}/{kind}");
-        let started = self.call(Method::POST, &path, Some(json!({}))).await.expect(202);
+        let started = wait_until("a run can be started", RUN, async || {
+            let answer = self.call(Method::POST, &path, Some(json!({}))).await;
+            (answer.status != 409).then_some(answer)
+        })
+        .await
+        .expect(202);
         self.ended(instance, &started).await
     }
 
@@ -133,14 +139,7 @@ impl Admin {
     /// # Panics
     /// If the target could not be listed.
     pub async fn imported(&self, instance: &str) {
-        let path = format!("/instances/{instance}/import");
-        let run = wait_until("an import can be started", RUN, async || {
-            let answer = self.call(Method::POST, &path, Some(json!({}))).await;
-            (answer.status != 409).then_some(answer)
-        })
-        .await
-        .expect(202);
-        let run = self.ended(instance, &run).await;
+        let run = self.run(instance, "import").await;
         assert_eq!(run["state"], "done", "the import: {run}");
     }
 

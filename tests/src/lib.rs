@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod graphql;
 pub mod http_client;
 pub mod openapi;
+pub mod party;
 pub mod player;
 pub mod postgres;
 pub mod process;

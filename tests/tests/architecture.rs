@@ -17,12 +17,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("declarative", &["connector-sdk"]),
     ("connectors", &["connector-sdk", "declarative", "scim"]),
     ("simulators", &[]),
-    ("gateway", &["scim", "engine", "connector-sdk", "declarative", "connectors", "simulators"]),
-    ("tests", &["scim", "engine", "connector-sdk", "declarative", "connectors", "simulators"]),
+    ("contract", &["connector-sdk", "connectors", "simulators"]),
+    ("gateway", &["scim", "engine", "connector-sdk", "declarative", "connectors", "simulators", "contract"]),
+    ("tests", &["scim", "engine", "connector-sdk", "declarative", "connectors", "simulators", "contract"]),
 ];
 
 /// What a package's own tests may import besides.
-const TEST_ROOMS: &[(&str, &[&str])] = &[("connectors", &["simulators"])];
+const TEST_ROOMS: &[(&str, &[&str])] = &[("connectors", &["simulators", "contract"])];
 
 /// Who may import which outside packages. Those not named here are free.
 const TOOLS: &[(&str, &[&str])] = &[

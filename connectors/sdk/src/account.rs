@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::id::{InviteId, RemoteId};
 
 /// What the directory wants of one person, in the target-neutral words of SCIM.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Person {
     /// SCIM `userName`, byte for byte.
@@ -55,7 +55,11 @@ impl Person {
     }
 }
 
-fn child<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+/// The attributes of a document that are never written as they stand: the service's own, what calls of their own
+/// write (`active`, `groups`, `roles`), and what is not kept (`password`).
+pub const NOT_WRITTEN: [&str; 7] = ["id", "meta", "schemas", "active", "groups", "roles", "password"];
+
+pub(crate) fn child<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     map.get(name).or_else(|| map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
@@ -187,6 +191,9 @@ pub struct AccountChange {
     pub display_name: Option<String>,
     /// The new e-mail.
     pub email: Option<String>,
+    /// The person as the directory wants them now, where more than the role changes: what of it
+    /// [`crate::Traits::writable`] names is written.
+    pub person: Option<Box<Person>>,
 }
 
 impl AccountChange {

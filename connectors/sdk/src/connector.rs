@@ -154,7 +154,8 @@ pub trait Accounts: Send + Sync {
 
     /// Removes an account from the organisation, or takes an invitation back.
     ///
-    /// - Removing one who is not there answers [`Removed::AlreadyGone`].
+    /// - Removing one who is not there answers [`Removed::AlreadyGone`]; so does removing a suspended
+    ///   one where [`Traits::removal`] is `Suspended`.
     /// - A protected account is [`FaultKind::Protected`].
     async fn remove(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Removed, Fault>;
 
@@ -241,10 +242,8 @@ pub trait ConnectorKind: Send + Sync + 'static {
     /// The vendor's limits, in words, each with the page it comes from.
     fn limits() -> Vec<&'static str>;
 
-    /// What its page says.
-    fn about() -> About {
-        About::default()
-    }
+    /// What its page says. Every call is named; the contract kit holds those that were made against it.
+    fn about() -> About;
 }
 
 /// How an entry builds its connector. What checks the settings is [`crate::settings::check`], before.

@@ -1,7 +1,10 @@
 //! What a connector can do, as data.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
+use crate::account::{NOT_WRITTEN, Person, child};
 use crate::id::DriverKey;
 use crate::limits::{Bucket, Charge};
 use crate::tariff::{StepCost, Tariff};
@@ -26,6 +29,17 @@ pub enum Suspend {
     Native,
     /// It cannot: the account is removed from the organisation, and invited again on return.
     Removes,
+}
+
+/// What [`crate::Accounts::remove`] leaves behind at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Removal {
+    /// Nothing: the account is no longer in the organisation.
+    Gone,
+    /// The target deletes no accounts: it stays there, suspended, and counts as removed. Creating
+    /// the person again finds it, and it is restored. Only where [`Suspend::Native`] holds.
+    Suspended,
 }
 
 /// A role of the target.
@@ -114,10 +128,12 @@ pub struct Traits {
     pub costs: Vec<StepCost>,
     /// What `active = false` means.
     pub suspend: Suspend,
+    /// What a removal leaves behind.
+    pub removal: Removal,
     /// Whether `create` invites, so that an account comes later.
     pub invites: bool,
-    /// SCIM attributes that reach the target (`roles`, `displayName`); the rest live in the
-    /// directory only and never drift.
+    /// SCIM attributes that reach the target (`roles`, `displayName`; `*`: the whole document); the
+    /// rest live in the directory only and never drift.
     pub writable: Vec<&'static str>,
     /// The roles of accounts.
     pub roles: Vec<RoleTrait>,
@@ -133,6 +149,12 @@ pub struct Traits {
     pub tidy_created_groups: bool,
     /// What may follow a write whose outcome is not known.
     pub repeats: Repeats,
+    /// Whether it speaks HTTP, by [`crate::Cx::send`]. One that goes by [`crate::Cx::perform`] alone
+    /// has no HTTP answers to misread.
+    pub speaks_http: bool,
+    /// Whether the credential is an account of the target's own, which listings show as protected. A
+    /// directory's administrator outside of the branch, or a database role, is none.
+    pub own_account: bool,
 }
 
 impl Traits {
@@ -145,6 +167,7 @@ impl Traits {
             tariff: Tariff::default(),
             costs: Vec::new(),
             suspend: Suspend::Removes,
+            removal: Removal::Gone,
             invites: false,
             writable: Vec::new(),
             roles: Vec::new(),
@@ -154,6 +177,8 @@ impl Traits {
             pending_members: false,
             tidy_created_groups: false,
             repeats: Repeats::default(),
+            speaks_http: true,
+            own_account: true,
         }
     }
 
@@ -167,7 +192,104 @@ impl Traits {
         self.step(step).map_or(1, |cost| cost.calls)
     }
 
+    /// A fingerprint of what of a person [`Traits::writable`] names beside the role: when it changes,
+    /// the account is to be updated. `None` where nothing but the role can be written.
+    pub fn profile(&self, person: &Person) -> Option<String> {
+        let mut parts: Vec<(&str, Value)> = Vec::new();
+        for &name in self.writable.iter().filter(|name| !name.eq_ignore_ascii_case("roles")) {
+            let value = match name {
+                "*" => {
+                    let kept = person.attributes.iter();
+                    let kept = kept.filter(|(name, _)| !NOT_WRITTEN.iter().any(|one| one.eq_ignore_ascii_case(name)));
+                    let mut all: Map<String, Value> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+                    all.insert("userName".to_owned(), Value::from(person.user_name.clone()));
+                    Value::Object(all)
+                }
+                _ if name.eq_ignore_ascii_case("userName") => Value::from(person.user_name.clone()),
+                _ if name.eq_ignore_ascii_case("displayName") => Value::from(person.display_name.clone()),
+                _ if name.eq_ignore_ascii_case("emails") => Value::from(person.email.clone()),
+                _ => match child(&person.attributes, name) {
+                    Some(value) => value.clone(),
+                    None => Value::from(person.text_at(name)),
+                },
+            };
+            parts.push((name, value));
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        for (name, value) in &parts {
+            hash.update(name.as_bytes());
+            digest(value, &mut hash);
+        }
+        Some(hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect())
+    }
+
     fn step(&self, step: &str) -> Option<&StepCost> {
         self.costs.iter().find(|cost| cost.step == step)
+    }
+}
+
+/// Adds a value to a hash, whatever the order of its names. Documents are no deeper than what reads them allows.
+fn digest(value: &Value, hash: &mut Sha256) {
+    match value {
+        Value::Array(items) => {
+            hash.update(b"[");
+            items.iter().for_each(|item| digest(item, hash));
+            hash.update(b"]");
+        }
+        Value::Object(map) => {
+            hash.update(b"{");
+            let mut names: Vec<&String> = map.keys().collect();
+            names.sort();
+            for name in names {
+                // Length first: names and texts may hold any character.
+                hash.update(name.len().to_be_bytes());
+                hash.update(name.as_bytes());
+                digest(&map[name], hash);
+            }
+            hash.update(b"}");
+        }
+        Value::String(text) => {
+            hash.update(b"\"");
+            hash.update(text.len().to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        other => hash.update(other.to_string().as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn person(attributes: Value) -> Person {
+        let mut person = Person::named("ada");
+        person.attributes = attributes.as_object().cloned().unwrap_or_default();
+        person
+    }
+
+    #[test]
+    fn a_profile_is_what_is_written_and_nothing_else() {
+        let mut traits = Traits::new(Kind::User, DriverKey::new("k"));
+        let ada = person(json!({"title": "A", "active": true, "name": {"givenName": "Ada", "familyName": "L"}}));
+        let same = person(json!({"name": {"familyName": "L", "givenName": "Ada"}, "active": false, "title": "A"}));
+        let other = person(json!({"title": "B", "name": {"givenName": "Ada", "familyName": "L"}}));
+        assert_eq!(traits.profile(&ada), None);
+        traits.writable = vec!["roles"];
+        assert_eq!(traits.profile(&ada), None);
+        for (writable, differs) in [(vec!["*"], true), (vec!["title"], true), (vec!["name.givenName"], false)] {
+            traits.writable = writable;
+            assert!(traits.profile(&ada).is_some());
+            assert_eq!(traits.profile(&ada), traits.profile(&same), "{:?}", traits.writable);
+            assert_eq!(traits.profile(&ada) != traits.profile(&other), differs, "{:?}", traits.writable);
+        }
+        traits.writable = vec!["displayName", "emails", "userName"];
+        let mut renamed = ada.clone();
+        renamed.display_name = Some("Ada L".to_owned());
+        assert_ne!(traits.profile(&ada), traits.profile(&renamed));
     }
 }

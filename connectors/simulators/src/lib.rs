@@ -11,6 +11,7 @@ mod clock;
 mod control;
 mod faults;
 pub mod github;
+mod graphql;
 mod limits;
 mod server;
 mod simulator;

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::client::{self, Answer, Client, PER_PAGE};
 use super::ids;
 use super::people::{
-    Invitation, InvitationBody, MemberBody, OWN, People, accepted_meanwhile, endless, known_role, same_address,
-    unknown_state,
+    Invitation, InvitationBody, MemberBody, OWN, People, accepted_meanwhile, endless, known_role, unknown_state,
 };
+use crate::shared::{email, no_address, same_address};
 
 /// How old an invitation may be, by the target's own clock, that was made by the call it answers.
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
@@ -65,7 +65,7 @@ impl Accounts for People {
     }
 
     async fn find(&self, cx: &Cx<'_>, who: &Person) -> Result<Vec<Found>, Fault> {
-        match Self::address(who) {
+        match email(who) {
             Some(email) => self.by_email(cx, &email).await,
             None => Ok(Vec::new()),
         }
@@ -82,14 +82,8 @@ impl Accounts for People {
     }
 
     async fn create(&self, cx: &Cx<'_>, want: &Person) -> Result<Created, Fault> {
-        let Some(email) = Self::address(want) else {
-            return Err(Fault::new(
-                FaultKind::Incomplete,
-                format!(
-                    "{} has no e-mail address, and Buildkite invites by address. Send the attribute emails, or a userName that is an address.",
-                    want.user_name
-                ),
-            ));
+        let Some(email) = email(want) else {
+            return Err(no_address("Buildkite", want));
         };
         let role = match want.role.as_deref() {
             None => self.settings.default_role.word(),

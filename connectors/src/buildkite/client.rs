@@ -11,13 +11,12 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::{ids, limits};
+use crate::shared::{self, bad_token, context, says};
 
 /// Items per page, the most that the vendor allows.
 pub(super) const PER_PAGE: usize = 100;
 /// Pages that a search reads before it gives up: 5,000 items, far above the vendor's 250 teams.
 pub(super) const MOST_PAGES: usize = 50;
-/// How much of the target's own words is passed on.
-const LONGEST_REASON: usize = 300;
 
 /// The way to one organisation's API.
 pub(super) struct Client {
@@ -128,12 +127,6 @@ impl Refusal {
             _ => self.because(FaultKind::Refused, "Buildkite refuses this request."),
         }
     }
-}
-
-/// Whether a text holds one of these words, without case.
-pub(super) fn says(text: &str, words: &[&str]) -> bool {
-    let text = text.to_lowercase();
-    words.iter().any(|word| text.contains(word))
 }
 
 /// The ways in which the target says that something is not there. Only asked of 4xx answers and
@@ -253,11 +246,7 @@ impl Client {
     }
 
     fn clean(&self, text: &str) -> String {
-        text.replace(self.token.expose_secret(), "[redacted]")
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(LONGEST_REASON)
-            .collect()
+        shared::clean(text, [&self.token])
     }
 
     /// Asks GraphQL. Errors come with status 200, so they are told apart by their words.
@@ -447,18 +436,6 @@ fn holds_something(data: &Value) -> bool {
     }
 }
 
-/// The context of a fault: the call, the status and the target's request id.
-fn context(call: &str, reply: &Reply) -> String {
-    let request: String = reply
-        .header("x-request-id")
-        .unwrap_or("none")
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .take(64)
-        .collect();
-    format!("{call}: status {}, request {request}", reply.status.as_u16())
-}
-
 /// Reads `number:first id of the page before`.
 fn page_number(token: &PageToken) -> Result<(u32, Option<&str>), Fault> {
     token
@@ -466,12 +443,6 @@ fn page_number(token: &PageToken) -> Result<(u32, Option<&str>), Fault> {
         .split_once(':')
         .and_then(|(number, first)| Some((number.parse().ok()?, Some(first))))
         .ok_or_else(|| bad_token("page number"))
-}
-
-/// A stored page token that is none of ours.
-pub(super) fn bad_token(what: &str) -> Fault {
-    Fault::new(FaultKind::Refused, "The listing cannot go on from where it stopped. Start it again.")
-        .context(format!("page token without a {what}"))
 }
 
 /// The target of `rel="next"` in a `Link` header.

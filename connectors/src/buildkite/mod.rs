@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod about;
 mod accounts;
 mod client;
 mod groups;
@@ -13,13 +14,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Repeatable, Repeats, Reply,
-    RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    About, Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reading, Repeatable, Repeats,
+    Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
-use url::Url;
 
+use crate::shared::{address, authority, credential};
 use client::Client;
 use groups::Teams;
 use people::People;
@@ -67,19 +67,8 @@ impl ConnectorKind for Buildkite {
         }
         let api = address("api_url", &settings.api_url)?;
         let graphql = address("graphql_url", &settings.graphql_url)?;
-        let token = secrets.get("token").ok_or_else(|| SettingsError::new("token", "is required, under `secrets`"))?;
-        if !token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(SettingsError::new(
-                "token",
-                "holds blanks or characters that a token cannot have; copy it again",
-            ));
-        }
-        let key = format!(
-            "buildkite:{}:{}:{}",
-            api.host_str().unwrap_or_default(),
-            api.port_or_known_default().unwrap_or_default(),
-            slug.to_ascii_lowercase()
-        );
+        let token = credential(secrets, "token")?;
+        let key = format!("buildkite:{}:{}", authority(&api), slug.to_ascii_lowercase());
         let mut traits = Traits::new(Kind::UserAndGroup, DriverKey::new(key));
         traits.buckets = limits::buckets(settings.pace);
         traits.tariff = limits::tariff();
@@ -119,6 +108,10 @@ impl ConnectorKind for Buildkite {
             "250 teams per organisation by default (buildkite.com/docs/platform/limits)",
         ]
     }
+
+    fn about() -> About {
+        about::about()
+    }
 }
 
 /// One organisation, built.
@@ -154,15 +147,4 @@ impl Connector for Organization {
     fn throttled(&self, reply: &Reply) -> Option<Timestamp> {
         (reply.status == http::StatusCode::TOO_MANY_REQUESTS).then(|| limits::not_before(reply))
     }
-}
-
-fn address(field: &str, text: &str) -> Result<Url, SettingsError> {
-    let url = Url::parse(text).map_err(|_| SettingsError::new(field, "must be an http or https URL"))?;
-    if url.cannot_be_a_base() || url.host_str().is_none() {
-        return Err(SettingsError::new(field, "must be an http or https URL"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(SettingsError::new(field, "must be an address without query and fragment"));
-    }
-    Ok(url)
 }

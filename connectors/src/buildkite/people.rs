@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use connector_sdk::{
-    Account, Accounts, Created, Cx, Effect, Evidence, Fault, FaultKind, Found, InviteId, Need, PageToken, Person,
-    RemoteId, Removed, Repeat, Retry,
+    Account, Accounts, Created, Cx, Effect, Evidence, Fault, FaultKind, Found, InviteId, Need, PageToken, RemoteId,
+    Removed, Repeat, Retry,
 };
 use http::{Method, StatusCode};
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use serde_json::json;
 use super::client::{Answer, Client, MOST_PAGES, Refusal};
 use super::ids;
 use super::settings::Settings;
+use crate::shared::same_address;
 
 /// Finds members by their primary e-mail; REST has no such filter.
 const FIND: &str = "query($org: ID!, $email: String!) { organization(slug: $org) { members(first: 2, email: $email) { edges { node { role user { uuid name email } } } } } }";
@@ -83,15 +84,6 @@ pub(super) enum Invitation {
 }
 
 impl People {
-    /// The address that a person is invited and found by.
-    pub(super) fn address(who: &Person) -> Option<String> {
-        who.email
-            .as_deref()
-            .or_else(|| who.user_name.contains('@').then_some(who.user_name.as_str()))
-            .map(|email| email.trim().to_lowercase())
-            .filter(|email| !email.is_empty())
-    }
-
     pub(super) async fn member(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Option<Account>, Fault> {
         let path = ["members", ids::in_path(id.as_str())?];
         let call = self.client.call("get member", Method::GET, &path);
@@ -276,14 +268,8 @@ impl People {
 /// Why the credential's own account is left alone.
 pub(super) const OWN: &str = "This account is the one that the gateway's token belongs to. Removing or changing it would end the gateway's access.";
 
-pub(super) fn same_address(one: Option<&str>, lower: &str) -> bool {
-    one.is_some_and(|one| one.trim().to_lowercase() == lower)
-}
-
 pub(super) fn endless() -> Fault {
-    Fault::new(FaultKind::Malformed, "Buildkite's listing does not end. If this goes on, its API has changed.")
-        .effect(Effect::None)
-        .context(format!("more than {MOST_PAGES} pages"))
+    crate::shared::endless("Buildkite", MOST_PAGES)
 }
 
 pub(super) fn accepted_meanwhile() -> Fault {

@@ -10,6 +10,7 @@
 //! (seats.rs); nobody is invited by team membership, because that look also says that the person
 //! is in the organisation or invited.
 
+mod about;
 mod accounts;
 mod answers;
 mod auth;
@@ -27,8 +28,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use connector_sdk::{
-    Accounts, Connector, ConnectorKind, Cx, Extension, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck, Reading,
-    Repeatable, Repeats, Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
+    About, Accounts, Connector, ConnectorKind, Cx, Extension, Fault, FaultKind, Groups, Kind, Probe, ProbeCheck,
+    Reading, Repeatable, Repeats, Reply, RoleTrait, Secrets, SettingsError, Suspend, Traits,
 };
 use http::Method;
 use jiff::Timestamp;
@@ -157,6 +158,10 @@ impl ConnectorKind for GitHub {
             "80 content-creating requests a minute and 500 an hour (docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api)",
             "500 invitations a day; 50 for free organisations in their first month (docs.github.com/rest/orgs/members)",
         ]
+    }
+
+    fn about() -> About {
+        about::about()
     }
 }
 

@@ -1,98 +1,20 @@
-//! A simulated target as a transport and a world, with the connector built for it.
+//! A connector with its simulated target.
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use connector_sdk::kit::{RateLimit, World};
-use connector_sdk::{Call, Connector, Effect, Fault, FaultKind, Person, Reply, Secrets, Transport};
-use http::Request;
+use connector_sdk::Connector;
+use connector_sdk::kit::RateLimit;
+#[allow(unused_imports, reason = "not every test needs it")]
+pub(crate) use contract::BASE;
+pub(crate) use contract::Sim;
 use jiff::Timestamp;
-use secrecy::SecretString;
-use serde_json::{Value, json};
-use simulators::{Clock, Limits, Simulator};
+use serde_json::Value;
+use simulators::Limits;
 
-/// Where the simulated targets seem to be; nothing is sent there.
-pub(crate) const BASE: &str = "http://127.0.0.1:9";
-
-/// A simulator as a transport and as a world.
-pub(crate) struct Sim {
-    pub(crate) simulator: Simulator,
-    pub(crate) clock: Clock,
-    /// Whether people are known by their login.
-    pub(crate) handles: bool,
-    pub(crate) rate_limits: fn(Timestamp) -> Vec<RateLimit>,
-}
-
-#[async_trait]
-impl Transport for Sim {
-    async fn send(&self, call: Call) -> Result<Reply, Fault> {
-        let mut request =
-            Request::builder().method(call.method).uri(call.url.as_str()).body(call.body).expect("a call is a request");
-        *request.headers_mut() = call.headers;
-        match self.simulator.handle(request).await {
-            Ok(response) => {
-                let (parts, body) = response.into_parts();
-                Ok(Reply::new(parts.status, parts.headers, body, self.clock.now()))
-            }
-            Err(dropped) => Err(Fault::new(FaultKind::Unavailable, dropped.to_string()).effect(Effect::Unknown)),
-        }
-    }
-}
-
-#[async_trait]
-impl World for Sim {
-    async fn control(&self, method: &str, path: &str, body: Value) -> Result<Value, String> {
-        let body = match body {
-            Value::Null => Bytes::new(),
-            other => Bytes::from(other.to_string()),
-        };
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{BASE}{path}"))
-            .body(body)
-            .map_err(|error| error.to_string())?;
-        let response = self.simulator.handle(request).await.map_err(|dropped| dropped.to_string())?;
-        if !response.status().is_success() {
-            return Err(String::from_utf8_lossy(response.body()).into_owned());
-        }
-        serde_json::from_slice(response.body()).map_err(|error| error.to_string())
-    }
-
-    fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    async fn person(&self, name: &str) -> Result<Person, String> {
-        let address = format!("{name}@kit.example");
-        let mut person = Person::named(if self.handles { name } else { &address });
-        person.email = Some(address);
-        Ok(person)
-    }
-
-    async fn accept(&self, who: &Person, login: Option<&str>) -> Result<bool, String> {
-        let body = match (self.handles, login) {
-            // An invitation to a login is for that account alone.
-            (true, Some(_)) => return Ok(false),
-            (true, None) => json!({ "login": who.user_name }),
-            (false, None) => json!({ "email": who.email }),
-            (false, Some(login)) => json!({ "email": who.email, "login": login }),
-        };
-        self.control("POST", "/_sim/accept", body).await?;
-        Ok(true)
-    }
-
-    fn rate_limits(&self) -> Vec<RateLimit> {
-        (self.rate_limits)(self.clock.now())
-    }
-}
-
-/// A connector, its simulated target, and the plain texts of its secrets.
+/// A connector and its simulated target.
 pub(crate) struct Built {
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) sim: Arc<Sim>,
-    #[allow(dead_code, reason = "the flows look for no secrets")]
-    pub(crate) secrets: Vec<String>,
 }
 
 /// Builds a connector from the simulator's offer, with these settings on top.
@@ -103,29 +25,7 @@ pub(crate) fn build(
     handles: bool,
     rate_limits: fn(Timestamp) -> Vec<RateLimit>,
 ) -> Built {
-    let clock = Clock::manual("2026-01-02T03:04:05Z".parse().expect("a time"));
-    let made = simulators::target(target, limits).expect("a simulated target");
-    let simulator = Simulator::new(made, limits, clock.clone());
-    let offer = simulator.offer(BASE);
-    let mut given = offer["settings"].clone();
-    for (name, value) in settings.as_object().into_iter().flatten() {
-        given[name] = value.clone();
-    }
-    let plain: Vec<(String, String)> = offer["secrets"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-        .collect();
-    let secrets = Secrets::new(plain.iter().map(|(name, text)| (name.clone(), SecretString::from(text.clone()))));
-    let entry = connectors::builtin()
-        .into_iter()
-        .find(|entry| offer["connector"] == entry.name)
-        .expect("the offered connector is built in");
-    let connector = entry.build(&given, &secrets).expect("the offered settings are sound");
-    Built {
-        connector,
-        sim: Arc::new(Sim { simulator, clock, handles, rate_limits }),
-        secrets: plain.into_iter().map(|(_, text)| text).collect(),
-    }
+    let built = contract::build(target, limits, settings, handles, rate_limits);
+    let built = built.expect("a simulated target of a built-in connector");
+    Built { connector: built.connector, sim: built.sim }
 }

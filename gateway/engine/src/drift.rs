@@ -95,6 +95,7 @@ pub fn of_person(step: &PersonStep, view: &PersonView<'_>, before: Before) -> Op
     match step {
         PersonStep::Settled | PersonStep::Look | PersonStep::Match | PersonStep::Follow(_) => None,
         PersonStep::Create => some(gone(before)?, Access::More, true),
+        PersonStep::Update(change) if change.role.is_none() => some(Class::Changed, Access::Same, true),
         PersonStep::Update(change) => {
             let has = view.account.as_ref().and_then(|account| account.role.as_deref()).or(view.traits.default_role);
             some(Class::Changed, towards(has, change.role.as_deref(), &view.traits.roles), true)

@@ -76,6 +76,9 @@ pub struct AccountView {
     pub protected: bool,
     /// When a pending invitation ends.
     pub expires_at: Option<Timestamp>,
+    /// What of the person was last written there, as [`Traits::profile`] tells it; of an account that was found, what
+    /// it was when it was linked. `None` where that is not known: then nothing is written.
+    pub profile: Option<String>,
 }
 
 /// The next step.
@@ -145,10 +148,10 @@ fn towards_access(view: &PersonView<'_>) -> PersonStep {
     match account.status {
         AccountStatus::Invited => towards_acceptance(view, account),
         _ if !view.can_create => PersonStep::Settled,
-        AccountStatus::Active => match role_change(view, account) {
+        AccountStatus::Active => match change(view, account) {
             None => PersonStep::Settled,
             // Taking its rights from the credential's own account would lock the gateway out.
-            Some(_) if is_protected(view, account) => PersonStep::Need(protected("its role is not changed")),
+            Some(_) if is_protected(view, account) => PersonStep::Need(protected("it is not changed")),
             Some(change) => PersonStep::Update(change),
         },
         AccountStatus::Suspended => match view.traits.suspend {
@@ -225,6 +228,24 @@ fn protected(consequence: &str) -> Need {
              off the list and retry."
         ),
     )
+}
+
+/// What is to change at an account: its role, and whatever else of the person is not what was last written.
+fn change(view: &PersonView<'_>, account: &AccountView) -> Option<AccountChange> {
+    let role = role_change(view, account);
+    let stale = match (view.traits.profile(view.person), &account.profile) {
+        (Some(wanted), Some(written)) => wanted != *written,
+        _ => false,
+    };
+    if !stale {
+        return role;
+    }
+    let writes = |name: &str| view.traits.writable.iter().any(|it| *it == "*" || it.eq_ignore_ascii_case(name));
+    let mut change = role.unwrap_or_default();
+    change.display_name = view.person.display_name.clone().filter(|_| writes("displayName"));
+    change.email = view.person.email.clone().filter(|_| writes("emails"));
+    change.person = Some(Box::new(view.person.clone()));
+    Some(change)
 }
 
 /// The change of role, if the person is given one that the target lets us write and does not show.

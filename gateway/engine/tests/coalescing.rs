@@ -94,6 +94,7 @@ fn step(wish: Wish, account: Account, traits: &Traits) -> PersonStep {
             login: None,
             protected: false,
             expires_at: None,
+            profile: None,
         }),
         doubt: None,
         traits,

@@ -112,6 +112,9 @@ pub(crate) fn document_of(account: &Account, known: Option<&AccountRow>) -> Valu
                 doc[name] = known.doc[name].clone();
             }
         }
+        if !known.doc["profile"].is_null() {
+            doc["profile"] = known.doc["profile"].clone();
+        }
         let first = if known.doc["known_as"].is_null() { &known.doc["login"] } else { &known.doc["known_as"] };
         if !first.is_null() && *first != doc["login"] {
             doc["known_as"] = first.clone();
@@ -205,6 +208,14 @@ pub(crate) async fn observe(
         }
     };
     by_seq(tx, seq).await
+}
+
+/// Keeps what of a person was last written to an account ([`connector_sdk::Traits::profile`]).
+pub(super) async fn keep_profile(tx: &Tx<'_>, row: &AccountRow, profile: &str) -> Result<(), StoreError> {
+    let mut doc = row.doc.clone();
+    doc["profile"] = Value::from(profile);
+    tx.conn.run("UPDATE account SET doc = $2 WHERE seq = $1", vals![row.seq, doc.to_string()]).await?;
+    Ok(())
 }
 
 /// The row of an account: by its immutable id, else by its invitation.

@@ -245,6 +245,7 @@ fn view(row: &AccountRow) -> Option<AccountView> {
         login: row.text("login"),
         protected: row.protected,
         expires_at: row.expires_at.and_then(|at| Timestamp::from_microsecond(at).ok()),
+        profile: row.text("profile"),
     })
 }
 
@@ -256,13 +257,47 @@ pub(super) async fn apply(
     call: &PersonCall,
     done: &PersonDone,
 ) -> Result<Option<Verdict>, StoreError> {
-    match done {
+    let verdict = match done {
         PersonDone::Created(created) => apply_created(tx, instance, subject, created).await,
         PersonDone::Found(found) => apply_found(tx, instance, subject, call, found).await,
         PersonDone::Read(account) => apply_read(tx, instance, subject, account.as_ref()).await,
         PersonDone::Updated(updated) => apply_updated(tx, instance, subject, updated).await,
         PersonDone::Removed(removed) => apply_removed(tx, subject, call, *removed).await,
         PersonDone::Followed(followed) => apply_followed(tx, instance, subject, followed).await,
+    }?;
+    keep_profile(tx, instance, subject, call, done).await?;
+    Ok(verdict)
+}
+
+/// Keeps what of the person the account has now: what was just written, or, of an account that was just linked, what
+/// the person was then. Linking alone writes nothing to it (DECISIONS 2).
+async fn keep_profile(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    call: &PersonCall,
+    done: &PersonDone,
+) -> Result<(), StoreError> {
+    let Ok(connector) = &instance.connector else { return Ok(()) };
+    let written = matches!(
+        done,
+        PersonDone::Created(Created::Done(_) | Created::Invited(_)) | PersonDone::Updated(Updated::Done(_))
+    );
+    let who = match call {
+        PersonCall::Create { who }
+        | PersonCall::Look { who, .. }
+        | PersonCall::Match { who }
+        | PersonCall::Follow { who, .. } => who,
+        PersonCall::Update { change, .. } => match &change.person {
+            Some(who) => who,
+            None => return Ok(()),
+        },
+        PersonCall::SetActive { .. } | PersonCall::Remove { .. } => return Ok(()),
+    };
+    let Some(profile) = connector.traits().profile(who) else { return Ok(()) };
+    match accounts::linked(tx, subject.seq).await? {
+        Some(row) if written || row.text("profile").is_none() => accounts::keep_profile(tx, &row, &profile).await,
+        _ => Ok(()),
     }
 }
 

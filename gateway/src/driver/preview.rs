@@ -202,6 +202,10 @@ impl Sheet {
                     self.step(action, "create", json!({ "email": email }));
                     return Ok(());
                 }
+                PersonStep::Update(change) if change.role.is_none() => {
+                    self.step("update", "update", json!({"attribute": "profile"}));
+                    return Ok(());
+                }
                 PersonStep::Update(change) => {
                     self.step("update", "update", json!({"attribute": "roles", "from": role, "to": change.role}));
                     return Ok(());

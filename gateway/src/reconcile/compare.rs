@@ -222,6 +222,9 @@ fn person_detail(step: &PersonStep, difference: Difference, role: Option<&str>) 
             "The account is gone from the target; nobody here removed it."
         }
         PersonStep::Create => "The person is wanted at the target and has no account there.",
+        PersonStep::Update(change) if change.role.is_none() => {
+            "What the directory has of the person was not written to the target yet."
+        }
         PersonStep::Update(_) => "The role at the target is not the one that was asked for.",
         PersonStep::Suspend | PersonStep::Remove(_) if difference.access == drift::Access::Less => {
             "The account is active at the target again, and the person shall have no access."
@@ -231,7 +234,7 @@ fn person_detail(step: &PersonStep, difference: Difference, role: Option<&str>) 
         _ => "The account at the target is not as it was asked for.",
     };
     match step {
-        PersonStep::Update(change) => {
+        PersonStep::Update(change) if change.role.is_some() => {
             json!({"message": message, "attribute": "roles", "wanted": change.role, "found": role})
         }
         _ => json!({ "message": message }),

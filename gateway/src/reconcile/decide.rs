@@ -12,6 +12,7 @@ use crate::service::App;
 use crate::service::directory::time;
 use crate::service::records::{AdminError, Slice, audit};
 use crate::service::types::Instance;
+use crate::service::waivers;
 use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
 
 const COLUMNS: &str = "d.seq, d.id, d.class, d.resource_seq, d.item_seq, d.account_seq, d.remote, d.detail, d.action, d.access, d.mendable, \
@@ -235,14 +236,12 @@ impl Unit for RepairOne {
                     "Work for this person or group is open already; `work` shows what it waits for.".to_owned(),
                 ));
             }
-            tx.conn.run("DELETE FROM waiver WHERE resource_seq = $1 AND item_seq = 0", vals![row.resource]).await?;
+            waivers::withdraw(tx, row.resource, 0).await?;
             let leaves = row.access == Access::Less && !active;
             mend(tx, &self.instance, row.resource, row.access, leaves, &row.message, &cause).await?
         } else {
             let member = self.member(tx, &row).await?;
-            tx.conn
-                .run("DELETE FROM waiver WHERE resource_seq = $1 AND item_seq = $2", vals![row.resource, row.item])
-                .await?;
+            waivers::withdraw(tx, row.resource, row.item).await?;
             mend_members(tx, &self.instance, row.resource, &[member], &cause).await?
         };
         tx.conn
@@ -330,13 +329,7 @@ impl Unit for DismissOne {
             let Some(rev) = rev else {
                 return Err(nothing_stands_for_it());
             };
-            tx.conn
-                .run(
-                    "INSERT INTO waiver (resource_seq, item_seq, rev, why) VALUES ($1,$2,$3,$4) \
-                     ON CONFLICT (resource_seq, item_seq) DO UPDATE SET rev = excluded.rev, why = excluded.why",
-                    vals![row.resource, row.item, rev.col::<i64>("rev")?, self.why.as_str()],
-                )
-                .await?;
+            waivers::write(tx, row.resource, row.item, rev.col("rev")?, &self.why).await?;
             tx.conn.run("UPDATE drift SET action = 'dismissed' WHERE seq = $1", vals![row.seq]).await?;
         }
         audit(

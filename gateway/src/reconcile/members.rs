@@ -341,6 +341,15 @@ impl Judge {
         ours: bool,
         waivers: &HashMap<i64, i64>,
     ) -> Result<Vec<Candidate>, StoreError> {
+        let awaited = tx
+            .conn
+            .one(
+                "SELECT 1 AS one FROM member m JOIN link l ON l.resource_seq = m.user_seq AND l.state = 'live' \
+                 JOIN account a ON a.seq = l.account_seq AND a.status = 'invited' WHERE m.group_seq = $1 AND m.want = 1 LIMIT 1",
+                vals![self.group],
+            )
+            .await?
+            .is_some();
         let mut candidates = Vec::new();
         for (invites, column) in [(false, "remote_id"), (true, "invite_id")] {
             let listed: HashMap<&str, &Listed> = self
@@ -357,18 +366,25 @@ impl Judge {
             let text = format!(
                 "SELECT e.v, a.seq AS account_seq, a.status, a.protected, a.doc, u.seq AS user_seq, u.name, \
                  (SELECT COUNT(*) FROM member m WHERE m.group_seq = $3 AND m.user_seq = u.seq) AS rows_now, \
-                 (SELECT MAX(t.ended_at) FROM attempt t WHERE t.resource_seq = $3 AND t.item_seq = u.seq) AS touched \
+                 (SELECT MAX(t.ended_at) FROM attempt t WHERE t.resource_seq = $3 AND t.item_seq = u.seq) AS touched, \
+                 CASE WHEN u.managed = 0 AND u.created_at >= $4 THEN 1 ELSE 0 END AS new \
                  FROM {} e LEFT JOIN account a ON a.instance_seq = $1 AND a.kind = 'User' AND a.{column} = e.v AND a.status <> 'gone' \
                  LEFT JOIN link l ON l.account_seq = a.seq AND l.state = 'live' LEFT JOIN resource u ON u.seq = l.resource_seq",
                 tx.conn.each(2)
             );
-            let rows = tx.conn.all(&text, vals![self.instance.seq, json!(ids).to_string(), self.group]).await?;
+            let rows =
+                tx.conn.all(&text, vals![self.instance.seq, json!(ids).to_string(), self.group, self.began]).await?;
             for row in &rows {
                 let id: String = row.col("v")?;
                 let Some(listed) = listed.get(id.as_str()) else { continue };
                 // Asked for, or taken out by us, since the listing.
                 let touched = row.col::<Option<i64>>("touched")?.is_some_and(|at| at >= self.started);
                 if row.col::<i64>("rows_now")? > 0 || touched {
+                    continue;
+                }
+                // It may be the account by which somebody whom this group waits for has just accepted: the driver looks
+                // for that every minute, and the next run knows.
+                if awaited && row.col::<i64>("new")? == 1 {
                     continue;
                 }
                 let mut one = self.candidate(row, listed.seen, listed.inherited, ours)?;

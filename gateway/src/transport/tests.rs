@@ -10,6 +10,8 @@ use url::Url;
 use super::*;
 use crate::limits::Budgets;
 
+mod steps;
+
 /// A connector that only reads the header `left`.
 struct Reads(Traits);
 
@@ -151,17 +153,20 @@ impl Setup {
         Self::new(true, system_lookup())
     }
 
-    async fn send(&self, call: Call) -> Result<Reply, Fault> {
+    fn wire(&self) -> Wire {
         let traits = Traits::new(Kind::User, DriverKey::new("t"));
-        let wire = Wire::new(
+        Wire::new(
             self.http.clone(),
             Arc::new(Reads(traits)),
             Arc::clone(&self.budget),
             Lane::Grant,
             self.clock.now() + Duration::from_secs(5),
             Arc::clone(&self.record),
-        );
-        wire.send(call).await
+        )
+    }
+
+    async fn send(&self, call: Call) -> Result<Reply, Fault> {
+        self.wire().send(call).await
     }
 }
 

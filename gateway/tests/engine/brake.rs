@@ -6,7 +6,7 @@ use gateway::service::types::{Failure, Mode};
 use scim::ScimType;
 use serde_json::{Value, json};
 
-use crate::rig::{Db, Rig, databases, everywhere, rig};
+use crate::rig::{Db, Rig, databases, everywhere, rig, rig_with};
 
 /// A brake that trips beyond three.
 fn three() -> Value {
@@ -156,6 +156,35 @@ async fn what_is_discarded_stays_at_the_target_until_it_is_asked_for_again() {
         decide(&rig, &again, true).await.unwrap();
         rig.quiet().await;
         assert_eq!(at_target(&rig).await, 1, "{target}");
+    }
+}
+
+/// Where a leaver keeps the account, what they lose is memberships.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leavers_discarded_removal_was_not_asked_again_by_the_same_deactivation() {
+    for db in databases() {
+        let rig = rig_with(&db, "github", three(), json!({"mode": "teams_only"})).await;
+        let ids = people(&rig, 6).await;
+        let members: Vec<Value> = ids.iter().map(|id| json!({"value": id})).collect();
+        rig.post("Group", json!({"displayName": "Eng", "members": members})).await.unwrap();
+        rig.quiet().await;
+        assert_eq!(members_at_target(&rig).await, 6);
+        for id in &ids {
+            active(&rig, id, false).await;
+        }
+        let hold = held(&rig, 3).await;
+        assert_eq!(hold["count"], json!({"remove_member": 3, "total": 3}));
+        decide(&rig, &hold, false).await.unwrap();
+        rig.quiet().await;
+        assert_eq!(members_at_target(&rig).await, 3);
+
+        let kept = hold["items"][0]["person"]["id"].as_str().unwrap();
+        active(&rig, kept, false).await;
+        let again = held(&rig, 1).await;
+        assert_eq!(again["items"][0]["person"]["id"], kept);
+        decide(&rig, &again, true).await.unwrap();
+        rig.quiet().await;
+        assert_eq!(members_at_target(&rig).await, 2);
     }
 }
 

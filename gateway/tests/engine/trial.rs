@@ -49,11 +49,22 @@ async fn without_leave_a_trial_reads_and_writes_nothing() {
         let report = rig.try_out(plan(false)).await;
         assert_eq!(failed(&report), [] as [String; 0], "{target}");
         assert!(report.ok && report.identity.is_some() && report.left_behind.is_empty(), "{report:?}");
-        for step in ["probe", "list accounts", "list invitations", "read an account", "list groups", "find a group", "list members"] {
+        for step in [
+            "probe",
+            "list accounts",
+            "list invitations",
+            "read an account",
+            "list groups",
+            "find a group",
+            "list members",
+        ] {
             assert_eq!(outcome(&report, step), Outcome::Ok, "{target}: {step}");
         }
         assert!(report.steps.iter().all(|step| !step.writes), "{target}");
-        assert!(report.steps.iter().filter(|step| !step.calls.is_empty()).count() > 4, "each call is told: {report:#?}");
+        assert!(
+            report.steps.iter().filter(|step| !step.calls.is_empty()).count() > 4,
+            "each call is told: {report:#?}"
+        );
         assert_eq!(rig.holds().await, before, "{target}");
     }
 }
@@ -66,7 +77,14 @@ async fn what_a_trial_makes_it_takes_away_again() {
         let before = rig.holds().await;
         let report = rig.try_out(plan(true)).await;
         assert_eq!(failed(&report), [] as [String; 0], "{target}");
-        for step in ["create a person", "create the same person again", "remove the person", "create a group", "delete the group", "look whether the person is gone"] {
+        for step in [
+            "create a person",
+            "create the same person again",
+            "remove the person",
+            "create a group",
+            "delete the group",
+            "look whether the person is gone",
+        ] {
             assert_eq!(outcome(&report, step), Outcome::Ok, "{target}: {step}");
         }
         assert_eq!(rig.holds().await, before, "{target}");
@@ -79,7 +97,12 @@ async fn what_cannot_be_taken_away_is_told() {
     let rig = rig(&db, "buildkite", json!({})).await;
     let fault = json!([{"match": {"method": "POST", "path": "."}, "times": 0, "do": {"status": 500}}]);
     assert!(fault.is_array());
-    rig.control("POST", "/_sim/faults", json!([{"match": {"method": "DELETE", "path": "."}, "times": 100, "do": {"status": 500, "body": "no"}}])).await;
+    rig.control(
+        "POST",
+        "/_sim/faults",
+        json!([{"match": {"method": "DELETE", "path": "."}, "times": 100, "do": {"status": 500, "body": "no"}}]),
+    )
+    .await;
     let report = rig.try_out(plan(true)).await;
     let left = rig.holds().await.to_string().contains("scimgate-test-");
     assert_eq!(left, !report.left_behind.is_empty(), "{report:#?}");

@@ -1,11 +1,13 @@
 //! Creating, finding, changing and removing people.
 
-use crate::account::{AccountChange, AccountStatus};
+use serde_json::Value;
+
+use crate::account::{AccountChange, AccountRef, AccountStatus};
 use crate::fault::{Effect, FaultKind};
 use crate::kit::stage::{Act, Stage, Which, against, creates_accounts, id_of, reference};
 use crate::kit::{Case, Outcome, Verdict, case};
 use crate::outcome::{Created, Removed, Updated};
-use crate::traits::Traits;
+use crate::traits::{Removal, Repeatable, Suspend, Traits};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -13,11 +15,15 @@ pub(super) fn cases() -> Vec<Case> {
         case!(creates_accounts, creating_twice_answers_already_there),
         case!(creates_accounts, creating_a_member_answers_already_there),
         case!(has_roles, changing_a_role_twice_is_once),
+        case!(writes_names, changing_a_name_twice_is_once),
+        case!(suspends, suspending_and_restoring_twice_is_once),
+        case!(suspends, a_lost_suspension_ends_as_declared),
+        case!(suspends, suspending_an_absent_account_says_so),
         case!(creates_accounts, removing_an_absent_account_succeeds),
         case!(creates_accounts, a_lost_creation_makes_no_duplicate),
         case!(creates_accounts, a_creation_that_was_not_sent_made_nobody),
         case!(creates_accounts, a_lost_removal_is_unknown_and_repeatable),
-        case!(creates_accounts, a_protected_account_refuses_removal),
+        case!(has_own_account, a_protected_account_refuses_removal),
         case!(creates_accounts, a_stranger_is_not_found),
     ]
 }
@@ -28,6 +34,126 @@ fn has_roles(traits: &Traits) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("its roles cannot be written")
+    }
+}
+
+fn has_own_account(traits: &Traits) -> Result<(), &'static str> {
+    creates_accounts(traits)?;
+    if traits.own_account { Ok(()) } else { Err("its credential is no account of the target") }
+}
+
+fn writes_names(traits: &Traits) -> Result<(), &'static str> {
+    creates_accounts(traits)?;
+    if traits.writable.contains(&"displayName") { Ok(()) } else { Err("its names cannot be written") }
+}
+
+fn suspends(traits: &Traits) -> Result<(), &'static str> {
+    creates_accounts(traits)?;
+    if traits.suspend == Suspend::Native { Ok(()) } else { Err("it cannot suspend: it removes") }
+}
+
+async fn changing_a_name_twice_is_once(stage: &Stage) -> Outcome {
+    let at = reference(&stage.people(1).await?.remove(0))?;
+    let change = AccountChange { display_name: Some("Kit, the Second".to_owned()), ..AccountChange::default() };
+    let mut states = Vec::new();
+    for _ in 0..2 {
+        match stage.hear(stage.accounts()?.update(&stage.cx(), &at, &change).await) {
+            Ok(Updated::Done(shown)) if shown.display_name == change.display_name => {}
+            other => return against("a changed name is shown", other),
+        }
+        states.push(stage.state().await?);
+    }
+    if states.first() != states.last() {
+        return against("the second change changes nothing", states);
+    }
+    match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
+        Ok(Some(shown)) if shown.display_name == change.display_name => Ok(Verdict::Passed),
+        other => against("a changed name can be read", other),
+    }
+}
+
+/// That the account's status is this one, in a read and in the listing.
+async fn stands(stage: &Stage, at: &AccountRef, status: AccountStatus) -> Result<(), String> {
+    match stage.hear(stage.accounts()?.get(&stage.cx(), at).await) {
+        Ok(Some(account)) if account.status == status => {}
+        other => return against(&format!("the account reads as {status:?}"), other),
+    }
+    let all = stage.everyone().await?;
+    let listed = all.iter().find(|one| one.reference().is_some_and(|one| id_of(&one) == id_of(at)));
+    match listed {
+        Some(account) if account.status == status => Ok(()),
+        other => against(&format!("the account is listed as {status:?}"), other),
+    }
+}
+
+async fn suspending_and_restoring_twice_is_once(stage: &Stage) -> Outcome {
+    let ada = stage.person("ada").await?;
+    stage.created(&ada).await?;
+    if stage.traits().invites {
+        stage.subject().world.accept(&ada, None).await?;
+    }
+    let at = match stage.find(&ada).await?.as_slice() {
+        [one] => reference(&one.account)?,
+        other => return against("a created person is found", other),
+    };
+    for (active, status) in [(false, AccountStatus::Suspended), (true, AccountStatus::Active)] {
+        let mut states = Vec::new();
+        for _ in 0..2 {
+            match stage.hear(stage.accounts()?.set_active(&stage.cx(), &at, active).await) {
+                Ok(Updated::Done(shown)) if shown.status == status => {}
+                other => return against(&format!("the account is {status:?}"), other),
+            }
+            states.push(stage.state().await?);
+            stands(stage, &at, status).await?;
+        }
+        if states.first() != states.last() {
+            return against("the second time changes nothing", states);
+        }
+        let found = stage.find(&ada).await?;
+        match found.as_slice() {
+            [one] if one.account.status == status => {}
+            other => return against(&format!("find sees a person who is {status:?}"), other),
+        }
+        match stage.at_target(&ada).await?.as_slice() {
+            [one] if one["active"] == active => {}
+            other => return against(&format!("at the target the account is {status:?}"), other),
+        }
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn a_lost_suspension_ends_as_declared(stage: &Stage) -> Outcome {
+    if stage.traits().repeats.set_active == Repeatable::Neither {
+        return Ok(Verdict::Skipped("it declares that a person is asked".to_owned()));
+    }
+    let at = reference(&stage.people(1).await?.remove(0))?;
+    for (active, status) in [(false, AccountStatus::Suspended), (true, AccountStatus::Active)] {
+        stage.order(Which::Writes, Act::DropAfter, 1);
+        match stage.hear(stage.accounts()?.set_active(&stage.cx(), &at, active).await) {
+            Err(fault) if fault.effect == Effect::Unknown => {}
+            other => return against("a lost answer's effect is unknown", other),
+        }
+        if stage.calm() {
+            return Err("the call wrote nothing".to_owned());
+        }
+        if stage.traits().repeats.set_active == Repeatable::Idempotent
+            && let Err(fault) = stage.hear(stage.accounts()?.set_active(&stage.cx(), &at, active).await)
+        {
+            return against("the repetition succeeds", fault);
+        }
+        stands(stage, &at, status).await?;
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn suspending_an_absent_account_says_so(stage: &Stage) -> Outcome {
+    let at = reference(&stage.people(1).await?.remove(0))?;
+    stage
+        .hear(stage.accounts()?.remove(&stage.cx(), &at).await)
+        .or_else(|fault| against("an account is removed", fault))?;
+    match stage.hear(stage.accounts()?.set_active(&stage.cx(), &at, false).await) {
+        Ok(Updated::AlreadyGone) => Ok(Verdict::Passed),
+        other => against("suspending an absent account answers AlreadyGone", other),
     }
 }
 
@@ -125,13 +251,16 @@ async fn removing_an_absent_account_succeeds(stage: &Stage) -> Outcome {
             other => return against(&format!("the removal answers {wanted:?}"), other),
         }
     }
+    let stays = stage.traits().removal == Removal::Suspended;
     match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
-        Ok(None) => {}
-        other => return against("a removed account is not there", other),
+        Ok(None) if !stays => {}
+        Ok(Some(account)) if stays && account.status == AccountStatus::Suspended => {}
+        other => return against("a removed account is not there, or suspended where it is declared", other),
     }
     let left = stage.state().await?["accounts"].clone();
-    if left.as_array().is_none_or(|accounts| !accounts.is_empty()) {
-        return against("the account is gone at the target", left);
+    let has_access = |account: &Value| !stays || account["active"] != false;
+    if left.as_array().is_none_or(|accounts| accounts.iter().any(has_access)) {
+        return against("the account is gone at the target, or suspended where it is declared", left);
     }
     Ok(Verdict::Passed)
 }

@@ -4,23 +4,27 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::fault::{Effect, Fault, FaultKind, Retry};
-use crate::kit::stage::{Act, Stage, Which, against, always, creates_accounts, reference, serves_groups};
+use crate::kit::stage::{
+    Act, Stage, Which, against, always, creates_accounts, creates_accounts_by_http, reference, serves_groups,
+    serves_groups_by_http, speaks_http,
+};
 use crate::kit::{Case, Outcome, Verdict, case};
 use crate::transport::Reply;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        case!(always, a_5xx_on_a_read_is_unavailable),
-        case!(creates_accounts, a_5xx_on_a_write_is_unavailable_and_unknown),
-        case!(serves_groups, a_5xx_on_a_group_write_is_unavailable_and_unknown),
+        case!(speaks_http, a_5xx_on_a_read_is_unavailable),
+        case!(creates_accounts_by_http, a_5xx_on_a_write_is_unavailable_and_unknown),
+        case!(serves_groups_by_http, a_5xx_on_a_group_write_is_unavailable_and_unknown),
+        case!(always, an_unreachable_target_is_unavailable),
         case!(always, a_living_credential_probes_well),
         case!(always, a_dead_credential_waits_for_the_operator),
-        case!(always, a_page_of_a_proxy_is_malformed),
-        case!(creates_accounts, a_page_of_a_proxy_does_not_pass_for_a_removal),
-        case!(serves_groups, a_page_of_a_proxy_does_not_pass_for_a_group_write),
-        case!(always, odd_answers_never_panic),
-        case!(always, odd_limit_headers_never_panic),
-        case!(always, an_echoed_secret_is_not_passed_on),
+        case!(speaks_http, a_page_of_a_proxy_is_malformed),
+        case!(creates_accounts_by_http, a_page_of_a_proxy_does_not_pass_for_a_removal),
+        case!(serves_groups_by_http, a_page_of_a_proxy_does_not_pass_for_a_group_write),
+        case!(speaks_http, odd_answers_never_panic),
+        case!(speaks_http, odd_limit_headers_never_panic),
+        case!(speaks_http, an_echoed_secret_is_not_passed_on),
     ]
 }
 
@@ -91,6 +95,26 @@ async fn a_5xx_on_a_group_write_is_unavailable_and_unknown(stage: &Stage) -> Out
         stage.order(Which::Writes, Act::status(status, PAGE), 1);
         let answer = stage.hear(stage.groups()?.remove(&stage.cx(), &group.id).await);
         unknown("remove", answer)?;
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn an_unreachable_target_is_unavailable(stage: &Stage) -> Outcome {
+    let ada = stage.person("ada").await?;
+    stage.order(Which::Any, Act::DropBefore, usize::MAX);
+    let mut answers = read(stage).await;
+    if creates_accounts(stage.traits()).is_ok() {
+        answers.push(stage.create(&ada).await.map(|_| ()));
+    }
+    if serves_groups(stage.traits()).is_ok() {
+        answers.push(stage.create_group("Kit Away").await.map(|_| ()));
+    }
+    answers.push(stage.hear(stage.subject().connector.probe(&stage.cx()).await).map(|_| ()));
+    for answer in answers {
+        match answer {
+            Err(fault) if fault.kind == FaultKind::Unavailable && fault.effect == Effect::None => {}
+            other => return against("a target that cannot be reached is Unavailable, and nothing happened", other),
+        }
     }
     Ok(Verdict::Passed)
 }

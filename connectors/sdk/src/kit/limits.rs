@@ -3,14 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::fault::{Effect, Fault, FaultKind, Retry};
-use crate::kit::stage::{Act, Stage, Which, against, always, creates_accounts, serves_groups};
+use crate::kit::stage::{Act, Stage, Which, against, creates_accounts_by_http, serves_groups_by_http, speaks_http};
 use crate::kit::{Case, Outcome, RateLimit, Verdict, case};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        case!(always, a_rate_limit_on_a_read_is_heard),
-        case!(creates_accounts, a_rate_limit_on_a_creation_is_heard),
-        case!(serves_groups, a_rate_limit_on_a_group_creation_is_heard),
+        case!(speaks_http, a_rate_limit_on_a_read_is_heard),
+        case!(creates_accounts_by_http, a_rate_limit_on_a_creation_is_heard),
+        case!(serves_groups_by_http, a_rate_limit_on_a_group_creation_is_heard),
     ]
 }
 

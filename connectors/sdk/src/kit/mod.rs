@@ -15,11 +15,13 @@ mod faults;
 mod groups;
 mod invitations;
 mod limits;
+pub mod live;
 mod members;
 mod paging;
 mod stage;
 
 use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +33,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::about::CallAbout;
 use crate::account::Person;
 use crate::connector::Connector;
 use crate::traits::Traits;
@@ -128,6 +131,8 @@ pub struct Subject {
     pub world: Arc<dyn World>,
     /// The plain texts of its secrets, to look for where they must not be.
     pub secrets: Vec<String>,
+    /// The calls that the connector declares ([`crate::About::calls`]).
+    pub calls: Vec<CallAbout>,
 }
 
 /// How a case went, if it did not fail.
@@ -148,6 +153,8 @@ type Play = for<'a> fn(&'a Stage) -> Pin<Box<dyn Future<Output = Outcome> + Send
 pub struct Case {
     /// The sentence, as a name.
     pub name: &'static str,
+    /// The file of a connector's folder in which the promise is kept, by the usual division.
+    pub file: &'static str,
     /// Why it does not apply to a connector of these traits; `Ok` where it does.
     pub applies: fn(&Traits) -> Result<(), &'static str>,
     play: Play,
@@ -162,24 +169,33 @@ impl fmt::Debug for Case {
 /// A case of an async function that takes the stage.
 macro_rules! case {
     ($applies:expr, $play:path) => {
-        $crate::kit::Case { name: stringify!($play), applies: $applies, play: |stage| Box::pin($play(stage)) }
+        $crate::kit::Case { name: stringify!($play), file: "", applies: $applies, play: |stage| Box::pin($play(stage)) }
     };
 }
 use case;
 
 /// All cases, in the order of the report.
 pub fn cases() -> Vec<Case> {
-    [
-        accounts::cases(),
-        invitations::cases(),
-        groups::cases(),
-        members::cases(),
-        paging::cases(),
-        limits::cases(),
-        faults::cases(),
-        doubts::cases(),
-    ]
-    .concat()
+    let parts = [
+        (accounts::cases(), "accounts.rs"),
+        (invitations::cases(), "accounts.rs"),
+        (groups::cases(), "groups.rs"),
+        (members::cases(), "groups.rs"),
+        (paging::cases(), "accounts.rs, groups.rs"),
+        (limits::cases(), "client.rs"),
+        (faults::cases(), "client.rs"),
+        (doubts::cases(), "accounts.rs, groups.rs"),
+    ];
+    parts.into_iter().flat_map(|(cases, file)| cases.into_iter().map(move |case| Case { file, ..case })).collect()
+}
+
+/// The promise that is held over a whole run and not by a case of its own: what [`crate::About::calls`]
+/// does not name is not called.
+pub const DECLARED: &str = "every_call_is_declared";
+
+/// Every promise, in the order of the report, each with the file in which it is kept.
+pub fn promises() -> Vec<(&'static str, &'static str)> {
+    cases().iter().map(|case| (case.name, case.file)).chain([(DECLARED, "mod.rs")]).collect()
 }
 
 /// How a run went.
@@ -191,6 +207,8 @@ pub struct Report {
     pub failed: Vec<(&'static str, String)>,
     /// Those that do not apply or could not be played, and why.
     pub skipped: Vec<(&'static str, String)>,
+    /// The calls that are declared and that no case made: no breach, but nobody saw them work.
+    pub unmade: Vec<&'static str>,
 }
 
 impl fmt::Display for Report {
@@ -203,6 +221,9 @@ impl fmt::Display for Report {
         }
         for (name, why) in &self.failed {
             writeln!(f, "FAILED   {name}: {why}")?;
+        }
+        if !self.unmade.is_empty() {
+            writeln!(f, "declared, and made by no case: {}", self.unmade.join(", "))?;
         }
         write!(f, "{} passed, {} failed, {} skipped", self.passed.len(), self.failed.len(), self.skipped.len())
     }
@@ -217,8 +238,10 @@ where
     M: Future<Output = Subject>,
 {
     let mut report = Report::default();
+    let mut calls = Calls::default();
     for case in cases() {
         let subject = make().await;
+        calls.declared.clone_from(&subject.calls);
         if let Err(why) = (case.applies)(subject.connector.traits()) {
             report.skipped.push((case.name, why.to_owned()));
             continue;
@@ -228,6 +251,7 @@ where
             Ok(outcome) => outcome,
             Err(panic) => Err(format!("panicked: {}", words(panic.as_ref()))),
         };
+        stage.calls(&mut calls);
         // Whatever a case is about: nothing that it brought to light may tell a secret.
         let outcome = outcome.and_then(|verdict| stage.no_leak().map(|()| verdict));
         let outcome = outcome.and_then(|verdict| stage.all_charged().map(|()| verdict));
@@ -237,7 +261,63 @@ where
             Err(why) => report.failed.push((case.name, why)),
         }
     }
+    report.unmade = calls.unmade();
+    match calls.undeclared() {
+        _ if calls.declared.is_empty() => report.failed.push((DECLARED, "`about()` declares no call".to_owned())),
+        none if none.is_empty() => report.passed.push(DECLARED),
+        some => report.failed.push((DECLARED, some)),
+    }
     report
+}
+
+/// The calls of a whole run beside those that are declared.
+#[derive(Debug, Default)]
+struct Calls {
+    declared: Vec<CallAbout>,
+    /// Which of the declared ones were made.
+    made: BTreeSet<usize>,
+    /// The others, each with the first path that was seen.
+    undeclared: BTreeMap<(&'static str, String), String>,
+}
+
+impl Calls {
+    fn note(
+        &mut self,
+        name: &'static str,
+        method: &str,
+        path: impl FnOnce() -> String,
+        covers: impl Fn(&CallAbout) -> bool,
+    ) {
+        let mut covering = self.declared.iter().enumerate().filter(|(_, one)| covers(one)).map(|(at, _)| at).peekable();
+        if covering.peek().is_none() {
+            self.undeclared.entry((name, method.to_owned())).or_insert_with(path);
+        } else {
+            self.made.extend(covering);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.made.extend(&other.made);
+        for (call, path) in &other.undeclared {
+            self.undeclared.entry(call.clone()).or_insert_with(|| path.clone());
+        }
+    }
+
+    /// What was called and is not declared, in words; empty if there is nothing.
+    fn undeclared(&self) -> String {
+        let seen = self.undeclared.iter().map(|((name, method), path)| format!("{name:?}: {method} {path}"));
+        let seen: Vec<String> = seen.collect();
+        if seen.is_empty() { String::new() } else { format!("`about()` does not declare {}", seen.join("; ")) }
+    }
+
+    fn unmade(&self) -> Vec<&'static str> {
+        let unmade =
+            self.declared.iter().enumerate().filter(|(at, _)| !self.made.contains(at)).map(|(_, one)| one.name);
+        // Several declared under one name are one call in several forms.
+        let mut names: Vec<&'static str> = unmade.collect();
+        names.dedup();
+        names
+    }
 }
 
 async fn guarded(mut play: Pin<Box<dyn Future<Output = Outcome> + Send + '_>>) -> Result<Outcome, Box<dyn Any + Send>> {

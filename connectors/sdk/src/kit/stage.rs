@@ -15,7 +15,7 @@ use crate::connector::{Accounts, Groups, PageToken};
 use crate::fault::{Effect, Fault, FaultKind};
 use crate::group::{GroupWant, Member, RemoteGroup};
 use crate::id::{InviteId, RemoteId};
-use crate::kit::{RateLimit, Subject};
+use crate::kit::{Calls, RateLimit, Subject};
 use crate::outcome::{Created, GroupCreated, Membership};
 use crate::traits::{Kind, Traits};
 use crate::transport::{Call, Cx, Repeat, Reply, Step, Transport, Work};
@@ -75,6 +75,8 @@ struct Recorder {
     said: Mutex<Vec<String>>,
     /// Calls of which no rule of the tariff speaks.
     unpriced: Mutex<Vec<String>>,
+    /// The calls, held against those that are declared.
+    calls: Mutex<Calls>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -111,6 +113,8 @@ impl Transport for Recorder {
         if traits.tariff.price(&call).is_none() {
             held(&self.unpriced).push(format!("{:?}: {} {}", call.name, call.method, call.url.path()));
         }
+        let path = || call.url.path().to_owned();
+        held(&self.calls).note(call.name, call.method.as_str(), path, |declared| declared.covers(&call));
         let act = self.strike(write);
         held(&self.sent).push(Sent { name: call.name, write, struck: act.is_some() });
         let reply = match act {
@@ -144,6 +148,12 @@ impl Transport for Recorder {
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
         let write = step.repeat != Repeat::Read;
         held(&self.said).push(format!("{step:?}"));
+        let known = &self.subject.connector.traits().buckets;
+        if step.charges.iter().any(|charge| known.iter().all(|bucket| bucket.name != charge.bucket)) {
+            held(&self.unpriced).push(format!("{:?}: charges a bucket that is not declared", step.name));
+        }
+        let object = || step.object.clone();
+        held(&self.calls).note(step.name, step.protocol, object, |declared| declared.covers_step(&step));
         let act = self.strike(write);
         held(&self.sent).push(Sent { name: step.name, write, struck: act.is_some() });
         match act {
@@ -201,7 +211,13 @@ impl Stage {
         if unpriced.is_empty() { Ok(()) } else { against("every call is charged by the tariff", &*unpriced) }
     }
 
+    /// Adds the calls of this case to those of the run.
+    pub(super) fn calls(&self, all: &mut Calls) {
+        all.merge(&held(&self.recorder.calls));
+    }
+
     pub(super) fn new(subject: Subject) -> Self {
+        let calls = Calls { declared: subject.calls.clone(), ..Calls::default() };
         Self {
             recorder: Recorder {
                 subject,
@@ -209,6 +225,7 @@ impl Stage {
                 sent: Mutex::new(Vec::new()),
                 said: Mutex::new(Vec::new()),
                 unpriced: Mutex::new(Vec::new()),
+                calls: Mutex::new(calls),
             },
         }
     }
@@ -489,6 +506,21 @@ pub(super) fn serves_groups(traits: &Traits) -> Result<(), &'static str> {
         Kind::User => Err("it serves accounts only"),
         _ => Ok(()),
     }
+}
+
+/// Cases that play HTTP answers.
+pub(super) fn speaks_http(traits: &Traits) -> Result<(), &'static str> {
+    if traits.speaks_http { Ok(()) } else { Err("it speaks no HTTP: there is no such answer") }
+}
+
+pub(super) fn creates_accounts_by_http(traits: &Traits) -> Result<(), &'static str> {
+    speaks_http(traits)?;
+    creates_accounts(traits)
+}
+
+pub(super) fn serves_groups_by_http(traits: &Traits) -> Result<(), &'static str> {
+    speaks_http(traits)?;
+    serves_groups(traits)
 }
 
 pub(super) fn always(_: &Traits) -> Result<(), &'static str> {

@@ -41,6 +41,7 @@ impl Case {
                 login: Some("ann".to_owned()),
                 protected,
                 expires_at: None,
+                profile: None,
             }),
             doubt: None,
             traits: &traits,

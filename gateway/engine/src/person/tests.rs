@@ -39,6 +39,7 @@ fn account(status: AccountStatus, email: &str, role: &str, serial: u32) -> Accou
         login: (!invited).then(|| "ann".to_owned()),
         protected: false,
         expires_at: invited.then(|| at(1_000)),
+        profile: None,
     }
 }
 
@@ -498,5 +499,52 @@ fn a_role_is_written_only_if_given_writable_and_different() {
         }
         let step = world.next();
         assert_eq!(matches!(step, PersonStep::Update(_)), calls, "{wanted:?} {has:?} {default:?} {writable}");
+    }
+}
+
+#[test]
+fn what_changed_since_it_was_written_is_written_and_what_was_not_is_not() {
+    for (writable, written, stale) in [
+        (vec!["*"], Some(true), false),
+        (vec!["*"], Some(false), true),
+        // An account that was linked before this was known: nothing is written until something changes.
+        (vec!["*"], None, false),
+        (vec!["roles"], Some(false), false),
+        (vec!["displayName"], Some(false), true),
+    ] {
+        let mut world = World::new(traits(Suspend::Native, false, false), true);
+        world.traits.writable = writable;
+        world.person.display_name = Some("Ann Example".to_owned());
+        let mut there = account(AccountStatus::Active, "ann@example.com", "member", 1);
+        let mut before = world.person.clone();
+        before.display_name = Some("Ann Other".to_owned());
+        before.attributes.insert("title".to_owned(), "T".into());
+        there.profile = match written {
+            Some(true) => world.traits.profile(&world.person),
+            Some(false) => world.traits.profile(&before),
+            None => None,
+        };
+        let case = format!("{:?} {written:?}", world.traits.writable);
+        let step = next_step(&PersonView {
+            wanted: Wanted::Access,
+            person: &world.person,
+            account: Some(there),
+            doubt: None,
+            traits: &world.traits,
+            can_create: true,
+            followed_up: false,
+            protected_by_policy: false,
+            invites_sent: 0,
+            now: at(0),
+        });
+        match step {
+            PersonStep::Update(change) => {
+                assert!(stale, "{case}");
+                assert_eq!(change.role, None, "{case}");
+                assert_eq!(change.display_name.as_deref(), Some("Ann Example"), "{case}");
+                assert_eq!(change.person.as_deref(), Some(&world.person), "{case}");
+            }
+            other => assert!(!stale && other == PersonStep::Settled, "{case}: {other:?}"),
+        }
     }
 }

@@ -337,6 +337,11 @@ impl Change {
             let lane = if before.active { Lane::Grant } else { Lane::Deprovision };
             upsert_work(tx, &self.instance, before.seq, lane, before.rev, None).await?;
         }
+        if !before.active {
+            for (group, rev) in waivers::lift_memberships(tx, before.seq).await? {
+                upsert_work(tx, &self.instance, group, Lane::Removal, rev, None).await?;
+            }
+        }
         // What waits for a person to act is tried at once: the client's push is such an act.
         let taken_up = tx
             .conn

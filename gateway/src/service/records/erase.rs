@@ -1,12 +1,13 @@
 //! Erasing a person's data on request (DECISIONS 33). What happened stays on record, under a pseudonym; who it happened to
 //! does not. Only where there is nothing left at the target that is known: the data is what access is taken away by.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use scim::fold::{fold_name, fold_text};
 use serde_json::{Value, json};
-use uuid::Uuid;
+use sha2::{Digest, Sha256};
 
 use super::{AdminError, App, audit, parsed};
 use crate::service::accept::{Delete, Ends, close_operation_items, unindex};
@@ -16,18 +17,32 @@ use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
 
 /// Rows that one transaction rewrites at most.
 const CHUNK: i64 = 200;
+/// The person's row, and those of imported accounts that were found to be the person.
+const ROWS: &str = "(seq = $1 OR merged_into = $1)";
 /// A word of a person that is shorter than this is not looked for in texts: it would be found everywhere.
 const SHORTEST: usize = 3;
 
 impl App {
-    /// Erases a person's data: of a deleted one, or of an inactive one without account, who is deleted by this. Asked
-    /// again it goes on where it stopped.
+    /// Erases a person's data: of a deleted one, or of an inactive one without account, who is deleted by this.
+    ///
+    /// What tells of the person is rewritten first and once more behind: the person's own row, from which it is known
+    /// what to look for, goes in between. So one that is cut off is whole again once it is asked for again.
     ///
     /// # Errors
     /// No such person; there is access, an account, or work left (conflict); the store's.
     pub async fn erase(&self, instance: &Arc<Instance>, actor: &str, id: &str) -> Result<Value, AdminError> {
-        let erase = Erase { instance: Arc::clone(instance), actor: actor.to_owned(), id: id.to_owned() };
-        let erased = self.store.write(Priority::Request, erase).await?;
+        let erase = |dry| Erase { instance: Arc::clone(instance), actor: actor.to_owned(), id: id.to_owned(), dry };
+        let known = self.store.write(Priority::Request, erase(true)).await?;
+        let mut rows = self.rewrite(instance, &known).await?;
+        let erased = self.store.write(Priority::Request, erase(false)).await?;
+        // What was recorded meanwhile, the deletion itself among it.
+        rows = rows.max(self.rewrite(instance, &erased).await?);
+        self.driver.wake_for(instance);
+        Ok(json!({"id": id, "pseudonym": erased.pseudonym, "records": rows}))
+    }
+
+    /// Rewrites whatever tells of the person; answers how many records do.
+    async fn rewrite(&self, instance: &Instance, erased: &Erased) -> Result<u64, AdminError> {
         let mut rows = 0;
         for table in [Told::Operations, Told::Attempts, Told::Refusals] {
             let mut after = Some(0);
@@ -38,8 +53,7 @@ impl App {
                 after = next;
             }
         }
-        self.driver.wake_for(instance);
-        Ok(json!({"id": id, "pseudonym": erased.pseudonym, "records": rows}))
+        Ok(rows)
     }
 }
 
@@ -56,6 +70,8 @@ struct Erase {
     instance: Arc<Instance>,
     actor: String,
     id: String,
+    /// Only looks whether the person may be erased, and what to look for.
+    dry: bool,
 }
 
 #[async_trait]
@@ -68,7 +84,7 @@ impl Unit for Erase {
             .conn
             .one(
                 &format!(
-                    "SELECT seq, kind, name, doc, external_id, active, managed, deleted_at, erased_at FROM resource WHERE instance_seq = $1 AND id = $2{}",
+                    "SELECT seq, kind, name, active, managed, deleted_at, erased_at FROM resource WHERE instance_seq = $1 AND id = $2{}",
                     tx.conn.for_update()
                 ),
                 vals![self.instance.seq, self.id.as_str()],
@@ -86,20 +102,23 @@ impl Unit for Erase {
         }
         self.is_without_access(tx, seq, deleted, row.col::<i16>("active")? == 1).await?;
         let again = row.col::<Option<i64>>("erased_at")?.is_some();
-        let pseudonym = if again { name.clone() } else { format!("erased-{:.12}", Uuid::new_v4().simple()) };
-        let doc: Value = parsed(row.col("doc")?);
-        let words = self.words(tx, seq, &name, row.col("external_id")?, &doc).await?;
+        let pseudonym = if again { name.clone() } else { pseudonym_of(&self.id) };
+        let words = self.words(tx, seq).await?;
+        if self.dry {
+            return Ok(Erased { seq, pseudonym, words });
+        }
         if !deleted {
             self.delete(tx, seq).await?;
         }
-        tx.conn
-            .run(
-                "UPDATE resource SET doc = '{}', name = $2, name_key = $3, external_id = NULL, active = 0, listed = 0, erased_at = COALESCE(erased_at, $4) WHERE seq = $1",
-                vals![seq, pseudonym.as_str(), fold_name(&pseudonym), tx.now],
-            )
-            .await?;
-        unindex(tx, seq).await?;
-        tx.conn.run("DELETE FROM claim WHERE resource_seq = $1", vals![seq]).await?;
+        let text = format!(
+            "UPDATE resource SET doc = '{{}}', name = $2, name_key = $3, external_id = NULL, active = 0, listed = 0, erased_at = COALESCE(erased_at, $4) WHERE {ROWS} RETURNING seq"
+        );
+        let rows = tx.conn.all(&text, vals![seq, pseudonym.as_str(), fold_name(&pseudonym), tx.now]).await?;
+        for row in &rows {
+            let seq: i64 = row.col("seq")?;
+            unindex(tx, seq).await?;
+            tx.conn.run("DELETE FROM claim WHERE resource_seq = $1", vals![seq]).await?;
+        }
         tx.conn.run("UPDATE attempt SET sent = NULL WHERE resource_seq = $1", vals![seq]).await?;
         tx.conn
             .run(
@@ -211,27 +230,27 @@ impl Erase {
         Ok(())
     }
 
-    /// What stands for the person in texts: names, addresses, logins.
-    async fn words(
-        &self,
-        tx: &Tx<'_>,
-        seq: i64,
-        name: &str,
-        external_id: Option<String>,
-        doc: &Value,
-    ) -> Result<Vec<String>, StoreError> {
-        let mut words = vec![name.to_owned()];
-        words.extend(external_id);
-        for (list, field) in [("emails", "value"), ("phoneNumbers", "value")] {
-            words.extend(
-                doc[list].as_array().into_iter().flatten().filter_map(|one| one[field].as_str()).map(str::to_owned),
-            );
-        }
-        for text in [&doc["displayName"], &doc["nickName"], &doc["name"]["formatted"]] {
-            words.extend(text.as_str().map(str::to_owned));
-        }
-        if let (Some(given), Some(family)) = (doc["name"]["givenName"].as_str(), doc["name"]["familyName"].as_str()) {
-            words.push(format!("{given} {family}"));
+    /// What stands for the person in texts: names, addresses, logins; those of imported rows that became this one, too.
+    async fn words(&self, tx: &Tx<'_>, seq: i64) -> Result<Vec<String>, StoreError> {
+        let mut words: Vec<String> = Vec::new();
+        let rows =
+            tx.conn.all(&format!("SELECT name, doc, external_id FROM resource WHERE {ROWS}"), vals![seq]).await?;
+        for row in &rows {
+            words.push(row.col("name")?);
+            words.extend(row.col::<Option<String>>("external_id")?);
+            let doc: Value = parsed(row.col("doc")?);
+            for (list, field) in [("emails", "value"), ("phoneNumbers", "value")] {
+                words.extend(
+                    doc[list].as_array().into_iter().flatten().filter_map(|one| one[field].as_str()).map(str::to_owned),
+                );
+            }
+            for text in [&doc["displayName"], &doc["nickName"], &doc["name"]["formatted"]] {
+                words.extend(text.as_str().map(str::to_owned));
+            }
+            if let (Some(given), Some(family)) = (doc["name"]["givenName"].as_str(), doc["name"]["familyName"].as_str())
+            {
+                words.push(format!("{given} {family}"));
+            }
         }
         let accounts = tx
             .conn
@@ -256,6 +275,17 @@ impl Erase {
         words.dedup();
         Ok(words)
     }
+}
+
+/// The name that stands for an erased person: always the same, however often the erasure is begun. It is made of the SCIM
+/// id, which stays on record and says nothing of the person.
+fn pseudonym_of(id: &str) -> String {
+    let digest = Sha256::digest(id.as_bytes());
+    let mut name = "erased-".to_owned();
+    for byte in digest.iter().take(6) {
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
 }
 
 /// A text in which nothing stands for the person any more. A text in which letters and their folded forms differ in

@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     Operations,
     History,
     Tombstones,
+    Deserted,
     Rejected,
     Runs,
     Audit,
@@ -32,11 +33,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Attempts,
         Self::Operations,
         Self::History,
         Self::Tombstones,
+        Self::Deserted,
         Self::Rejected,
         Self::Runs,
         Self::Audit,
@@ -49,7 +51,7 @@ impl Kind {
             Self::Attempts => "attempt",
             Self::Operations => "operation",
             Self::History => "history",
-            Self::Tombstones => "resource",
+            Self::Tombstones | Self::Deserted => "resource",
             Self::Rejected => "rejected",
             Self::Runs => "run",
             Self::Audit => "audit",
@@ -61,7 +63,7 @@ impl Kind {
         let span = match self {
             Self::Attempts => retention.attempts,
             Self::Operations | Self::History => retention.operations,
-            Self::Tombstones | Self::Manifests => retention.tombstones,
+            Self::Tombstones | Self::Deserted | Self::Manifests => retention.tombstones,
             Self::Rejected => retention.rejected,
             Self::Runs => retention.runs,
             Self::Audit => retention.audit,
@@ -94,7 +96,7 @@ impl Kind {
                 "(t.what = 'member' OR EXISTS (SELECT 1 FROM history n WHERE n.subject_seq = t.subject_seq AND n.what = t.what AND n.seq > t.seq))",
             )),
             Self::Audit => Some(("at", "1 = 1")),
-            Self::Tombstones | Self::Rejected | Self::Runs | Self::Manifests => None,
+            Self::Tombstones | Self::Deserted | Self::Rejected | Self::Runs | Self::Manifests => None,
         }
     }
 }
@@ -126,6 +128,7 @@ impl Unit for Purge {
         match (self.kind, self.kind.walked()) {
             (_, Some((time, may_go))) => self.walk(tx, before, time, may_go).await,
             (Kind::Tombstones, _) => self.tombstones(tx, before).await,
+            (Kind::Deserted, _) => deserted(tx, before).await,
             (Kind::Runs, _) => {
                 // The newest run of a kind that ended stays: it says when the target was last compared.
                 let may_go = "t.state <> 'running' AND t.ended_at < $1 AND EXISTS (SELECT 1 FROM run n WHERE n.instance_seq = t.instance_seq \
@@ -223,9 +226,7 @@ impl Purge {
             .conn
             .all(&format!("SELECT DISTINCT account_seq FROM link WHERE resource_seq IN ({gone})"), vals![])
             .await?;
-        for table in ["attr", "claim", "waiver", "drift", "link"] {
-            tx.conn.run(&format!("DELETE FROM {table} WHERE resource_seq IN ({gone})"), vals![]).await?;
-        }
+        forget(tx, &gone).await?;
         let mut held: Vec<String> = Vec::with_capacity(accounts.len());
         for row in &accounts {
             held.push(row.col::<i64>("account_seq")?.to_string());
@@ -240,6 +241,48 @@ impl Purge {
         let rows = tx.conn.run(&format!("DELETE FROM resource WHERE seq IN ({gone})"), vals![]).await?;
         Ok(Purged { rows, next })
     }
+}
+
+/// Drops what tells of resources that go: `gone` lists their rows.
+async fn forget(tx: &Tx<'_>, gone: &str) -> Result<(), StoreError> {
+    for table in ["attr", "claim", "waiver", "drift", "link"] {
+        tx.conn.run(&format!("DELETE FROM {table} WHERE resource_seq IN ({gone})"), vals![]).await?;
+    }
+    for table in ["waiver", "drift"] {
+        tx.conn.run(&format!("DELETE FROM {table} WHERE item_seq IN ({gone})"), vals![]).await?;
+    }
+    Ok(())
+}
+
+/// The people, groups and accounts of instances that were deleted: nobody asks for them any more, and nothing is done
+/// for them. The instance's own row stays, for the record.
+async fn deserted(tx: &Tx<'_>, before: i64) -> Result<Purged, StoreError> {
+    let of = "SELECT i.seq FROM instance i WHERE i.deleted_at IS NOT NULL AND i.deleted_at < $1";
+    let text = format!(
+        "SELECT r.seq FROM resource r WHERE r.instance_seq IN ({of}) ORDER BY r.instance_seq LIMIT {TOMBSTONES}"
+    );
+    let rows = tx.conn.all(&text, vals![before]).await?;
+    if rows.is_empty() {
+        // Accounts last: links referred to them.
+        let text = format!(
+            "DELETE FROM account WHERE seq IN (SELECT a.seq FROM account a WHERE a.instance_seq IN ({of}) LIMIT {CHUNK})"
+        );
+        let rows = tx.conn.run(&text, vals![before]).await?;
+        return Ok(Purged { rows, next: (rows > 0).then_some((0, 0)) });
+    }
+    let mut gone: Vec<String> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        gone.push(row.col::<i64>("seq")?.to_string());
+    }
+    let gone = gone.join(",");
+    forget(tx, &gone).await?;
+    for (table, column) in
+        [("member", "group_seq"), ("member", "user_seq"), ("work", "resource_seq"), ("attempt", "resource_seq")]
+    {
+        tx.conn.run(&format!("DELETE FROM {table} WHERE {column} IN ({gone})"), vals![]).await?;
+    }
+    let rows = tx.conn.run(&format!("DELETE FROM resource WHERE seq IN ({gone})"), vals![]).await?;
+    Ok(Purged { rows, next: Some((0, 0)) })
 }
 
 /// Purges everything whose time is over; `write` runs a chunk and says no once it is not this replica's to do.

@@ -235,3 +235,43 @@ async fn refusals_runs_and_acts_go_when_their_time_is_over() {
         assert_eq!((count("rejected").await, count("run").await), (0, 2));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_of_a_deleted_instance_stayed_for_ever() {
+    for place in places().await {
+        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        let now = clock.micros();
+        let store = Store::open(&place.database, clock.clone()).await.unwrap();
+        let other = INSTANCE.replace("(1,'in_1'", "(2,'in_2'");
+        let mut rows = vec![INSTANCE.to_owned(), other];
+        let ties: Vec<(i64, Ties)> =
+            Ties::all().into_iter().enumerate().map(|(n, ties)| (10 + 10 * i64::try_from(n).unwrap(), ties)).collect();
+        for (seq, ties) in &ties {
+            rows.extend(ties.rows(*seq, now));
+        }
+        rows.push("UPDATE resource SET instance_seq = 2 WHERE seq = 10".to_owned());
+        rows.push(format!("UPDATE instance SET deleted_at = {now} WHERE seq = 1"));
+        // Deleting an instance does these.
+        rows.push("DELETE FROM work".to_owned());
+        rows.push("UPDATE attempt SET state = 'resolved' WHERE state IN ('sending','unknown')".to_owned());
+        rows.push(
+            "UPDATE operation SET state = 'withdrawn', open_items = 0, closed_at = 1 WHERE state = 'open'".to_owned(),
+        );
+        store.write(Priority::Background, Statements(rows)).await.unwrap();
+        purge(&store, &retention()).await;
+        assert!(
+            numbers(&store, "SELECT seq FROM resource WHERE deleted_at IS NULL").await.len() > 1,
+            "its time is not over"
+        );
+        clock.advance(retention().tombstones + Duration::from_secs(1));
+        purge(&store, &retention()).await;
+        assert_eq!(numbers(&store, "SELECT seq FROM resource").await, BTreeSet::from([10]));
+        for (table, column) in
+            [("attr", "resource_seq"), ("link", "resource_seq"), ("waiver", "resource_seq"), ("member", "group_seq")]
+        {
+            let left = numbers(&store, &format!("SELECT {column} AS seq FROM {table} WHERE {column} <> 10")).await;
+            assert!(left.is_empty(), "{table}: {left:?}");
+        }
+        assert!(numbers(&store, "SELECT seq FROM account WHERE instance_seq = 1 AND seq > 100").await.is_empty());
+    }
+}

@@ -8,7 +8,7 @@ use super::super::ids::parse_uuid;
 use super::super::world::{InviteState, Member, OrgRole, Privacy, SsoMode};
 use super::execute::{Obj, Out, Run};
 use super::page::{Order, page};
-use super::plan::Plan;
+use crate::graphql::plan::Plan;
 
 impl Run<'_> {
     pub(super) fn member_name(&self, user: Uuid) -> String {

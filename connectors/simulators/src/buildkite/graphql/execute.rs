@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::super::errors::Refusal;
@@ -11,12 +11,9 @@ use super::super::ids::{cursor, global, of_kind, parse_global, parse_uuid, stamp
 use super::super::world::{CAPABILITIES, InviteState, ORG_SLUG, SsoMode, TeamRole, World};
 use super::connections::list;
 use super::page::{Order, Page, page};
-use super::plan::{Compiled, Plan, Sub};
-use super::{avatar, location, mutations};
-
-/// Most fields resolved for one document. The vendor's cap on complexity is far
-/// below; this one holds where limits are off.
-const MAX_FIELDS: u64 = 1_000_000;
+use super::{avatar, mutations};
+use crate::graphql::plan::{Compiled, Plan};
+use crate::graphql::{self, Resolver};
 
 /// An object that fields are asked of.
 #[derive(Clone)]
@@ -49,26 +46,10 @@ pub(super) struct Payload {
 }
 
 /// The value of a field before its selections are resolved.
-#[derive(Clone)]
-pub(super) enum Out {
-    Null,
-    Leaf(Value),
-    One(Obj),
-    Many(Vec<Obj>),
-}
+pub(super) type Out = graphql::Out<Obj>;
 
-impl Out {
-    fn maybe(obj: Option<Obj>) -> Self {
-        obj.map_or(Self::Null, Self::One)
-    }
-
-    fn leaf(value: impl Into<Value>) -> Self {
-        Self::Leaf(value.into())
-    }
-
-    fn time(at: Option<Timestamp>) -> Self {
-        Self::Leaf(json!(at.map(stamp)))
-    }
+fn time(at: Option<Timestamp>) -> Out {
+    Out::Leaf(json!(at.map(stamp)))
 }
 
 impl Obj {
@@ -97,99 +78,42 @@ impl Obj {
 }
 
 /// Runs a document: its data, its errors and its actual complexity.
-pub(super) fn run(world: &mut World, compiled: &Compiled, now: Timestamp) -> (Value, Vec<Value>, u64) {
-    let mut run = Run { world, points: 0, fields: 0, errors: Vec::new(), path: Vec::new() };
-    let mut data = Map::new();
-    for plan in &compiled.plans {
-        let out = if !compiled.mutation {
-            run.field(&Obj::Query, plan)
-        } else if plan.def.name == "__typename" {
-            Ok(Out::leaf("Mutation"))
-        } else {
-            mutations::mutate(run.world, plan, now).map(Out::One)
-        };
-        run.path.push(plan.key.clone());
-        let value = run.value(out, plan);
-        run.path.pop();
-        data.insert(plan.key.clone(), value.unwrap_or(Value::Null));
-    }
-    if run.fields >= MAX_FIELDS {
-        run.errors.clear();
-        run.errors.push(json!({ "message": "Query is too large" }));
-        return (Value::Null, run.errors, run.points);
-    }
-    (Value::Object(data), run.errors, run.points)
+pub(super) fn run(world: &mut World, compiled: &Compiled, now: Timestamp) -> graphql::Done {
+    graphql::run(&mut Run { world, now }, compiled)
 }
 
 /// One document being run.
 pub(super) struct Run<'w> {
     pub(super) world: &'w mut World,
-    points: u64,
-    fields: u64,
-    errors: Vec<Value>,
-    path: Vec<String>,
+    now: Timestamp,
+}
+
+impl Resolver for Run<'_> {
+    type Obj = Obj;
+
+    fn type_name(&self, obj: &Obj) -> String {
+        obj.type_name()
+    }
+
+    fn root(&mut self, plan: &Plan, mutation: bool) -> Result<Out, Value> {
+        if mutation {
+            return mutations::mutate(self.world, plan, self.now).map(Out::One).map_err(told);
+        }
+        self.field(&Obj::Query, plan)
+    }
+
+    fn field(&mut self, obj: &Obj, plan: &Plan) -> Result<Out, Value> {
+        self.resolve(obj, plan).map_err(told)
+    }
+}
+
+fn told(refusal: Refusal) -> Value {
+    json!({ "message": refusal.message })
 }
 
 impl Run<'_> {
-    /// Resolves what is selected of a field; nothing where a refused field may
-    /// not be null, which makes the object around it null.
-    fn value(&mut self, out: Result<Out, Refusal>, plan: &Plan) -> Option<Value> {
-        let value = match out {
-            Ok(Out::Null) => Some(Value::Null),
-            Ok(Out::Leaf(value)) => Some(value),
-            Ok(Out::One(obj)) => {
-                self.points += 1;
-                self.object(&obj, &plan.sub)
-            }
-            Ok(Out::Many(objects)) => {
-                self.points += 1;
-                let list = objects.iter().map(|obj| self.object(obj, &plan.sub).unwrap_or(Value::Null));
-                Some(list.collect())
-            }
-            Err(refusal) => {
-                self.errors.push(json!({
-                    "message": refusal.message,
-                    "locations": [location(plan.at)],
-                    "path": self.path,
-                }));
-                None
-            }
-        };
-        match value {
-            None if !plan.def.ty.ends_with('!') => Some(Value::Null),
-            value => value,
-        }
-    }
-
-    fn object(&mut self, obj: &Obj, sub: &Sub) -> Option<Value> {
-        let plans: &[Plan] = match sub {
-            Sub::Leaf => &[],
-            Sub::Fields(plans) => plans,
-            Sub::ByType(types) => {
-                let name = obj.type_name();
-                types.iter().find(|(ty, _)| *ty == name).map_or(&[], |(_, plans)| plans.as_slice())
-            }
-        };
-        let mut out = Map::new();
-        for plan in plans {
-            self.fields += 1;
-            if self.fields >= MAX_FIELDS {
-                break;
-            }
-            let resolved = self.field(obj, plan);
-            self.path.push(plan.key.clone());
-            let value = self.value(resolved, plan);
-            self.path.pop();
-            out.insert(plan.key.clone(), value?);
-        }
-        Some(Value::Object(out))
-    }
-
-    fn field(&self, obj: &Obj, plan: &Plan) -> Result<Out, Refusal> {
+    fn resolve(&self, obj: &Obj, plan: &Plan) -> Result<Out, Refusal> {
         let name = plan.def.name;
-        if name == "__typename" {
-            return Ok(Out::leaf(obj.type_name()));
-        }
         match obj {
             Obj::Query => self.query(plan),
             Obj::Viewer => self.viewer(plan),
@@ -326,7 +250,7 @@ impl Run<'_> {
         };
         Ok(match plan.def.name {
             "complimentary" => Out::leaf(false),
-            "createdAt" => Out::time(Some(member.created_at)),
+            "createdAt" => time(Some(member.created_at)),
             "createdBy" => Out::maybe(member.created_by.map(Obj::User)),
             "id" => Out::leaf(global("OrganizationMember", member.uuid)),
             "lastSeenAt" => Out::Null,
@@ -357,7 +281,7 @@ impl Run<'_> {
         let Some(invitation) = self.world.invitations.get(&seq) else {
             return Ok(Out::Null);
         };
-        let closed = |state: InviteState| Out::time(invitation.closed_at.filter(|_| invitation.state == state));
+        let closed = |state: InviteState| time(invitation.closed_at.filter(|_| invitation.state == state));
         let closer = |state: InviteState| {
             let by = invitation.closed_by.filter(|_| invitation.state == state);
             Out::maybe(by.map(Obj::User))
@@ -365,7 +289,7 @@ impl Run<'_> {
         Ok(match plan.def.name {
             "acceptedAt" => closed(InviteState::Accepted),
             "acceptedBy" => closer(InviteState::Accepted),
-            "createdAt" => Out::time(Some(invitation.created_at)),
+            "createdAt" => time(Some(invitation.created_at)),
             "createdBy" => Out::One(Obj::User(invitation.created_by)),
             "email" => Out::leaf(invitation.email.as_str()),
             "expiredAt" => closed(InviteState::Expired),
@@ -404,7 +328,7 @@ impl Run<'_> {
             return Ok(Out::Null);
         };
         Ok(match plan.def.name {
-            "createdAt" => Out::time(Some(team.created_at)),
+            "createdAt" => time(Some(team.created_at)),
             "createdBy" => Out::One(Obj::User(team.created_by)),
             "defaultMemberRole" => Out::leaf(team.default_role.graphql()),
             "description" => Out::leaf(team.description.as_str()),
@@ -447,7 +371,7 @@ impl Run<'_> {
             return Out::Null;
         };
         match name {
-            "createdAt" => Out::time(Some(member.created_at)),
+            "createdAt" => time(Some(member.created_at)),
             "createdBy" => Out::Null,
             "id" => Out::leaf(global("TeamMember", member.uuid)),
             "organizationMember" => {

@@ -1,24 +1,12 @@
 //! The input objects, enumerations and scalars of the schema.
 
-use super::schema::{ArgDef, Kind, TypeDef, a};
-
-const fn input(name: &'static str, fields: &'static [ArgDef]) -> TypeDef {
-    TypeDef { name, kind: Kind::Input(fields) }
-}
-
-const fn values(name: &'static str, values: &'static [&'static str]) -> TypeDef {
-    TypeDef { name, kind: Kind::Enum(values) }
-}
-
-const fn scalar(name: &'static str) -> TypeDef {
-    TypeDef { name, kind: Kind::Scalar }
-}
+use crate::graphql::schema::{ArgDef, TypeDef, a, input, scalar, values};
 
 const CLIENT: ArgDef = a("clientMutationId", "String");
 const ID_INPUT: &[ArgDef] = &[CLIENT, a("id", "ID!")];
 
 /// Every type that an argument may have.
-pub(super) static INPUTS: &[TypeDef] = &[
+pub(super) const INPUTS: &[TypeDef] = &[
     input(
         "OrganizationInvitationCreateInput",
         &[

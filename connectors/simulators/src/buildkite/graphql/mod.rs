@@ -1,16 +1,11 @@
-//! The GraphQL API: a bounded reader, a validator and an executor for the part
-//! of the vendor's schema in [`schema`]. Introspection is not simulated.
+//! The GraphQL API: the part of the vendor's schema in [`schema`], resolved against the organisation.
 
 mod connections;
 mod execute;
 mod inputs;
-mod lexer;
 mod mutations;
 mod page;
-mod plan;
 mod schema;
-mod syntax;
-mod values;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -18,10 +13,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use self::plan::Issue;
-use self::syntax::At;
 use super::errors::{Refusal, reply};
 use super::world::World;
+use crate::graphql;
 
 /// What a GraphQL request came to.
 pub(super) struct Answer {
@@ -40,40 +34,16 @@ pub(super) fn answer(world: &mut World, request: &Request<Bytes>, cap: Option<u6
             return failed(refusal.graphql());
         }
     };
-    let Some(query) = body.get("query").and_then(Value::as_str) else {
-        return failed(errors(&[json!({ "message": "No query string was present" })]));
-    };
-    let document = match syntax::parse(query) {
-        Ok(document) => document,
-        Err(error) => {
-            return failed(errors(&[json!({
-                "message": error.message,
-                "locations": [location(error.at)],
-            })]));
-        }
-    };
-    let none = Map::new();
-    let variables = match body.get("variables") {
-        None | Some(Value::Null) => &none,
-        Some(Value::Object(variables)) => variables,
-        Some(_) => {
-            return failed(errors(&[json!({ "message": "Variables must be an object" })]));
-        }
-    };
-    let name = body.get("operationName").and_then(Value::as_str);
-    let compiled = match plan::compile(&document, name, variables) {
+    let compiled = match graphql::prepare(&schema::SCHEMA, &body) {
         Ok(compiled) => compiled,
-        Err(issues) => {
-            let shown: Vec<Value> = issues.iter().map(issue).collect();
-            return failed(errors(&shown));
-        }
+        Err(issues) => return failed(errors(&issues)),
     };
-    let requested = compiled.requested;
+    let requested = compiled.plans.iter().fold(0u64, |sum, plan| sum.saturating_add(page::cost(plan, 1)));
     if let Some(cap) = cap.filter(|cap| requested > *cap) {
         let message = format!("Query has complexity of {requested}, which exceeds max complexity of {cap}");
         return Answer { response: errors(&[json!({ "message": message })]), complexity: Some((requested, 0)) };
     }
-    let (data, failures, actual) = execute::run(world, &compiled, now);
+    let graphql::Done { data, errors: failures, points: actual } = execute::run(world, &compiled, now);
     let mut out = Map::new();
     if !failures.is_empty() {
         out.insert("errors".to_owned(), Value::Array(failures));
@@ -97,19 +67,4 @@ pub(super) fn avatar(user: Uuid) -> String {
 /// GraphQL refuses with 200 and `errors`.
 fn errors(list: &[Value]) -> Response<Bytes> {
     reply(StatusCode::OK, &json!({ "errors": list }))
-}
-
-fn location(at: At) -> Value {
-    json!({ "line": at.line, "column": at.column })
-}
-
-fn issue(issue: &Issue) -> Value {
-    match issue.at {
-        None => json!({ "message": issue.message }),
-        Some(at) => json!({
-            "message": issue.message,
-            "locations": [location(at)],
-            "path": issue.path,
-        }),
-    }
 }

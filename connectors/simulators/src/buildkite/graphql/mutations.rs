@@ -13,7 +13,7 @@ use super::super::invitations::Batch;
 use super::super::teams::TeamWant;
 use super::super::world::{CAPABILITIES, OrgRole, Privacy, SsoMode, TeamRole, World};
 use super::execute::{Obj, Out, Payload, edge, id_of};
-use super::plan::Plan;
+use crate::graphql::plan::Plan;
 
 /// The checked `input` of a mutation.
 struct Input<'a>(&'a Map<String, Value>);

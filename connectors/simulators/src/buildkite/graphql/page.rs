@@ -1,14 +1,18 @@
-//! Pages of connections (Relay cursors).
+//! Pages of connections (Relay cursors), and the complexity that a query requests.
 
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::errors::Refusal;
 use super::super::ids::{cursor, parse_cursor};
 use super::execute::Obj;
-use super::plan::{DEFAULT_PAGE, Plan, page_size};
+use crate::graphql::plan::{Plan, Sub};
+use crate::graphql::schema::base;
 
+/// Page size that counts where a connection names neither `first` nor `last`,
+/// and the largest page.
+const DEFAULT_PAGE: u64 = 500;
 /// One page of a connection over objects of type `node`.
 pub(super) struct Page {
     pub(super) node: &'static str,
@@ -64,4 +68,34 @@ pub(super) fn page(
     }
     let edges = found.drain(start..end).map(|(key, seq, obj)| (cursor(&key, seq), obj)).collect();
     Ok(Obj::Page(Rc::new(Page { node, total, edges, before: start > 0, after: end < total })))
+}
+
+/// The page size that a connection asks for.
+fn page_size(args: &Map<String, Value>) -> u64 {
+    args.get("first")
+        .or_else(|| args.get("last"))
+        .and_then(Value::as_i64)
+        .map_or(DEFAULT_PAGE, |n| u64::try_from(n).unwrap_or(0))
+}
+
+/// Complexity that a field requests: 1 for an object, nothing for a leaf, a
+/// connection 1 and its edges 1 and the node as often as asked for. `page` is
+/// that of the connection around an edge.
+pub(super) fn cost(plan: &Plan, page: u64) -> u64 {
+    let ty = base(plan.def.ty);
+    let inner = if ty.ends_with("Connection") {
+        page_size(&plan.args)
+    } else if plan.def.name == "edges" {
+        page
+    } else {
+        1
+    };
+    let sum = |plans: &[Plan]| plans.iter().fold(0u64, |sum, plan| sum.saturating_add(cost(plan, inner)));
+    let below = match &plan.sub {
+        Sub::Leaf => return 0,
+        Sub::Fields(plans) => sum(plans),
+        Sub::ByType(types) => types.iter().map(|(_, plans)| sum(plans)).max().unwrap_or(0),
+    };
+    let times = if plan.def.name == "node" { page } else { 1 };
+    times.saturating_mul(below.saturating_add(1))
 }

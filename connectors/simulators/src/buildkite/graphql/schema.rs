@@ -3,78 +3,13 @@
 //! validation like unknown ones.
 
 use super::inputs::INPUTS;
+use crate::graphql::schema::{ArgDef, Kind, Schema, TypeDef, a, f, fa, object};
 
-/// A field of an object or interface.
-#[derive(Debug)]
-pub(super) struct FieldDef {
-    pub(super) name: &'static str,
-    pub(super) ty: &'static str,
-    pub(super) args: &'static [ArgDef],
-}
-
-/// An argument, or a field of an input object.
-#[derive(Debug)]
-pub(super) struct ArgDef {
-    pub(super) name: &'static str,
-    pub(super) ty: &'static str,
-}
-
-/// What a type is.
-#[derive(Debug)]
-pub(super) enum Kind {
-    Object(&'static [FieldDef]),
-    /// Its fields, and the object types that have them.
-    Interface(&'static [FieldDef], &'static [&'static str]),
-    Input(&'static [ArgDef]),
-    Enum(&'static [&'static str]),
-    Scalar,
-}
-
-/// A named type.
-#[derive(Debug)]
-pub(super) struct TypeDef {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-}
-
-impl TypeDef {
-    /// The fields of an object or interface.
-    pub(super) fn fields(&self) -> Option<&'static [FieldDef]> {
-        match &self.kind {
-            Kind::Object(fields) | Kind::Interface(fields, _) => Some(fields),
-            Kind::Input(_) | Kind::Enum(_) | Kind::Scalar => None,
-        }
-    }
-}
-
-/// The name inside list and non-null marks.
-pub(super) fn base(ty: &str) -> &str {
-    ty.trim_matches(['[', ']', '!'])
-}
-
-/// The type with this name.
-pub(super) fn named(name: &str) -> Option<&'static TypeDef> {
-    TYPES.iter().chain(INPUTS).find(|ty| ty.name == name)
-}
-
-const fn f(name: &'static str, ty: &'static str) -> FieldDef {
-    FieldDef { name, ty, args: &[] }
-}
-
-const fn fa(name: &'static str, ty: &'static str, args: &'static [ArgDef]) -> FieldDef {
-    FieldDef { name, ty, args }
-}
-
-pub(super) const fn a(name: &'static str, ty: &'static str) -> ArgDef {
-    ArgDef { name, ty }
-}
-
-const fn object(name: &'static str, fields: &'static [FieldDef]) -> TypeDef {
-    TypeDef { name, kind: Kind::Object(fields) }
-}
+/// All of it.
+pub(super) static SCHEMA: Schema = Schema { tables: &[TYPES, INPUTS] };
 
 /// The object types behind the interface `Node`.
-pub(super) const NODES: &[&str] =
+const NODES: &[&str] =
     &["Organization", "OrganizationInvitation", "OrganizationMember", "Team", "TeamMember", "User", "Viewer"];
 
 const AFTER: ArgDef = a("after", "String");
@@ -110,7 +45,7 @@ connection!(TEAMS, TEAM_EDGE, "TeamConnection", "TeamEdge", "Team");
 connection!(TEAM_MEMBERS, TEAM_MEMBER_EDGE, "TeamMemberConnection", "TeamMemberEdge", "TeamMember");
 connection!(ORGANIZATIONS, ORGANIZATION_EDGE, "OrganizationConnection", "OrganizationEdge", "Organization");
 
-static TYPES: &[TypeDef] = &[
+const TYPES: &[TypeDef] = &[
     object(
         "Query",
         &[
@@ -397,27 +332,13 @@ static TYPES: &[TypeDef] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graphql::schema::TypeDef;
 
     #[test]
     fn every_type_that_is_named_is_there() {
-        for ty in TYPES.iter().chain(INPUTS) {
-            let mut named_types: Vec<&str> = Vec::new();
-            match &ty.kind {
-                Kind::Object(fields) | Kind::Interface(fields, _) => {
-                    for field in *fields {
-                        named_types.push(field.ty);
-                        named_types.extend(field.args.iter().map(|arg| arg.ty));
-                    }
-                }
-                Kind::Input(args) => named_types.extend(args.iter().map(|arg| arg.ty)),
-                Kind::Enum(_) | Kind::Scalar => {}
-            }
-            for name in named_types {
-                assert!(named(base(name)).is_some(), "{name} of {}", ty.name);
-            }
-        }
+        assert_eq!(SCHEMA.missing(), [] as [String; 0]);
         for node in NODES {
-            let fields = named(node).and_then(TypeDef::fields).unwrap();
+            let fields = SCHEMA.named(node).and_then(TypeDef::fields).unwrap();
             assert!(fields.iter().any(|field| field.name == "id"), "{node}");
         }
     }

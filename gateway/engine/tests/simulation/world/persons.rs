@@ -33,6 +33,7 @@ fn view(row: &AccountRow) -> Option<AccountView> {
         login: row.login.clone(),
         protected: row.protected,
         expires_at: row.expires_at,
+        profile: None,
     })
 }
 

@@ -5,50 +5,50 @@
 
 use std::collections::HashMap;
 
-pub(super) use super::lexer::{At, SyntaxError};
+pub(crate) use super::lexer::{At, SyntaxError};
 use super::lexer::{Token, tokens};
 
 /// Deepest nesting of a document.
-pub(super) const MAX_NESTING: usize = 64;
+pub(crate) const MAX_NESTING: usize = 64;
 
 /// A whole document.
 #[derive(Debug)]
-pub(super) struct Document {
-    pub(super) operations: Vec<Operation>,
-    pub(super) fragments: HashMap<String, Fragment>,
+pub(crate) struct Document {
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) fragments: HashMap<String, Fragment>,
 }
 
 /// A query or mutation.
 #[derive(Debug)]
-pub(super) struct Operation {
+pub(crate) struct Operation {
     /// `query`, `mutation` or `subscription`.
-    pub(super) kind: String,
-    pub(super) name: Option<String>,
-    pub(super) variables: Vec<Variable>,
-    pub(super) selections: Vec<Selection>,
-    pub(super) at: At,
+    pub(crate) kind: String,
+    pub(crate) name: Option<String>,
+    pub(crate) variables: Vec<Variable>,
+    pub(crate) selections: Vec<Selection>,
+    pub(crate) at: At,
 }
 
 /// A declared variable; its type in the notation of the schema: `[String!]!`.
 #[derive(Debug)]
-pub(super) struct Variable {
-    pub(super) name: String,
-    pub(super) ty: String,
-    pub(super) default: Option<Literal>,
-    pub(super) at: At,
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) ty: String,
+    pub(crate) default: Option<Literal>,
+    pub(crate) at: At,
 }
 
 /// A named fragment.
 #[derive(Debug)]
-pub(super) struct Fragment {
-    pub(super) on: String,
-    pub(super) selections: Vec<Selection>,
-    pub(super) at: At,
+pub(crate) struct Fragment {
+    pub(crate) on: String,
+    pub(crate) selections: Vec<Selection>,
+    pub(crate) at: At,
 }
 
 /// A literal or a variable.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Literal {
+pub(crate) enum Literal {
     Variable(String),
     Null,
     Bool(bool),
@@ -62,39 +62,39 @@ pub(super) enum Literal {
 
 /// Name and arguments of a directive.
 #[derive(Debug)]
-pub(super) struct Directive {
-    pub(super) name: String,
-    pub(super) arguments: Vec<(String, Literal)>,
+pub(crate) struct Directive {
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<(String, Literal)>,
 }
 
 /// A field of a selection.
 #[derive(Debug)]
-pub(super) struct Field {
-    pub(super) alias: Option<String>,
-    pub(super) name: String,
-    pub(super) arguments: Vec<(String, Literal)>,
-    pub(super) directives: Vec<Directive>,
-    pub(super) selections: Vec<Selection>,
-    pub(super) at: At,
+pub(crate) struct Field {
+    pub(crate) alias: Option<String>,
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<(String, Literal)>,
+    pub(crate) directives: Vec<Directive>,
+    pub(crate) selections: Vec<Selection>,
+    pub(crate) at: At,
 }
 
 impl Field {
     /// The name of the field in the reply.
-    pub(super) fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         self.alias.as_deref().unwrap_or(&self.name)
     }
 }
 
 /// One entry between braces.
 #[derive(Debug)]
-pub(super) enum Selection {
+pub(crate) enum Selection {
     Field(Field),
     Spread { name: String, directives: Vec<Directive>, at: At },
     Inline { on: Option<String>, directives: Vec<Directive>, selections: Vec<Selection>, at: At },
 }
 
 /// Reads a document.
-pub(super) fn parse(text: &str) -> Result<Document, SyntaxError> {
+pub(crate) fn parse(text: &str) -> Result<Document, SyntaxError> {
     Parser { tokens: tokens(text)?, next: 0 }.document()
 }
 

@@ -1,17 +1,13 @@
-//! From a syntax tree to what is executed: validation, merging of selections,
-//! and the complexity that a query requests.
+//! From a syntax tree to what is executed: validation, and merging of selections.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::schema::{ArgDef, FieldDef, Kind, TypeDef, base, named};
+use super::schema::{ArgDef, FieldDef, Kind, Schema, TypeDef, base};
 use super::syntax::{At, Directive, Document, Field, Literal, MAX_NESTING, Operation, Selection};
 use super::values::{Variables, arguments, bind};
 
-/// Page size that counts where a connection names neither `first` nor `last`,
-/// and the largest page.
-pub(super) const DEFAULT_PAGE: u64 = 500;
 /// Deepest nesting of fields.
 const MAX_DEPTH: usize = 15;
 /// Most selections visited in one document, fragments counted where they are spread.
@@ -23,17 +19,17 @@ const TYPENAME: &FieldDef = &FieldDef { name: "__typename", ty: "String!", args:
 
 /// One field to resolve.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) key: String,
-    pub(super) def: &'static FieldDef,
-    pub(super) args: Map<String, Value>,
-    pub(super) at: At,
-    pub(super) sub: Sub,
+pub(crate) struct Plan {
+    pub(crate) key: String,
+    pub(crate) def: &'static FieldDef,
+    pub(crate) args: Map<String, Value>,
+    pub(crate) at: At,
+    pub(crate) sub: Sub,
 }
 
 /// What is selected of a field's value.
 #[derive(Debug)]
-pub(super) enum Sub {
+pub(crate) enum Sub {
     Leaf,
     Fields(Vec<Plan>),
     /// For an interface: what is selected of each object type.
@@ -42,22 +38,22 @@ pub(super) enum Sub {
 
 /// Something wrong with a document.
 #[derive(Debug, PartialEq)]
-pub(super) struct Issue {
-    pub(super) message: String,
-    pub(super) at: Option<At>,
-    pub(super) path: Vec<String>,
+pub(crate) struct Issue {
+    pub(crate) message: String,
+    pub(crate) at: Option<At>,
+    pub(crate) path: Vec<String>,
 }
 
 /// A document ready to run.
 #[derive(Debug)]
-pub(super) struct Compiled {
-    pub(super) mutation: bool,
-    pub(super) plans: Vec<Plan>,
-    pub(super) requested: u64,
+pub(crate) struct Compiled {
+    pub(crate) mutation: bool,
+    pub(crate) plans: Vec<Plan>,
 }
 
 /// Validates the chosen operation of a document.
-pub(super) fn compile(
+pub(crate) fn compile(
+    schema: &'static Schema,
     document: &Document,
     operation_name: Option<&str>,
     variables: &Map<String, Value>,
@@ -75,29 +71,35 @@ pub(super) fn compile(
         },
     };
     let root = match operation.kind.as_str() {
-        "query" => named("Query"),
-        "mutation" => named("Mutation"),
+        "query" => schema.named("Query"),
+        "mutation" => schema.named("Mutation"),
         _ => None,
     };
     let Some(root) = root else {
         return Err(plain(format!("Schema is not configured for {}s", operation.kind)));
     };
     let mut problems = Vec::new();
-    let bound = bind(operation, variables, &mut problems);
-    let mut compiler =
-        Compiler { document, variables: bound, issues: Vec::new(), path: vec![operation.kind.clone()], visits: 0 };
+    let bound = bind(schema, operation, variables, &mut problems);
+    let mut compiler = Compiler {
+        schema,
+        document,
+        variables: bound,
+        issues: Vec::new(),
+        path: vec![operation.kind.clone()],
+        visits: 0,
+    };
     compiler.report_all(problems, operation.at);
     compiler.names(operation);
     let plans = compiler.select(&[&operation.selections], root, root, 1);
     if compiler.issues.is_empty() {
-        let requested = plans.iter().fold(0u64, |sum, plan| sum.saturating_add(cost(plan, 1)));
-        Ok(Compiled { mutation: operation.kind == "mutation", plans, requested })
+        Ok(Compiled { mutation: operation.kind == "mutation", plans })
     } else {
         Err(compiler.issues)
     }
 }
 
 struct Compiler<'d> {
+    schema: &'static Schema,
     document: &'d Document,
     variables: Variables,
     issues: Vec<Issue>,
@@ -178,7 +180,7 @@ impl<'d> Compiler<'d> {
             }
             let mut problems = Vec::new();
             let owner = format!("Directive '{}'", directive.name);
-            let args = arguments(&owner, IF, &directive.arguments, &self.variables, &mut problems);
+            let args = arguments(self.schema, &owner, IF, &directive.arguments, &self.variables, &mut problems);
             self.report_all(problems, at);
             let on = args.get("if").and_then(Value::as_bool).unwrap_or(false);
             included &= on == (directive.name == "include");
@@ -252,7 +254,7 @@ impl<'d> Compiler<'d> {
         runtime: &'static TypeDef,
         at: At,
     ) -> Option<&'static TypeDef> {
-        let Some(ty) = named(on).filter(|ty| ty.fields().is_some()) else {
+        let Some(ty) = self.schema.named(on).filter(|ty| ty.fields().is_some()) else {
             self.report(format!("No such type {on}, so it can't be a fragment condition"), at);
             return None;
         };
@@ -333,9 +335,9 @@ impl<'d> Compiler<'d> {
         let def = def?;
         let mut problems = Vec::new();
         let owner = format!("Field '{}'", def.name);
-        let args = arguments(&owner, def.args, &first.arguments, &self.variables, &mut problems);
+        let args = arguments(self.schema, &owner, def.args, &first.arguments, &self.variables, &mut problems);
         self.report_all(problems, first.at);
-        let ty = named(base(def.ty))?;
+        let ty = self.schema.named(base(def.ty))?;
         let sets: Vec<&'d [Selection]> =
             group.iter().map(|(field, _, _)| field.selections.as_slice()).filter(|set| !set.is_empty()).collect();
         let sub = match (&ty.kind, sets.is_empty()) {
@@ -343,7 +345,7 @@ impl<'d> Compiler<'d> {
             (Kind::Interface(_, types), false) => Sub::ByType(
                 types
                     .iter()
-                    .filter_map(|name| named(name))
+                    .filter_map(|name| self.schema.named(name))
                     .map(|runtime| (runtime.name, self.select(&sets, ty, runtime, depth + 1)))
                     .collect(),
             ),
@@ -423,34 +425,4 @@ impl<'d> Used<'d> {
             _ => {}
         }
     }
-}
-
-/// The page size that a connection asks for.
-pub(super) fn page_size(args: &Map<String, Value>) -> u64 {
-    args.get("first")
-        .or_else(|| args.get("last"))
-        .and_then(Value::as_i64)
-        .map_or(DEFAULT_PAGE, |n| u64::try_from(n).unwrap_or(0))
-}
-
-/// Complexity that a field requests: 1 for an object, nothing for a leaf, a
-/// connection 1 and its edges 1 and the node as often as asked for. `page` is
-/// that of the connection around an edge.
-fn cost(plan: &Plan, page: u64) -> u64 {
-    let ty = base(plan.def.ty);
-    let inner = if ty.ends_with("Connection") {
-        page_size(&plan.args)
-    } else if plan.def.name == "edges" {
-        page
-    } else {
-        1
-    };
-    let sum = |plans: &[Plan]| plans.iter().fold(0u64, |sum, plan| sum.saturating_add(cost(plan, inner)));
-    let below = match &plan.sub {
-        Sub::Leaf => return 0,
-        Sub::Fields(plans) => sum(plans),
-        Sub::ByType(types) => types.iter().map(|(_, plans)| sum(plans)).max().unwrap_or(0),
-    };
-    let times = if plan.def.name == "node" { page } else { 1 };
-    times.saturating_mul(below.saturating_add(1))
 }

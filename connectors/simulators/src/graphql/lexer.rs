@@ -5,21 +5,21 @@ const MAX_TOKENS: usize = 20_000;
 
 /// Line and column, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct At {
-    pub(super) line: u32,
-    pub(super) column: u32,
+pub(crate) struct At {
+    pub(crate) line: u32,
+    pub(crate) column: u32,
 }
 
 /// Why a document cannot be read.
 #[derive(Debug)]
-pub(super) struct SyntaxError {
-    pub(super) message: String,
-    pub(super) at: At,
+pub(crate) struct SyntaxError {
+    pub(crate) message: String,
+    pub(crate) at: At,
 }
 
 /// One token.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     Punct(&'static str),
     Name(String),
     Int(i64),
@@ -30,7 +30,7 @@ pub(super) enum Token {
 
 impl Token {
     /// As an error message names it.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::Punct(p) => (*p).to_owned(),
             Self::Name(name) => name.chars().take(60).collect(),
@@ -219,7 +219,7 @@ impl<'a> Lexer<'a> {
 }
 
 /// Reads a document as tokens, the last of which is [`Token::End`].
-pub(super) fn tokens(text: &str) -> Result<Vec<(Token, At)>, SyntaxError> {
+pub(crate) fn tokens(text: &str) -> Result<Vec<(Token, At)>, SyntaxError> {
     let mut lexer = Lexer { rest: text, at: At { line: 1, column: 1 } };
     let mut tokens = Vec::new();
     loop {

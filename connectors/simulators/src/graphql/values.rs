@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::schema::{ArgDef, Kind, TypeDef, base, named};
+use super::schema::{ArgDef, Kind, Schema, TypeDef, base};
 use super::syntax::{Literal, Operation};
 
 /// A declared variable with the value it has for this run.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(crate) struct Bound {
     ty: String,
     /// Absent where neither a value nor a default was given.
     value: Option<Value>,
@@ -17,7 +17,7 @@ pub(super) struct Bound {
 }
 
 /// The variables of an operation.
-pub(super) type Variables = HashMap<String, Bound>;
+pub(crate) type Variables = HashMap<String, Bound>;
 
 /// Whether a type may be that of an argument.
 fn is_input(ty: &TypeDef) -> bool {
@@ -25,16 +25,21 @@ fn is_input(ty: &TypeDef) -> bool {
 }
 
 /// Checks the declarations of an operation and binds the given values.
-pub(super) fn bind(operation: &Operation, given: &Map<String, Value>, problems: &mut Vec<String>) -> Variables {
+pub(crate) fn bind(
+    schema: &Schema,
+    operation: &Operation,
+    given: &Map<String, Value>,
+    problems: &mut Vec<String>,
+) -> Variables {
     let mut bound = Variables::new();
     for variable in &operation.variables {
         let name = &variable.name;
-        if !named(base(&variable.ty)).is_some_and(is_input) {
+        if !schema.named(base(&variable.ty)).is_some_and(is_input) {
             problems.push(format!("{} isn't a valid input type (on ${name})", base(&variable.ty)));
             continue;
         }
         let value = match (given.get(name), &variable.default) {
-            (Some(value), _) => match from_json(value, &variable.ty, name) {
+            (Some(value), _) => match from_json(schema, value, &variable.ty, name) {
                 Ok(value) => Some(value),
                 Err(reason) => {
                     problems.push(format!(
@@ -44,7 +49,7 @@ pub(super) fn bind(operation: &Operation, given: &Map<String, Value>, problems: 
                     continue;
                 }
             },
-            (None, Some(default)) => match literal(default, &variable.ty, &Variables::new(), problems) {
+            (None, Some(default)) => match literal(schema, default, &variable.ty, &Variables::new(), problems) {
                 Ok(value) => value,
                 Err(()) => {
                     problems.push(format!("Default value for ${name} doesn't match type {}", variable.ty));
@@ -98,7 +103,7 @@ fn element(ty: &str) -> Option<&str> {
 }
 
 /// A JSON value of a variable; `path` names the place for the reason.
-fn from_json(value: &Value, ty: &str, path: &str) -> Result<Value, String> {
+fn from_json(schema: &Schema, value: &Value, ty: &str, path: &str) -> Result<Value, String> {
     let nullable = ty.strip_suffix('!');
     if value.is_null() {
         return match nullable {
@@ -109,14 +114,16 @@ fn from_json(value: &Value, ty: &str, path: &str) -> Result<Value, String> {
     let ty = nullable.unwrap_or(ty);
     if let Some(inner) = element(ty) {
         return match value {
-            Value::Array(list) => {
-                list.iter().enumerate().map(|(n, value)| from_json(value, inner, &format!("{path}.{n}"))).collect()
-            }
-            single => Ok(Value::Array(vec![from_json(single, inner, path)?])),
+            Value::Array(list) => list
+                .iter()
+                .enumerate()
+                .map(|(n, value)| from_json(schema, value, inner, &format!("{path}.{n}")))
+                .collect(),
+            single => Ok(Value::Array(vec![from_json(schema, single, inner, path)?])),
         };
     }
     let wrong = || format!("{path}: Could not coerce value to {ty}");
-    let def = named(ty).ok_or_else(wrong)?;
+    let def = schema.named(ty).ok_or_else(wrong)?;
     match &def.kind {
         Kind::Input(fields) => {
             let given = value.as_object().ok_or_else(wrong)?;
@@ -128,7 +135,7 @@ fn from_json(value: &Value, ty: &str, path: &str) -> Result<Value, String> {
                 match given.get(field.name) {
                     Some(value) => {
                         let inner = format!("{path}.{}", field.name);
-                        out.insert(field.name.to_owned(), from_json(value, field.ty, &inner)?);
+                        out.insert(field.name.to_owned(), from_json(schema, value, field.ty, &inner)?);
                     }
                     None if field.ty.ends_with('!') => {
                         return Err(format!("{path}.{}: Expected value to not be null", field.name));
@@ -153,9 +160,9 @@ fn scalar(value: &Value, ty: &str) -> Option<Value> {
             let n = n.as_i64()?;
             i32::try_from(n).ok().map(Value::from)
         }
-        ("Boolean", Value::Bool(_)) => Some(value.clone()),
+        ("Boolean", Value::Bool(_)) | ("Float", Value::Number(_)) => Some(value.clone()),
         ("ID", Value::Number(n)) => n.as_i64().map(|n| Value::String(n.to_string())),
-        ("Int" | "Boolean", _) => None,
+        ("Int" | "Boolean" | "Float", _) => None,
         (_, Value::String(_)) => Some(value.clone()),
         _ => None,
     }
@@ -164,7 +171,8 @@ fn scalar(value: &Value, ty: &str) -> Option<Value> {
 /// A literal at a place of type `ty`; nothing for a variable that has no value.
 /// An error means that the literal does not fit; what is wrong deeper inside
 /// has then been reported already, or is for the caller to report.
-pub(super) fn literal(
+pub(crate) fn literal(
+    schema: &Schema,
     given: &Literal,
     ty: &str,
     variables: &Variables,
@@ -198,18 +206,19 @@ pub(super) fn literal(
         };
         let mut out = Vec::with_capacity(list.len());
         for item in list {
-            out.push(literal(item, inner, variables, problems)?.unwrap_or(Value::Null));
+            out.push(literal(schema, item, inner, variables, problems)?.unwrap_or(Value::Null));
         }
         return Ok(Some(Value::Array(out)));
     }
-    let def = named(ty).ok_or(())?;
+    let def = schema.named(ty).ok_or(())?;
     let value = match (&def.kind, given) {
         (Kind::Input(fields), Literal::Object(entries)) => {
             let owner = format!("InputObject '{ty}'");
-            Value::Object(arguments(&owner, fields, entries, variables, problems))
+            Value::Object(arguments(schema, &owner, fields, entries, variables, problems))
         }
         (Kind::Enum(values), Literal::Enum(name)) if values.contains(&name.as_str()) => Value::String(name.clone()),
         (Kind::Scalar, Literal::Bool(flag)) if ty == "Boolean" => Value::Bool(*flag),
+        (Kind::Scalar, Literal::Float(n)) => scalar(&Value::from(*n), ty).ok_or(())?,
         (Kind::Scalar, Literal::Int(n)) => scalar(&Value::from(*n), ty).ok_or(())?,
         (Kind::Scalar, Literal::Text(text)) => scalar(&Value::String(text.clone()), ty).ok_or(())?,
         _ => return Err(()),
@@ -218,7 +227,8 @@ pub(super) fn literal(
 }
 
 /// The arguments of a field, a directive or an input object, checked.
-pub(super) fn arguments(
+pub(crate) fn arguments(
+    schema: &Schema,
     owner: &str,
     defs: &[ArgDef],
     given: &[(String, Literal)],
@@ -236,7 +246,7 @@ pub(super) fn arguments(
             problems.push(format!("{owner} doesn't accept argument '{name}'"));
             continue;
         };
-        match literal(value, def.ty, variables, problems) {
+        match literal(schema, value, def.ty, variables, problems) {
             Ok(Some(value)) => {
                 out.insert(name.clone(), value);
             }

@@ -1,0 +1,171 @@
+//! Who is played, and how.
+
+use std::sync::Arc;
+
+use connector_sdk::Transport;
+use connector_sdk::kit::{self, RateLimit, Report};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use simulators::Limits;
+
+use crate::sim::{self, BuildError, Built};
+
+/// One way of a connector that the kit is played over: a connector whose traits depend on its settings has
+/// several.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The connector's name.
+    pub connector: &'static str,
+    /// The simulated target.
+    pub target: &'static str,
+    /// Which of its ways, in a few words; empty where there is one.
+    pub way: &'static str,
+    /// Settings on top of the simulator's offer.
+    pub settings: Value,
+    /// Whether people are known by their login.
+    pub handles: bool,
+    /// How the vendor says "too many calls", beside a plain 429 with `Retry-After`.
+    pub rate_limits: fn(Timestamp) -> Vec<RateLimit>,
+}
+
+impl Subject {
+    /// A connector against the simulated target of its name, with the settings that the target offers.
+    pub fn of(name: &'static str) -> Self {
+        Self {
+            connector: name,
+            target: name,
+            way: "",
+            settings: json!({}),
+            handles: false,
+            rate_limits: |_| Vec::new(),
+        }
+    }
+
+    fn way(mut self, way: &'static str, settings: Value) -> Self {
+        self.way = way;
+        self.settings = settings;
+        self
+    }
+
+    fn handles(mut self) -> Self {
+        self.handles = true;
+        self
+    }
+
+    fn limits(mut self, forms: fn(Timestamp) -> Vec<RateLimit>) -> Self {
+        self.rate_limits = forms;
+        self
+    }
+
+    /// What it is called in a report: `github, identity saml`.
+    pub fn title(&self) -> String {
+        if self.way.is_empty() { self.connector.to_owned() } else { format!("{}, {}", self.connector, self.way) }
+    }
+
+    /// Builds the connector and a fresh world for it.
+    ///
+    /// # Errors
+    /// As [`sim::build`].
+    pub fn build(&self) -> Result<Built, BuildError> {
+        sim::build(self.target, Limits::None, &self.settings, self.handles, self.rate_limits)
+    }
+
+    /// Plays the whole kit.
+    ///
+    /// # Errors
+    /// As [`sim::build`]; a promise that is broken stands in the report.
+    pub async fn play(&self) -> Result<Report, BuildError> {
+        self.build()?;
+        Ok(kit::run(|| async {
+            // It was built above from the same words.
+            #[expect(clippy::expect_used, reason = "the same was built above")]
+            let built = self.build().expect("what was built once is built again");
+            kit::Subject {
+                connector: built.connector,
+                transport: Arc::clone(&built.sim) as Arc<dyn Transport>,
+                world: built.sim,
+                secrets: built.secrets,
+                calls: built.calls,
+            }
+        })
+        .await)
+    }
+}
+
+/// Every connector with a simulated target, in the order of the catalogue.
+pub fn subjects() -> Vec<Subject> {
+    vec![
+        Subject::of("github").way("identity saml", json!({ "identity": "saml" })).limits(github_limits),
+        Subject::of("github")
+            .way("identity handle", json!({ "identity": "handle", "handle_attribute": "userName" }))
+            .handles()
+            .limits(github_limits),
+        Subject::of("github")
+            .way("teams only", json!({ "mode": "teams_only", "identity": "handle" }))
+            .handles()
+            .limits(github_limits),
+        Subject::of("buildkite").limits(buildkite_limits),
+    ]
+}
+
+fn buildkite_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![
+        RateLimit {
+            name: "Buildkite's 429 for the user",
+            status: 429,
+            headers: vec![
+                ("ratelimit-scope", "rest".to_owned()),
+                ("ratelimit-limit", "200".to_owned()),
+                ("ratelimit-remaining", "120".to_owned()),
+                ("ratelimit-reset", "9".to_owned()),
+                ("ratelimit-user-scope", "rest_user".to_owned()),
+                ("ratelimit-user-limit", "50".to_owned()),
+                ("ratelimit-user-remaining", "0".to_owned()),
+                ("ratelimit-user-reset", "42".to_owned()),
+            ],
+            body: r#"{"message":"You have exceeded your API rate limit. Please wait 42 seconds before making more requests.","scope":"rest_user","limit":50,"current":55,"reset":42}"#.to_owned(),
+            seconds: 42,
+        },
+        RateLimit {
+            name: "Buildkite's GraphQL 429",
+            status: 429,
+            headers: Vec::new(),
+            body: r#"{"errors":[{"message":"You have exceeded your per-user limit of 5000 complexity points. Please try again in 187 seconds."}]}"#.to_owned(),
+            seconds: 187,
+        },
+    ]
+}
+
+fn github_limits(now: Timestamp) -> Vec<RateLimit> {
+    let reset = now + SignedDuration::from_secs(600);
+    let primary = |name, status| RateLimit {
+        name,
+        status,
+        headers: vec![
+            ("x-ratelimit-limit", "5000".to_owned()),
+            ("x-ratelimit-remaining", "0".to_owned()),
+            ("x-ratelimit-reset", reset.as_second().to_string()),
+            ("x-ratelimit-resource", "core".to_owned()),
+        ],
+        body: r#"{"message":"API rate limit exceeded for user ID 1."}"#.to_owned(),
+        seconds: 600,
+    };
+    vec![
+        primary("GitHub's primary limit, 403", 403),
+        primary("GitHub's primary limit, 429", 429),
+        RateLimit {
+            name: "GitHub's secondary limit with retry-after",
+            status: 403,
+            headers: vec![("retry-after", "73".to_owned())],
+            body: r#"{"message":"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}"#.to_owned(),
+            seconds: 73,
+        },
+        RateLimit {
+            name: "GitHub's secondary limit without retry-after",
+            status: 403,
+            headers: Vec::new(),
+            body: r#"{"message":"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}"#.to_owned(),
+            seconds: 60,
+        },
+    ]
+}
