@@ -31,3 +31,13 @@ fn every_connector_is_played() {
         connectors::builtin().iter().map(|entry| entry.name).filter(|name| !played.contains(name)).collect();
     assert_eq!(left, [] as [&str; 0], "add a line to connectors/contract/src/subjects.rs");
 }
+
+fn plain_limits(_: Timestamp) -> Vec<RateLimit> {
+    Vec::new()
+}
+
+#[tokio::test]
+async fn jupyterhub_keeps_the_contract() {
+    let report = play("jupyterhub", json!({}), false, plain_limits).await;
+    judge("jupyterhub", &report);
+}

@@ -392,6 +392,10 @@ impl Transport for Wire {
         self.http.addresses(host, port).await
     }
 
+    fn allows_plain(&self) -> bool {
+        self.http.options.allow_private
+    }
+
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
         let mut sent = Sent::to(step.host.clone());
         let span = self.span(step.name, step.protocol, &sent.host);

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("declarative", &["connector-sdk"]),
     ("connectors", &["connector-sdk", "declarative", "scim"]),
     ("simulators", &[]),
-    ("contract", &["connector-sdk", "connectors", "simulators"]),
+    ("contract", &["connector-sdk", "declarative", "connectors", "simulators"]),
     ("gateway", &["scim", "engine", "connector-sdk", "declarative", "connectors", "simulators", "contract"]),
     ("tests", &["scim", "engine", "connector-sdk", "declarative", "connectors", "simulators", "contract"]),
 ];

@@ -105,6 +105,7 @@ pub fn subjects() -> Vec<Subject> {
             .handles()
             .limits(github_limits),
         Subject::of("buildkite").limits(buildkite_limits),
+        Subject::of("linear").limits(linear_limits),
     ]
 }
 
@@ -167,5 +168,27 @@ fn github_limits(now: Timestamp) -> Vec<RateLimit> {
             body: r#"{"message":"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}"#.to_owned(),
             seconds: 60,
         },
+    ]
+}
+
+fn linear_limits(now: Timestamp) -> Vec<RateLimit> {
+    const BODY: &str =
+        r#"{"errors":[{"message":"Rate limit exceeded","extensions":{"type":"ratelimited","code":"RATELIMITED"}}]}"#;
+    let used_up = |remaining, reset, seconds: i64| {
+        vec![(remaining, "0".to_owned()), (reset, (now.as_millisecond() + seconds * 1_000).to_string())]
+    };
+    let requests = |seconds| used_up("x-ratelimit-requests-remaining", "x-ratelimit-requests-reset", seconds);
+    let points = |seconds| used_up("x-ratelimit-complexity-remaining", "x-ratelimit-complexity-reset", seconds);
+    let form = |name, status, headers, seconds| RateLimit { name, status, headers, body: BODY.to_owned(), seconds };
+    vec![
+        form("Linear's 400 that is a rate limit", 400, requests(90), 90),
+        form("Linear's 429", 429, requests(120), 120),
+        form("Linear's 200 with an error that is a rate limit", 200, Vec::new(), 60),
+        form(
+            "Linear's complexity, used up for longer than the requests",
+            400,
+            [requests(30), points(200)].concat(),
+            200,
+        ),
     ]
 }

@@ -116,6 +116,21 @@ fn sandbox() -> Environment<'static> {
         let mut keys = table.try_iter()?;
         Ok(keys.find(|key| table.get_item(key).is_ok_and(|held| held == value)).unwrap_or_default())
     });
+    env.add_filter("merge", |one: Value, other: Value| -> Result<Value, Error> {
+        let mut all: BTreeMap<String, Value> = BTreeMap::new();
+        for map in [&one, &other] {
+            if map.is_undefined() || map.is_none() {
+                continue;
+            }
+            if map.kind() != ValueKind::Map {
+                return Err(Error::new(ErrorKind::InvalidOperation, "merge needs two tables"));
+            }
+            for key in map.try_iter()?.take(MOST_VALUES) {
+                all.insert(plain(&key).ok_or_else(not_text)?, map.get_item(&key)?);
+            }
+        }
+        Ok(Value::from(all))
+    });
     env.add_filter("at", |value: Value, path: String| attribute(&value, &path));
     env.add_test("defined", |value: Value| !value.is_undefined() && !value.is_none());
     env.add_test("missing", |value: Value| value.is_undefined() || value.is_none() || value.as_str() == Some(""));

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use async_trait::async_trait;
@@ -241,6 +242,19 @@ pub trait Transport: Send + Sync {
         Err(http_only())
     }
 
+    /// Whether a target may be spoken to without encryption, as plain http may be: only where the
+    /// operator allows private targets. A connector that is told to must refuse otherwise.
+    fn allows_plain(&self) -> bool {
+        false
+    }
+
+    /// The path of a file on the gateway's own disk that is a target (an SQLite database): below the
+    /// folder that the operator names, links followed. Without such a folder there is none.
+    async fn file(&self, name: &str) -> Result<PathBuf, Fault> {
+        let _ = name;
+        Err(http_only())
+    }
+
     /// Runs one step within budget, breaker, deadline and record. Work that does not end in time is
     /// dropped and answered as `Timeout`, with the effect that the step's `repeat` says.
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
@@ -251,7 +265,7 @@ pub trait Transport: Send + Sync {
 
 fn http_only() -> Fault {
     Fault::new(FaultKind::NotSent, "This way to the target carries HTTP only.")
-        .context("a transport without addresses and perform")
+        .context("a transport without addresses, files and perform")
 }
 
 /// What a connector's method is given: the way to the target and the time.
@@ -284,6 +298,19 @@ impl<'a> Cx<'a> {
     /// As [`Transport::addresses`].
     pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
         self.transport.addresses(host, port).await
+    }
+
+    /// Whether a target may be spoken to without encryption ([`Transport::allows_plain`]).
+    pub fn allows_plain(&self) -> bool {
+        self.transport.allows_plain()
+    }
+
+    /// The path of a file that may be opened as a target ([`Transport::file`]).
+    ///
+    /// # Errors
+    /// As [`Transport::file`].
+    pub async fn file(&self, name: &str) -> Result<PathBuf, Fault> {
+        self.transport.file(name).await
     }
 
     /// Runs one step of a protocol that is not HTTP, and answers what its work does.

@@ -12,7 +12,10 @@ mod control;
 mod faults;
 pub mod github;
 mod graphql;
+pub mod jupyterhub;
 mod limits;
+pub mod linear;
+pub mod scim;
 mod server;
 mod simulator;
 
@@ -83,7 +86,7 @@ pub struct Accept {
 
 /// The names [`target`] knows.
 pub fn names() -> &'static [&'static str] {
-    &["github", "buildkite"]
+    &["github", "buildkite", "jupyterhub", "linear", "scim"]
 }
 
 /// A new, empty target of this name; `None` if there is no such target.
@@ -91,6 +94,9 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
     match name {
         "github" => Some(Box::new(github::GitHub::new(limits))),
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
+        "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
+        "linear" => Some(Box::new(linear::Linear::new(limits))),
+        "scim" => Some(Box::new(scim::Scim::new(limits))),
         _ => None,
     }
 }

@@ -49,6 +49,24 @@ impl AccountRow {
         })
     }
 
+    /// The account of a resource's row that it was joined to, where there is one: as [`AccountRow::read`], with the
+    /// account's number as `account_seq`.
+    pub(crate) fn joined(row: &sea_orm::QueryResult) -> Result<Option<Self>, StoreError> {
+        let Some(seq) = row.col::<Option<i64>>("account_seq")? else { return Ok(None) };
+        Ok(Some(Self {
+            seq,
+            remote_id: row.col("remote_id")?,
+            invite_id: row.col("invite_id")?,
+            status: row.col("status")?,
+            protected: row.col::<Option<i16>>("protected")? == Some(1),
+            ours: row.col::<Option<i16>>("ours")? == Some(1),
+            doc: serde_json::from_str(&row.col::<Option<String>>("doc")?.unwrap_or_default())
+                .map_err(|error| StoreError::damaged(format!("account.doc: {error}")))?,
+            expires_at: row.col("expires_at")?,
+            invites: row.col::<Option<i16>>("invites")?.unwrap_or(0),
+        }))
+    }
+
     /// A text of the document.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.doc.get(name).and_then(Value::as_str).map(str::to_owned)

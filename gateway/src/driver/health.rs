@@ -126,17 +126,18 @@ impl Unit for Mark {
                 .await?;
             return Ok(());
         }
+        // Work before its instance, as whoever takes up work that waits for a credential does.
         tx.conn
             .run(
-                "UPDATE instance SET degraded_since = NULL, degraded_why = NULL, look_at = NULL WHERE seq = $1 AND config_rev = $2",
-                vals![self.seq, self.config_rev],
+                "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, tries = 0 \
+                 WHERE instance_seq = $1 AND state = 'needs' AND need = 'credential' AND EXISTS (SELECT 1 FROM instance i WHERE i.seq = $1 AND i.config_rev = $3)",
+                vals![self.seq, tx.now, self.config_rev],
             )
             .await?;
         tx.conn
             .run(
-                "UPDATE work SET state = 'todo', due_at = $2, need = NULL, reason = NULL, tries = 0 \
-                 WHERE instance_seq = $1 AND state = 'needs' AND need = 'credential'",
-                vals![self.seq, tx.now],
+                "UPDATE instance SET degraded_since = NULL, degraded_why = NULL, look_at = NULL WHERE seq = $1 AND config_rev = $2",
+                vals![self.seq, self.config_rev],
             )
             .await?;
         Ok(())

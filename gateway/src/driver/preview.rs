@@ -167,7 +167,7 @@ impl Sheet {
         let deleted = row.col::<Option<i64>>("deleted_at")?.is_some();
         let has = row.col::<i16>("managed")? == 1 && row.col::<i16>("active")? == 1 && !deleted;
         let wanted = if has { Wanted::Access } else { Wanted::NoAccess { delete: deleted } };
-        let mut account = account(row)?;
+        let mut account = AccountRow::joined(row)?;
         let happened = row.col::<Option<String>>("marker")?.as_deref() == Some(HAPPENED);
         let mut doubt = row
             .col::<Option<String>>("doubt")?
@@ -246,7 +246,7 @@ impl Sheet {
         if connector.groups().is_none() {
             return Ok(());
         }
-        let account = account(row)?;
+        let account = AccountRow::joined(row)?;
         let traits = connector.traits();
         if row.col::<Option<i64>>("deleted_at")?.is_some() || row.col::<i16>("managed")? == 0 {
             if account.is_some_and(|account| account.ours) && instance.policy.on_group_delete == OnGroupDelete::Delete {
@@ -377,19 +377,4 @@ impl Sheet {
         }
         Ok(())
     }
-}
-
-fn account(row: &QueryResult) -> Result<Option<AccountRow>, StoreError> {
-    let Some(seq) = row.col::<Option<i64>>("account_seq")? else { return Ok(None) };
-    Ok(Some(AccountRow {
-        seq,
-        remote_id: row.col("remote_id")?,
-        invite_id: row.col("invite_id")?,
-        status: row.col("status")?,
-        protected: row.col::<Option<i16>>("protected")? == Some(1),
-        ours: row.col::<Option<i16>>("ours")? == Some(1),
-        doc: row.col::<Option<String>>("doc")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
-        expires_at: row.col("expires_at")?,
-        invites: row.col::<Option<i16>>("invites")?.unwrap_or(0),
-    }))
 }

@@ -54,22 +54,6 @@ const ROWS: &str = "SELECT r.seq, r.name, r.doc AS wanted_doc, r.active, r.rev, 
      LEFT JOIN work w ON w.resource_seq = r.seq LEFT JOIN waiver v ON v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev \
      WHERE r.instance_seq = $1 AND r.kind = $2 AND r.managed = 1 AND r.listed = 1 AND r.deleted_at IS NULL AND r.seq > $3 ORDER BY r.seq LIMIT $4";
 
-/// The account of such a row.
-fn account(row: &QueryResult) -> Result<Option<AccountRow>, StoreError> {
-    let Some(seq) = row.col::<Option<i64>>("account_seq")? else { return Ok(None) };
-    Ok(Some(AccountRow {
-        seq,
-        remote_id: row.col("remote_id")?,
-        invite_id: row.col("invite_id")?,
-        status: row.col("status")?,
-        protected: row.col::<Option<i16>>("protected")? == Some(1),
-        ours: row.col::<Option<i16>>("ours")? == Some(1),
-        doc: row.col::<Option<String>>("doc")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
-        expires_at: row.col("expires_at")?,
-        invites: row.col::<Option<i16>>("invites")?.unwrap_or(0),
-    }))
-}
-
 fn before(row: &QueryResult) -> Result<Before, StoreError> {
     let former = row.col::<Option<String>>("former")?;
     Ok(match former.and_then(|text| serde_json::from_str::<Value>(&text).ok()) {
@@ -138,7 +122,7 @@ impl People {
             return Ok(());
         }
         let resource: i64 = row.col("seq")?;
-        let account = account(row)?;
+        let account = AccountRow::joined(row)?;
         let repeated = row.col::<Option<i64>>("look_at")?.is_some_and(|at| at <= self.began);
         let name: String = row.col("name")?;
         let doc: scim::Document = serde_json::from_str(&row.col::<String>("wanted_doc")?)
@@ -279,7 +263,7 @@ impl Unit for GroupNames {
 impl GroupNames {
     async fn judge(&self, tx: &Tx<'_>, row: &QueryResult, found: &mut Vec<Found>) -> Result<(), StoreError> {
         let Ok(connector) = &self.instance.connector else { return Ok(()) };
-        let account = account(row)?;
+        let account = AccountRow::joined(row)?;
         let known = match &account {
             Some(_) => is_fresh(row, self.run, self.began)?,
             None => self.complete,

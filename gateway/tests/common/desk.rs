@@ -72,6 +72,11 @@ impl Desk {
         self.held().rooms.values().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// What the second version of the manifest says beside the name.
+    pub(crate) fn teams(&self) -> Vec<String> {
+        self.held().people.values().filter_map(|one| one["team"].as_str().map(str::to_owned)).collect()
+    }
+
     pub(crate) fn calls(&self) -> Vec<String> {
         self.held().calls.clone()
     }

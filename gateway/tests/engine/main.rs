@@ -22,6 +22,7 @@ mod faults;
 mod journey;
 mod losses;
 mod lost;
+mod manifests;
 mod odd;
 mod panics;
 mod races;

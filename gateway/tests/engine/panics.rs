@@ -54,6 +54,10 @@ impl ConnectorKind for PanickyKind {
     fn limits() -> Vec<&'static str> {
         Vec::new()
     }
+
+    fn about() -> connector_sdk::About {
+        connector_sdk::About::default()
+    }
 }
 
 fn account(name: &str) -> Account {

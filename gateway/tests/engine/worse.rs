@@ -66,6 +66,10 @@ macro_rules! kind {
             fn limits() -> Vec<&'static str> {
                 Vec::new()
             }
+
+            fn about() -> connector_sdk::About {
+                connector_sdk::About::default()
+            }
         }
     };
 }

@@ -2,6 +2,8 @@
 //! answer. Connectors and simulators meet in process; a [`Recorder`] between them writes down what
 //! passes.
 //!
+//! Of a connector whose calls are all described, each call that its page names has to be seen.
+//!
 //! Buildkite publishes no description of its REST API; of its exchanges the GraphQL ones are
 //! checked.
 
@@ -38,6 +40,11 @@ fn github_graphql() -> Graphql {
 fn buildkite_graphql(facts: &Path) -> Graphql {
     let path = facts.join("targets/data/buildkite-schema.graphql");
     Graphql::new(&read(&path), "buildkite-schema.graphql")
+}
+
+fn linear_graphql(facts: &Path) -> Graphql {
+    let path = facts.join("targets/data/linear-schema.graphql");
+    Graphql::new(&read(&path), "linear-schema.graphql")
 }
 
 async fn record(name: &str, limits: Limits, settings: Value, set: Value) -> Vec<Exchange> {
@@ -213,6 +220,27 @@ async fn buildkite_graphql_calls_and_answers_are_buildkites() {
         assert_eq!(faults(&exchanges, None, &graphql), [] as [String; 0]);
         assert!(exchanges.iter().any(is_graphql), "no GraphQL call was made");
         met(&exchanges, &[("POST", "/invitations"), ("DELETE", "/members/")]);
+    }
+}
+
+/// The calls of a connector's page that no exchange shows.
+fn unseen(name: &str, exchanges: &[Exchange]) -> Vec<&'static str> {
+    let entry = connectors::builtin().into_iter().find(|entry| entry.name == name).expect("it is built in");
+    let named = entry.about.calls.iter().map(|call| call.name);
+    named.filter(|name| !exchanges.iter().any(|one| one.name == *name && one.status < 300)).collect()
+}
+
+#[tokio::test]
+async fn linear_calls_and_answers_are_linears() {
+    let Some(facts) = facts("linear_calls_and_answers_are_linears") else {
+        return;
+    };
+    let graphql = linear_graphql(&facts);
+    for limits in [Limits::None, Limits::Real] {
+        let exchanges = record("linear", limits, json!({}), Value::Null).await;
+        assert_eq!(faults(&exchanges, None, &graphql), [] as [String; 0]);
+        assert!(exchanges.iter().all(is_graphql), "Linear is asked by GraphQL alone");
+        assert_eq!(unseen("linear", &exchanges), [] as [&str; 0]);
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use connector_sdk::{
     Account, AccountChange, AccountRef, Accounts, Call, Connector, Created, Cx, Effect, Fault, FaultKind, GroupChange,
-    GroupCreated, GroupWant, Groups, PageToken, Person, RemoteId, Reply, Secrets, Transport,
+    GroupCreated, GroupWant, Groups, PageToken, Person, RemoteId, Reply, Secrets, Suspend, Transport,
 };
 use http::{Method, Request};
 use jiff::{SignedDuration, Timestamp};
@@ -199,6 +199,16 @@ impl Story<'_> {
                 let mut change = AccountChange::default();
                 change.role = Some(role.value.to_owned());
                 self.sane(accounts.update(&self.cx(), at, &change).await);
+            }
+            if self.connector.traits().writable.contains(&"displayName") {
+                let mut change = AccountChange::default();
+                change.display_name = Some("A New Name".to_owned());
+                self.sane(accounts.update(&self.cx(), at, &change).await);
+            }
+            if self.connector.traits().suspend == Suspend::Native {
+                for active in [false, false, true, true] {
+                    self.sane(accounts.set_active(&self.cx(), at, active).await);
+                }
             }
         }
         people

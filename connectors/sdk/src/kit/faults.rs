@@ -88,6 +88,8 @@ async fn a_5xx_on_a_group_write_is_unavailable_and_unknown(stage: &Stage) -> Out
         for answer in stage.change(&group.id, &people, &[]).await? {
             unknown("add", answer)?;
         }
+        // Where a look comes before the removal, only a member's is written.
+        stage.change(&group.id, &people, &[]).await?;
         stage.order(Which::Writes, Act::status(status, PAGE), 1);
         for answer in stage.change(&group.id, &[], &people).await? {
             unknown("take out", answer)?;
@@ -133,6 +135,9 @@ async fn a_living_credential_probes_well(stage: &Stage) -> Outcome {
 }
 
 async fn a_dead_credential_waits_for_the_operator(stage: &Stage) -> Outcome {
+    if stage.subject().secrets.is_empty() {
+        return Ok(Verdict::Skipped("it has no credential".to_owned()));
+    }
     stage.subject().world.revoke_credential().await?;
     let mut answers = read(stage).await;
     if creates_accounts(stage.traits()).is_ok() {
@@ -194,6 +199,7 @@ async fn a_page_of_a_proxy_does_not_pass_for_a_group_write(stage: &Stage) -> Out
     let mut answers = Vec::new();
     stage.order(Which::Writes, Act::status(200, PAGE), 1);
     answers.extend(stage.change(&group.id, &people, &[]).await?);
+    stage.change(&group.id, &people, &[]).await?;
     stage.order(Which::Writes, Act::status(200, PAGE), 1);
     answers.extend(stage.change(&group.id, &[], &people).await?);
     for answer in answers {

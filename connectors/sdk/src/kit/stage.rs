@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -143,6 +144,14 @@ impl Transport for Recorder {
 
     async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
         self.subject.transport.addresses(host, port).await
+    }
+
+    fn allows_plain(&self) -> bool {
+        self.subject.transport.allows_plain()
+    }
+
+    async fn file(&self, name: &str) -> Result<PathBuf, Fault> {
+        self.subject.transport.file(name).await
     }
 
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {

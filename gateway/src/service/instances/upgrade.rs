@@ -105,12 +105,13 @@ impl App {
             "driver_key": (driver_key != old.driver_key).then(|| json!({"from": old.driver_key, "to": driver_key})),
             "schemas": to != *old.registry,
         });
+        // Before anything is sent to another target; looked at again where it is stored.
+        if let Some(setting) = identity.first()
+            && self.is_linked(old.seq).await?
+        {
+            return Err(super::tx::linked(setting));
+        }
         if upgrade.dry_run {
-            if let Some(setting) = identity.first()
-                && self.is_linked(old.seq).await?
-            {
-                return Err(super::tx::linked(setting));
-            }
             return Ok((Arc::clone(old), changes));
         }
         let mut sealed = Vec::new();

@@ -176,6 +176,14 @@ async fn only_addresses_that_pass_the_guard_are_given_out() {
 }
 
 #[tokio::test]
+async fn only_who_allows_private_targets_allows_plain_text() {
+    for allowed in [false, true] {
+        let wire = Setup::new(allowed, finds("8.8.8.8")).wire();
+        assert_eq!(Cx::new(&wire, Timestamp::now()).allows_plain(), allowed);
+    }
+}
+
+#[tokio::test]
 async fn a_host_without_addresses_is_an_outage() {
     let nothing: Lookup = Arc::new(|_| Box::pin(async { Ok(Vec::new()) }));
     let fails: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::Error::other("no such name")) }));

@@ -1,0 +1,323 @@
+//! Who is in a group: by PATCH, by one bulk request where a PATCH of several is refused, or by writing the whole.
+
+use std::collections::BTreeSet;
+
+use connector_sdk::{AccountRef, Cx, Fault, FaultKind, Membership, RemoteId, Repeat};
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::Server;
+use super::accounts::{PATCH, id_of};
+use super::client::{Answer, Refusal};
+use super::discovery::{Offer, Served};
+use super::document;
+use super::groups::no_group;
+
+/// What a bulk request is (RFC 7644 section 3.7).
+const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+
+/// One change of one member.
+#[derive(Clone, Copy)]
+struct Change<'a> {
+    id: &'a str,
+    add: bool,
+}
+
+impl Change<'_> {
+    fn done(self) -> Membership {
+        if self.add { Membership::Present } else { Membership::Absent }
+    }
+}
+
+impl Server {
+    /// The ids of a group's members, without nested groups and the placeholder.
+    pub(super) fn members_of(&self, document: &Map<String, Value>) -> Vec<RemoteId> {
+        let members = document::child(document, "members").and_then(Value::as_array);
+        let mut seen = BTreeSet::new();
+        members
+            .into_iter()
+            .flatten()
+            .filter(|member| !is_group(member))
+            .filter_map(member_id)
+            .filter(|id| !self.is_placeholder(Some(id)) && seen.insert(id.clone()))
+            .collect()
+    }
+
+    /// A member as it is written: `$ref` only where the server's schema demands it.
+    pub(super) fn member(&self, offer: &Offer, served: &Served, id: &str) -> Value {
+        let mut member = json!({ "value": id });
+        if served.attribute("members").is_some_and(|members| members.sub.get("$ref").is_some_and(|one| one.required)) {
+            let mut url = self.client.base.clone();
+            if let Ok(mut segments) = url.path_segments_mut() {
+                segments.pop_if_empty().extend(offer.users.endpoint.iter().map(String::as_str)).push(id);
+            }
+            member["$ref"] = Value::from(url.as_str());
+        }
+        member
+    }
+
+    /// Adds and removes members, with one answer each.
+    pub(super) async fn change(
+        &self,
+        cx: &Cx<'_>,
+        offer: &Offer,
+        served: &Served,
+        group: &str,
+        add: &[AccountRef],
+        remove: &[AccountRef],
+    ) -> Vec<Result<Membership, Fault>> {
+        let changes: Vec<Change<'_>> = (add.iter().map(|at| Change { id: id_of(at), add: true }))
+            .chain(remove.iter().map(|at| Change { id: id_of(at), add: false }))
+            .collect();
+        if changes.is_empty() {
+            return Vec::new();
+        }
+        if !offer.patch {
+            return self.change_whole(cx, offer, served, group, &changes).await;
+        }
+        let operations = self.member_operations(offer, served, &changes);
+        let refusal = match self.patch(cx, "change members", served, group, &operations).await {
+            Ok(Answer::Yes(success)) => {
+                return match success.done() {
+                    Ok(()) => changes.iter().map(|change| Ok(change.done())).collect(),
+                    Err(fault) => vec![Err(fault); changes.len()],
+                };
+            }
+            Ok(Answer::No(refusal)) => refusal,
+            Err(fault) => return vec![Err(fault); changes.len()],
+        };
+        if refusal.unsupported() {
+            let offer = self.discovery.without_patch(cx, offer).await;
+            return self.change_whole(cx, &offer, served, group, &changes).await;
+        }
+        if changes.len() > 1 && matches!(refusal.status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
+            // One of them is at fault: each is sent for itself.
+            return self.change_each(cx, offer, served, group, &changes).await;
+        }
+        self.refused(cx, offer, served, group, &changes, &refusal).await
+    }
+
+    /// The operations of a PATCH: one for all that are added, and one for each that is removed.
+    fn member_operations(&self, offer: &Offer, served: &Served, changes: &[Change<'_>]) -> Vec<Value> {
+        let added: Vec<Value> =
+            changes.iter().filter(|change| change.add).map(|change| self.member(offer, served, change.id)).collect();
+        let mut operations = Vec::new();
+        if !added.is_empty() {
+            operations.push(json!({ "op": "add", "path": "members", "value": added }));
+        }
+        let removed = changes.iter().filter(|change| !change.add);
+        if self.client.dialect.path_filters {
+            operations.extend(removed.map(
+                |change| json!({ "op": "remove", "path": format!("members[value eq {}]", Value::from(change.id)) }),
+            ));
+        } else {
+            let gone: Vec<Value> = removed.map(|change| json!({ "value": change.id })).collect();
+            if !gone.is_empty() {
+                operations.push(json!({ "op": "remove", "path": "members", "value": gone }));
+            }
+        }
+        operations
+    }
+
+    /// What a refused PATCH means: the group is gone, the member is not to be found, or it was so already.
+    async fn refused(
+        &self,
+        cx: &Cx<'_>,
+        offer: &Offer,
+        served: &Served,
+        group: &str,
+        changes: &[Change<'_>],
+        refusal: &Refusal,
+    ) -> Vec<Result<Membership, Fault>> {
+        if !matches!(refusal.status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::CONFLICT) {
+            return vec![Err(refusal.fault()); changes.len()];
+        }
+        let present: BTreeSet<RemoteId> = match self.with_members(cx, offer, served, group).await {
+            Ok(Some(read)) => self.members_of(&read.document).into_iter().collect(),
+            Ok(None) => return vec![Err(no_group()); changes.len()],
+            Err(fault) => return vec![Err(fault); changes.len()],
+        };
+        let answer = |change: &Change<'_>| {
+            if present.contains(&RemoteId::new(change.id)) == change.add {
+                return Ok(change.done());
+            }
+            let kind = FaultKind::Refused;
+            Err(refusal.because(kind, &format!("{} does not change this membership.", self.client.dialect.server)))
+        };
+        changes.iter().map(answer).collect()
+    }
+
+    /// Each change for itself: in one bulk request where the server takes one, else call by call.
+    async fn change_each(
+        &self,
+        cx: &Cx<'_>,
+        offer: &Offer,
+        served: &Served,
+        group: &str,
+        changes: &[Change<'_>],
+    ) -> Vec<Result<Membership, Fault>> {
+        if offer.bulk >= changes.len() {
+            match self.bulk(cx, offer, served, group, changes).await {
+                Ok(Some(statuses)) => return self.read_bulk(cx, offer, served, group, changes, &statuses).await,
+                Ok(None) => {}
+                Err(fault) => return vec![Err(fault); changes.len()],
+            }
+        }
+        let mut answers = Vec::with_capacity(changes.len());
+        for change in changes {
+            let operations = self.member_operations(offer, served, std::slice::from_ref(change));
+            match self.patch(cx, "change members", served, group, &operations).await {
+                Ok(Answer::Yes(success)) => answers.push(success.done().map(|()| change.done())),
+                Ok(Answer::No(refusal)) => {
+                    let one = std::slice::from_ref(change);
+                    answers.extend(self.refused(cx, offer, served, group, one, &refusal).await);
+                }
+                Err(fault) => {
+                    // Whatever stopped this one stops the rest, which were not sent.
+                    let rest = changes.len() - answers.len() - 1;
+                    let unsent = fault.clone().effect(connector_sdk::Effect::None);
+                    answers.push(Err(fault));
+                    answers.extend(std::iter::repeat_n(Err(unsent), rest));
+                    return answers;
+                }
+            }
+        }
+        answers
+    }
+
+    /// Sends each change as one operation of a bulk request; answers their statuses, or `None` where the server takes
+    /// none after all.
+    async fn bulk(
+        &self,
+        cx: &Cx<'_>,
+        offer: &Offer,
+        served: &Served,
+        group: &str,
+        changes: &[Change<'_>],
+    ) -> Result<Option<Vec<u16>>, Fault> {
+        let path = format!("/{}/{group}", served.endpoint.join("/"));
+        let operations: Vec<Value> = changes
+            .iter()
+            .map(|change| {
+                let operations = self.member_operations(offer, served, std::slice::from_ref(change));
+                json!({ "method": "PATCH", "path": path, "data": { "schemas": [PATCH], "Operations": operations } })
+            })
+            .collect();
+        let body = json!({ "schemas": [BULK], "failOnErrors": changes.len() + 1, "Operations": operations });
+        let call = self.client.call("change members in bulk", Method::POST, &["Bulk"]).repeat(Repeat::Idempotent);
+        let success = match self.client.send(cx, self.client.body(call, &body)).await? {
+            Answer::Yes(success) => success,
+            Answer::No(_) => return Ok(None),
+        };
+        let answer: Value = success.json()?;
+        let statuses: Vec<u16> = answer["Operations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| {
+                let status = &one["status"];
+                let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
+                u16::try_from(status).ok()
+            })
+            .collect();
+        if statuses.len() != changes.len() {
+            return Err(success.odd("not one result per operation"));
+        }
+        Ok(Some(statuses))
+    }
+
+    async fn read_bulk(
+        &self,
+        cx: &Cx<'_>,
+        offer: &Offer,
+        served: &Served,
+        group: &str,
+        changes: &[Change<'_>],
+        statuses: &[u16],
+    ) -> Vec<Result<Membership, Fault>> {
+        if statuses.iter().all(|status| (200..300).contains(status)) {
+            return changes.iter().map(|change| Ok(change.done())).collect();
+        }
+        // Of those that failed only a look tells whether it was so already.
+        let present: BTreeSet<RemoteId> = match self.with_members(cx, offer, served, group).await {
+            Ok(Some(read)) => self.members_of(&read.document).into_iter().collect(),
+            Ok(None) => return vec![Err(no_group()); changes.len()],
+            Err(fault) => return vec![Err(fault); changes.len()],
+        };
+        let answers = changes.iter().zip(statuses).map(|(change, status)| {
+            if (200..300).contains(status) || present.contains(&RemoteId::new(change.id)) == change.add {
+                return Ok(change.done());
+            }
+            let server = self.client.dialect.server;
+            let (kind, words) = match status {
+                429 | 500.. => (FaultKind::Unavailable, "could not change this membership now"),
+                _ => (FaultKind::Refused, "does not change this membership"),
+            };
+            Err(Fault::new(kind, format!("{server} {words}.")).context(format!("change members in bulk: {status}")))
+        });
+        answers.collect()
+    }
+
+    /// Reads the group, changes its members, and writes it whole.
+    async fn change_whole(
+        &self,
+        cx: &Cx<'_>,
+        offer: &Offer,
+        served: &Served,
+        group: &str,
+        changes: &[Change<'_>],
+    ) -> Vec<Result<Membership, Fault>> {
+        match self.write_whole(cx, offer, served, group, changes).await {
+            Ok(()) => changes.iter().map(|change| Ok(change.done())).collect(),
+            Err(fault) => vec![Err(fault); changes.len()],
+        }
+    }
+
+    async fn write_whole(
+        &self,
+        cx: &Cx<'_>,
+        offer: &Offer,
+        served: &Served,
+        group: &str,
+        changes: &[Change<'_>],
+    ) -> Result<(), Fault> {
+        let mut read = self.with_members(cx, offer, served, group).await?.ok_or_else(no_group)?;
+        let members = document::child(&read.document, "members").and_then(Value::as_array).cloned().unwrap_or_default();
+        let is =
+            |member: &Value, id: &str| !is_group(member) && member_id(member).is_some_and(|one| one.as_str() == id);
+        let mut kept: Vec<Value> = members
+            .iter()
+            .filter(|member| !changes.iter().any(|change| !change.add && is(member, change.id)))
+            .cloned()
+            .collect();
+        for change in changes.iter().filter(|change| change.add) {
+            if !kept.iter().any(|member| is(member, change.id)) {
+                kept.push(self.member(offer, served, change.id));
+            }
+        }
+        if kept == members {
+            return Ok(());
+        }
+        document::set(&mut read.document, "members", Value::Array(kept));
+        match self.put(cx, "replace group", served, group, read).await? {
+            Answer::Yes(success) => success.done(),
+            Answer::No(refusal) if refusal.absent() => {
+                self.confirm_absence(cx, offer, served).await?;
+                Err(no_group())
+            }
+            Answer::No(refusal) => Err(refusal.fault()),
+        }
+    }
+}
+
+fn is_group(member: &Value) -> bool {
+    member["type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("Group"))
+}
+
+fn member_id(member: &Value) -> Option<RemoteId> {
+    match &member["value"] {
+        Value::String(id) if !id.is_empty() => Some(RemoteId::new(id.clone())),
+        Value::Number(id) => Some(RemoteId::new(id.to_string())),
+        _ => None,
+    }
+}

@@ -1,0 +1,56 @@
+//! What the credential may, and what the server says that it can do. Reads only.
+
+use connector_sdk::{Cx, Fault, FaultKind, Probe, ProbeCheck};
+
+use super::Server;
+
+/// A fault as a check that is not ok; what says nothing of the credential stays a fault.
+fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {
+    match fault.kind {
+        FaultKind::Credential | FaultKind::Permission | FaultKind::Refused | FaultKind::NotFound => {
+            Ok(ProbeCheck { name: name.to_owned(), ok: false, detail: fault.message })
+        }
+        _ => Err(fault),
+    }
+}
+
+impl Server {
+    pub(super) async fn look(&self, cx: &Cx<'_>) -> Result<Probe, Fault> {
+        // No call of SCIM's tells whose the credential is; what it is for is told by the address.
+        let mut probe = Probe { identity: Some(self.client.base.as_str().to_owned()), checks: Vec::new() };
+        self.discovery.forget().await;
+        let offer = match self.discovery.offer(cx, &self.client).await {
+            Ok(offer) => offer,
+            Err(fault) => {
+                probe.checks.push(as_check("discovery", fault)?);
+                return Ok(probe);
+            }
+        };
+        let can = |what: &str, can: bool| format!("{what}: {}", if can { "yes" } else { "no" });
+        let told = if offer.told || !self.client.dialect.discovery {
+            String::new()
+        } else {
+            "It has no /ServiceProviderConfig, so the settings are believed. ".to_owned()
+        };
+        let detail = format!(
+            "{told}{}, {}, {}, {}, {}, {}.",
+            can("PATCH", offer.patch),
+            can("filter", offer.filter),
+            can("ETag", offer.etag),
+            can("cursors", offer.cursor),
+            can("bulk", offer.bulk > 0),
+            can("groups", offer.groups.is_some()),
+        );
+        probe.checks.push(ProbeCheck { name: "discovery".to_owned(), ok: true, detail });
+        let lists =
+            [("users: read", "list users", Some(&offer.users)), ("groups: read", "list groups", offer.groups.as_ref())];
+        for (check, call, served) in lists {
+            let Some(served) = served else { continue };
+            probe.checks.push(match self.client.peek(cx, call, served).await {
+                Ok(()) => ProbeCheck { name: check.to_owned(), ok: true, detail: "They can be listed.".to_owned() },
+                Err(fault) => as_check(check, fault)?,
+            });
+        }
+        Ok(probe)
+    }
+}

@@ -1,0 +1,8 @@
+//! The LDAP connector against a real slapd.
+
+#![allow(clippy::print_stdout, reason = "the report is for people who run it")]
+#![expect(clippy::panic, reason = "a test reports by failing")]
+
+mod contract;
+mod slapd;
+mod world;

@@ -1,0 +1,229 @@
+//! A real slapd, started by the test on free loopback ports in a folder of its own, and ended with it.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use tempfile::TempDir;
+
+pub(crate) const SUFFIX: &str = "dc=kit,dc=example";
+pub(crate) const ADMIN: &str = "cn=admin,dc=kit,dc=example";
+pub(crate) const ADMIN_PASSWORD: &str = "adm1n-passw0rd";
+pub(crate) const GATEWAY: &str = "uid=gateway,ou=people,dc=kit,dc=example";
+pub(crate) const GATEWAY_PASSWORD: &str = "g4teway-passw0rd";
+const SLAPD: &str = "/usr/sbin/slapd";
+
+/// What the server is like.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// With the overlays ppolicy, memberof and refint.
+    pub(crate) overlays: bool,
+    /// With Active Directory's attributes and classes.
+    pub(crate) active_directory: bool,
+    /// Further lines of the database's configuration.
+    pub(crate) more: &'static str,
+}
+
+/// A running slapd.
+pub(crate) struct Slapd {
+    child: Child,
+    #[expect(dead_code, reason = "the folder goes when the server goes")]
+    folder: TempDir,
+    pub(crate) port: u16,
+    pub(crate) tls_port: u16,
+    /// The certificate of the authority that signed the server's, in PEM.
+    pub(crate) ca: String,
+}
+
+impl Drop for Slapd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether slapd is installed; says so where it is not.
+pub(crate) fn installed() -> bool {
+    let there = Path::new(SLAPD).exists();
+    if !there {
+        println!("skipped: slapd and ldap-utils are not installed");
+    }
+    there
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// An authority, and a certificate for 127.0.0.1 and localhost that it signed.
+fn certificates(folder: &Path) -> String {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, key).expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
+    let certificate = params.signed_by(&key, &ca).expect("a certificate");
+    for (name, text) in [("ca.pem", ca.pem()), ("cert.pem", certificate.pem()), ("key.pem", key.serialize_pem())] {
+        std::fs::write(folder.join(name), text).expect("a file");
+    }
+    ca.pem()
+}
+
+fn config(folder: &Path, options: Options) -> String {
+    let place = folder.display();
+    let mut text = String::new();
+    for schema in ["core", "cosine", "nis", "inetorgperson"] {
+        text += &format!("include /etc/ldap/schema/{schema}.schema\n");
+    }
+    if options.active_directory {
+        text += include_str!("active_directory.schema");
+    }
+    text += "modulepath /usr/lib/ldap\nmoduleload back_mdb\n";
+    if options.overlays {
+        text += "moduleload ppolicy\nmoduleload memberof\nmoduleload refint\n";
+    }
+    text += &format!(
+        "pidfile {place}/pid\nTLSCertificateFile {place}/cert.pem\nTLSCertificateKeyFile {place}/key.pem\n\
+         database mdb\nsuffix \"{SUFFIX}\"\nrootdn \"{ADMIN}\"\nrootpw {ADMIN_PASSWORD}\ndirectory {place}/data\n\
+         maxsize 268435456\ndbnosync\nindex objectClass,entryUUID,uid,mail,cn,member,uniqueMember,memberUid eq\n\
+         access to attrs=userPassword by dn.exact=\"{GATEWAY}\" write by anonymous auth by * none\n\
+         access to * by dn.exact=\"{GATEWAY}\" write by * none\n{}\n",
+        options.more
+    );
+    if !options.more.contains("limits") {
+        text += &format!("limits dn.exact=\"{GATEWAY}\" size=unlimited size.prtotal=unlimited\n");
+    }
+    if options.overlays {
+        text += "overlay ppolicy\noverlay memberof\noverlay refint\nrefint_attributes member uniqueMember\n\
+                 refint_nothing cn=nobody\n";
+    }
+    text
+}
+
+impl Slapd {
+    pub(crate) fn start(options: Options) -> Self {
+        for _ in 0..5 {
+            if let Some(slapd) = Self::attempt(options) {
+                return slapd;
+            }
+        }
+        panic!("slapd does not start");
+    }
+
+    fn attempt(options: Options) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("data")).expect("a folder");
+        let ca = certificates(folder.path());
+        let conf = folder.path().join("slapd.conf");
+        std::fs::write(&conf, config(folder.path(), options)).expect("a file");
+        let (port, tls_port) = (free_port(), free_port());
+        let child = Command::new(SLAPD)
+            .args(["-d", "0", "-f"])
+            .arg(&conf)
+            .args(["-h", &format!("ldap://127.0.0.1:{port}/ ldaps://127.0.0.1:{tls_port}/")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("slapd can be run");
+        let mut slapd = Self { child, folder, port, tls_port, ca };
+        let until = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            // Its ports were taken by somebody else in between, or its configuration is wrong.
+            if slapd.child.try_wait().expect("a child").is_some() || Instant::now() > until {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        slapd.add(&format!(
+            "dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\no: Kit\ndc: kit\n\n\
+             dn: ou=people,{SUFFIX}\nobjectClass: organizationalUnit\nou: people\n\n\
+             dn: ou=groups,{SUFFIX}\nobjectClass: organizationalUnit\nou: groups\n\n\
+             dn: ou=locked,{SUFFIX}\nobjectClass: organizationalUnit\nou: locked\n\n\
+             dn: {GATEWAY}\nobjectClass: {}\nuid: gateway\ncn: gateway\nsn: gateway\nuserPassword: {GATEWAY_PASSWORD}\n{}\n",
+            if options.active_directory { "user" } else { "inetOrgPerson" },
+            if options.active_directory { "userPrincipalName: gateway@kit.example\nuserAccountControl: 512\n" } else { "" },
+        ));
+        Some(slapd)
+    }
+
+    fn tool(&self, name: &str, args: &[&str], input: &str) -> (bool, String) {
+        let mut child = Command::new(name)
+            .args(["-x", "-H", &format!("ldap://127.0.0.1:{}/", self.port), "-D", ADMIN, "-w", ADMIN_PASSWORD])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} (package ldap-utils) can be run: {error}"));
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let input = input.to_owned();
+        let writer = std::thread::spawn(move || {
+            let _ = stdin.write_all(input.as_bytes());
+        });
+        let output = child.wait_with_output().expect("an end");
+        writer.join().expect("a writer");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (
+            output.status.success(),
+            if output.status.success() { text } else { text + &String::from_utf8_lossy(&output.stderr) },
+        )
+    }
+
+    /// Adds entries of LDIF.
+    pub(crate) fn add(&self, ldif: &str) {
+        let (ok, said) = self.tool("ldapadd", &[], ldif);
+        assert!(ok, "{said}");
+    }
+
+    /// Changes entries by LDIF.
+    pub(crate) fn modify(&self, ldif: &str) {
+        let (ok, said) = self.tool("ldapmodify", &[], ldif);
+        assert!(ok, "{said}");
+    }
+
+    /// Deletes an entry.
+    pub(crate) fn delete(&self, dn: &str) {
+        let (ok, said) = self.tool("ldapdelete", &[dn], "");
+        assert!(ok, "{said}");
+    }
+
+    /// Entries as lists of attributes and values, the name under `dn`; operational attributes included.
+    pub(crate) fn search(&self, base: &str, filter: &str) -> Vec<Vec<(String, String)>> {
+        let args = ["-LLL", "-o", "ldif-wrap=no", "-E", "pr=500/noprompt", "-b", base, filter, "*", "+"];
+        let (ok, said) = self.tool("ldapsearch", &args, "");
+        assert!(ok, "{said}");
+        let mut entries = Vec::new();
+        let mut entry = Vec::new();
+        for line in said.lines() {
+            if line.is_empty() {
+                if !entry.is_empty() {
+                    entries.push(std::mem::take(&mut entry));
+                }
+            } else if let Some((name, value)) = line.split_once(": ").or_else(|| line.split_once(':')) {
+                let plain = match name.strip_suffix(':') {
+                    Some(_) => {
+                        let bytes = base64::engine::general_purpose::STANDARD.decode(value.trim()).expect("base64");
+                        String::from_utf8_lossy(&bytes).into_owned()
+                    }
+                    None => value.to_owned(),
+                };
+                entry.push((name.trim_end_matches(':').to_owned(), plain));
+            }
+        }
+        entries.extend((!entry.is_empty()).then_some(entry));
+        entries.retain(|entry| entry.iter().any(|(name, _)| name == "dn"));
+        entries
+    }
+}
+
+/// The values of an attribute.
+pub(crate) fn values<'a>(entry: &'a [(String, String)], name: &str) -> Vec<&'a str> {
+    entry.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
+}
