@@ -30,6 +30,7 @@ mod record;
 mod replicas;
 mod rig;
 mod serial;
+mod shell;
 mod trial;
 mod user_side;
 mod worse;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::common::desk::{Desk, MANIFEST, TOKEN, manifest};
 use crate::common::{ADMIN, Reply, USER, config, databases, send};
 
-struct Gateway {
+pub(crate) struct Gateway {
     router: Router,
     stop: CancellationToken,
     _folder: TempDir,
@@ -29,7 +29,7 @@ impl Drop for Gateway {
 }
 
 impl Gateway {
-    async fn on(database: Option<&str>, folder: TempDir, manifests: Option<&TempDir>) -> Self {
+    pub(crate) async fn on(database: Option<&str>, folder: TempDir, manifests: Option<&TempDir>) -> Self {
         let further = Overrides { manifests_dir: manifests.map(|dir| dir.path().to_owned()), ..Overrides::default() };
         let app = App::build(config(folder.path(), database, further), Clock::system()).await.unwrap();
         app.ensure_admin_token().await.unwrap();
@@ -38,6 +38,15 @@ impl Gateway {
         tokio::spawn(async move { driver.start(token).await });
         let router = gateway::scim_api::router(Arc::clone(&app)).merge(gateway::admin_api::router(app));
         Self { router, stop, _folder: folder }
+    }
+
+    /// Answers on a port as well, for as long as the test lives; its URL.
+    pub(crate) async fn listen(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = self.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
     }
 
     async fn call(&self, method: &str, path: &str, key: &str, body: &Value) -> Reply {

@@ -8,6 +8,8 @@
 
 mod folder;
 mod manifests;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tx;
 
