@@ -4,9 +4,10 @@
 //! `scimgate connector check` and `scimgate connector docs` all stand on it, so they cannot disagree.
 
 pub mod check;
+pub mod pages;
 pub mod scaffold;
 mod sim;
 mod subjects;
 
 pub use sim::{BASE, BuildError, Built, Sim, build};
-pub use subjects::{Subject, subjects};
+pub use subjects::{PLAYED_FOR_REAL, Subject, subjects};

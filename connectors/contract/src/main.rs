@@ -1,11 +1,13 @@
 //! `cargo run -p contract -- NAME`: the contract kit over one connector, without compiling the gateway.
-//! `scimgate connector check NAME` does the same and more.
+//! `scimgate connector check NAME` does the same and more. `cargo run -p contract -- --docs` writes the pages, as
+//! `scimgate connector docs` does.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks")]
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use contract::{check, subjects};
+use contract::{check, pages, subjects};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -13,6 +15,9 @@ async fn main() -> ExitCode {
         eprintln!("Say which connector: cargo run -p contract -- NAME");
         return ExitCode::from(2);
     };
+    if name == "--docs" {
+        return docs().await;
+    }
     let mut whole = true;
     let mut played = false;
     for subject in subjects().into_iter().filter(|one| one.connector == name) {
@@ -36,4 +41,21 @@ async fn main() -> ExitCode {
         return ExitCode::from(3);
     }
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn docs() -> ExitCode {
+    let written = match pages::pages(Path::new(".")).await {
+        Ok((pages, _)) => pages.iter().try_for_each(|(name, text)| {
+            println!("docs/connectors/{name}");
+            std::fs::write(Path::new("docs/connectors").join(name), text).map_err(|error| error.to_string())
+        }),
+        Err(error) => Err(error.to_string()),
+    };
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

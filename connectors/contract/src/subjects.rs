@@ -106,8 +106,13 @@ pub fn subjects() -> Vec<Subject> {
             .limits(github_limits),
         Subject::of("buildkite").limits(buildkite_limits),
         Subject::of("linear").limits(linear_limits),
+        Subject::of("scim"),
+        Subject::of("jupyterhub"),
     ]
 }
+
+/// Connectors that have no simulated target: what they speak to is run for real by these tests, which play the kit.
+pub const PLAYED_FOR_REAL: &[(&str, &str)] = &[("ldap", "connectors/tests/ldap"), ("sql", "connectors/tests/sql")];
 
 fn buildkite_limits(_: Timestamp) -> Vec<RateLimit> {
     vec![

@@ -33,6 +33,25 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Gives the copy a version of its own. Cargo tells packages of a workspace apart by name and version, not by
+/// folder: without this the copy's would take the place of ours in the target folder.
+fn set_apart(copy: &Path) {
+    const VERSION: &str = "version = \"0.0.1-writing\"";
+    let manifest = fs::read_to_string(copy.join("Cargo.toml")).unwrap();
+    let (_, ours) = manifest.split_once("[workspace.package]\n").unwrap();
+    let ours = ours.lines().find(|line| line.starts_with("version = ")).unwrap();
+    fs::write(copy.join("Cargo.toml"), manifest.replacen(ours, VERSION, 1)).unwrap();
+    let lock = fs::read_to_string(copy.join("Cargo.lock")).unwrap();
+    let packages = lock.split("[[package]]").map(|package| {
+        if package.contains("\nsource = ") {
+            package.to_owned()
+        } else {
+            package.replace(&format!("\n{ours}\n"), &format!("\n{VERSION}\n"))
+        }
+    });
+    fs::write(copy.join("Cargo.lock"), packages.collect::<Vec<_>>().join("[[package]]")).unwrap();
+}
+
 /// Plays the kit over `lunch` in the copy: whether it was green, and what was said.
 fn play(copy: &Path, target: &Path) -> (bool, String) {
     let output = Command::new(env!("CARGO"))
@@ -67,6 +86,7 @@ fn what_is_laid_down_fails_with_words_and_the_page_makes_it_green() {
         fs::remove_dir_all(&scratch).unwrap();
     }
     copy(&workspace, &scratch);
+    set_apart(&scratch);
     let files_laid = scaffold::plan(&scratch, "lunch", Some("Lunch")).unwrap();
     scaffold::write(&scratch, &files_laid).unwrap();
     assert!(scaffold::plan(&scratch, "lunch", None).is_err(), "it is there now");

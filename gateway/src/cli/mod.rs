@@ -15,6 +15,7 @@ mod backup;
 mod body;
 mod check_config;
 mod client;
+mod connector;
 mod connectors;
 mod demo;
 mod drift;
@@ -68,6 +69,8 @@ enum Command {
     Instance(instance::Command),
     /// The API keys of an instance
     Key(key::Command),
+    /// For whoever writes a connector: lay one down, check one, write the pages
+    Connector(connector::Command),
     /// The connectors there are; with a name, its settings and limits
     Connectors(connectors::Connectors),
     /// Connectors that are data: check, try and upload manifests
@@ -138,6 +141,7 @@ async fn run(command: Command) -> Done {
         Command::Simulate(simulate) => simulate.run().await,
         Command::Instance(command) => command.run().await,
         Command::Key(command) => command.run().await,
+        Command::Connector(command) => command.run().await,
         Command::Connectors(command) => command.run().await,
         Command::Manifest(command) => command.run().await,
         Command::Operations(command) => command.run().await,
@@ -197,6 +201,10 @@ mod tests {
             "manifest schema",
             "instance upgrade acme 1.1 --dry-run --set a=b --unset c --secret token=@f",
             "connectors github --json",
+            "connector new lunch --title Lunch --dir x",
+            "connector check github --json",
+            "connector check github --live --set org=acme --secret token=@f --allow-writes --person a@b.example --yes",
+            "connector docs --out d",
             "operations list --instance acme --state failed --since 24h --resource ada",
             "operations show op_1",
             "operations retry op_1",
@@ -239,6 +247,8 @@ mod tests {
             ("instance create --connector github --name x --mode on", ErrorKind::InvalidValue),
             ("operations list --state broken", ErrorKind::InvalidValue),
             ("key rotate acme entra --overlap soon", ErrorKind::ValueValidation),
+            ("connector check github --allow-writes", ErrorKind::MissingRequiredArgument),
+            ("connector check github --live --person a@b", ErrorKind::MissingRequiredArgument),
             ("why acme", ErrorKind::MissingRequiredArgument),
             ("drift acme --class gone", ErrorKind::InvalidValue),
             ("drift acme --repair a --dismiss b", ErrorKind::ArgumentConflict),

@@ -189,7 +189,7 @@ async fn hostile_uploads_are_answered_cheaply() {
     for n in 1..20 {
         bomb.push_str(&format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")));
     }
-    let nested: String = (0..2_000).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+    let nested: String = (0..500).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
     let long = format!("name: \"{}\"\n", "x".repeat(1_000_000));
     let many: String = (0..20_000).map(|n| format!("f{n} = 1\n")).collect();
     let expression = MANIFEST.replace("item.id", &"(".repeat(50_000));
@@ -203,6 +203,9 @@ async fn hostile_uploads_are_answered_cheaply() {
         ("deep lists", "application/yaml", &deep("[", "]", 50_000), 400),
         ("deep tables", "application/yaml", &deep("{a: ", "}", 20_000), 400),
         ("deep indentation", "application/yaml", &nested, 400),
+        ("deep items", "application/yaml", &"- ".repeat(100_000), 400),
+        ("deep keys", "application/yaml", &"? ".repeat(100_000), 400),
+        ("hidden ends", "application/yaml", &format!("a: {}", "[\"]\",".repeat(40_000)), 400),
         ("anchors", "application/yaml", &bomb, 400),
         ("a merge of itself", "application/yaml", "a: &a\n  <<: *a\n", 400),
         ("several documents", "application/yaml", "--- a\n--- b\n", 400),

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Group, JupyterHub, OWN, TOKEN, User, answer, group_model, refusal};
 
+/// Whether the token has a scope, else the refusal.
+type May<'a> = &'a dyn Fn(&JupyterHub, &str) -> Result<(), Response<Bytes>>;
+
 /// Items of a page where none or too many are asked for (`api_page_default_limit`, `api_page_max_limit`).
 const USUAL_LIMIT: usize = 50;
 const MOST: usize = 200;
@@ -195,7 +198,7 @@ fn user(
     name: &str,
     request: &Request<Bytes>,
     now: Timestamp,
-    may: &dyn Fn(&JupyterHub, &str) -> Result<(), Response<Bytes>>,
+    may: May<'_>,
 ) -> Answer {
     match *method {
         Method::GET => {
