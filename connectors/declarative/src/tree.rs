@@ -267,4 +267,15 @@ mod tests {
         let deep = format!("a: 1\nb: {}", "[\"]\",".repeat(50_000));
         assert_eq!(Tree::read(&deep, Format::Yaml).unwrap_err().line, Some(2));
     }
+
+    /// Fifty thousand nested lists kept the reader of YAML busy for most of a minute.
+    #[test]
+    fn deep_texts_are_refused_at_once() {
+        for open in ["[", "{a: ", "- ", "? ", "[\"]\","] {
+            let began = std::time::Instant::now();
+            let text = open.repeat(LONGEST_TEXT / open.len());
+            assert!(Tree::read(&text, Format::Yaml).is_err(), "{open}");
+            assert!(began.elapsed().as_secs() < 10, "{open}: {:?}", began.elapsed());
+        }
+    }
 }
