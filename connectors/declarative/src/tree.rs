@@ -15,6 +15,9 @@ use crate::problem::Problem;
 /// The longest text of a manifest, in bytes.
 pub(crate) const LONGEST_TEXT: usize = 256 * 1024;
 
+/// The most brackets and braces that a YAML text opens: its reader takes time by the square of how deep they lie.
+const MOST_BRACKETS: usize = 5_000;
+
 /// A manifest's tree and where its fields stand.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -139,6 +142,12 @@ fn toml_value(
 }
 
 fn yaml(text: &str) -> Result<Tree, Problem> {
+    // Those in quotes count as well: telling them apart is the reader's.
+    let mut opened = text.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'[' | b'{'));
+    if let Some((at, _)) = opened.nth(MOST_BRACKETS) {
+        let message = format!("opens more than {MOST_BRACKETS} brackets and braces");
+        return Err(Problem { line: Some(Lines::of(text).at(at)), field: String::new(), message });
+    }
     let root = serde_norway::from_str::<Value>(text).map_err(|error| Problem {
         line: error.location().and_then(|at| u32::try_from(at.line()).ok()),
         field: String::new(),
@@ -255,5 +264,18 @@ mod tests {
         assert_eq!(Tree::read("a = 1\nb = \n", Format::Toml).unwrap_err().line, Some(2));
         assert_eq!(Tree::read("a: 1\nb: [1\n", Format::Yaml).unwrap_err().line, Some(3));
         assert!(Tree::read(&"a".repeat(LONGEST_TEXT + 1), Format::Yaml).is_err());
+        let deep = format!("a: 1\nb: {}", "[\"]\",".repeat(50_000));
+        assert_eq!(Tree::read(&deep, Format::Yaml).unwrap_err().line, Some(2));
+    }
+
+    /// Fifty thousand nested lists kept the reader of YAML busy for most of a minute.
+    #[test]
+    fn deep_texts_are_refused_at_once() {
+        for open in ["[", "{a: ", "- ", "? ", "[\"]\","] {
+            let began = std::time::Instant::now();
+            let text = open.repeat(LONGEST_TEXT / open.len());
+            assert!(Tree::read(&text, Format::Yaml).is_err(), "{open}");
+            assert!(began.elapsed().as_secs() < 10, "{open}: {:?}", began.elapsed());
+        }
     }
 }

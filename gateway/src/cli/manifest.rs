@@ -16,7 +16,7 @@ use super::out::{Out, ask};
 use super::table::{Table, column};
 use crate::clock::Clock;
 use crate::driver::trial;
-use crate::service::catalogue::{Format, Listed, MAX_TEXT, Problem, Text, build, checked, unsound};
+use crate::service::catalogue::{Format, Listed, MAX_TEXT, Problem, Text, build, checked, filled, unsound};
 use crate::service::records::AdminError;
 use crate::transport::{Http, HttpOptions};
 
@@ -231,7 +231,8 @@ fn preview(out: Out, file: &Path, sample: Option<&Path>, set: &[(String, String)
         Some(file) => serde_json::from_value(Value::Object(object("--sample", file)?))
             .map_err(|error| Stop::usage(format!("--sample {}: {error}", file.display())))?,
     };
-    let settings = Value::Object(settings(set, &described(&read)?)?);
+    let entry = read.entry().map_err(|problem| Stop::failed(problem.to_string()))?;
+    let settings = filled(&entry, &Value::Object(settings(set, &described(&read)?)?));
     let requests = read.manifest().preview(&settings, &sample);
     let exit = if requests.iter().any(|one| one.problem.is_some()) { Exit::Partly } else { Exit::Ok };
     if out.json {

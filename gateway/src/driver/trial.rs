@@ -233,18 +233,23 @@ impl Trial {
                 Err(fault) => self.tell("read an account", false, &way, false, words_of(&fault)),
             }
         }
-        let name = account.email.clone().or_else(|| account.login.clone());
-        let Some(name) = name.filter(|_| self.may_go_on("find an account")) else { return };
-        let mut who = Person::named(name);
-        who.email = account.email.clone();
+        let Some(email) = account.email.clone() else {
+            self.skipped("find an account", "The target shows no e-mail of it.");
+            return;
+        };
+        if !self.may_go_on("find an account") {
+            return;
+        }
+        let mut who = Person::named(email.clone());
+        who.email = Some(email);
         let way = self.way(Lane::Grant);
         match accounts.find(&way.cx(), &who).await {
             Ok(found) => {
                 let there = found.iter().any(|one| one.account.remote_id == account.remote_id);
                 let detail = if there {
-                    format!("{} found by e-mail or login", found.len())
+                    format!("{} found by the e-mail", found.len())
                 } else {
-                    "An account that was listed is not found by its e-mail or login: a person who has an account would get a second one.".to_owned()
+                    "An account that was listed is not found by its e-mail: a person who has an account would get a second one.".to_owned()
                 };
                 self.tell("find an account", false, &way, there, detail);
             }

@@ -20,6 +20,7 @@ mod events;
 mod fuzz;
 mod holds;
 mod inbound;
+mod manifests;
 mod me;
 mod people;
 mod record;

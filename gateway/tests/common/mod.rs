@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod desk;
+
 use axum::Router;
 use axum::body::Body;
 use gateway::config::{Config, Overrides};

@@ -2,7 +2,7 @@
 
 use connector_sdk::{
     Account, AccountChange, AccountRef, AccountStatus, Accounts, Connector, Created, Effect, Fault, GroupCreated,
-    GroupWant, Groups, Membership, Person, RemoteGroup, RemoteId, Removed, Suspend, Updated,
+    GroupWant, Groups, Membership, Person, RemoteGroup, RemoteId, Removal, Removed, Suspend, Updated,
 };
 use engine::Lane;
 use serde_json::{Map, Value, json};
@@ -28,7 +28,8 @@ impl Trial {
             }
         }
         if let (Some(accounts), Some(account)) = (connector.accounts(), &person) {
-            self.take_person_away(accounts, account, &want).await;
+            let stays = connector.traits().removal == Removal::Suspended;
+            self.take_person_away(accounts, account, &want, stays).await;
         }
     }
 
@@ -174,7 +175,8 @@ impl Trial {
                     };
                     self.tell("create the same person again", true, &way, false, detail);
                     if twice {
-                        self.take_person_away(accounts, &second, want).await;
+                        let stays = connector.traits().removal == Removal::Suspended;
+                        self.take_person_away(accounts, &second, want, stays).await;
                     }
                 }
                 Ok(_) => self.tell(
@@ -220,6 +222,10 @@ impl Trial {
             let mut change = AccountChange::default();
             change.display_name = Some("Scimgate Test Renamed".to_owned());
             let wanted = change.display_name.clone();
+            let mut person = want.clone();
+            person.display_name.clone_from(&wanted);
+            person.attributes.insert("displayName".into(), json!(wanted));
+            change.person = Some(Box::new(person));
             let way = self.way(Lane::Grant);
             let done = accounts.update(&way.cx(), &at, &change).await;
             self.updated("change the person's name", &way, done, |read| read.display_name == wanted);
@@ -426,7 +432,8 @@ impl Trial {
     }
 
     /// Removes the person, once it is sure who that is: a wrong path for ids must not cost somebody else's access.
-    async fn take_person_away(&mut self, accounts: &dyn Accounts, account: &Account, want: &Person) {
+    /// Where the target deletes nobody, a suspended account `stays`.
+    async fn take_person_away(&mut self, accounts: &dyn Accounts, account: &Account, want: &Person, stays: bool) {
         let Some(at) = account.reference() else { return };
         let way = self.way(Lane::Deprovision);
         let mine = match accounts.find(&way.cx(), want).await {
@@ -445,9 +452,13 @@ impl Trial {
                 self.tell("remove the person", true, &way, true, "done");
                 let way = self.way(Lane::Deprovision);
                 let left = accounts.get(&way.cx(), &at).await;
-                let gone = matches!(left, Ok(None));
+                let suspended = |read: &Account| stays && read.status == AccountStatus::Suspended;
+                let gone = matches!(&left, Ok(None)) || matches!(&left, Ok(Some(read)) if suspended(read));
                 let detail = match &left {
                     Ok(None) => "gone, as it should be".to_owned(),
+                    Ok(Some(read)) if suspended(read) => {
+                        format!("suspended, as the target keeps who was removed: {}", account_words(read))
+                    }
                     Ok(Some(read)) => format!("It is still there: {}.", account_words(read)),
                     Err(fault) => words_of(fault),
                 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use connector_sdk::{Entry, Secrets};
+use connector_sdk::{Class, Entry, Secrets, SettingKind};
 use declarative::Sample;
 use sea_orm::QueryResult;
 use secrecy::SecretString;
@@ -294,10 +294,11 @@ impl App {
         sample: &Sample,
     ) -> Result<Value, AdminError> {
         let text = self.read_manifest(given).await?;
+        let entry = text.entry().map_err(|problem| AdminError::Manifest(vec![problem]))?;
         Ok(json!({
             "name": text.name(),
             "version": text.version(),
-            "requests": text.manifest().preview(settings, sample),
+            "requests": text.manifest().preview(&filled(&entry, settings), sample),
         }))
     }
 
@@ -336,15 +337,38 @@ pub(crate) fn build(
     entry.build(settings, &Secrets::new(secrets)).map_err(|error| AdminError::invalid(error.field, error.message))
 }
 
+/// Settings with something in place of those that are required and lacking, so that requests can be rendered.
+pub(crate) fn filled(entry: &Entry, settings: &Value) -> Value {
+    let mut whole = settings.as_object().cloned().unwrap_or_default();
+    for setting in entry.settings.iter().filter(|one| one.required && one.class != Class::Credential) {
+        whole.entry(setting.name).or_insert_with(|| match &setting.kind {
+            SettingKind::Url => json!("https://target.example.com"),
+            SettingKind::Text => json!(setting.name),
+            SettingKind::Number => json!(1),
+            SettingKind::Flag => json!(false),
+            SettingKind::Choice { values } => json!(values.first()),
+        });
+    }
+    Value::Object(whole)
+}
+
 /// What a check of a sound manifest says.
 pub(crate) fn checked(text: &Text) -> Value {
     let entry = match text.entry() {
         Ok(entry) => entry,
         Err(problem) => return unsound(&[problem]),
     };
+    let settings = filled(&entry, &json!({}));
+    let secrets = entry.settings.iter().filter(|one| one.class == Class::Credential);
+    let secrets = secrets.map(|one| (one.name.to_owned(), SecretString::from("sample")));
+    let built = entry.build(&settings, &Secrets::new(secrets)).ok();
+    let mut traits = built.map(|connector| json!(connector.traits())).unwrap_or_default();
+    if let Some(traits) = traits.as_object_mut() {
+        traits.remove("driver_key");
+    }
     let operations: Vec<Value> = text
         .manifest()
-        .preview(&json!({}), &Sample::default())
+        .preview(&settings, &Sample::default())
         .into_iter()
         .map(|one| json!({"operation": one.operation, "call": one.call, "method": one.method, "writes": one.writes}))
         .collect();
@@ -357,6 +381,7 @@ pub(crate) fn checked(text: &Text) -> Value {
         "kind": entry.kind,
         "digest": text.digest(),
         "operations": operations,
+        "capabilities": traits,
         "settings": entry.settings,
         "cannot": entry.about.cannot,
         "limits": entry.limits,

@@ -8,9 +8,12 @@
 
 mod folder;
 mod manifests;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tx;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,7 +28,7 @@ use crate::store::{Priority, Rows, Sql, Store, StoreError};
 
 pub use folder::{FolderError, FromFile, read as read_folder};
 pub use manifests::{ManifestText, Test, Uploaded};
-pub(crate) use manifests::{build, checked, unsound};
+pub(crate) use manifests::{build, checked, filled, unsound};
 use text::Own;
 pub use text::{Format, MAX_TEXT, Problem, Text, digest_of, problems_json};
 pub(crate) use tx::still_there;
@@ -266,6 +269,22 @@ impl Catalogue {
             Err(problem) => Err(unusable(&problem)),
         };
         Ok(entry.map(|entry| Listed { entry, version: Some(version.clone()), source }))
+    }
+
+    /// The hosts that an instance's requests go to in a version, as far as its requests can be rendered; none where the
+    /// version is not there or cannot be used.
+    pub(crate) async fn origins(
+        &self,
+        name: &str,
+        version: &str,
+        settings: &Value,
+    ) -> Result<Option<BTreeSet<String>>, StoreError> {
+        let Some(row) = self.version(name, version).await? else { return Ok(None) };
+        let Ok(text) = self.text_of(&row).await? else { return Ok(None) };
+        let requests = text.manifest().preview(settings, &declarative::Sample::default());
+        let urls = requests.iter().filter_map(|one| url::Url::parse(&one.url).ok());
+        let origins: BTreeSet<String> = urls.map(|url| url.origin().ascii_serialization()).collect();
+        Ok((!origins.is_empty()).then_some(origins))
     }
 
     /// What the text of a row was read as.

@@ -100,7 +100,9 @@ impl Unit for Keep {
         };
         let seq: i64 = row.col("seq")?;
         if row.col::<String>("digest")? == self.digest {
-            if row.col::<Option<i64>>("retired_at")?.is_some() {
+            // One that lay in the config folder once is offered to new instances again by being uploaded.
+            let comes_back = self.source == Source::Uploaded && row.col::<String>("source")? == "config";
+            if comes_back || row.col::<Option<i64>>("retired_at")?.is_some() {
                 let back = "UPDATE manifest SET retired_at = NULL, retired_by = NULL, source = $2 WHERE seq = $1";
                 tx.conn.run(back, vals![seq, self.source.as_str()]).await?;
                 self.audit(tx, "manifest.upload").await?;

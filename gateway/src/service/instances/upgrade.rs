@@ -31,7 +31,7 @@ pub struct Upgrade {
     pub force: bool,
 }
 
-/// What a change of the driver key was called in a refusal.
+/// What a change of the driver key is called in a refusal.
 const MOVED: &str = "The driver key of the new version";
 
 impl App {
@@ -81,13 +81,18 @@ impl App {
             Some(kept) if !change.secrets.is_empty() => key_under(entry, &settings, kept),
             _ => Some(driver_key.clone()),
         };
-        if own.as_ref() != Some(&old.driver_key) {
+        let moved = own.as_ref() != Some(&old.driver_key);
+        let known = self.catalogue.origins(&old.connector_name, from, &old.settings).await?.unwrap_or_default();
+        let called = self.catalogue.origins(&old.connector_name, &upgrade.version, &settings).await?;
+        if moved || called.is_none_or(|called| !called.is_subset(&known)) {
             if let Some(missing) = secrets.names().find(|name| !change.secrets.contains_key(*name)) {
                 return Err(AdminError::invalid(
                     missing,
                     "must be given again, under `secrets`: the new version calls another target, or counts its limits otherwise",
                 ));
             }
+        }
+        if moved {
             identity.push(MOVED);
         }
         check_policy(&old.policy, &*connector)?;
@@ -100,12 +105,13 @@ impl App {
             "driver_key": (driver_key != old.driver_key).then(|| json!({"from": old.driver_key, "to": driver_key})),
             "schemas": to != *old.registry,
         });
+        // Before anything is sent to another target; looked at again where it is stored.
+        if let Some(setting) = identity.first()
+            && self.is_linked(old.seq).await?
+        {
+            return Err(super::tx::linked(setting));
+        }
         if upgrade.dry_run {
-            if let Some(setting) = identity.first()
-                && self.is_linked(old.seq).await?
-            {
-                return Err(super::tx::linked(setting));
-            }
             return Ok((Arc::clone(old), changes));
         }
         let mut sealed = Vec::new();
