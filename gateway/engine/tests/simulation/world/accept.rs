@@ -94,6 +94,9 @@ impl World {
             for (op, items) in open {
                 self.rows.close_items(op, Ends { superseded: items, ..Ends::default() });
             }
+            for link in self.rows.links.iter_mut().filter(|link| link.late && link.resource == old) {
+                link.resource = new;
+            }
             if has_link {
                 for link in self.rows.links.iter_mut().filter(|link| link.live && link.resource == old) {
                     link.resource = new;
