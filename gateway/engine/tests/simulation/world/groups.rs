@@ -487,9 +487,9 @@ impl World {
         }
         self.rows.links.push(rows::Link { resource: user, account, live: true, late: true, opened_at: self.now });
         let rev = self.rows.resources[&user].rev;
-        // What became of it is looked at, where the plan does not remove it anyway.
-        self.doubt_removal(user);
         if self.rows.resources[&user].wanted() {
+            // Who shall have access after all is looked at, and has it or gets it.
+            self.doubt_removal(user);
             self.rows.wake_memberships(user, self.now);
             self.rows.upsert_work(user, Lane::Grant, rev, None, self.now);
         } else {
