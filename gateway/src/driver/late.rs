@@ -117,9 +117,10 @@ pub(super) async fn reopen(tx: &Tx<'_>, instance: &Instance, user: i64, account:
     let wanted = row.col::<i16>("active")? == 1
         && row.col::<i16>("managed")? == 1
         && row.col::<Option<i64>>("deleted_at")?.is_none();
+    // Also of a leaver: should they come back before they are removed, they are looked at.
+    doubt_removal(tx, user).await?;
     let lane = match wanted {
         true => {
-            doubt_removal(tx, user).await?;
             wake_memberships(tx, instance, user).await?;
             Lane::Grant
         }

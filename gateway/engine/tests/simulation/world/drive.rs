@@ -75,8 +75,15 @@ impl World {
         let Some(work) = self.rows.work.get_mut(&resource) else { return After::Lost };
         let Some(row) = work::claim(&work.row, now).filter(|_| leased && !waits) else { return After::Lost };
         let claim = work::claimed(&row);
-        let subject =
-            Subject { seq: resource, rev: row.rev, lane: row.lane, claim, asked: now, looked: false, of_members: false };
+        let subject = Subject {
+            seq: resource,
+            rev: row.rev,
+            lane: row.lane,
+            claim,
+            asked: now,
+            looked: false,
+            of_members: false,
+        };
         work.row = row;
         work.claim_epoch = Some(epoch);
         let verdict = self.plan(&subject);

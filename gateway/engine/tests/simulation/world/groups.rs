@@ -244,7 +244,8 @@ impl World {
     /// The groups of a name that may be the one that a creation in doubt made: not those that others have.
     fn of_nobody_else(&self, group: Seq, found: &[RemoteGroup]) -> Vec<RemoteGroup> {
         let holder = |one: &RemoteGroup| {
-            let known = |row: &&AccountRow| row.group && row.status != Status::Gone && row.remote.as_ref() == Some(&one.id);
+            let known =
+                |row: &&AccountRow| row.group && row.status != Status::Gone && row.remote.as_ref() == Some(&one.id);
             self.rows.accounts.values().find(known).and_then(|row| self.rows.holder(row.seq))
         };
         found.iter().filter(|one| holder(one).is_none_or(|holder| holder == group)).cloned().collect()
@@ -455,7 +456,8 @@ impl World {
 
     /// The same of a whole group that is gone: nobody looks at its memberships any more.
     fn late_grants(&mut self, group: Seq) -> Option<i64> {
-        let open = self.rows.attempts.values().filter(|it| it.resource == group && it.state == rows::AttemptState::Unknown);
+        let open =
+            self.rows.attempts.values().filter(|it| it.resource == group && it.state == rows::AttemptState::Unknown);
         let users: Vec<Seq> = open.map(|it| it.item).filter(|item| *item != 0).collect();
         let mut later = None;
         for user in users {
@@ -487,9 +489,9 @@ impl World {
         }
         self.rows.links.push(rows::Link { resource: user, account, live: true, late: true, opened_at: self.now });
         let rev = self.rows.resources[&user].rev;
+        // Who shall have access after all, also where that is decided only later, is looked at.
+        self.doubt_removal(user);
         if self.rows.resources[&user].wanted() {
-            // Who shall have access after all is looked at, and has it or gets it.
-            self.doubt_removal(user);
             self.rows.wake_memberships(user, self.now);
             self.rows.upsert_work(user, Lane::Grant, rev, None, self.now);
         } else {

@@ -93,7 +93,8 @@ pub struct AccountRow {
 impl AccountRow {
     /// Whether calls name it so, or once did.
     pub fn goes_by(&self, id: &str) -> bool {
-        self.remote.as_ref().is_some_and(|it| it.as_str() == id) || self.invite.as_ref().is_some_and(|it| it.as_str() == id)
+        self.remote.as_ref().is_some_and(|it| it.as_str() == id)
+            || self.invite.as_ref().is_some_and(|it| it.as_str() == id)
     }
 
     /// How calls name it.
