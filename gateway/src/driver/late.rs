@@ -40,7 +40,13 @@ pub(super) async fn is_theirs(tx: &Tx<'_>, user: i64, at: &AccountRef) -> Result
 }
 
 /// A grant came, or may have come, to an account that is not the person's any more, and may have brought it back.
-pub(super) async fn grant(tx: &Tx<'_>, instance: &Instance, user: i64, at: &AccountRef) -> Result<(), StoreError> {
+pub(super) async fn grant(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    group: i64,
+    user: i64,
+    at: &AccountRef,
+) -> Result<(), StoreError> {
     let (column, id) = match at {
         AccountRef::Account { id, .. } => ("remote_id", id.as_str()),
         AccountRef::Invite { id, .. } => ("invite_id", id.as_str()),
@@ -49,7 +55,7 @@ pub(super) async fn grant(tx: &Tx<'_>, instance: &Instance, user: i64, at: &Acco
         .conn
         .one(
             &format!(
-                "SELECT a.seq, (SELECT COUNT(*) FROM link l WHERE l.account_seq = a.seq AND l.state = 'live') AS holders FROM account a \
+                "SELECT a.seq, (SELECT MAX(l.resource_seq) FROM link l WHERE l.account_seq = a.seq AND l.state = 'live') AS holder FROM account a \
                  WHERE a.instance_seq = $1 AND a.kind = 'User' AND a.{column} = $2 \
                  ORDER BY CASE WHEN a.status = 'gone' THEN 1 ELSE 0 END, a.seq DESC LIMIT 1"
             ),
@@ -57,9 +63,8 @@ pub(super) async fn grant(tx: &Tx<'_>, instance: &Instance, user: i64, at: &Acco
         )
         .await?;
     let Some(row) = row else { return Ok(()) };
-    if row.col::<i64>("holders")? > 0 {
-        // Somebody's again, whose own work sees to it.
-        return Ok(());
+    if let Some(holder) = row.col::<Option<i64>>("holder")? {
+        return given_to_another(tx, instance, group, holder).await;
     }
     let account: i64 = row.col("seq")?;
     if accounts::linked(tx, user).await?.is_none() {
@@ -75,6 +80,24 @@ pub(super) async fn grant(tx: &Tx<'_>, instance: &Instance, user: i64, at: &Acco
             .await?;
     }
     Ok(())
+}
+
+/// The account is somebody else's by now, who is a member because of a grant that was not theirs: unless they are
+/// wanted there, they are taken out.
+async fn given_to_another(tx: &Tx<'_>, instance: &Instance, group: i64, user: i64) -> Result<(), StoreError> {
+    let live = tx
+        .conn
+        .one("SELECT rev FROM resource WHERE seq = $1 AND deleted_at IS NULL AND managed = 1", vals![group])
+        .await?;
+    let Some(live) = live else { return Ok(()) };
+    tx.conn
+        .run(
+            "INSERT INTO member (group_seq, user_seq, want, have, asserted, state, reason, op_seq, have_at) VALUES ($1,$2,0,1,0,'todo',NULL,NULL,$3) \
+             ON CONFLICT (group_seq, user_seq) DO UPDATE SET have = 1, have_at = excluded.have_at, state = 'todo', reason = NULL WHERE member.want = 0",
+            vals![group, user, tx.now],
+        )
+        .await?;
+    upsert_work(tx, instance, group, Lane::Removal, live.col("rev")?, None).await
 }
 
 /// An account that a late grant may have brought back, of a person who has no other.
@@ -165,7 +188,7 @@ pub(super) async fn of_group(tx: &Tx<'_>, instance: &Instance, group: i64) -> Re
             Some(until) => later = later.max(Some(until)),
             None => {
                 doubt::resolve(tx, group, user).await?;
-                grant(tx, instance, user, &at).await?;
+                grant(tx, instance, group, user, &at).await?;
             }
         }
     }

@@ -124,7 +124,7 @@ async fn apply_member(
     };
     if theirs == Some(false) {
         // Another account has taken its place meanwhile, and is no member yet: the row is still to do.
-        return late::grant(tx, instance, change.user, &change.account).await;
+        return late::grant(tx, instance, subject.seq, change.user, &change.account).await;
     }
     tx.conn
         .run(
@@ -134,7 +134,7 @@ async fn apply_member(
         .await?;
     let user_wanted = row.col::<i16>("active")? == 1 && row.col::<Option<i64>>("deleted_at")?.is_none();
     if theirs.is_none() {
-        late::grant(tx, instance, change.user, &change.account).await?;
+        late::grant(tx, instance, subject.seq, change.user, &change.account).await?;
     }
     // Before the wish is compared: a removal for a person without access has `want` as well, and what the
     // target keeps would be asked for again at once, without end.

@@ -266,7 +266,7 @@ async fn plan_members(
             if let Some(at) = late {
                 // It may have brought an account back that is not the person's any more.
                 doubt::resolve(tx, subject.seq, member.user).await?;
-                late::grant(tx, instance, member.user, &at).await?;
+                late::grant(tx, instance, subject.seq, member.user, &at).await?;
                 again = true;
                 continue;
             }

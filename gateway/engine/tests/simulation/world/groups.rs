@@ -407,7 +407,7 @@ impl World {
         let late = late && change.add && have != Have::No && self.sabotage != Some(Sabotage::ForgetLateGrants);
         if late && self.rows.linked(change.user).is_some() {
             // Another account has taken its place, and is no member yet.
-            self.late_grant(change.user, &sent);
+            self.late_grant(subject.seq, change.user, &sent);
             return;
         }
         let Some(row) = self.rows.members.get_mut(&(subject.seq, change.user)) else { return };
@@ -415,7 +415,7 @@ impl World {
         let (want, op) = (row.want, row.op);
         let user_wanted = self.rows.resources[&change.user].wanted();
         if late {
-            self.late_grant(change.user, &sent);
+            self.late_grant(subject.seq, change.user, &sent);
         }
         if want != change.add || (want && !user_wanted) {
             return;
@@ -450,7 +450,7 @@ impl World {
             return Some(doubt.ended + GOES_ON);
         }
         self.rows.resolve(group, user);
-        self.late_grant(user, &sent);
+        self.late_grant(group, user, &sent);
         None
     }
 
@@ -468,10 +468,24 @@ impl World {
     }
 
     /// A grant came to an account that is not the person's any more, and may have brought it back.
-    fn late_grant(&mut self, user: Seq, sent: &str) {
-        let Some(account) = self.rows.known_as(sent).filter(|account| self.rows.holder(*account).is_none()) else {
+    fn late_grant(&mut self, group: Seq, user: Seq, sent: &str) {
+        let Some(account) = self.rows.known_as(sent) else { return };
+        if let Some(holder) = self.rows.holder(account) {
+            // Somebody else's by now, who is a member because of it.
+            if !self.rows.resources[&group].deleted
+                && self.rows.members.get(&(group, holder)).is_none_or(|row| !row.want)
+            {
+                let row =
+                    Member { want: false, have: Have::Yes, state: MemberState::Todo, op: None, have_at: self.now };
+                let op = self.rows.members.insert((group, holder), row).and_then(|row| row.op);
+                if let (Some(op), Some(row)) = (op, self.rows.members.get_mut(&(group, holder))) {
+                    row.op = Some(op);
+                }
+                let rev = self.rows.resources[&group].rev;
+                self.rows.upsert_work(group, Lane::Removal, rev, None, self.now);
+            }
             return;
-        };
+        }
         if self.rows.linked(user).is_none() {
             self.reopen(user, account);
         } else if !self.rows.links.iter().any(|link| link.resource == user && link.account == account && link.late) {
