@@ -121,11 +121,11 @@ fn every_sabotage_is_caught() {
     for sabotage in Sabotage::ALL {
         // Where the search begins; the rare ones are found late.
         let from = match sabotage {
-            Sabotage::ForgetLateGrants => 876,
-            Sabotage::IgnoreLease => 298,
-            Sabotage::TrustAlreadyGone => 268,
-            Sabotage::ForgetFlying => 1_277,
-            Sabotage::DoubtWhatIsGone => 937,
+            Sabotage::ForgetLateGrants => 1_049,
+            Sabotage::IgnoreLease => 403,
+            Sabotage::TrustAlreadyGone => 443,
+            Sabotage::ForgetFlying => 5_100,
+            Sabotage::DoubtWhatIsGone => 3_357,
             _ => 0,
         };
         let Some((seed, what)) = caught(sabotage, from, 4_000) else { panic!("{sabotage:?} was never caught") };
