@@ -6,8 +6,7 @@ use engine::adoption::{Adoption, may_link};
 use scim::fold::fold_text;
 use serde_json::{Value, json};
 
-use super::attempts::GRANTED;
-use super::links;
+use super::{late, links};
 use crate::service::accept::{move_memberships, upsert_work};
 use crate::service::records::audit;
 use crate::service::types::Instance;
@@ -457,6 +456,7 @@ pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(),
             vals![account, tx.now],
         )
         .await?;
+    late::over(tx, account).await?;
     tx.conn.run("DELETE FROM member WHERE user_seq = $1 AND want = 0 AND state <> 'todo'", vals![resource]).await?;
     tx.conn
         .run(
@@ -467,114 +467,6 @@ pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(),
         )
         .await?;
     Ok(())
-}
-
-/// A grant came to an account or invitation whose removal is recorded, and may have brought it back (GitHub
-/// invites who is put into a team). It is taken as there again, so that the person's own work removes it once
-/// more, or looks whether who shall have access after all has it.
-pub(crate) async fn reopen(tx: &Tx<'_>, instance: &Instance, user: i64, at: &AccountRef) -> Result<(), StoreError> {
-    if linked(tx, user).await?.is_some() {
-        return Ok(());
-    }
-    let (column, id, status) = match at {
-        AccountRef::Account { id, .. } => ("remote_id", id.as_str(), "active"),
-        AccountRef::Invite { id, .. } => ("invite_id", id.as_str(), "invited"),
-    };
-    let row = tx
-        .conn
-        .one(
-            &format!(
-                "SELECT a.seq FROM account a WHERE a.instance_seq = $1 AND a.kind = 'User' AND a.{column} = $2 AND a.status = 'gone' \
-                 AND NOT EXISTS (SELECT 1 FROM account b WHERE b.instance_seq = $1 AND b.kind = 'User' AND b.{column} = $2 AND b.status <> 'gone') \
-                 ORDER BY a.seq DESC LIMIT 1"
-            ),
-            vals![instance.seq, id],
-        )
-        .await?;
-    let Some(row) = row else { return Ok(()) };
-    let account: i64 = row.col("seq")?;
-    tx.conn.run("UPDATE account SET status = $2 WHERE seq = $1", vals![account, status]).await?;
-    tx.conn
-        .run(
-            "INSERT INTO link (seq, resource_seq, account_seq, state, evidence, opened_at, closed_at) VALUES ($1,$2,$3,'live','same_id',$4,NULL)",
-            vals![tx.seq()?, user, account, tx.now],
-        )
-        .await?;
-    let row = tx
-        .conn
-        .one("SELECT rev, active, managed, deleted_at FROM resource WHERE seq = $1", vals![user])
-        .await?
-        .ok_or_else(|| StoreError::damaged("a membership without its person"))?;
-    let wanted = row.col::<i16>("active")? == 1
-        && row.col::<i16>("managed")? == 1
-        && row.col::<Option<i64>>("deleted_at")?.is_none();
-    let lane = match wanted {
-        true => {
-            doubt_removal(tx, user).await?;
-            wake_memberships(tx, instance, user).await?;
-            Lane::Grant
-        }
-        false => Lane::Deprovision,
-    };
-    upsert_work(tx, instance, user, lane, row.col("rev")?, None).await
-}
-
-/// A grant came to the target, or may have: a removal of the account that is under way may have come before
-/// it, and is then no removal ([`granted_meanwhile`]).
-pub(crate) async fn note_grant(tx: &Tx<'_>, user: i64) -> Result<(), StoreError> {
-    tx.conn
-        .run(
-            "UPDATE attempt SET marker = $2 WHERE resource_seq = $1 AND item_seq = 0 AND step = 'remove' AND state = 'sending'",
-            vals![user, GRANTED],
-        )
-        .await?;
-    Ok(())
-}
-
-/// Whether a grant came to the target after the account's removal was sent: it may have brought the
-/// account back (GitHub invites who is put into a team), so the removal is not the end of it.
-pub(crate) async fn granted_meanwhile(tx: &Tx<'_>, user: i64) -> Result<bool, StoreError> {
-    let row = tx
-        .conn
-        .one(
-            "SELECT 1 AS one FROM attempt t WHERE t.seq = (SELECT MAX(seq) FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND step = 'remove') \
-             AND (t.marker = $2 OR EXISTS (SELECT 1 FROM member m WHERE m.user_seq = $1 AND m.have <> 0 AND m.have_at >= t.started_at))",
-            vals![user, GRANTED],
-        )
-        .await?;
-    Ok(row.is_some())
-}
-
-/// What became of a person's removal is not known any more.
-pub(crate) async fn doubt_removal(tx: &Tx<'_>, user: i64) -> Result<(), StoreError> {
-    tx.conn
-        .run(
-            "UPDATE attempt SET state = 'unknown' WHERE seq = (SELECT MAX(seq) FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND step = 'remove') \
-             AND NOT EXISTS (SELECT 1 FROM attempt o WHERE o.resource_seq = $1 AND o.item_seq = 0 AND o.state IN ('sending','unknown'))",
-            vals![user],
-        )
-        .await?;
-    Ok(())
-}
-
-/// A grant whose answer was lost, or whose sender died, was on its way while its person lost the account:
-/// it may have brought that back, so it is removed once more ([`reopen`]).
-pub(crate) async fn reopen_last(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), StoreError> {
-    let row = tx
-        .conn
-        .one(
-            &format!("SELECT {COLUMNS} FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state <> 'proposed' AND l.rejected = 0 ORDER BY l.seq DESC LIMIT 1"),
-            vals![user],
-        )
-        .await?;
-    match row.as_ref().map(AccountRow::read).transpose()? {
-        Some(AccountRow { remote_id: Some(id), .. }) => {
-            let at = AccountRef::Account { id: RemoteId::new(id), login: None };
-            reopen(tx, instance, user, &at).await?;
-            doubt_removal(tx, user).await
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Notes that an invitation is not where it was, so that the next plan follows it.

@@ -20,7 +20,7 @@ pub(super) struct Attempted {
     pub(super) step: &'static str,
     pub(super) operation: Option<i64>,
     /// What a creation is sent with: should its answer be lost, it is looked for by this, whatever the
-    /// resource is called by then.
+    /// resource is called by then. Of a member's grant, the account that it is sent to.
     pub(super) sent: Option<String>,
 }
 

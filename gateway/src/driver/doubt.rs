@@ -5,6 +5,7 @@ use engine::doubt::{Doubt, doubt_of};
 use engine::person::PersonStep;
 use jiff::Timestamp;
 
+use super::late::LATE;
 use super::run::{Subject, Verdict};
 use crate::store::{Rows, Sql, StoreError, Tx};
 
@@ -119,13 +120,14 @@ pub(super) fn not_visible(now: i64) -> Verdict {
     }
 }
 
-/// Whether the resource's account was made by us a moment ago.
-pub(super) async fn is_new(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreError> {
+/// Whether the resource's account was made by us a moment before the target was asked for it. How late the answer
+/// is read tells nothing.
+pub(super) async fn is_new(tx: &Tx<'_>, subject: &Subject) -> Result<bool, StoreError> {
     let row = tx
         .conn
         .one(
-            "SELECT 1 AS one FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live' AND a.ours = 1 AND l.opened_at > $2",
-            vals![resource, tx.now - NEW],
+            "SELECT 1 AS one FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live' AND a.ours = 1 AND l.opened_at > $2 AND l.evidence <> $3",
+            vals![subject.seq, subject.asked - NEW, LATE],
         )
         .await?;
     Ok(row.is_some())
@@ -134,21 +136,21 @@ pub(super) async fn is_new(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreErro
 /// How long the target may go on with a call whose caller died. In microseconds.
 pub(super) const GOES_ON: i64 = 9_000_000;
 
-/// Until when the target may still be at a creation whose caller died: a look that finds nothing
-/// before then does not tell that it did not happen. `None` once it is over, and where the end of
-/// the call was heard of (a lost connection, a time-out).
-pub(super) async fn creation_under_way(tx: &Tx<'_>, resource: i64) -> Result<Option<Verdict>, StoreError> {
+/// Until when the target may still be at a creation whose caller died: a look that was sent before then and found
+/// nothing does not tell that it did not happen, however late its answer is read. `None` once it is over, and where
+/// the end of the call was heard of (a lost connection, a time-out).
+pub(super) async fn creation_under_way(tx: &Tx<'_>, subject: &Subject) -> Result<Option<Verdict>, StoreError> {
     let ended = tx
         .conn
         .one(
             "SELECT MAX(ended_at) AS at FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown' AND step = 'create' AND fault IS NULL",
-            vals![resource],
+            vals![subject.seq],
         )
         .await?
         .map_or(Ok(None), |row| row.col::<Option<i64>>("at"))?;
     Ok(ended
         .map(|at| at + GOES_ON)
-        .filter(|until| *until > tx.now)
+        .filter(|until| *until > subject.asked)
         .map(|until| Verdict::Wait {
             code: "outcome_unknown",
             reason: "The gateway stopped while it was creating this, and the target may still be at it. Looking again in a few seconds.".to_owned(),

@@ -16,6 +16,7 @@ mod group;
 mod health;
 mod invitations;
 mod keeper;
+pub(crate) mod late;
 mod lease;
 mod ledger;
 pub(crate) mod links;

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::accounts::{self, AccountRow, Linked};
 use super::attempts::Attempted;
 use super::run::{Step, Subject, Verdict};
-use super::{doubt, links};
+use super::{doubt, late, links};
 use crate::service::accept::wake_groups;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -101,7 +101,13 @@ pub(super) async fn plan(
     if connector.accounts().is_none() {
         return Ok(Verdict::Settled);
     }
-    let row = accounts::linked(tx, subject.seq).await?;
+    let mut row = accounts::linked(tx, subject.seq).await?;
+    if row.is_none()
+        && let Some(account) = late::returned(tx, subject.seq).await?
+    {
+        late::reopen(tx, instance, subject.seq, account).await?;
+        row = accounts::linked(tx, subject.seq).await?;
+    }
     let doubt = doubt::of_resource(tx, connector.traits(), &subject.kind, subject.seq).await?;
     let facts = Facts {
         name: &subject.name,
@@ -318,7 +324,7 @@ pub(super) async fn apply_fault(
     }
     if matches!(call, PersonCall::Create { .. }) && accounts::linked(tx, subject.seq).await?.is_some() {
         // A late grant has brought the account back meanwhile, perhaps: that is looked at.
-        accounts::doubt_removal(tx, subject.seq).await?;
+        late::doubt_removal(tx, subject.seq).await?;
     }
     Ok(Some(Verdict::Failed(Box::new(fault.clone()))))
 }
@@ -359,7 +365,7 @@ async fn apply_created(
         }
         // Such work waits without an account: a late grant has brought it back meanwhile, perhaps.
         Created::Waiting { .. } if accounts::linked(tx, subject.seq).await?.is_some() => {
-            accounts::doubt_removal(tx, subject.seq).await?;
+            late::doubt_removal(tx, subject.seq).await?;
             Ok(None)
         }
         Created::Waiting { reason, until } => Ok(Some(Verdict::Wait {
@@ -436,7 +442,7 @@ async fn apply_found(
             }
             if let Some(linked) = accounts::linked(tx, subject.seq).await?
                 && linked.seq == row.seq
-                && let Some(wait) = doubt::creation_under_way(tx, subject.seq).await?
+                && let Some(wait) = doubt::creation_under_way(tx, subject).await?
             {
                 // It was there before, so the creation may still come.
                 return Ok(Some(wait));
@@ -444,7 +450,7 @@ async fn apply_found(
             tie(tx, instance, subject, &row, found.evidence, ours || row.ours).await
         }
         (None, PersonCall::Look { .. }) => {
-            if let Some(wait) = doubt::creation_under_way(tx, subject.seq).await? {
+            if let Some(wait) = doubt::creation_under_way(tx, subject).await? {
                 return Ok(Some(wait));
             }
             if let Some(told) = &doubt
@@ -458,7 +464,7 @@ async fn apply_found(
             doubt::resolve(tx, subject.seq, 0).await?;
             if accounts::linked(tx, subject.seq).await?.is_some() {
                 // Nor is it known whether a late grant brought the former account back.
-                accounts::doubt_removal(tx, subject.seq).await?;
+                late::doubt_removal(tx, subject.seq).await?;
             }
             Ok(None)
         }
@@ -494,7 +500,7 @@ async fn apply_read(
     subject: &Subject,
     account: Option<&Account>,
 ) -> Result<Option<Verdict>, StoreError> {
-    if account.is_none() && doubt::is_new(tx, subject.seq).await? {
+    if account.is_none() && doubt::is_new(tx, subject).await? {
         return Ok(Some(doubt::not_visible(tx.now)));
     }
     doubt::resolve(tx, subject.seq, 0).await?;
@@ -504,6 +510,7 @@ async fn apply_read(
     match account {
         Some(account) => {
             accounts::observe(tx, instance, account, None, None).await?;
+            late::over(tx, row.seq).await?;
         }
         // An invitation that is not there any more may have been accepted.
         None if row.status == "invited" => accounts::mark_missing(tx, &row, true).await?,
@@ -524,7 +531,7 @@ async fn apply_updated(
             Ok(None)
         }
         // A target that answers from copies may not show yet what it has just made.
-        Updated::AlreadyGone if doubt::is_new(tx, subject.seq).await? => Ok(Some(doubt::not_visible(tx.now))),
+        Updated::AlreadyGone if doubt::is_new(tx, subject).await? => Ok(Some(doubt::not_visible(tx.now))),
         Updated::AlreadyGone => {
             if let Some(row) = accounts::linked(tx, subject.seq).await? {
                 accounts::gone(tx, subject.seq, row.seq).await?;
@@ -555,9 +562,9 @@ async fn apply_removed(
         accounts::mark_missing(tx, &row, true).await?;
         return Ok(None);
     }
-    if accounts::granted_meanwhile(tx, subject.seq).await? {
+    if late::granted_meanwhile(tx, subject.seq).await? {
         // What the two came to is not known: the plan removes it once more, or looks.
-        accounts::doubt_removal(tx, subject.seq).await?;
+        late::doubt_removal(tx, subject.seq).await?;
         return Ok(None);
     }
     // Taking an invitation back is our doing: the count of invitations starts anew.
@@ -601,6 +608,7 @@ async fn apply_followed(
                         vals![row.seq, tx.now],
                     )
                     .await?;
+                late::over(tx, row.seq).await?;
             } else {
                 accounts::mark_missing(tx, &accepted, false).await?;
             }

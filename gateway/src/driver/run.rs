@@ -45,6 +45,8 @@ pub(super) struct Subject {
     pub(super) looks: i64,
     /// Runs in a row that broke.
     pub(super) panics: i64,
+    /// When the step was planned, in microseconds: its answer tells of nothing younger.
+    pub(super) asked: i64,
     /// The step that was settled just now was a look at a write in doubt.
     pub(super) looked: bool,
     /// It was about memberships, not about the resource itself.
@@ -378,6 +380,7 @@ async fn load(tx: &Tx<'_>, resource: i64) -> Result<Subject, StoreError> {
         since: tx.now,
         looks: 0,
         panics: 0,
+        asked: tx.now,
         looked: false,
         of_members: false,
     })
@@ -402,7 +405,7 @@ async fn plan(tx: &Tx<'_>, instance: &Instance, subject: &Subject) -> Result<Ver
 async fn conclude(
     tx: &Tx<'_>,
     instance: &Instance,
-    subject: Subject,
+    mut subject: Subject,
     verdict: Verdict,
     epoch: i64,
 ) -> Result<After, StoreError> {
@@ -414,6 +417,7 @@ async fn conclude(
         }
         Verdict::Call(step, planned) => {
             let attempts = begin_attempts(tx, instance, &subject, planned, epoch).await?;
+            subject.asked = tx.now;
             Ok(After::Next(Box::new(Job { subject, step, attempts })))
         }
         Verdict::Settled => {

@@ -20,6 +20,7 @@ mod drift;
 mod events;
 mod faults;
 mod journey;
+mod late;
 mod losses;
 mod lost;
 mod manifests;

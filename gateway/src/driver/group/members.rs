@@ -5,10 +5,9 @@ use engine::membership::ParkReason;
 
 use super::MemberChange;
 use super::settle::missed;
-use crate::driver::accounts::{note_grant, reopen};
 use crate::driver::attempts::end_attempt;
-use crate::driver::doubt;
 use crate::driver::run::{Subject, Verdict};
+use crate::driver::{doubt, late};
 use crate::service::accept::{Ends, close_operation_items};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -30,7 +29,7 @@ pub(super) async fn apply_members(
         let change = &now_of(tx, change, *attempt).await?;
         let fault = answer.as_ref().err();
         if change.add && fault.is_none_or(|fault| fault.effect == Effect::Unknown) {
-            note_grant(tx, change.user).await?;
+            late::note_grant(tx, change.user).await?;
         }
         end_attempt(tx, *attempt, fault, calls).await?;
         match answer {
@@ -112,15 +111,21 @@ async fn apply_member(
     let row = tx
         .conn
         .one(
-            "SELECT m.want, m.op_seq, u.active, u.deleted_at, \
-             (SELECT COUNT(*) FROM link l WHERE l.resource_seq = u.seq AND l.state = 'live') AS links FROM member m JOIN resource u ON u.seq = m.user_seq \
-             WHERE m.group_seq = $1 AND m.user_seq = $2",
+            "SELECT m.want, m.op_seq, u.active, u.deleted_at FROM member m JOIN resource u ON u.seq = m.user_seq WHERE m.group_seq = $1 AND m.user_seq = $2",
             vals![subject.seq, change.user],
         )
         .await?;
     let Some(row) = row else { return Ok(()) };
     let want = row.col::<i16>("want")? == 1;
     let operation: Option<i64> = row.col("op_seq")?;
+    let theirs = match change.add && have != 0 {
+        true => late::is_theirs(tx, change.user, &change.account).await?,
+        false => Some(true),
+    };
+    if theirs == Some(false) {
+        // Another account has taken its place meanwhile, and is no member yet: the row is still to do.
+        return late::grant(tx, instance, subject.seq, change.user, &change.account).await;
+    }
     tx.conn
         .run(
             "UPDATE member SET have = $3, have_at = $4 WHERE group_seq = $1 AND user_seq = $2",
@@ -128,8 +133,8 @@ async fn apply_member(
         )
         .await?;
     let user_wanted = row.col::<i16>("active")? == 1 && row.col::<Option<i64>>("deleted_at")?.is_none();
-    if change.add && have != 0 && row.col::<i64>("links")? == 0 {
-        reopen(tx, instance, change.user, &change.account).await?;
+    if theirs.is_none() {
+        late::grant(tx, instance, subject.seq, change.user, &change.account).await?;
     }
     // Before the wish is compared: a removal for a person without access has `want` as well, and what the
     // target keeps would be asked for again at once, without end.

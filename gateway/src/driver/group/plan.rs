@@ -11,12 +11,11 @@ use sea_orm::QueryResult;
 use super::members::{refuse, set_state};
 use super::settle::close;
 use super::{GroupCall, MemberChange};
-use crate::driver::accounts::reopen_last;
 use crate::driver::attempts::Attempted;
 use crate::driver::brake::{self, Removal};
-use crate::driver::doubt;
 use crate::driver::person::can_create;
 use crate::driver::run::{Step, Subject, Verdict};
+use crate::driver::{doubt, late};
 use crate::service::accept::{Ends, close_operation_items};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -141,6 +140,9 @@ async fn plan_deleted(
         }
         close(tx, link.seq, false).await?;
     }
+    if let Some(until) = late::of_group(tx, instance, subject.seq).await? {
+        return Ok(under_way(until));
+    }
     let open = tx
         .conn
         .all("SELECT op_seq, COUNT(*) AS n FROM member WHERE group_seq = $1 AND state = 'todo' AND op_seq IS NOT NULL GROUP BY op_seq", vals![subject.seq])
@@ -225,6 +227,7 @@ async fn plan_members(
             .all(
                 &format!("SELECT m.user_seq, m.want, m.have, m.op_seq, u.name, u.active, u.managed, u.deleted_at, a.status, a.remote_id, a.invite_id, a.doc, a.ours, a.protected, h.state AS hold_state, \
                  (SELECT COUNT(*) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown') AS doubts, \
+                 (SELECT MAX(t.sent) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown' AND t.step = 'add_member') AS granted_to, \
                  (SELECT MAX(t.ended_at) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown' AND t.fault IS NULL AND t.step = 'add_member') AS adding, \
                  (SELECT MAX(t.ended_at) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown' AND t.fault IS NULL AND t.step = 'remove_member') AS removing \
                  FROM member m JOIN resource u ON u.seq = m.user_seq \
@@ -241,6 +244,7 @@ async fn plan_members(
         let mut looks = Vec::new();
         let mut unknown = None;
         let mut later: Option<i64> = None;
+        let mut again = false;
         for row in &rows {
             let member = read_member(row, takes, traits.pending_members, repeat)?;
             let count = |ends: &mut HashMap<i64, Ends>, add: Ends| {
@@ -250,22 +254,26 @@ async fn plan_members(
                     sum.parked += add.parked;
                 }
             };
-            if member.doubt.is_some() && !member.view.user_wanted && member.view.link == Link::None {
-                // Perhaps a grant that brought somebody back who has left.
-                doubt::resolve(tx, subject.seq, member.user).await?;
-                reopen_last(tx, instance, member.user).await?;
+            let step = member_step(&member.view);
+            let late = late_grant(row)?;
+            // The contrary call of a gateway that died, should the target still be at it, would undo this step
+            // behind our back. A grant is contrary to everything but another one to the same account.
+            let contrary = if step == MemberStep::Add && late.is_none() { "removing" } else { "adding" };
+            if let Some(until) = late::too_early(row.col(contrary)?, tx.now) {
+                later = Some(later.map_or(until, |later| later.min(until)));
+                continue;
             }
-            match member_step(&member.view) {
-                step @ (MemberStep::Add | MemberStep::Remove) => {
+            if let Some(at) = late {
+                // It may have brought an account back that is not the person's any more.
+                doubt::resolve(tx, subject.seq, member.user).await?;
+                late::grant(tx, instance, subject.seq, member.user, &at).await?;
+                again = true;
+                continue;
+            }
+            match step {
+                MemberStep::Add | MemberStep::Remove => {
                     let Some(account) = member.account else { continue };
                     let add = step == MemberStep::Add;
-                    // The contrary call of a gateway that died, should the target still be at it, would undo
-                    // this one behind our back.
-                    let contrary = row.col::<Option<i64>>(if add { "removing" } else { "adding" })?;
-                    if let Some(until) = contrary.map(|ended| ended + doubt::GOES_ON).filter(|until| *until > tx.now) {
-                        later = Some(later.map_or(until, |later| later.min(until)));
-                        continue;
-                    }
                     let change = MemberChange { user: member.user, account, add, operation: member.operation };
                     let names = [Some(member.name.as_str()), member.login.as_deref(), member.email.as_deref()];
                     match member.doubt {
@@ -305,6 +313,9 @@ async fn plan_members(
         for (operation, ends) in ends {
             close_operation_items(tx, operation, ends, None).await?;
         }
+        if again {
+            continue;
+        }
         let (mut changes, held) = brake::removals(tx, instance, subject, removals, BATCH).await?;
         let room = BATCH - changes.len();
         changes.extend(additions.into_iter().take(room));
@@ -323,7 +334,7 @@ async fn plan_members(
                     item: change.user,
                     step: if change.add { "add_member" } else { "remove_member" },
                     operation: change.operation,
-                    sent: None,
+                    sent: late::sent_to(&change.account).filter(|_| change.add),
                 })
                 .collect();
             return Ok(Verdict::Call(
@@ -336,11 +347,7 @@ async fn plan_members(
             return Ok(Verdict::Call(Step::Group(Box::new(call)), Vec::new()));
         }
         if let Some(until) = later {
-            return Ok(Verdict::Wait {
-                code: "outcome_unknown",
-                reason: "The gateway stopped while it was changing a membership, and the target may still be at it. Going on in a few seconds.".to_owned(),
-                until: moment(until),
-            });
+            return Ok(under_way(until));
         }
         if let Some(name) = unknown {
             let mut need = ask();
@@ -348,6 +355,23 @@ async fn plan_members(
             return Ok(Verdict::Need { need, refused: None });
         }
     }
+}
+
+/// A call of a gateway that died may still come.
+fn under_way(until: i64) -> Verdict {
+    Verdict::Wait {
+        code: "outcome_unknown",
+        reason: "The gateway stopped while it was changing a membership, and the target may still be at it. Going on in a few seconds.".to_owned(),
+        until: moment(until),
+    }
+}
+
+/// The account that a grant in doubt was sent to, if it is not the person's any more.
+fn late_grant(row: &QueryResult) -> Result<Option<AccountRef>, StoreError> {
+    let sent: Option<String> = row.col("granted_to")?;
+    let (remote, invite): (Option<String>, Option<String>) = (row.col("remote_id")?, row.col("invite_id")?);
+    let at: Option<AccountRef> = sent.and_then(|sent| serde_json::from_str(&sent).ok());
+    Ok(at.filter(|at| !late::goes_by(remote.as_deref(), invite.as_deref(), at)))
 }
 
 /// Reads a membership. `takes`: an account's removal takes its memberships along.

@@ -10,6 +10,7 @@ use super::members::{apply_members, apply_seen, park};
 use super::{GroupCall, GroupDone, MemberChange};
 use crate::driver::attempts::end_attempts;
 use crate::driver::doubt::{self, not_visible};
+use crate::driver::late;
 use crate::driver::run::{Step, Subject, Verdict};
 use crate::service::accept::{Ends, close_operation_items, tally};
 use crate::service::types::Instance;
@@ -48,8 +49,8 @@ pub(in crate::driver) async fn apply(
         return Ok(Some(Verdict::Failed(Box::new(fault.clone()))));
     }
     match (call, done) {
-        (_, GroupDone::Found(Ok(found))) => match found.as_slice() {
-            [] => match doubt::creation_under_way(tx, subject.seq).await? {
+        (_, GroupDone::Found(Ok(found))) => match of_nobody_else(tx, instance, subject, found).await?.as_slice() {
+            [] => match doubt::creation_under_way(tx, subject).await? {
                 Some(wait) => Ok(Some(wait)),
                 None if said_to_have_happened(tx, instance, subject).await? => {
                     Ok(Some(Verdict::Need { need: ask_which(&subject.name), refused: None }))
@@ -79,7 +80,7 @@ pub(in crate::driver) async fn apply(
             })),
         },
         (GroupCall::Read { account, missed, .. }, GroupDone::Read(Ok(found))) => {
-            apply_read(tx, subject, *account, missed, found.as_ref()).await
+            apply_read(tx, instance, subject, *account, missed, found.as_ref()).await
         }
         (GroupCall::LookMembers { changes, .. }, GroupDone::Seen(Ok(seen))) => {
             apply_seen(tx, subject, changes, seen).await.map(|()| None)
@@ -96,7 +97,7 @@ pub(in crate::driver) async fn apply(
         }
         (GroupCall::Rename { account, .. }, GroupDone::Renamed(Ok(_))) => {
             close(tx, *account, true).await?;
-            forget_memberships(tx, subject.seq).await?;
+            forget_memberships(tx, instance, subject.seq).await?;
             Ok(None)
         }
         (GroupCall::Remove { account, .. }, GroupDone::Removed(Ok(_))) => {
@@ -125,6 +126,31 @@ async fn adopt(
         ),
     );
     Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) }))
+}
+
+/// The groups of a name that may be the one that a creation in doubt made: not those that other groups of the
+/// directory have at the target.
+async fn of_nobody_else(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    subject: &Subject,
+    found: &[RemoteGroup],
+) -> Result<Vec<RemoteGroup>, StoreError> {
+    let mut left = Vec::with_capacity(found.len());
+    for group in found {
+        let held = tx
+            .conn
+            .one(
+                "SELECT 1 AS one FROM account a JOIN link l ON l.account_seq = a.seq AND l.state = 'live' JOIN resource r ON r.seq = l.resource_seq \
+                 WHERE a.instance_seq = $1 AND a.kind = 'Group' AND a.remote_id = $2 AND a.status <> 'gone' AND r.seq <> $3 AND r.managed = 1",
+                vals![instance.seq, group.id.as_str(), subject.seq],
+            )
+            .await?;
+        if held.is_none() {
+            left.push(group.clone());
+        }
+    }
+    Ok(left)
 }
 
 /// Whether a group found after a creation in doubt was known before it was sent: then the call was
@@ -158,19 +184,20 @@ async fn said_to_have_happened(tx: &Tx<'_>, instance: &Instance, subject: &Subje
 /// What a look at the linked group brought to light: whether it is there, and by which name.
 async fn apply_read(
     tx: &Tx<'_>,
+    instance: &Instance,
     subject: &Subject,
     account: i64,
     missed: &[MemberChange],
     found: Option<&RemoteGroup>,
 ) -> Result<Option<Verdict>, StoreError> {
-    if found.is_none() && doubt::is_new(tx, subject.seq).await? {
+    if found.is_none() && doubt::is_new(tx, subject).await? {
         return Ok(Some(doubt::not_visible(tx.now)));
     }
     doubt::resolve(tx, subject.seq, 0).await?;
     let Some(group) = found else {
         // Somebody deleted it at the target. Who asks for a change of it asks for the group.
         close(tx, account, true).await?;
-        forget_memberships(tx, subject.seq).await?;
+        forget_memberships(tx, instance, subject.seq).await?;
         return Ok(None);
     };
     patch_doc(tx, account, "name", json!(group.name)).await?;
@@ -209,7 +236,7 @@ pub(super) async fn missed(
             .map_or(Ok(None), |row| row.col::<Option<i64>>("at"))?;
         youngest = youngest.max(linked.unwrap_or(0));
     }
-    if tx.now - youngest < doubt::NEW {
+    if subject.asked - youngest < doubt::NEW {
         return Ok(not_visible(tx.now));
     }
     let Some(id) = row.col::<Option<String>>("remote_id")? else {
@@ -334,7 +361,9 @@ pub(super) async fn close(tx: &Tx<'_>, account: i64, gone: bool) -> Result<(), S
 }
 
 /// The group is gone at the target and is made anew: so are its memberships.
-async fn forget_memberships(tx: &Tx<'_>, group: i64) -> Result<(), StoreError> {
+async fn forget_memberships(tx: &Tx<'_>, instance: &Instance, group: i64) -> Result<(), StoreError> {
+    // What is still on its way comes to a group that is not there, so nothing is too early.
+    late::of_group(tx, instance, group).await?;
     let open = tx
         .conn
         .all("SELECT op_seq, COUNT(*) AS n FROM member WHERE group_seq = $1 AND want = 0 AND state = 'todo' AND op_seq IS NOT NULL GROUP BY op_seq", vals![group])

@@ -17,6 +17,7 @@ use super::groups::UserSide;
 use super::members::{edit_members, inherit_members, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
 use super::{Accepted, is_active, name_of, taken, text, type_of};
+use crate::driver::late::LATE;
 use crate::service::events;
 use crate::service::types::{Caller, Failure, Instance, Stored};
 use crate::store::{Rows, Sql, StoreError, Tx, Unit};
@@ -235,6 +236,13 @@ impl Create {
                 )
                 .await?;
             }
+            // Also of accounts that a late grant may have brought back.
+            tx.conn
+                .run(
+                    "UPDATE link SET resource_seq = $2 WHERE resource_seq = $1 AND evidence = $3",
+                    vals![old, new_seq, LATE],
+                )
+                .await?;
             if has_link {
                 tx.conn
                     .run(

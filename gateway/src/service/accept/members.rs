@@ -303,7 +303,7 @@ pub(crate) async fn move_memberships(
         .conn
         .all(
             &format!(
-                "SELECT m.group_seq, m.want, CASE WHEN {flies} THEN NULL ELSE m.have END AS have, m.state, m.op_seq, g.rev, o.user_seq AS other FROM member m JOIN resource g ON g.seq = m.group_seq \
+                "SELECT m.group_seq, m.want, CASE WHEN {flies} AND m.have = 0 THEN NULL ELSE m.have END AS have, m.state, m.op_seq, g.rev, o.user_seq AS other FROM member m JOIN resource g ON g.seq = m.group_seq \
                  LEFT JOIN member o ON o.group_seq = m.group_seq AND o.user_seq = $2 WHERE m.user_seq = $1 {which} ORDER BY m.group_seq"
             ),
             vals![from, to],
@@ -313,7 +313,8 @@ pub(crate) async fn move_memberships(
         let group: i64 = row.col("group_seq")?;
         let want: i16 = row.col("want")?;
         // What is on its way is the account's, and so the new row's: until it is told, what the target has is
-        // unknown.
+        // unknown. What is being taken out is there until it is told to be gone: should the call be refused,
+        // nothing but this row knows of it.
         tx.conn
             .run(
                 "UPDATE attempt SET item_seq = $3 WHERE resource_seq = $1 AND item_seq = $2 AND state IN ('sending','unknown') \

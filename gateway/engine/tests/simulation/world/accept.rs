@@ -94,6 +94,9 @@ impl World {
             for (op, items) in open {
                 self.rows.close_items(op, Ends { superseded: items, ..Ends::default() });
             }
+            for link in self.rows.links.iter_mut().filter(|link| link.late && link.resource == old) {
+                link.resource = new;
+            }
             if has_link {
                 for link in self.rows.links.iter_mut().filter(|link| link.live && link.resource == old) {
                     link.resource = new;
@@ -134,8 +137,9 @@ impl World {
             if !(matches!(row.have, Have::Yes | Have::Pending) || flies) {
                 continue;
             }
-            // What is on its way is the account's, and so the new row's.
-            if flies && self.sabotage != Some(Sabotage::ForgetFlying) {
+            // What is on its way is the account's, and so the new row's. What is taken out is there until it is
+            // told to be gone: nothing but that row would know if the call was refused.
+            if flies && row.have == Have::No && self.sabotage != Some(Sabotage::ForgetFlying) {
                 row.have = Have::Unknown;
             }
             let forgets = self.sabotage == Some(Sabotage::ForgetFlying);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use connector_sdk::Ended;
 use engine::coalesce::WorkState;
 use engine::operation::OpState;
 use engine::person::Wanted;
@@ -191,6 +192,11 @@ impl World {
         let Some(row) = self.rows.linked(seq) else { return Some("wanted, and without an account".to_owned()) };
         let object = self.object_of(row)?;
         if object.by_hand {
+            return None;
+        }
+        // What ended since the last listing of invitations is nobody's fault yet: the next one tells.
+        let ended = object.state == State::Ended(Ended::Expired) && object.expires_at > self.looked_out;
+        if row.status == Status::Invited && ended {
             return None;
         }
         let right = match row.status {

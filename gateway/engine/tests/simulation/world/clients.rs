@@ -213,6 +213,7 @@ impl World {
         if self.store_away || self.credential_dead || !self.replicas.iter().any(|it| it.up && it.held.is_some()) {
             return;
         }
+        self.looked_out = self.now;
         self.target.tick(self.now);
         let listed = self.target.invitations();
         let invited = |row: &&super::rows::AccountRow| row.status == Status::Invited && !row.group;

@@ -26,6 +26,8 @@ pub struct Subject {
     pub lane: Lane,
     /// What follows the run is decided by this.
     pub claim: Claim,
+    /// When the call was planned that is answered: an answer tells of nothing younger, however late it is read.
+    pub asked: i64,
     /// The last call was a look at a write in doubt.
     pub looked: bool,
     /// It was about members.
@@ -73,7 +75,15 @@ impl World {
         let Some(work) = self.rows.work.get_mut(&resource) else { return After::Lost };
         let Some(row) = work::claim(&work.row, now).filter(|_| leased && !waits) else { return After::Lost };
         let claim = work::claimed(&row);
-        let subject = Subject { seq: resource, rev: row.rev, lane: row.lane, claim, looked: false, of_members: false };
+        let subject = Subject {
+            seq: resource,
+            rev: row.rev,
+            lane: row.lane,
+            claim,
+            asked: now,
+            looked: false,
+            of_members: false,
+        };
         work.row = row;
         work.claim_epoch = Some(epoch);
         let verdict = self.plan(&subject);
@@ -134,12 +144,12 @@ impl World {
         }
     }
 
-    fn conclude(&mut self, subject: Subject, verdict: Verdict, epoch: i64) -> After {
+    fn conclude(&mut self, mut subject: Subject, verdict: Verdict, epoch: i64) -> After {
         let rev = subject.rev;
         match verdict {
             Verdict::Call(call, planned) => {
                 let mut attempts = Vec::new();
-                let sent = call.sent();
+                subject.asked = self.now;
                 for (item, step) in planned {
                     let marked = self.rows.resolve(subject.seq, item) > 0;
                     let seq = self.rows.seq();
@@ -152,7 +162,7 @@ impl World {
                         epoch,
                         state: AttemptState::Sending,
                         heard: false,
-                        sent: sent.clone(),
+                        sent: call.sent(item),
                         started: self.now,
                         ended: self.now,
                     };

@@ -7,16 +7,13 @@ use engine::Lane;
 use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
 
 use super::drive::{Subject, Verdict};
-use super::persons::GOES_ON;
+use super::persons::{GOES_ON, NEW, SOON};
 use super::rows::{self, AccountRow, Ends, Member, MemberState, Seq, Status};
-use super::target::{Answer, Call, Change};
+use super::target::{Answer, Call, Change, id_of};
 use super::{Sabotage, World};
 
 /// Memberships sent per step.
 const BATCH: usize = 8;
-/// How long the target may not show what it has just made, and how soon it is looked at again.
-const NEW: i64 = 15_000_000;
-const SOON: i64 = 3_000_000;
 
 impl World {
     /// Plans the next step of a group.
@@ -42,6 +39,9 @@ impl World {
                     return whole(Call::GroupRemove { id, account: link.seq });
                 }
                 self.rows.close_link_of(link.seq);
+            }
+            if let Some(until) = self.late_grants(subject.seq) {
+                return Verdict::Wait("outcome_unknown", until);
             }
             for (user, row) in self.rows.members_of(subject.seq) {
                 if row.state == MemberState::Todo
@@ -98,13 +98,11 @@ impl World {
             let mut changes = Vec::new();
             let mut later: Option<i64> = None;
             for (user, row) in rows {
-                let (view, account) = self.member_view(subject.seq, user, &row);
-                let doubts = self.rows.unknown(subject.seq, user).is_some();
-                let forgets = self.sabotage == Some(Sabotage::ForgetLateGrants);
-                if doubts && !view.user_wanted && view.link == Link::None && !forgets {
-                    self.rows.resolve(subject.seq, user);
-                    self.reopen_last(user);
+                if let Some(until) = self.late_grant_in_doubt(subject.seq, user) {
+                    later = Some(later.map_or(until, |later| later.min(until)));
+                    continue;
                 }
+                let (view, account) = self.member_view(subject.seq, user, &row);
                 let step = member_step(&view);
                 let close = |world: &mut Self, ends: Ends| {
                     if let Some(op) = row.op {
@@ -113,7 +111,7 @@ impl World {
                 };
                 match step {
                     // The contrary call of a gateway that died may still come.
-                    MemberStep::Add | MemberStep::Remove if self.contrary(subject.seq, user, step).is_some() => {
+                    step if self.contrary(subject.seq, user, step).is_some() => {
                         let until = self.contrary(subject.seq, user, step);
                         later = later.min(until).or(until);
                     }
@@ -155,7 +153,8 @@ impl World {
         Verdict::Settled
     }
 
-    /// Until when a call contrary to a step may still come of a sender that died.
+    /// Until when a call contrary to a step may still come of a sender that died. A grant is contrary to
+    /// everything but another.
     fn contrary(&self, group: Seq, user: Seq, step: MemberStep) -> Option<i64> {
         let word = if step == MemberStep::Add { "remove_member" } else { "add_member" };
         let doubt = self.rows.unknown(group, user).filter(|it| !it.heard && it.step == word)?;
@@ -201,8 +200,8 @@ impl World {
             Err(fault) => return Some(Verdict::Failed(Box::new(fault.clone()))),
         };
         match (call, answer) {
-            (_, Answer::Groups(found)) => match found.as_slice() {
-                [] => match self.creation_under_way(subject.seq) {
+            (_, Answer::Groups(found)) => match self.of_nobody_else(subject.seq, found).as_slice() {
+                [] => match self.creation_under_way(subject.seq, subject.asked) {
                     Some(until) => Some(Verdict::Wait("outcome_unknown", until)),
                     None => {
                         self.rows.resolve(subject.seq, 0);
@@ -227,6 +226,7 @@ impl World {
             }
             (Call::GroupRename { account, .. }, Answer::GroupUpdated(_)) => {
                 self.close_group(*account);
+                self.late_grants(subject.seq);
                 self.forget_memberships(subject.seq);
                 None
             }
@@ -239,6 +239,16 @@ impl World {
                 None
             }
         }
+    }
+
+    /// The groups of a name that may be the one that a creation in doubt made: not those that others have.
+    fn of_nobody_else(&self, group: Seq, found: &[RemoteGroup]) -> Vec<RemoteGroup> {
+        let holder = |one: &RemoteGroup| {
+            let known =
+                |row: &&AccountRow| row.group && row.status != Status::Gone && row.remote.as_ref() == Some(&one.id);
+            self.rows.accounts.values().find(known).and_then(|row| self.rows.holder(row.seq))
+        };
+        found.iter().filter(|one| holder(one).is_none_or(|holder| holder == group)).cloned().collect()
     }
 
     fn close_group(&mut self, account: Seq) {
@@ -304,7 +314,13 @@ impl World {
             row.ours = true;
         }
         if self.rows.live_link(subject.seq).is_none() && self.rows.holder(account).is_none() {
-            self.rows.links.push(rows::Link { resource: subject.seq, account, live: true, opened_at: self.now });
+            self.rows.links.push(rows::Link {
+                resource: subject.seq,
+                account,
+                live: true,
+                late: false,
+                opened_at: self.now,
+            });
         }
         None
     }
@@ -333,7 +349,7 @@ impl World {
                 Ok(membership) => self.apply_member(subject, change, membership),
                 Err(fault) if fault.kind == FaultKind::NotFound => {
                     let opened = self.rows.live_link(change.user).map_or(0, |link| link.opened_at);
-                    if change.add && opened + NEW > self.now {
+                    if change.add && opened + NEW > subject.asked {
                         // The target does not show yet what it has just made.
                         verdict = verdict.or(Some(Verdict::Wait("not_visible", self.now + SOON)));
                     } else if change.add {
@@ -386,12 +402,20 @@ impl World {
             _ => Have::No,
         };
         let now = self.now;
+        let sent = id_of(&change.account);
+        let late = self.rows.linked(change.user).is_none_or(|row| !row.goes_by(&sent));
+        let late = late && change.add && have != Have::No && self.sabotage != Some(Sabotage::ForgetLateGrants);
+        if late && self.rows.linked(change.user).is_some() {
+            // Another account has taken its place, and is no member yet.
+            self.late_grant(subject.seq, change.user, &sent);
+            return;
+        }
         let Some(row) = self.rows.members.get_mut(&(subject.seq, change.user)) else { return };
         (row.have, row.have_at) = (have, now);
         let (want, op) = (row.want, row.op);
         let user_wanted = self.rows.resources[&change.user].wanted();
-        if change.add && have != Have::No && self.sabotage != Some(Sabotage::ForgetLateGrants) {
-            self.reopen(change.user, &change.account);
+        if late {
+            self.late_grant(subject.seq, change.user, &sent);
         }
         if want != change.add || (want && !user_wanted) {
             return;
@@ -412,39 +436,76 @@ impl World {
         }
     }
 
-    /// A grant whose answer was lost was on its way while its person lost the account.
-    fn reopen_last(&mut self, user: Seq) {
-        let last = self.rows.links.iter().rfind(|link| link.resource == user).map(|link| link.account);
-        let remote = last.and_then(|account| self.rows.accounts.get(&account)).and_then(|row| row.remote.clone());
-        if let Some(id) = remote {
-            self.reopen(user, &AccountRef::Account { id, login: None });
-            self.doubt_removal(user);
+    /// A grant whose outcome is not known, to an account that is not the person's any more: it may have brought
+    /// that back. Until when that is too early to say.
+    fn late_grant_in_doubt(&mut self, group: Seq, user: Seq) -> Option<i64> {
+        let doubt = self.rows.unknown(group, user).filter(|it| it.step == "add_member")?.clone();
+        let sent = doubt.sent?;
+        if self.rows.linked(user).is_some_and(|row| row.goes_by(&sent))
+            || self.sabotage == Some(Sabotage::ForgetLateGrants)
+        {
+            return None;
+        }
+        if !doubt.heard && doubt.ended + GOES_ON > self.now {
+            return Some(doubt.ended + GOES_ON);
+        }
+        self.rows.resolve(group, user);
+        self.late_grant(group, user, &sent);
+        None
+    }
+
+    /// The same of a whole group that is gone: nobody looks at its memberships any more.
+    fn late_grants(&mut self, group: Seq) -> Option<i64> {
+        let open =
+            self.rows.attempts.values().filter(|it| it.resource == group && it.state == rows::AttemptState::Unknown);
+        let users: Vec<Seq> = open.map(|it| it.item).filter(|item| *item != 0).collect();
+        let mut later = None;
+        for user in users {
+            let until = self.late_grant_in_doubt(group, user);
+            later = later.max(until);
+        }
+        later
+    }
+
+    /// A grant came to an account that is not the person's any more, and may have brought it back.
+    fn late_grant(&mut self, group: Seq, user: Seq, sent: &str) {
+        let Some(account) = self.rows.known_as(sent) else { return };
+        if let Some(holder) = self.rows.holder(account) {
+            // Somebody else's by now, who is a member because of it.
+            if !self.rows.resources[&group].deleted
+                && self.rows.members.get(&(group, holder)).is_none_or(|row| !row.want)
+            {
+                let row =
+                    Member { want: false, have: Have::Yes, state: MemberState::Todo, op: None, have_at: self.now };
+                let op = self.rows.members.insert((group, holder), row).and_then(|row| row.op);
+                if let (Some(op), Some(row)) = (op, self.rows.members.get_mut(&(group, holder))) {
+                    row.op = Some(op);
+                }
+                let rev = self.rows.resources[&group].rev;
+                self.rows.upsert_work(group, Lane::Removal, rev, None, self.now);
+            }
+            return;
+        }
+        if self.rows.linked(user).is_none() {
+            self.reopen(user, account);
+        } else if !self.rows.links.iter().any(|link| link.resource == user && link.account == account && link.late) {
+            // Once the one that they have now is over.
+            let link = rows::Link { resource: user, account, live: false, late: true, opened_at: self.now };
+            self.rows.links.push(link);
         }
     }
 
-    /// A grant came to an account whose removal is recorded, and may have brought it back.
-    fn reopen(&mut self, user: Seq, at: &AccountRef) {
-        if self.rows.linked(user).is_some() {
-            return;
-        }
-        let fits = |row: &&AccountRow| match at {
-            AccountRef::Account { id, .. } => row.remote.as_ref() == Some(id),
-            AccountRef::Invite { id, .. } => row.invite.as_ref() == Some(id),
-        };
-        let known = || self.rows.accounts.values().filter(|row| !row.group).filter(fits);
-        if known().any(|row| row.status != Status::Gone) {
-            return;
-        }
-        let Some(account) = known().map(|row| row.seq).max() else { return };
-        let status = if matches!(at, AccountRef::Account { .. }) { Status::Active } else { Status::Invited };
+    /// An account that may be back is taken as the person's again, who has no other.
+    pub fn reopen(&mut self, user: Seq, account: Seq) {
+        self.rows.not_late(account);
         if let Some(row) = self.rows.accounts.get_mut(&account) {
-            row.status = status;
+            row.status = if row.remote.is_some() { Status::Active } else { Status::Invited };
         }
-        self.rows.links.push(rows::Link { resource: user, account, live: true, opened_at: self.now });
+        self.rows.links.push(rows::Link { resource: user, account, live: true, late: true, opened_at: self.now });
         let rev = self.rows.resources[&user].rev;
+        // Who shall have access after all, also where that is decided only later, is looked at.
+        self.doubt_removal(user);
         if self.rows.resources[&user].wanted() {
-            // Who shall have access after all is looked at, and has it or gets it.
-            self.doubt_removal(user);
             self.rows.wake_memberships(user, self.now);
             self.rows.upsert_work(user, Lane::Grant, rev, None, self.now);
         } else {

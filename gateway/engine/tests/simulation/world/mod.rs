@@ -207,6 +207,8 @@ pub struct World {
     pub credential_dead: bool,
     /// The target asked to be left alone until then.
     pub blocked_until: i64,
+    /// When the pending invitations were listed last.
+    pub looked_out: i64,
     pub people: Vec<String>,
     pub group_names: Vec<String>,
     pub pending: Vec<Option<Action>>,
@@ -291,6 +293,7 @@ impl World {
             store_away: false,
             credential_dead: false,
             blocked_until: 0,
+            looked_out: 0,
             people,
             group_names,
             pending: vec![None; clients],

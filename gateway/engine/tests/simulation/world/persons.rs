@@ -16,6 +16,9 @@ use super::{Sabotage, World};
 
 /// How long the target may go on with a call whose caller died. In microseconds.
 pub const GOES_ON: i64 = 9_000_000;
+/// How long the target may not show what it has just made, and how soon it is looked at again.
+pub const NEW: i64 = 8_000_000;
+pub const SOON: i64 = 1_000_000;
 const QUOTA_WAIT: i64 = 3_600_000_000;
 
 fn view(row: &AccountRow) -> Option<AccountView> {
@@ -40,6 +43,12 @@ fn view(row: &AccountRow) -> Option<AccountView> {
 impl World {
     /// Plans the next step of a person.
     pub fn plan_person(&mut self, subject: &Subject) -> Verdict {
+        if self.rows.linked(subject.seq).is_none()
+            && self.sabotage != Some(Sabotage::ForgetLateGrants)
+            && let Some(account) = self.rows.returned(subject.seq)
+        {
+            self.reopen(subject.seq, account);
+        }
         let resource = self.rows.resources[&subject.seq].clone();
         let mut who = Person::named(&resource.name);
         who.email = Some(resource.email.clone());
@@ -215,7 +224,7 @@ impl World {
         if replaced {
             self.rows.grant_anew(resource, self.now);
         }
-        self.rows.links.push(Link { resource, account, live: true, opened_at: self.now });
+        self.rows.links.push(Link { resource, account, live: true, late: false, opened_at: self.now });
         let forgets = self.sabotage == Some(Sabotage::ForgetParked);
         if self.rows.accounts[&account].status != Status::Invited && !forgets {
             self.rows.wake_memberships(resource, self.now);
@@ -247,7 +256,7 @@ impl World {
                     self.set_invites(row, sent + 1);
                 }
                 if self.rows.holder(row) == Some(subject.seq)
-                    && let Some(until) = self.creation_under_way(subject.seq)
+                    && let Some(until) = self.creation_under_way(subject.seq, subject.asked)
                 {
                     // It was there before, so the creation may still come.
                     return Some(Verdict::Wait("outcome_unknown", until));
@@ -257,7 +266,7 @@ impl World {
             }
             None if matching => Some(Verdict::Settled),
             None => {
-                if let Some(until) = self.creation_under_way(subject.seq) {
+                if let Some(until) = self.creation_under_way(subject.seq, subject.asked) {
                     return Some(Verdict::Wait("outcome_unknown", until));
                 }
                 self.rows.resolve(subject.seq, 0);
@@ -269,8 +278,9 @@ impl World {
         }
     }
 
-    /// Until when the target may still be at a creation whose caller died.
-    pub fn creation_under_way(&self, resource: Seq) -> Option<i64> {
+    /// Until when the target may still have been at a creation whose caller died when it was asked; then it is
+    /// asked once more.
+    pub fn creation_under_way(&self, resource: Seq, asked: i64) -> Option<i64> {
         self.rows
             .attempts
             .values()
@@ -278,7 +288,14 @@ impl World {
             .filter(|it| it.state == super::rows::AttemptState::Unknown)
             .map(|it| it.ended + GOES_ON)
             .max()
-            .filter(|until| *until > self.now)
+            .filter(|until| *until > asked)
+            .map(|until| until.max(self.now))
+    }
+
+    /// Whether the target was asked for the person's account a moment after we made it.
+    fn is_new(&self, resource: Seq, asked: i64) -> bool {
+        let ours = |link: &&Link| !link.late && self.rows.accounts[&link.account].ours;
+        self.rows.live_link(resource).filter(ours).is_some_and(|link| link.opened_at > asked - NEW)
     }
 
     /// Until when a write whose caller died may still come and undo what is wanted now.
@@ -293,11 +310,15 @@ impl World {
     }
 
     fn apply_read(&mut self, subject: &Subject, account: Option<&Account>) -> Option<Verdict> {
+        if account.is_none() && self.is_new(subject.seq, subject.asked) {
+            return Some(Verdict::Wait("not_visible", self.now + SOON));
+        }
         self.rows.resolve(subject.seq, 0);
         let row = self.rows.linked(subject.seq)?.clone();
         match account {
             Some(account) => {
-                self.rows.observe(account, None);
+                let seen = self.rows.observe(account, None);
+                self.rows.not_late(seen);
             }
             // An invitation that is not there any more may have been accepted.
             None if row.status == Status::Invited => self.mark_missing(row.seq, true),
@@ -311,6 +332,9 @@ impl World {
             Updated::Done(account) => {
                 self.rows.observe(account, None);
                 None
+            }
+            Updated::AlreadyGone if self.is_new(subject.seq, subject.asked) => {
+                Some(Verdict::Wait("not_visible", self.now + SOON))
             }
             Updated::AlreadyGone => {
                 if let Some(row) = self.rows.linked(subject.seq).map(|row| row.seq) {
@@ -385,6 +409,7 @@ impl World {
                         row.status = Status::Gone;
                     }
                     self.rows.close_link_of(row.seq);
+                    self.rows.not_late(row.seq);
                 } else {
                     self.mark_missing(accepted, false);
                 }

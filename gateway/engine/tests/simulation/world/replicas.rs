@@ -421,8 +421,7 @@ impl World {
             }
             call => self.perform_one(call, resource),
         };
-        let told = answer.as_ref().err().map(|fault| fault.kind);
-        self.tell(|| format!("{} of resource {resource} arrives: {told:?} {}", call.word(), brief(&call)));
+        self.tell(|| format!("{} of resource {resource} arrives: {} {}", call.word(), said(&answer), brief(&call)));
         let wait = self.dice.between(1_000, SECOND / 3).min((until - self.now).max(0));
         self.at(wait, Event::Respond(replica, life, run, Box::new(answer)));
     }
@@ -505,6 +504,17 @@ impl World {
         } else {
             self.free_claim(resource, epoch);
         }
+    }
+}
+
+fn said(answer: &Result<Answer, Fault>) -> String {
+    let told = |fault: &Fault| format!("{:?}/{:?}", fault.kind, fault.effect);
+    match answer {
+        Ok(Answer::Members(all)) => {
+            all.iter().map(|one| one.as_ref().map_or_else(told, |it| format!("{it:?}"))).collect::<Vec<_>>().join(", ")
+        }
+        Ok(_) => "done".to_owned(),
+        Err(fault) => told(fault),
     }
 }
 

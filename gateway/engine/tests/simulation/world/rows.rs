@@ -91,6 +91,12 @@ pub struct AccountRow {
 }
 
 impl AccountRow {
+    /// Whether calls name it so, or once did.
+    pub fn goes_by(&self, id: &str) -> bool {
+        self.remote.as_ref().is_some_and(|it| it.as_str() == id)
+            || self.invite.as_ref().is_some_and(|it| it.as_str() == id)
+    }
+
     /// How calls name it.
     pub fn reference(&self) -> Option<AccountRef> {
         if self.status == Status::Invited
@@ -108,6 +114,9 @@ pub struct Link {
     pub resource: Seq,
     pub account: Seq,
     pub live: bool,
+    /// A grant came to the account after its removal was recorded, and may have brought it back; what the
+    /// gateway has as the link's evidence.
+    pub late: bool,
     pub opened_at: i64,
 }
 
@@ -167,7 +176,7 @@ pub struct Attempt {
     pub state: AttemptState,
     /// Whether an answer, or its loss, was heard of: false where the caller died.
     pub heard: bool,
-    /// The name or address that a creation was sent with.
+    /// The name or address that a creation was sent with, or the account that a grant was sent to.
     pub sent: Option<String>,
     pub started: i64,
     pub ended: i64,
@@ -252,6 +261,24 @@ impl Rows {
     pub fn close_link_of(&mut self, account: Seq) {
         for link in self.links.iter_mut().filter(|link| link.account == account) {
             link.live = false;
+        }
+    }
+
+    /// The newest row that goes by such an id of the target.
+    pub fn known_as(&self, id: &str) -> Option<Seq> {
+        self.accounts.values().filter(|row| !row.group && row.goes_by(id)).map(|row| row.seq).max()
+    }
+
+    /// An account that a late grant may have brought back, of a person who has no other any more.
+    pub fn returned(&self, resource: Seq) -> Option<Seq> {
+        let late = self.links.iter().rev().filter(|link| link.resource == resource && link.late && !link.live);
+        late.map(|link| link.account).find(|account| self.holder(*account).is_none())
+    }
+
+    /// Nothing is open about what a late grant did to an account.
+    pub fn not_late(&mut self, account: Seq) {
+        for link in self.links.iter_mut().filter(|link| link.account == account) {
+            link.late = false;
         }
     }
 
@@ -362,6 +389,7 @@ impl Rows {
             row.status = Status::Gone;
         }
         self.close_link_of(account);
+        self.not_late(account);
         self.members.retain(|(_, user), row| *user != resource || row.want || row.state == MemberState::Todo);
         for (_, row) in self.members.iter_mut().filter(|((_, user), _)| *user == resource) {
             row.have = Have::No;

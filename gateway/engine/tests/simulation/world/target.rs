@@ -50,9 +50,12 @@ impl Call {
         }
     }
 
-    /// The name or address that a creation goes by.
-    pub fn sent(&self) -> Option<String> {
+    /// The name or address that a creation goes by, or the account that a member's grant goes to.
+    pub fn sent(&self, item: Seq) -> Option<String> {
         match self {
+            Self::Members { changes, .. } => {
+                changes.iter().find(|change| change.user == item && change.add).map(|change| id_of(&change.account))
+            }
             Self::Create { who } => who.email.clone(),
             Self::GroupCreate { name } => Some(name.clone()),
             _ => None,
@@ -171,6 +174,14 @@ pub fn traits(suspend: Suspend, invites: bool, pending_members: bool) -> Traits 
     traits.roles = ["admin", "member"].map(|value| RoleTrait { value, privileged: false }).to_vec();
     traits.default_role = Some("member");
     traits
+}
+
+/// The id that a call names an account by.
+pub fn id_of(at: &AccountRef) -> String {
+    match at {
+        AccountRef::Account { id, .. } => id.as_str().to_owned(),
+        AccountRef::Invite { id, .. } => id.as_str().to_owned(),
+    }
 }
 
 fn stamp(micros: i64) -> Timestamp {

@@ -1,0 +1,215 @@
+//! Answers that came late, and calls that reached the target after what overtook them. Each test is named after what
+//! went wrong.
+
+use gateway::service::types::Mode;
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, databases, emails, rig};
+
+/// For how long the target takes over what is overtaken.
+const SLOW: u64 = 2_000;
+
+async fn faults(rig: &Rig, faults: Value) {
+    rig.control("POST", "/_sim/faults", faults).await;
+}
+
+/// Somebody who accepted her invitation, and a group without members.
+async fn ada_and_a_group(rig: &Rig) -> (String, String) {
+    let ada = rig.user("ada@example.com").await;
+    rig.quiet().await;
+    rig.control("POST", "/_sim/accept", json!({})).await;
+    rig.reconcile().await;
+    let group = rig.post("Group", json!({"displayName": "Eng"})).await.unwrap().stored.id;
+    rig.quiet().await;
+    (ada, group)
+}
+
+fn add(id: &str) -> Value {
+    json!([{"op": "add", "path": "members", "value": [{"value": id}]}])
+}
+
+fn active(active: bool) -> Value {
+    json!([{"op": "replace", "path": "active", "value": active}])
+}
+
+fn name(name: &str) -> Value {
+    json!([{"op": "replace", "path": "displayName", "value": name}])
+}
+
+/// How many calls of that kind have arrived, and how many of them are answered.
+async fn calls(rig: &Rig, method: &str, part: &str) -> (usize, usize) {
+    let calls = rig.calls().await;
+    let is = |call: &&Value| call["method"] == method && call["path"].as_str().is_some_and(|path| path.contains(part));
+    let all: Vec<&Value> = calls.as_array().unwrap().iter().filter(is).collect();
+    (all.len(), all.iter().filter(|call| call["status"] != 0).count())
+}
+
+/// Her account is gone while a membership is on its way to it, which brings her back.
+async fn overtaken(rig: &Rig, ada: &str, group: &str) {
+    faults(rig, json!([{"match": {"method": "PUT", "path": "/memberships/"}, "times": 1, "do": {"delay_ms": SLOW}}]))
+        .await;
+    rig.patch("Group", group, add(ada)).await.unwrap();
+    rig.wait("the membership on its way", async || calls(rig, "PUT", "/memberships/").await == (1, 0)).await;
+    rig.patch("User", ada, active(false)).await.unwrap();
+    rig.wait("her removal", async || emails(&rig.state().await, "accounts").is_empty()).await;
+    assert_eq!(calls(rig, "PUT", "/memberships/").await, (1, 0), "the membership came too early to show anything");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_to_a_former_account_gave_a_leaver_access_who_had_been_invited_again_meanwhile() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({"answer_within_ms": 0})).await;
+        let (ada, group) = ada_and_a_group(&rig).await;
+        overtaken(&rig, &ada, &group).await;
+        rig.patch("User", &ada, active(true)).await.unwrap();
+        rig.wait("her new invitation", async || emails(&rig.state().await, "invitations") == ["ada@example.com"]).await;
+        assert_eq!(calls(&rig, "PUT", "/memberships/").await, (1, 0), "the membership came before her invitation");
+        rig.wait("the membership", async || calls(&rig, "PUT", "/memberships/").await.1 == 1).await;
+        rig.quiet().await;
+        assert_eq!(
+            rig.state().await["invitations"].as_array().unwrap().len(),
+            2,
+            "GitHub invites who is put into a team"
+        );
+        rig.patch("User", &ada, active(false)).await.unwrap();
+        rig.quiet().await;
+        let state = rig.state().await;
+        assert_eq!((&state["accounts"], &state["invitations"]), (&json!([]), &json!([])), "{}", rig.calls().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_brought_somebody_back_who_shall_have_access_again_is_not_a_second_invitation() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({"answer_within_ms": 0})).await;
+        let (ada, group) = ada_and_a_group(&rig).await;
+        overtaken(&rig, &ada, &group).await;
+        // The target wants to be left alone when she is to be invited, until the membership has come.
+        let busy = json!({"status": 429, "headers": {"retry-after": "4"}});
+        faults(&rig, json!([{"match": {"method": "POST", "path": "invitations$"}, "times": 1, "do": busy}])).await;
+        rig.patch("User", &ada, active(true)).await.unwrap();
+        rig.wait("the membership", async || calls(&rig, "PUT", "/memberships/").await.1 == 1).await;
+        rig.quiet().await;
+        let state = rig.state().await;
+        assert_eq!(state["invitations"].as_array().unwrap().len(), 1, "{}", rig.calls().await);
+        rig.control("POST", "/_sim/accept", json!({})).await;
+        rig.reconcile().await;
+        rig.quiet().await;
+        let state = rig.state().await;
+        assert_eq!(state["accounts"].as_array().unwrap().len(), 1, "{state}");
+        assert_eq!(state["groups"][0]["members"].as_array().unwrap().len(), 1, "{state}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaver_kept_the_access_that_a_grant_in_doubt_gave_because_its_group_was_deleted() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({"answer_within_ms": 0, "on_group_delete": "delete"})).await;
+        let (ada, group) = ada_and_a_group(&rig).await;
+        let busy = json!({"status": 429, "headers": {"retry-after": "3"}});
+        faults(
+            &rig,
+            json!([
+                {"match": {"method": "PUT", "path": "/memberships/"}, "times": 1, "do": {"drop": "before"}},
+                {"match": {"method": "PUT", "path": "/memberships/"}, "times": 1, "do": busy},
+                {"match": {"method": "DELETE", "path": "/team/[0-9]+$"}, "times": 1, "do": {"delay_ms": SLOW}},
+            ]),
+        )
+        .await;
+        rig.patch("Group", &group, add(&ada)).await.unwrap();
+        rig.wait("the repetition's refusal", async || calls(&rig, "PUT", "/memberships/").await == (2, 1)).await;
+        rig.wait("its record", async || rig.open_work().await.iter().all(|(state, _)| state != "running")).await;
+        rig.delete("Group", &group).await;
+        rig.delete("User", &ada).await;
+        rig.wait("her removal", async || emails(&rig.state().await, "accounts").is_empty()).await;
+        // What nobody heard of reaches the target only now.
+        rig.as_somebody_else("PUT", "/orgs/acme/teams/eng/memberships/ada").await;
+        assert_eq!(rig.state().await["invitations"].as_array().unwrap().len(), 1);
+        rig.quiet().await;
+        let state = rig.state().await;
+        assert_eq!((&state["groups"], &state["invitations"]), (&json!([]), &json!([])), "{}", rig.calls().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_created_again_twice_stayed_in_a_group_whose_refused_removal_nobody_remembered() {
+    for db in databases() {
+        let mut rig = rig(&db, "github", json!({"answer_within_ms": 0})).await;
+        let (ada, group) = ada_and_a_group(&rig).await;
+        rig.patch("Group", &group, add(&ada)).await.unwrap();
+        rig.quiet().await;
+        let slow =
+            json!({"match": {"method": "DELETE", "path": "/memberships/"}, "times": 1, "do": {"delay_ms": SLOW}});
+        faults(&rig, json!([slow])).await;
+        let remove = json!([{"op": "remove", "path": format!("members[value eq \"{ada}\"]")}]);
+        rig.patch("Group", &group, remove).await.unwrap();
+        rig.wait("the removal on its way", async || calls(&rig, "DELETE", "/memberships/").await == (1, 0)).await;
+        rig.set_mode(Mode::Paused).await;
+        rig.delete("User", &ada).await;
+        let second = rig.user("ada@example.com").await;
+        rig.control("POST", "/_sim/set", json!({"scopes": ["read:org"]})).await;
+        assert_eq!(calls(&rig, "DELETE", "/memberships/").await, (1, 0), "the removal came too early");
+        rig.wait("its refusal", async || calls(&rig, "DELETE", "/memberships/").await == (1, 1)).await;
+        rig.wait("its record", async || rig.open_work().await.iter().all(|(state, _)| state != "running")).await;
+        rig.control("POST", "/_sim/set", json!({"scopes": ["admin:org"]})).await;
+        rig.delete("User", &second).await;
+        rig.user("ada@example.com").await;
+        rig.set_mode(Mode::Enabled).await;
+        rig.quiet_at_once().await;
+        let state = rig.state().await;
+        assert_eq!(state["groups"][0]["members"], json!([]), "{}", rig.calls().await);
+        assert_eq!(state["accounts"].as_array().unwrap().len(), 1, "{state}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_whose_answer_was_lost_stayed_open_beside_the_one_to_the_new_address() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({"answer_within_ms": 0})).await;
+        let busy = json!({"status": 429, "headers": {"retry-after": "3"}});
+        faults(
+            &rig,
+            json!([
+                {"match": {"method": "POST", "path": "invitations$"}, "times": 1, "do": {"drop": "after"}},
+                {"match": {"method": "GET"}, "times": 1, "do": busy},
+            ]),
+        )
+        .await;
+        let ada = rig.user("ada@example.com").await;
+        rig.wait("the look's refusal", async || {
+            rig.calls().await.as_array().unwrap().iter().any(|call| call["status"] == 429)
+        })
+        .await;
+        let address =
+            json!([{"op": "replace", "path": "emails", "value": [{"value": "ada@example.org", "primary": true}]}]);
+        rig.patch("User", &ada, address).await.unwrap();
+        rig.quiet().await;
+        assert_eq!(emails(&rig.state().await, "invitations"), ["ada@example.org"], "{}", rig.calls().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_kept_the_name_of_a_renaming_in_doubt_that_was_taken_back() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({"answer_within_ms": 0})).await;
+        let (_, group) = ada_and_a_group(&rig).await;
+        let busy = json!({"status": 429, "headers": {"retry-after": "3"}});
+        faults(
+            &rig,
+            json!([
+                {"match": {"method": "PATCH"}, "times": 1, "do": {"drop": "after"}},
+                {"match": {"path": "/team"}, "times": 1, "do": busy},
+            ]),
+        )
+        .await;
+        rig.patch("Group", &group, name("Engineers")).await.unwrap();
+        rig.wait("the next call's refusal", async || {
+            rig.calls().await.as_array().unwrap().iter().any(|call| call["status"] == 429)
+        })
+        .await;
+        assert_eq!(rig.state().await["groups"][0]["name"], "Engineers");
+        rig.patch("Group", &group, name("Eng")).await.unwrap();
+        rig.quiet().await;
+        assert_eq!(rig.state().await["groups"][0]["name"], "Eng", "{}", rig.calls().await);
+    }
+}
