@@ -135,9 +135,10 @@ impl Reader<'_> {
                 Statement::read(self.dialect, text).map_err(|mistake| format!("{}: {mistake}", place(n)))?;
             let earlier = n > 0;
             let unknown = statement.names().find(|name| {
-                !may.iter().any(|names| names.contains(name))
-                    && !self.own.contains(name)
-                    && !(earlier && RESULTS.contains(name))
+                let known = may.iter().any(|names| names.contains(name))
+                    || self.own.contains(name)
+                    || (earlier && RESULTS.contains(name));
+                !known
             });
             if let Some(name) = unknown {
                 let mut known: Vec<&str> = may.concat();

@@ -161,11 +161,11 @@ impl Reader<'_> {
             b'`' if !postgres => self.quoted(b'`', false),
             b'[' if sqlite => self.bracketed(),
             b'-' if self.byte(1) == Some(b'-') && self.dashes_comment() => {
-                self.to_end_of_line();
+                self.skip_line();
                 Ok(())
             }
             b'#' if mysql => {
-                self.to_end_of_line();
+                self.skip_line();
                 Ok(())
             }
             b'/' if self.byte(1) == Some(b'*') => self.block_comment(),
@@ -206,7 +206,7 @@ impl Reader<'_> {
         self.dialect != Dialect::MariaDb || self.byte(2).is_none_or(|byte| byte.is_ascii_whitespace() || byte < 0x20)
     }
 
-    fn to_end_of_line(&mut self) {
+    fn skip_line(&mut self) {
         let rest = &self.text.as_bytes()[self.at..];
         // PostgreSQL ends a line at a carriage return as well (src/backend/parser/scan.l, `newline`).
         let ends = |byte: &u8| *byte == b'\n' || (self.dialect == Dialect::Postgres && *byte == b'\r');
