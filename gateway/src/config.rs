@@ -59,6 +59,9 @@ pub struct Overrides {
     /// Folder below which files are targets (SQLite databases) [default: none]
     #[arg(long, env = "SCIMGATE_TARGET_FILES", value_name = "DIR")]
     pub target_files: Option<PathBuf>,
+    /// Folder of manifests: connectors that are TOML or YAML files; read at the start
+    #[arg(long, env = "SCIMGATE_MANIFESTS_DIR", value_name = "DIR")]
+    pub manifests_dir: Option<PathBuf>,
     /// Most connections open at once [default: 10000]
     #[arg(long, env = "SCIMGATE_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<u64>,
@@ -119,7 +122,7 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 }
 
 /// The keys of the file.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 25] = [
     "listen",
     "public_url",
     "data_dir",
@@ -128,6 +131,7 @@ const KEYS: [&str; 23] = [
     "master_key",
     "allow_private_targets",
     "target_files",
+    "manifests_dir",
     "max_connections",
     "header_timeout_seconds",
     "body_limit_user_bytes",
@@ -273,6 +277,8 @@ pub struct Config {
     pub allow_private_targets: bool,
     /// The folder below which files are targets; without one no file is.
     pub target_files: Option<PathBuf>,
+    /// The folder of manifests.
+    pub manifests_dir: Option<PathBuf>,
     /// Most connections open at once.
     pub max_connections: usize,
     /// How long a client may take to send a header.
@@ -359,7 +365,8 @@ impl Config {
             admin_token: said.admin_token,
             master_key: said.master_key,
             allow_private_targets: said.allow_private_targets.unwrap_or(false),
-            target_files: said.target_files,
+            target_files: said.target_files.filter(|folder| !folder.as_os_str().is_empty()),
+            manifests_dir: said.manifests_dir.filter(|folder| !folder.as_os_str().is_empty()),
             max_connections: size("max_connections", said.max_connections, 10_000, 1, 1_000_000)?,
             header_timeout: seconds("header_timeout_seconds", said.header_timeout_seconds, 10, 1, 300)?,
             body_limit_user: size("body_limit_user_bytes", said.body_limit_user_bytes, 1 << 20, 1 << 10, 1 << 30)?,
@@ -407,6 +414,7 @@ impl Overrides {
             master_key: self.master_key.or(other.master_key),
             allow_private_targets: self.allow_private_targets.or(other.allow_private_targets),
             target_files: self.target_files.or(other.target_files),
+            manifests_dir: self.manifests_dir.or(other.manifests_dir),
             max_connections: self.max_connections.or(other.max_connections),
             header_timeout_seconds: self.header_timeout_seconds.or(other.header_timeout_seconds),
             body_limit_user_bytes: self.body_limit_user_bytes.or(other.body_limit_user_bytes),

@@ -38,6 +38,8 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("anyhow", &["gateway", "tests"]),
     ("minijinja", &["declarative"]),
     ("serde_norway", &["declarative"]),
+    ("tokio-rustls", &["connectors"]),
+    ("rustls-platform-verifier", &["connectors"]),
 ];
 
 /// The packages that decide and do nothing else: no I/O, no clock, no chance, no waiting.

@@ -12,7 +12,7 @@ use super::client::Client;
 use super::dn;
 use super::filter::Filter;
 use super::groups;
-use super::message::{Change, Entry, Request, code};
+use super::message::{Attributes, Change, Entry, Request, Values, code};
 use super::settings::NewPassword;
 use super::shape::{Locking, People};
 
@@ -40,10 +40,14 @@ impl Directory {
 
     /// The entry of an id, in any of the branches.
     async fn entry(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Option<Entry>, Fault> {
+        self.entry_with(cx, id, &[]).await
+    }
+
+    async fn entry_with(&self, cx: &Cx<'_>, id: &RemoteId, more: &[&str]) -> Result<Option<Entry>, Fault> {
         let shape = &self.client.shape;
-        self.client
-            .by_id(cx, "find entry", &shape.user_bases(), &shape.people.filter, id, &shape.person_attributes())
-            .await
+        let mut wanted = shape.person_attributes();
+        wanted.extend(more);
+        self.client.by_id(cx, "find entry", &shape.user_bases(), &shape.people.filter, id, &wanted).await
     }
 
     /// The entry as it is after a write; what it was before serves where it is gone meanwhile.
@@ -72,13 +76,8 @@ impl Directory {
     }
 
     /// The name and attributes of a new entry, or what keeps it from being one.
-    fn new_entry(&self, who: &Person) -> Result<(String, Vec<(String, Vec<Vec<u8>>)>), Fault> {
-        if who.user_name.trim().is_empty() || who.user_name.chars().any(char::is_control) {
-            return Err(Fault::new(
-                FaultKind::Refused,
-                "The userName is empty or holds control characters, which no directory takes. Correct it at the identity provider.",
-            ));
-        }
+    fn new_entry(&self, who: &Person) -> Result<(String, Attributes), Fault> {
+        self.sound(who)?;
         let (dn, mut attributes) = self.people().entry(who).map_err(|why| {
             Fault::new(
                 FaultKind::Incomplete,
@@ -112,10 +111,23 @@ impl Directory {
         Ok((dn, attributes))
     }
 
-    /// The changes that a new name or address makes to the attributes that are filled from it.
+    fn sound(&self, who: &Person) -> Result<(), Fault> {
+        if who.user_name.trim().is_empty() || who.user_name.chars().any(char::is_control) {
+            return Err(Fault::new(
+                FaultKind::Refused,
+                "The userName is empty or holds control characters, which no directory takes. Correct it at the identity provider.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What is to change at an entry, and its new name if it gets one: all that is filled from the person, or only
+    /// from what the change names.
     fn changes(&self, entry: &Entry, change: &AccountChange) -> (Vec<Change>, Option<String>) {
         let people = self.people();
-        let mut who = Person::named(entry.text(&people.login).unwrap_or_default());
+        let whole = change.person.is_some();
+        let login = || Person::named(entry.text(&people.login).unwrap_or_default());
+        let mut who = change.person.as_deref().cloned().unwrap_or_else(login);
         let mut touched = Vec::new();
         if let Some(name) = &change.display_name {
             who.display_name = Some(name.clone());
@@ -128,15 +140,22 @@ impl Directory {
         let (rdn_name, rdn_template) = &people.rdn;
         let mut changes = Vec::new();
         for (name, template) in &people.attributes {
-            let concerns = touched.iter().any(|path| template.names(path));
-            if concerns && !name.eq_ignore_ascii_case(rdn_name) {
-                let values = template.values(&who).into_iter().map(String::into_bytes).collect();
+            let concerns = whole || touched.iter().any(|path| template.names(path));
+            if !concerns || name.eq_ignore_ascii_case(rdn_name) {
+                continue;
+            }
+            let values: Vec<Vec<u8>> = template.values(&who).into_iter().map(String::into_bytes).collect();
+            let has = entry.values(name);
+            // The login is never taken away: nobody would find the entry by it again.
+            let kept = values.is_empty() && name.eq_ignore_ascii_case(&people.login);
+            if !kept && (has.len() != values.len() || values.iter().any(|value| !has.contains(value))) {
                 changes.push(Change::Replace(name.clone(), values));
             }
         }
-        let rdn = touched.iter().any(|path| rdn_template.names(path)).then(|| rdn_template.value(&who)).flatten();
-        let rdn = rdn.map(|value| format!("{rdn_name}={}", dn::escape(&value)));
-        (changes, rdn.filter(|rdn| rdn != dn::rdn(&entry.dn)))
+        let concerns = whole || touched.iter().any(|path| rdn_template.names(path));
+        let rdn = concerns.then(|| rdn_template.value(&who)).flatten();
+        let rdn = rdn.filter(|value| dn::rdn_value(&entry.dn, rdn_name).as_ref() != Some(value));
+        (changes, rdn.map(|value| format!("{rdn_name}={}", dn::escape(&value))))
     }
 
     /// Renames or moves an entry, and takes its memberships along.
@@ -221,7 +240,7 @@ fn own(client: &Client, entry: &Entry) -> bool {
 }
 
 /// A password that nobody knows.
-fn password(directory: super::settings::Directory) -> (String, Vec<Vec<u8>>) {
+fn password(directory: super::settings::Directory) -> (String, Values) {
     use std::fmt::Write as _;
     let mut text = String::from("aZ9-");
     for part in rand::random::<[u8; 24]>() {
@@ -318,9 +337,26 @@ impl Accounts for Directory {
         let AccountRef::Account { id, .. } = at else {
             return Ok(Updated::AlreadyGone);
         };
-        let Some(entry) = self.entry(cx, id).await? else {
+        let mapped: Vec<&str> = self.people().attributes.iter().map(|(name, _)| name.as_str()).collect();
+        let Some(entry) = self.entry_with(cx, id, &mapped).await? else {
             return Ok(Updated::AlreadyGone);
         };
+        if own(&self.client, &entry) {
+            return Err(protected());
+        }
+        if let Some(who) = &change.person {
+            self.sound(who)?;
+            let taken = self.by_login(cx, who).await?;
+            if taken.iter().any(|other| self.client.shape.id_of(other).as_ref() != Some(id)) {
+                return Err(Fault::new(
+                    FaultKind::NameTaken,
+                    "Another entry has the login that this one would get. Rename or remove that one.",
+                ));
+            }
+            if let Some(login) = entry.text(&self.people().login) {
+                groups::follow_login(&self.client, cx, &login, &who.user_name).await?;
+            }
+        }
         let (changes, rdn) = self.changes(&entry, change);
         if !changes.is_empty() {
             self.modify(cx, "modify entry", &entry, &changes).await?;
@@ -410,6 +446,6 @@ impl Accounts for Directory {
 fn protected() -> Fault {
     Fault::new(
         FaultKind::Protected,
-        "This is the account that the gateway signs in with. It is never locked or removed; take it out of the identity provider's assignment.",
+        "This is the account that the gateway signs in with. It is never changed, locked or removed; take it out of the identity provider's assignment.",
     )
 }

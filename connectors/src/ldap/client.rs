@@ -14,6 +14,7 @@ use super::filter::Filter;
 use super::message::{Answer, Entry, Request, Scope, code};
 use super::settings::Directory;
 use super::shape::Shape;
+use crate::shared;
 
 /// Operations under way at once. Servers publish no limit; this keeps a burst from taking all their threads.
 pub(super) const OPERATIONS: &str = "operations";
@@ -29,8 +30,6 @@ const IDLE: SignedDuration = SignedDuration::from_secs(60);
 const BUSY_WAIT: i64 = 10;
 /// How often one listing begins again because its connection was lost.
 const MOST_RESTARTS: u8 = 3;
-/// How much of the server's own words is passed on.
-const LONGEST_REASON: usize = 200;
 
 /// The bucket.
 pub(super) fn buckets() -> Vec<Bucket> {
@@ -537,12 +536,7 @@ impl Client {
 
     /// The server's own words, bounded and without the password.
     fn says(&self, text: &str) -> String {
-        let clean: String = text
-            .replace(self.password.expose_secret(), "[password]")
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(LONGEST_REASON)
-            .collect();
+        let clean = shared::clean(text, [&self.password]);
         if clean.trim().is_empty() { String::new() } else { format!(" The server says: {}", clean.trim()) }
     }
 

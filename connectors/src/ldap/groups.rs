@@ -12,7 +12,7 @@ use super::client::Client;
 use super::dn;
 use super::filter::Filter;
 use super::members;
-use super::message::{Change, Entry, Request, code};
+use super::message::{Attributes, Change, Entry, Request, code};
 use super::settings::{Directory, GroupClass};
 use super::shape;
 
@@ -109,6 +109,16 @@ pub(super) async fn follow_name(client: &Client, cx: &Cx<'_>, old: &str, new: &s
     if dn::same(old, new) { Ok(()) } else { replace_all(client, cx, old, None, Some(new)).await }
 }
 
+/// Puts a new login in place of the old one where groups name their members by it.
+pub(super) async fn follow_login(client: &Client, cx: &Cx<'_>, old: &str, new: &str) -> Result<(), Fault> {
+    match &client.shape.groups {
+        Some(groups) if groups.class == GroupClass::PosixGroup && old != new => {
+            exchange(client, cx, old, Some(new)).await
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn replace_all(
     client: &Client,
     cx: &Cx<'_>,
@@ -127,6 +137,11 @@ async fn replace_all(
         },
         _ => old,
     };
+    exchange(client, cx, old, new).await
+}
+
+/// Takes a member value out of every group, and puts another in its place.
+async fn exchange(client: &Client, cx: &Cx<'_>, old: &str, new: Option<&str>) -> Result<(), Fault> {
     let add: Vec<Vec<u8>> = new.map(|new| new.as_bytes().to_vec()).into_iter().collect();
     for _ in 0..MOST_ROUNDS {
         let held = holding(client, cx, old).await?;
@@ -195,7 +210,7 @@ impl Branch {
             .retry(Retry::AfterOperator))
     }
 
-    fn new_entry(&self, groups: &shape::Groups, name: &str, number: Option<u32>) -> Vec<(String, Vec<Vec<u8>>)> {
+    fn new_entry(&self, groups: &shape::Groups, name: &str, number: Option<u32>) -> Attributes {
         let one = |name: &str, value: &str| (name.to_owned(), vec![value.as_bytes().to_vec()]);
         let class = match groups.class {
             GroupClass::GroupOfNames => "groupOfNames",

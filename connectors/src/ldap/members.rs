@@ -9,7 +9,7 @@ use super::client::Client;
 use super::dn;
 use super::filter::Filter;
 use super::groups::{self, by_id, shape_of};
-use super::message::{Entry, Request, Scope, code};
+use super::message::{Entry, Range, Request, Scope, code};
 use super::settings::GroupClass;
 use super::shape;
 
@@ -33,9 +33,9 @@ async fn all(
     entry: &Entry,
 ) -> Result<BTreeMap<String, String>, Fault> {
     let mut values: Vec<Vec<u8>> = entry.values(groups.member).to_vec();
-    let mut range = entry.range(groups.member).map(|(_, to, part)| (to, part.to_vec()));
+    let mut range = entry.range(groups.member);
     for _ in 0..MOST_RANGES {
-        let Some((to, part)) = range else {
+        let Some(Range { to, values: part }) = range else {
             return Ok(keyed(groups, &values));
         };
         values.extend(part);
@@ -45,8 +45,8 @@ async fn all(
         let wanted = format!("{};range={}-*", groups.member, to.saturating_add(1));
         let more =
             client.read(cx, "list members", &entry.dn, &Filter::any(), &[&wanted]).await?.ok_or_else(no_group)?;
-        range = more.range(groups.member).map(|(_, to, part)| (to, part.to_vec()));
-        if range.as_ref().is_none_or(|(next, part)| part.is_empty() || next.is_some_and(|next| next <= to)) {
+        range = more.range(groups.member);
+        if range.as_ref().is_none_or(|part| part.values.is_empty() || part.to.is_some_and(|next| next <= to)) {
             return Err(client.garbled("list members", false));
         }
     }

@@ -33,6 +33,20 @@ pub(super) mod code {
     pub(in super::super) const ENTRY_EXISTS: u16 = 68;
 }
 
+/// The values of an attribute.
+pub(super) type Values = Vec<Vec<u8>>;
+/// Attributes with their values.
+pub(super) type Attributes = Vec<(String, Values)>;
+
+/// A part of an attribute's values, as Active Directory gives long lists (`name;range=from-to`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    /// The place of its last value; `None` where that is the attribute's last one.
+    pub(super) to: Option<usize>,
+    /// The values.
+    pub(super) values: Values,
+}
+
 /// How far a search reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
@@ -121,7 +135,7 @@ impl Request {
     }
 
     /// Adds an entry (section 4.7).
-    pub(super) fn add(dn: &str, attributes: &[(String, Vec<Vec<u8>>)]) -> Self {
+    pub(super) fn add(dn: &str, attributes: &[(String, Values)]) -> Self {
         Self::new(|out| {
             out.of(0x68, |out| {
                 out.text(dn).of(SEQUENCE, |out| {
@@ -217,7 +231,7 @@ fn set(out: &mut Writer, values: &[Vec<u8>]) {
 pub(super) struct Entry {
     /// Its distinguished name.
     pub(super) dn: String,
-    attributes: Vec<(String, Vec<Vec<u8>>)>,
+    attributes: Attributes,
 }
 
 impl Entry {
@@ -244,15 +258,14 @@ impl Entry {
         self.values(name).iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
-    /// A part of an attribute's values that the server gave under `name;range=from-to`: where it
-    /// begins, where it ends (`None`: at the last value), and the values.
-    pub(super) fn range(&self, name: &str) -> Option<(usize, Option<usize>, &[Vec<u8>])> {
+    /// The part of an attribute's values that the server gave, where it did not give all.
+    pub(super) fn range(&self, name: &str) -> Option<Range> {
         self.attributes.iter().find_map(|(known, values)| {
             let (base, option) = known.split_once(';')?;
             let range = option.get(..6).filter(|word| word.eq_ignore_ascii_case("range=")).map(|_| &option[6..])?;
-            let (from, to) = range.split_once('-')?;
+            let (_, to) = range.split_once('-')?;
             let to = if to == "*" { None } else { Some(to.parse().ok()?) };
-            base.eq_ignore_ascii_case(name).then_some((from.parse().ok()?, to, values.as_slice()))
+            base.eq_ignore_ascii_case(name).then(|| Range { to, values: values.clone() })
         })
     }
 
@@ -421,8 +434,8 @@ mod tests {
         });
         let (part, answer) = answer(&op.0).unwrap();
         assert_eq!(part, Part::Of(1, false));
-        let values = [b"cn=a".to_vec()];
-        assert_eq!(answer.entries[0].range("Member"), Some((1500, Some(2999), &values[..])));
+        let want = Range { to: Some(2999), values: vec![b"cn=a".to_vec()] };
+        assert_eq!(answer.entries[0].range("Member"), Some(want));
         assert!(answer.entries[0].values("member").is_empty());
     }
 

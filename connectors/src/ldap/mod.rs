@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connector_sdk::{
     About, Accounts, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Repeatable, Repeats, Secrets,
-    SettingsError, Suspend, Traits,
+    SettingsError, Suspend, Traits, names,
 };
 
 use client::Client;
@@ -48,6 +48,22 @@ fn repeats() -> Repeats {
     repeats
 }
 
+/// The attributes of a person that reach the directory, by the settings.
+fn writable(shape: &Shape) -> Result<Vec<&'static str>, SettingsError> {
+    let people = &shape.people;
+    let templates = people.attributes.iter().map(|(_, template)| template).chain([&people.rdn.1]);
+    let mut names: Vec<&str> = vec!["userName"];
+    for source in templates.flat_map(|template| template.sources()) {
+        // `email` is the primary one of the addresses.
+        let source = if source.eq_ignore_ascii_case("email") { "emails" } else { source };
+        let own = connector_sdk::account::NOT_WRITTEN.iter().any(|name| name.eq_ignore_ascii_case(source));
+        if !own && names.iter().all(|name| !name.eq_ignore_ascii_case(source)) {
+            names.push(source);
+        }
+    }
+    names::keep_all(names).map_err(|full| SettingsError::new("attributes", full.to_string()))
+}
+
 impl ConnectorKind for Ldap {
     const NAME: &'static str = "ldap";
     const TITLE: &'static str = "LDAP and Active Directory";
@@ -65,7 +81,7 @@ impl ConnectorKind for Ldap {
         traits.buckets = client::buckets();
         traits.costs = about::costs();
         traits.suspend = if shape.people.locking == Locking::Delete { Suspend::Removes } else { Suspend::Native };
-        traits.writable = vec!["displayName", "emails"];
+        traits.writable = writable(&shape)?;
         traits.members_per_call = MEMBERS_PER_CALL;
         traits.repeats = repeats();
         traits.speaks_http = false;
@@ -83,7 +99,7 @@ impl ConnectorKind for Ldap {
         vec![
             (
                 "userName",
-                "The login (uid; on Active Directory userPrincipalName, and sAMAccountName from what stands before @), and usually the entry's name. Written once.",
+                "The login (uid; on Active Directory userPrincipalName, and sAMAccountName from what stands before @), and usually the entry's name: where it changes the entry is renamed, and its memberships follow.",
             ),
             ("displayName", "displayName and cn. Where it is missing the name's parts serve, then the userName."),
             (

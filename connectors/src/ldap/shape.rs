@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 use super::dn;
 use super::filter::{Filter, is_attribute};
-use super::message::Entry;
+use super::message::{Attributes, Entry};
 use super::settings::{Directory, GroupClass, Lock, NewPassword, Settings};
 use super::template::Template;
 
@@ -434,12 +434,12 @@ impl People {
     ///
     /// # Errors
     /// What is missing, for the admin.
-    pub(super) fn entry(&self, who: &Person) -> Result<(String, Vec<(String, Vec<Vec<u8>>)>), String> {
+    pub(super) fn entry(&self, who: &Person) -> Result<(String, Attributes), String> {
         let (rdn_name, rdn_template) = &self.rdn;
         let Some(rdn_value) = rdn_template.value(who) else {
             return Err(format!("the person has nothing that the entry could be named by ({rdn_name})"));
         };
-        let mut attributes: Vec<(String, Vec<Vec<u8>>)> =
+        let mut attributes: Attributes =
             vec![("objectClass".to_owned(), self.classes.iter().map(|class| class.clone().into_bytes()).collect())];
         for (name, template) in &self.attributes {
             let values: Vec<Vec<u8>> = template.values(who).into_iter().map(String::into_bytes).collect();

@@ -73,12 +73,27 @@ impl Template {
         self.values(who).into_iter().next()
     }
 
-    /// Whether it speaks of an attribute.
+    /// Whether it takes an attribute first of all.
     pub(super) fn names(&self, attribute: &str) -> bool {
         self.0.iter().any(|piece| match piece {
             Piece::Text(_) => false,
             Piece::Path(paths, _) => paths.first().is_some_and(|path| path.eq_ignore_ascii_case(attribute)),
         })
+    }
+
+    /// The attributes of the document that it looks at.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .flat_map(|piece| match piece {
+                Piece::Text(_) => &[][..],
+                Piece::Path(paths, _) => paths.as_slice(),
+            })
+            .map(|path| match path.split_once('.') {
+                // Not the version within a URN.
+                Some((first, _)) if !path.contains(':') => first,
+                _ => path.as_str(),
+            })
     }
 }
 

@@ -3,6 +3,9 @@
 #![allow(clippy::print_stdout, reason = "the report is for people who run it")]
 #![expect(clippy::panic, reason = "a test reports by failing")]
 
+mod behaviour;
+mod broken;
 mod contract;
+mod samba;
 mod slapd;
 mod world;

@@ -1,6 +1,6 @@
 //! A real slapd, started by the test on free loopback ports in a folder of its own, and ended with it.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -23,6 +23,8 @@ pub(crate) struct Options {
     pub(crate) overlays: bool,
     /// With Active Directory's attributes and classes.
     pub(crate) active_directory: bool,
+    /// Lines before the database's configuration.
+    pub(crate) global: &'static str,
     /// Further lines of the database's configuration.
     pub(crate) more: &'static str,
 }
@@ -30,7 +32,6 @@ pub(crate) struct Options {
 /// A running slapd.
 pub(crate) struct Slapd {
     child: Child,
-    #[expect(dead_code, reason = "the folder goes when the server goes")]
     folder: TempDir,
     pub(crate) port: u16,
     pub(crate) tls_port: u16,
@@ -59,15 +60,15 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// An authority, and a certificate for 127.0.0.1 and localhost that it signed.
-fn certificates(folder: &Path) -> String {
+/// An authority, and a certificate for an address and localhost that it signed.
+pub(crate) fn certificates(folder: &Path, address: &str) -> String {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, key).expect("an authority");
     let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
+    let params = CertificateParams::new(vec![address.to_owned(), "localhost".to_owned()]).expect("names");
     let certificate = params.signed_by(&key, &ca).expect("a certificate");
     for (name, text) in [("ca.pem", ca.pem()), ("cert.pem", certificate.pem()), ("key.pem", key.serialize_pem())] {
         std::fs::write(folder.join(name), text).expect("a file");
@@ -88,6 +89,7 @@ fn config(folder: &Path, options: Options) -> String {
     if options.overlays {
         text += "moduleload ppolicy\nmoduleload memberof\nmoduleload refint\n";
     }
+    text += options.global;
     text += &format!(
         "pidfile {place}/pid\nTLSCertificateFile {place}/cert.pem\nTLSCertificateKeyFile {place}/key.pem\n\
          database mdb\nsuffix \"{SUFFIX}\"\nrootdn \"{ADMIN}\"\nrootpw {ADMIN_PASSWORD}\ndirectory {place}/data\n\
@@ -106,7 +108,50 @@ fn config(folder: &Path, options: Options) -> String {
     text
 }
 
+/// Starts it and waits until it serves; `None` where it ended instead.
+fn run(folder: &Path, port: u16, tls_port: u16) -> Option<Child> {
+    let mut child = Command::new(SLAPD)
+        .args(["-d", "none", "-f"])
+        .arg(folder.join("slapd.conf"))
+        .args(["-h", &format!("ldap://127.0.0.1:{port}/ ldaps://127.0.0.1:{tls_port}/")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("slapd can be run");
+    let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut all = String::new();
+    loop {
+        let mut line = String::new();
+        if said.read_line(&mut line).unwrap_or_default() == 0 {
+            let _ = child.wait();
+            println!("slapd ended:\n{all}");
+            return None;
+        }
+        all += &line;
+        if line.contains("slapd starting") {
+            break;
+        }
+    }
+    // What it says later would fill the pipe.
+    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+    // It says so a moment before it listens.
+    let until = Instant::now() + Duration::from_secs(20);
+    while [port, tls_port].iter().any(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err()) {
+        assert!(Instant::now() < until, "slapd does not listen");
+        std::thread::yield_now();
+    }
+    Some(child)
+}
+
 impl Slapd {
+    /// Kills it and starts it again, with the same data at the same place.
+    pub(crate) fn restart(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = run(self.folder.path(), self.port, self.tls_port).expect("it starts again");
+    }
+
     pub(crate) fn start(options: Options) -> Self {
         for _ in 0..5 {
             if let Some(slapd) = Self::attempt(options) {
@@ -119,28 +164,12 @@ impl Slapd {
     fn attempt(options: Options) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("data")).expect("a folder");
-        let ca = certificates(folder.path());
+        let ca = certificates(folder.path(), "127.0.0.1");
         let conf = folder.path().join("slapd.conf");
         std::fs::write(&conf, config(folder.path(), options)).expect("a file");
         let (port, tls_port) = (free_port(), free_port());
-        let child = Command::new(SLAPD)
-            .args(["-d", "0", "-f"])
-            .arg(&conf)
-            .args(["-h", &format!("ldap://127.0.0.1:{port}/ ldaps://127.0.0.1:{tls_port}/")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("slapd can be run");
-        let mut slapd = Self { child, folder, port, tls_port, ca };
-        let until = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            // Its ports were taken by somebody else in between, or its configuration is wrong.
-            if slapd.child.try_wait().expect("a child").is_some() || Instant::now() > until {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let child = run(folder.path(), port, tls_port)?;
+        let slapd = Self { child, folder, port, tls_port, ca };
         slapd.add(&format!(
             "dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\no: Kit\ndc: kit\n\n\
              dn: ou=people,{SUFFIX}\nobjectClass: organizationalUnit\nou: people\n\n\
@@ -185,12 +214,6 @@ impl Slapd {
     /// Changes entries by LDIF.
     pub(crate) fn modify(&self, ldif: &str) {
         let (ok, said) = self.tool("ldapmodify", &[], ldif);
-        assert!(ok, "{said}");
-    }
-
-    /// Deletes an entry.
-    pub(crate) fn delete(&self, dn: &str) {
-        let (ok, said) = self.tool("ldapdelete", &[dn], "");
         assert!(ok, "{said}");
     }
 

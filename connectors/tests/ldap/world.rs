@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,12 +16,12 @@ use crate::slapd::{GATEWAY, GATEWAY_PASSWORD, Options, SUFFIX, Slapd, values};
 
 /// A server with a connector for it.
 pub(crate) struct Directory {
-    pub(crate) slapd: Slapd,
+    slapd: Mutex<Slapd>,
     pub(crate) connector: Arc<dyn Connector>,
     loaded: Mutex<(usize, usize)>,
-    settings: Value,
+    pub(crate) settings: Value,
     /// The host's addresses, where not the server's own.
-    pub(crate) port: u16,
+    pub(crate) port: Mutex<u16>,
     pub(crate) plain: bool,
     /// The steps that were taken, and the time.
     pub(crate) steps: Mutex<Vec<&'static str>>,
@@ -59,10 +59,18 @@ pub(crate) fn settings(slapd: &Slapd, wire: Wire, more: &Value) -> Value {
     all
 }
 
+fn entry() -> connector_sdk::Entry {
+    connectors::builtin().into_iter().find(|entry| entry.name == "ldap").expect("it is built in")
+}
+
+/// The calls that the connector declares.
+pub(crate) fn calls() -> Vec<connector_sdk::CallAbout> {
+    entry().about.calls
+}
+
 pub(crate) fn build(settings: &Value, password: &str) -> Arc<dyn Connector> {
-    let entry = connectors::builtin().into_iter().find(|entry| entry.name == "ldap").expect("it is built in");
     let secrets = Secrets::new([("password".to_owned(), SecretString::from(password.to_owned()))]);
-    entry.build(settings, &secrets).expect("the settings are sound")
+    entry().build(settings, &secrets).expect("the settings are sound")
 }
 
 impl Directory {
@@ -72,15 +80,20 @@ impl Directory {
         let connector = build(&settings, GATEWAY_PASSWORD);
         let port = if wire == Wire::Ldaps { slapd.tls_port } else { slapd.port };
         Arc::new(Self {
-            slapd,
+            slapd: Mutex::new(slapd),
             connector,
             loaded: Mutex::default(),
             settings,
-            port,
+            port: Mutex::new(port),
             plain: wire == Wire::Plain,
             steps: Mutex::default(),
             now: Mutex::new("2026-01-02T03:04:05Z".parse().expect("a time")),
         })
+    }
+
+    /// The server itself.
+    pub(crate) fn server(&self) -> MutexGuard<'_, Slapd> {
+        self.slapd.lock().expect("a lock")
     }
 
     pub(crate) fn cx(&self) -> Cx<'_> {
@@ -93,6 +106,7 @@ impl Directory {
             transport: Arc::clone(this) as Arc<dyn Transport>,
             world: Arc::clone(this) as Arc<dyn World>,
             secrets: vec![GATEWAY_PASSWORD.to_owned()],
+            calls: calls(),
         }
     }
 
@@ -114,7 +128,7 @@ impl Directory {
     }
 
     fn state(&self) -> Value {
-        let people = self.slapd.search(SUFFIX, "(|(objectClass=inetOrgPerson)(objectClass=user))");
+        let people = self.server().search(SUFFIX, "(|(objectClass=inetOrgPerson)(objectClass=user))");
         let ad = self.is("directory", "active_directory");
         let login = if ad { "userPrincipalName" } else { "uid" };
         let mut accounts = Vec::new();
@@ -135,7 +149,7 @@ impl Directory {
         let classes =
             "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup)(objectClass=group))";
         let groups: Vec<Value> = self
-            .slapd
+            .server()
             .search(&format!("ou=groups,{SUFFIX}"), classes)
             .iter()
             .map(|entry| {
@@ -153,7 +167,7 @@ impl Directory {
         json!({ "accounts": accounts, "invitations": [], "groups": groups })
     }
 
-    fn load(&self, accounts: usize, groups: usize) {
+    pub(crate) fn load(&self, accounts: usize, groups: usize) {
         let mut loaded = self.loaded.lock().expect("a lock");
         let mut ldif = String::new();
         for number in loaded.0..accounts.max(loaded.0) {
@@ -182,7 +196,7 @@ impl Directory {
         }
         *loaded = (accounts.max(loaded.0), groups.max(loaded.1));
         if !ldif.is_empty() {
-            self.slapd.add(&ldif);
+            self.server().add(&ldif);
         }
     }
 }
@@ -194,7 +208,7 @@ impl Transport for Directory {
     }
 
     async fn addresses(&self, _host: &str, _port: u16) -> Result<Vec<SocketAddr>, Fault> {
-        Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))])
+        Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, *self.port.lock().expect("a lock")))])
     }
 
     fn allows_plain(&self) -> bool {
@@ -236,7 +250,7 @@ impl World for Directory {
     }
 
     async fn revoke_credential(&self) -> Result<(), String> {
-        self.slapd
+        self.server()
             .modify(&format!("dn: {GATEWAY}\nchangetype: modify\nreplace: userPassword\nuserPassword: another\n"));
         Ok(())
     }

@@ -4,25 +4,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::extract::{Admin, PageQuery, Query, limit, listed, row_of};
 use super::problem::Problem;
 use crate::service::App;
-use crate::service::instances::describe_extensions;
+use crate::service::catalogue::Listed;
 
-/// The connectors of this gateway, with their settings.
-#[utoipa::path(get, path = "/connectors", tag = "connectors", responses((status = 200, description = "name, title, kind, settings, attributes, extensions and limits of each", body = Vec<Value>)))]
-pub(super) async fn connectors(_: Admin, State(app): State<Arc<App>>) -> Json<Value> {
-    let items: Vec<Value> = app
-        .catalogue
-        .iter()
-        .map(|entry| {
-            let attributes: Vec<Value> = entry.attributes.iter().map(|(name, effect)| json!({"name": name, "description": effect})).collect();
-            json!({"name": entry.name, "title": entry.title, "kind": entry.kind, "settings": entry.settings, "attributes": attributes, "extensions": describe_extensions(entry), "limits": entry.limits})
-        })
-        .collect();
-    Json(Value::Array(items))
+/// The connectors of this gateway, with their settings: those that are built in, then manifests by name.
+#[utoipa::path(get, path = "/connectors", tag = "connectors", responses((status = 200, description = "name, title, kind, version, source (built_in, config, uploaded), settings, attributes, extensions and limits of each", body = Vec<Value>)))]
+pub(super) async fn connectors(_: Admin, State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    Ok(Json(app.catalogue.all().await?.iter().map(Listed::describe).collect()))
 }
 
 /// What is left of every target's limits.

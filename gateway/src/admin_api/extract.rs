@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
 use scim::json::Limits;
@@ -78,20 +79,28 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeBody
     }
 }
 
-async fn read<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Problem> {
-    let kind = request.headers().get(http::header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
+/// A body that is text.
+pub(super) async fn text_body(request: Request) -> Result<String, Problem> {
+    let bytes = bytes_of(request).await?;
+    String::from_utf8(bytes.into()).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The body is not UTF-8."))
+}
+
+async fn bytes_of(request: Request) -> Result<Bytes, Problem> {
     let too_large =
         || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {MAX_BODY} bytes."));
-    let bytes = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(request.into_body(), MAX_BODY)).await {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(_)) => return Err(too_large()),
-        Err(_) => {
-            return Err(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                format!("The body did not arrive within {} seconds.", BODY_TIME.as_secs()),
-            ));
-        }
-    };
+    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(request.into_body(), MAX_BODY)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(too_large()),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("The body did not arrive within {} seconds.", BODY_TIME.as_secs()),
+        )),
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Problem> {
+    let kind = request.headers().get(http::header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
+    let bytes = bytes_of(request).await?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }

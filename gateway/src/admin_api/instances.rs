@@ -19,7 +19,7 @@ use super::{PREFIX, instance};
 use crate::reconcile::RunKind;
 use crate::service::App;
 use crate::service::directory::time;
-use crate::service::instances::{InstanceChange, NewInstance};
+use crate::service::instances::{InstanceChange, NewInstance, Upgrade};
 use crate::service::records::Slice;
 use crate::service::types::{Instance, Mode};
 
@@ -31,6 +31,8 @@ pub(super) struct CreateInstance {
     name: String,
     /// The connector's name.
     connector: String,
+    /// The version of a connector that is a manifest; the newest where it is left out.
+    connector_version: Option<String>,
     /// The connector's settings, without credentials.
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -110,6 +112,7 @@ async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
         "id": instance.id,
         "name": instance.name,
         "connector": instance.connector_name,
+        "connector_version": instance.connector_version,
         "mode": instance.mode,
         "scim_base_url": app.scim_base_url(&instance.id),
         "settings": instance.settings,
@@ -155,6 +158,7 @@ pub(super) async fn create(
     let new = NewInstance {
         name: new.name,
         connector: new.connector,
+        connector_version: new.connector_version,
         settings: Value::Object(new.settings),
         secrets: new.secrets,
         mode: new.mode,
@@ -256,6 +260,52 @@ pub(super) async fn probe(
         }
     };
     Ok(Json(answer))
+}
+
+/// The version that an instance is moved to.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpgradeInstance {
+    /// The version of its manifest, newer or older.
+    version: String,
+    /// Settings to change with it; null takes one away.
+    #[schema(value_type = Option<Object>)]
+    settings: Option<Map<String, Value>>,
+    /// Credentials to change with it.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    secrets: BTreeMap<String, Option<SecretString>>,
+    /// Shows what would change, and changes nothing.
+    #[serde(default)]
+    dry_run: bool,
+    /// Takes a new credential although the target cannot be asked, or it is another identity's.
+    #[serde(default)]
+    force: bool,
+}
+
+/// Moves an instance to another version of its manifest. Its settings have to fit that; what says which target it is
+/// cannot change once accounts are linked.
+#[utoipa::path(post, path = "/instances/{id}/upgrade", tag = "instances", params(("id" = String, Path, description = "instance")), request_body = UpgradeInstance,
+    responses((status = 200, description = "changes: versions, settings, traits, driver_key; and the instance", body = Value), (status = 400, description = "names the field"), (status = 409, description = "accounts are linked already, or someone else changed it")))]
+pub(super) async fn upgrade(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Body(body): Body<UpgradeInstance>,
+) -> Result<Json<Value>, Problem> {
+    let known = instance(&app, &id).await?;
+    // Another replica may have changed it a moment ago.
+    app.instances.invalidate(known.seq);
+    let current = instance(&app, &id).await?;
+    let upgrade = Upgrade {
+        version: body.version,
+        settings: body.settings,
+        secrets: body.secrets,
+        dry_run: body.dry_run,
+        force: body.force,
+    };
+    let (instance, changes) = app.upgrade_instance(admin.actor, &current, upgrade).await?;
+    Ok(Json(json!({"dry_run": body.dry_run, "changes": changes, "instance": shown(&app, &instance).await?})))
 }
 
 /// Reads what the target holds: accounts, groups, invitations.

@@ -15,6 +15,7 @@ mod insight;
 mod instances;
 mod keys;
 mod live;
+mod manifests;
 mod problem;
 mod records;
 mod well_known;
@@ -70,11 +71,19 @@ impl utoipa::Modify for Secured {
 fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Described::openapi())
         .routes(routes!(catalogue::connectors))
+        .routes(routes!(manifests::list, manifests::upload))
+        .routes(routes!(manifests::schema))
+        .routes(routes!(manifests::check))
+        .routes(routes!(manifests::preview))
+        .routes(routes!(manifests::test))
+        .routes(routes!(manifests::show, manifests::delete))
+        .routes(routes!(manifests::show_version, manifests::delete_version))
         .routes(routes!(catalogue::budgets))
         .routes(routes!(catalogue::audit))
         .routes(routes!(instances::list, instances::create))
         .routes(routes!(instances::show, instances::update, instances::delete))
         .routes(routes!(instances::probe))
+        .routes(routes!(instances::upgrade))
         .routes(routes!(instances::import))
         .routes(routes!(instances::reconcile))
         .routes(routes!(instances::run))

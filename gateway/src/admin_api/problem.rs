@@ -4,8 +4,9 @@ use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
+use crate::service::catalogue::problems_json;
 use crate::service::records::AdminError;
 use crate::store::StoreError;
 
@@ -15,12 +16,13 @@ pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
     field: Option<String>,
+    errors: Vec<Value>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), field: None, header: None }
+        Self { status, detail: detail.into(), field: None, errors: Vec::new(), header: None }
     }
 
     /// 400 that names the field.
@@ -31,6 +33,12 @@ impl Problem {
 
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, what)
+    }
+
+    /// Everything that is wrong, where that is more than one thing.
+    pub(crate) fn errors(mut self, errors: Vec<Value>) -> Self {
+        self.errors = errors;
+        self
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -49,7 +57,10 @@ impl IntoResponse for Problem {
         if let Some(field) = self.field {
             body.insert("field".into(), json!(field));
         }
-        let mut response = Response::new(Body::from(serde_json::Value::Object(body).to_string()));
+        if !self.errors.is_empty() {
+            body.insert("errors".into(), json!(self.errors));
+        }
+        let mut response = Response::new(Body::from(Value::Object(body).to_string()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -67,6 +78,13 @@ impl From<AdminError> for Problem {
             AdminError::Invalid { field, message } => Self::field(field, &message),
             AdminError::NotFound(what) => Self::not_found(&what),
             AdminError::Conflict(why) => Self::new(StatusCode::CONFLICT, why),
+            AdminError::Manifest(problems) => {
+                let detail = match problems.as_slice() {
+                    [one] => format!("The manifest cannot be used: {one}"),
+                    several => format!("The manifest cannot be used; {} things are wrong with it.", several.len()),
+                };
+                Self::new(StatusCode::BAD_REQUEST, detail).errors(problems_json(&problems))
+            }
             AdminError::Store(error) => error.into(),
         }
     }

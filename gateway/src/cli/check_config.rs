@@ -7,7 +7,7 @@ use super::out::Out;
 use super::table::{Table, column};
 use crate::config::{Config, Database, LogFormat, Overrides};
 use crate::secrets::{KEY_FILE, KeyRing, KeyRingError};
-use crate::service::StartError;
+use crate::service::{StartError, catalogue};
 
 /// Loads the configuration and shows what holds. Nothing is made or opened.
 pub(super) fn run(overrides: Overrides) -> Done {
@@ -21,6 +21,14 @@ pub(super) fn run(overrides: Overrides) -> Done {
     } else if !config.database.is_new() {
         // Nothing is made here: the database exists, so its key must.
         KeyRing::load(None, &config.data_dir, &config.database).map_err(StartError::from)?;
+    }
+    if let Some(folder) = &config.manifests_dir {
+        let entries = connectors::builtin();
+        let built_in: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
+        let found = catalogue::read_folder(folder, &built_in).map_err(StartError::from)?;
+        for file in &found {
+            out.hint(&format!("{} {}: {}", file.text().name(), file.text().version(), file.path().display()));
+        }
     }
     out.hint("The configuration is good.");
     Ok(Exit::Ok)
@@ -54,6 +62,10 @@ fn table(config: &Config) -> Table {
         (
             "target_files",
             config.target_files.as_ref().map_or_else(|| "(none)".to_owned(), |folder| folder.display().to_string()),
+        ),
+        (
+            "manifests_dir",
+            config.manifests_dir.as_ref().map_or_else(|| "(none)".to_owned(), |folder| folder.display().to_string()),
         ),
         ("max_connections", config.max_connections.to_string()),
         ("header_timeout_seconds", config.header_timeout.as_secs().to_string()),
@@ -101,6 +113,6 @@ mod tests {
         let text = table(&Config::load(overrides).unwrap()).render(Look::Tabs);
         assert!(!text.contains("s3cret"), "{text}");
         assert!(text.contains("postgres://gate:***@db.example.com/gate?***"), "{text}");
-        assert_eq!(text.lines().count(), 17);
+        assert_eq!(text.lines().count(), 18);
     }
 }

@@ -2,13 +2,13 @@
 
 use clap::Args;
 use connector_sdk::Entry;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::{Client, text};
 use super::exit::{Done, Exit, Stop};
 use super::out::Out;
 use super::table::{Table, column};
-use crate::service::instances::describe_extensions;
+use crate::service::catalogue::Listed;
 
 /// `scimgate connectors [NAME]`.
 #[derive(Debug, Args)]
@@ -46,15 +46,7 @@ impl Connectors {
 
 /// A connector as `GET /admin/v1/connectors` shows it.
 fn describe(entry: &Entry) -> Value {
-    json!({
-        "name": entry.name,
-        "title": entry.title,
-        "kind": entry.kind,
-        "settings": entry.settings,
-        "attributes": entry.attributes.iter().map(|(name, effect)| json!({"name": name, "description": effect})).collect::<Vec<_>>(),
-        "extensions": describe_extensions(entry),
-        "limits": entry.limits,
-    })
+    Listed::built_in(entry.clone()).describe()
 }
 
 fn pick<'a>(all: &'a [Value], name: &str) -> Result<&'a Value, Stop> {
@@ -86,7 +78,7 @@ fn settings(item: &Value) -> impl Iterator<Item = &Value> {
     item["settings"].as_array().into_iter().flatten()
 }
 
-fn show(out: Out, item: &Value) -> Result<(), Stop> {
+pub(super) fn show(out: Out, item: &Value) -> Result<(), Stop> {
     out.line(&format!("{}: {} ({})", text(item, "name"), text(item, "title"), text(item, "kind")))?;
     out.line("")?;
     out.line("Settings; a credential goes into --secret, the rest into --set:")?;

@@ -101,7 +101,7 @@ impl From<ConfigError> for Stop {
 impl From<StartError> for Stop {
     fn from(error: StartError) -> Self {
         let exit = match &error {
-            StartError::Config(_) | StartError::KeyRing(_) => Exit::Usage,
+            StartError::Config(_) | StartError::KeyRing(_) | StartError::Manifests(_) => Exit::Usage,
             _ => Exit::Failed,
         };
         Self::new(exit, error.to_string())

@@ -53,6 +53,8 @@ enum Verb {
         #[arg(long)]
         yes: bool,
     },
+    /// Move it to another version of its manifest
+    Upgrade(Upgrade),
     /// Check its credential and permissions at the target
     Probe {
         /// Its name or id
@@ -117,6 +119,9 @@ struct Create {
     /// JSON file with what it declares of schemas: attributes, extensions, resource_types
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
+    /// The version of a connector that is a manifest [default: the newest]
+    #[arg(long, value_name = "VERSION")]
+    connector_version: Option<String>,
     /// What it does with what it is told [default: enabled]
     #[arg(long, value_parser = MODES)]
     mode: Option<String>,
@@ -168,6 +173,7 @@ impl Command {
             Verb::Create(create) => create.run(&client).await,
             Verb::Update(update) => update.run(&client).await,
             Verb::Delete { instance, force, confirm, yes } => delete(&client, &instance, force, confirm, yes).await,
+            Verb::Upgrade(upgrade) => upgrade.run(&client).await,
             Verb::Probe { instance } => probe(&client, &instance).await,
         }
     }
@@ -241,6 +247,9 @@ impl Create {
             .and_then(Value::as_str)
             .map(str::to_owned)
             .ok_or_else(|| Stop::usage("The instance needs a name: --name NAME"))?;
+        if let Some(version) = self.connector_version {
+            body.insert("connector_version".into(), version.into());
+        }
         let kind = body
             .get("connector")
             .and_then(Value::as_str)
@@ -350,6 +359,78 @@ impl Update {
         let now = client.call(Method::PATCH, &format!("/instances/{id}{force}"), Some(&Value::Object(body))).await?;
         announce(client, &now)?;
         client.out.hint(&format!("Updated {id} ({}).", text(&now, "mode")));
+        Ok(Exit::Ok)
+    }
+}
+
+#[derive(Debug, Args)]
+struct Upgrade {
+    /// Its name or id
+    instance: String,
+    /// The version, newer or older; `scimgate manifest show NAME` lists them
+    version: String,
+    /// A setting to change with it
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// A setting to take away with it
+    #[arg(long, value_name = "NAME")]
+    unset: Vec<String>,
+    /// A credential to change with it; @FILE reads it from a file, @- from standard input
+    #[arg(long, value_name = "NAME=@FILE", value_parser = pair)]
+    secret: Vec<(String, String)>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Take a new credential although the target cannot be asked, or it is another identity's
+    #[arg(long)]
+    force: bool,
+}
+
+impl Upgrade {
+    async fn run(self, client: &Client) -> Done {
+        let instance = client.instance(&self.instance).await?;
+        let (id, connector) = (text(&instance, "id"), text(&instance, "connector"));
+        let mut changed = Map::new();
+        if !self.set.is_empty() {
+            let place = format!("/manifests/{}/{}", escape(&connector), escape(&self.version));
+            changed = settings(&self.set, &client.get(&place).await?["connector"])?;
+        }
+        changed.extend(self.unset.into_iter().map(|name| (name, Value::Null)));
+        let body = json!({
+            "version": self.version,
+            "settings": changed,
+            "secrets": secrets(&self.secret)?,
+            "dry_run": self.dry_run,
+            "force": self.force,
+        });
+        let answer = client.call(Method::POST, &format!("/instances/{id}/upgrade"), Some(&body)).await?;
+        if client.out.json {
+            client.out.document(&answer)?;
+            return Ok(Exit::Ok);
+        }
+        let changes = &answer["changes"];
+        let mut table = Table::new([column("CHANGES"), column("FROM"), column("TO")]);
+        table.row(["version".to_owned(), text(changes, "from"), text(changes, "to")]);
+        for (what, list) in changes["settings"].as_object().into_iter().flatten() {
+            if list.as_array().is_some_and(|list| !list.is_empty()) {
+                table.row([format!("settings {}", what.replace('_', " ")), String::new(), shown(list)]);
+            }
+        }
+        for (name, change) in changes["traits"].as_object().into_iter().flatten() {
+            table.row([name.clone(), shown(&change["from"]), shown(&change["to"])]);
+        }
+        if changes["driver_key"].is_object() {
+            let key = &changes["driver_key"];
+            table.row(["driver_key".to_owned(), text(key, "from"), text(key, "to")]);
+        }
+        if changes["schemas"] == true {
+            table.row(["schemas", "", "changed"]);
+        }
+        client.out.table(&table, "")?;
+        client.out.hint(&match self.dry_run {
+            true => "Nothing was changed. Without --dry-run it is.".to_owned(),
+            false => format!("{id} holds to version {} of {connector}.", text(changes, "to")),
+        });
         Ok(Exit::Ok)
     }
 }

@@ -23,6 +23,7 @@ mod exit;
 mod hold;
 mod instance;
 mod key;
+mod manifest;
 mod migrate;
 mod operations;
 mod out;
@@ -72,6 +73,8 @@ enum Command {
     Connector(connector::Command),
     /// The connectors there are; with a name, its settings and limits
     Connectors(connectors::Connectors),
+    /// Connectors that are data: check, try and upload manifests
+    Manifest(manifest::Command),
     /// What was asked for, and what became of it
     Operations(operations::Command),
     /// What the brake holds until somebody decides
@@ -140,6 +143,7 @@ async fn run(command: Command) -> Done {
         Command::Key(command) => command.run().await,
         Command::Connector(command) => command.run().await,
         Command::Connectors(command) => command.run().await,
+        Command::Manifest(command) => command.run().await,
         Command::Operations(command) => command.run().await,
         Command::Hold(command) => command.run().await,
         Command::Import(run) => run.run("import").await,
@@ -186,6 +190,16 @@ mod tests {
             "key rotate acme entra --overlap 24h",
             "key revoke acme entra --yes",
             "connectors",
+            "manifest check m.toml --json",
+            "manifest preview m.yaml --sample s.json --set base_url=https://x",
+            "manifest test m.toml --set base_url=https://x --secret token=@f --allow-writes --yes",
+            "manifest test m.toml --local --allow-private-targets",
+            "manifest upload m.toml",
+            "manifest list",
+            "manifest show acme 1.0 --text",
+            "manifest delete acme 1.0 --yes",
+            "manifest schema",
+            "instance upgrade acme 1.1 --dry-run --set a=b --unset c --secret token=@f",
             "connectors github --json",
             "connector new lunch --title Lunch --dir x",
             "connector check github --json",

@@ -25,13 +25,14 @@ mod preview;
 mod pump;
 mod purger;
 mod run;
+pub mod trial;
 mod waiters;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use connector_sdk::{Charge, Cx, DriverKey, Fault, FaultKind, Probe, Transport};
+use connector_sdk::{Charge, Connector, Cx, DriverKey, Fault, FaultKind, Probe, Transport};
 use engine::Lane;
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -445,11 +446,20 @@ impl Shared {
 
     /// The budget of an instance; its long windows are read back from the store at first use.
     pub(crate) async fn budget(&self, instance: &Instance) -> Result<Option<Arc<Budget>>, StoreError> {
-        let Ok(connector) = &instance.connector else {
-            return Ok(None);
-        };
-        let budget = self.budgets.get(&instance.driver_key, &connector.traits().buckets);
-        let gauge = self.gauge(&instance.driver_key);
+        match &instance.connector {
+            Ok(connector) => self.budget_under(&instance.driver_key, connector).await.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The budget of a connector that no instance has.
+    async fn budget_of(&self, connector: &Arc<dyn Connector>) -> Result<Arc<Budget>, StoreError> {
+        self.budget_under(&connector.traits().driver_key, connector).await
+    }
+
+    async fn budget_under(&self, key: &DriverKey, connector: &Arc<dyn Connector>) -> Result<Arc<Budget>, StoreError> {
+        let budget = self.budgets.get(key, &connector.traits().buckets);
+        let gauge = self.gauge(key);
         // Whoever comes meanwhile waits: without its rows a window would look empty.
         let mut read = gauge.rows.lock().await;
         if *read != gauge.terms() {
@@ -459,14 +469,14 @@ impl Shared {
                 .reader()
                 .all(
                     "SELECT name, used, window_ends_at, blocked_until FROM bucket WHERE driver_key = $1",
-                    vals![instance.driver_key.as_str()],
+                    vals![key.as_str()],
                 )
                 .await?;
             let rows: Vec<BucketRow> = rows.iter().map(ledger::read_bucket).collect::<Result<_, _>>()?;
             budget.load(&rows);
             *read = term;
         }
-        Ok(Some(budget))
+        Ok(budget)
     }
 
     /// A way to the target, while this replica drives it; `patience` is how long its calls may wait for

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::App;
+use super::catalogue::Catalogue;
 use super::queue::Queue;
 use super::records::{AdminError, audit};
 use super::types::{Instance, Mode};
@@ -24,10 +25,12 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod upgrade;
 
 use rotation::Rotation;
 pub(crate) use schema::describe_extensions;
 use tx::{Delete, Insert, Sealed, Update};
+pub use upgrade::Upgrade;
 
 /// How long another replica's change may go unseen.
 const FRESH: Duration = Duration::from_secs(5);
@@ -35,14 +38,14 @@ const FRESH: Duration = Duration::from_secs(5);
 const CACHED: u64 = 10_000;
 const MAX_NAME: usize = 200;
 
-const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams, declared, verify_since, rehearsed";
+const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams, declared, verify_since, rehearsed, connector_version";
 
 /// The instances, ready to use.
 #[derive(Clone)]
 pub struct Instances {
     store: Store,
     ring: Arc<KeyRing>,
-    catalogue: Arc<Vec<Entry>>,
+    catalogue: Arc<Catalogue>,
     fresh: Cache<i64, Arc<Instance>>,
     seqs: Cache<String, i64>,
     /// What was built last, kept past its freshness: an instance whose `config_rev` did not move
@@ -53,7 +56,7 @@ pub struct Instances {
 
 impl Instances {
     /// An empty cache over a store.
-    pub fn new(store: Store, ring: Arc<KeyRing>, catalogue: Arc<Vec<Entry>>) -> Self {
+    pub fn new(store: Store, ring: Arc<KeyRing>, catalogue: Arc<Catalogue>) -> Self {
         let aging = || Cache::builder().max_capacity(CACHED).time_to_live(FRESH);
         Self {
             store,
@@ -155,11 +158,6 @@ impl Instances {
         self.fresh.invalidate(&seq);
     }
 
-    /// The entry of a connector.
-    fn entry(&self, name: &str) -> Option<&Entry> {
-        self.catalogue.iter().find(|entry| entry.name == name)
-    }
-
     async fn load(&self, condition: &str, value: sea_orm::Value) -> Result<Option<Arc<Instance>>, StoreError> {
         let row = self
             .store
@@ -184,18 +182,21 @@ impl Instances {
         let seq: i64 = row.col("seq")?;
         let id: String = row.col("id")?;
         let connector_name: String = row.col("connector")?;
+        let connector_version: Option<String> = row.col("connector_version")?;
+        let listed = self.catalogue.of_instance(&connector_name, connector_version.as_deref()).await?;
+        let entry = listed.as_ref().map(|listed| &*listed.entry);
         let mode: String = row.col("mode")?;
         let settings: Value = read_json(row, "settings")?;
         let declared = read_json(row, "declared")?;
-        let (registry, schema_problem) = schema::usable(self.entry(&connector_name), &declared);
+        let (registry, schema_problem) = schema::usable(entry.ok(), &declared);
         if let Some(words) = &schema_problem {
             tracing::error!(instance = %id, problem = %words, "the declared schemas cannot be used");
         }
         let policy = Policy::parse(&read_json(row, "policy")?)
             .map_err(|(field, why)| StoreError::damaged(format!("instance.policy.{field}: {why}")))?;
-        let connector = match self.entry(&connector_name) {
-            None => Err(format!("This gateway has no connector \"{connector_name}\". Run a version that has it.")),
-            Some(entry) => match self.open_secrets(seq, &id, &connector_name).await? {
+        let connector = match entry {
+            Err(words) => Err(words.clone()),
+            Ok(entry) => match self.open_secrets(seq, &id, &connector_name).await? {
                 Err(words) => Err(words),
                 Ok(secrets) => entry
                     .build(&settings, &secrets)
@@ -210,6 +211,7 @@ impl Instances {
             id,
             name: row.col("name")?,
             connector_name,
+            connector_version,
             mode: Mode::parse(&mode).ok_or_else(|| StoreError::damaged(format!("instance.mode: {mode}")))?,
             settings,
             policy,
@@ -280,6 +282,8 @@ pub struct NewInstance {
     pub name: String,
     /// The connector's name.
     pub connector: String,
+    /// The version of a connector that is a manifest; the newest where nothing is said.
+    pub connector_version: Option<String>,
     /// The connector's settings.
     pub settings: Value,
     /// Its credentials.
@@ -322,13 +326,14 @@ impl App {
     /// Input that cannot be used, naming the field; the store's.
     pub async fn create_instance(self: &Arc<Self>, actor: &str, new: NewInstance) -> Result<Arc<Instance>, AdminError> {
         check_name(&new.name)?;
-        let entry = self.instances.entry(&new.connector).ok_or_else(|| {
-            let names: Vec<&str> = self.catalogue.iter().map(|entry| entry.name).collect();
-            AdminError::invalid(
-                "connector",
-                format!("is not a connector of this gateway; there are: {}", names.join(", ")),
-            )
-        })?;
+        let listed =
+            self.catalogue.for_new(&new.connector, new.connector_version.as_deref()).await?.map_err(|words| {
+                AdminError::invalid(
+                    if new.connector_version.is_some() { "connector_version" } else { "connector" },
+                    words,
+                )
+            })?;
+        let entry = &*listed.entry;
         let policy = parse_policy(&new.policy)?;
         let secrets = Secrets::new(new.secrets.iter().map(|(name, secret)| (name.clone(), secret.clone())));
         let connector =
@@ -347,6 +352,7 @@ impl App {
                     id: id.clone(),
                     name: new.name,
                     connector: new.connector,
+                    version: listed.version,
                     mode: new.mode,
                     settings: new.settings,
                     policy: json!(policy),
@@ -375,12 +381,8 @@ impl App {
         old: &Arc<Instance>,
         change: InstanceChange,
     ) -> Result<Arc<Instance>, AdminError> {
-        let entry = self.instances.entry(&old.connector_name).ok_or_else(|| {
-            AdminError::Conflict(format!(
-                "This gateway has no connector \"{}\". Run a version that has it.",
-                old.connector_name
-            ))
-        })?;
+        let listed = self.catalogue.of_instance(&old.connector_name, old.connector_version.as_deref()).await?;
+        let entry = &*listed.map_err(AdminError::Conflict)?.entry;
         if let Some(name) = &change.name {
             check_name(name)?;
         }
@@ -451,6 +453,7 @@ impl App {
                     sealed,
                     dropped,
                     planned,
+                    version: None,
                 },
             )
             .await?;

@@ -3,6 +3,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod alerts;
+pub mod catalogue;
 pub mod clients;
 pub mod directory;
 pub mod events;
@@ -44,7 +45,7 @@ pub struct App {
     /// The keys that seal credentials.
     pub ring: Arc<KeyRing>,
     /// The connectors there are.
-    pub catalogue: Arc<Vec<connector_sdk::Entry>>,
+    pub catalogue: Arc<catalogue::Catalogue>,
     /// The instances, cached.
     pub instances: instances::Instances,
     /// The API keys, cached.
@@ -83,6 +84,9 @@ pub enum StartError {
         "the master key is not the one this database was set up with. {0} Or give the one that it was set up with, as SCIMGATE_MASTER_KEY or as the file master.key."
     )]
     WrongKey(SealError),
+    /// Manifests of the config folder cannot be used.
+    #[error(transparent)]
+    Manifests(#[from] catalogue::FolderError),
     /// The HTTP client cannot be made.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -107,6 +111,13 @@ impl App {
         catalogue: Vec<connector_sdk::Entry>,
     ) -> Result<Arc<Self>, StartError> {
         let ring = Arc::new(KeyRing::load(config.master_key.as_ref(), &config.data_dir, &config.database)?);
+        let folder = match &config.manifests_dir {
+            None => Vec::new(),
+            Some(folder) => {
+                let built_in: Vec<&str> = catalogue.iter().map(|entry| entry.name).collect();
+                catalogue::read_folder(folder, &built_in)?
+            }
+        };
         let store = Store::open(&config.database, clock.clone()).await?;
         check_key(&store, &ring).await?;
         restore::make_due(&store).await?;
@@ -125,7 +136,7 @@ impl App {
             },
             clock.clone(),
         )?;
-        let catalogue = Arc::new(catalogue);
+        let catalogue = Arc::new(catalogue::Catalogue::open(store.clone(), catalogue, folder).await?);
         let instances = instances::Instances::new(store.clone(), ring.clone(), catalogue.clone());
         let keys = keys::KeyCache::new(store.clone(), keys::peppers(&store, &ring).await?);
         let public_url = config.public_url_at(config.listen);

@@ -55,6 +55,9 @@ pub enum AdminError {
     /// The state of things forbids it; says what to do.
     #[error("{0}")]
     Conflict(String),
+    /// A manifest that cannot be used: everything that is wrong with it.
+    #[error("the manifest cannot be used: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Manifest(Vec<declarative::Problem>),
     /// The store's trouble.
     #[error(transparent)]
     Store(#[from] StoreError),

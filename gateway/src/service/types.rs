@@ -60,6 +60,8 @@ pub struct Instance {
     pub name: String,
     /// The connector's name.
     pub connector_name: String,
+    /// The version of the manifest that it holds to; none for a connector that is code.
+    pub connector_version: Option<String>,
     /// What it does with what it is told.
     pub mode: Mode,
     /// The connector's settings, without credentials.

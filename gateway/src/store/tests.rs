@@ -232,6 +232,7 @@ async fn the_entities_are_what_the_migrations_made() {
             instance,
             lease,
             link,
+            manifest,
             member,
             operation,
             rejected,

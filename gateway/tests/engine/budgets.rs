@@ -255,6 +255,7 @@ async fn second(rig: &Rig, target: &str) -> (Arc<Instance>, Simulator, tokio_uti
     let new = NewInstance {
         name: "second".to_owned(),
         connector: offer["connector"].as_str().unwrap().to_owned(),
+        connector_version: None,
         settings: offer["settings"].clone(),
         secrets: offered
             .iter()

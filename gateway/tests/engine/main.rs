@@ -29,5 +29,6 @@ mod record;
 mod replicas;
 mod rig;
 mod serial;
+mod trial;
 mod user_side;
 mod worse;

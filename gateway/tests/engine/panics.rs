@@ -176,6 +176,7 @@ async fn a_connector_that_panics_fails_one_person_and_nobody_else() {
         let new = NewInstance {
             name: "panicky".to_owned(),
             connector: "panicky".to_owned(),
+            connector_version: None,
             settings: json!({}),
             secrets: Default::default(),
             mode: Mode::Enabled,

@@ -107,6 +107,7 @@ impl Replica {
         let new = NewInstance {
             name: "a target".to_owned(),
             connector: offer["connector"].as_str().unwrap().to_owned(),
+            connector_version: None,
             settings: offer["settings"].clone(),
             secrets: secrets.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned().into())).collect(),
             mode: Mode::Enabled,

@@ -92,6 +92,7 @@ pub(crate) async fn rig_of(
     let new = NewInstance {
         name: format!("{target} for a test"),
         connector: connector.to_owned(),
+        connector_version: None,
         settings: offered,
         secrets,
         mode: Mode::Enabled,

@@ -18,7 +18,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(writes_names, changing_a_name_twice_is_once),
         case!(suspends, suspending_and_restoring_twice_is_once),
         case!(suspends, a_lost_suspension_ends_as_declared),
-        case!(suspends, suspending_an_absent_account_says_so),
+        case!(suspends_and_deletes, suspending_an_absent_account_says_so),
         case!(creates_accounts, removing_an_absent_account_succeeds),
         case!(creates_accounts, a_lost_creation_makes_no_duplicate),
         case!(creates_accounts, a_creation_that_was_not_sent_made_nobody),
@@ -50,6 +50,11 @@ fn writes_names(traits: &Traits) -> Result<(), &'static str> {
 fn suspends(traits: &Traits) -> Result<(), &'static str> {
     creates_accounts(traits)?;
     if traits.suspend == Suspend::Native { Ok(()) } else { Err("it cannot suspend: it removes") }
+}
+
+fn suspends_and_deletes(traits: &Traits) -> Result<(), &'static str> {
+    suspends(traits)?;
+    if traits.removal == Removal::Gone { Ok(()) } else { Err("its target deletes no accounts") }
 }
 
 async fn changing_a_name_twice_is_once(stage: &Stage) -> Outcome {

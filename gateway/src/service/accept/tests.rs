@@ -135,6 +135,7 @@ fn instance() -> Arc<Instance> {
         id: "in_1".to_owned(),
         name: "Acme".to_owned(),
         connector_name: "buildkite".to_owned(),
+        connector_version: None,
         mode: Mode::Paused,
         settings: json!({}),
         policy: Policy::default(),

@@ -54,6 +54,7 @@ impl App {
             id: old.id.clone(),
             name: old.name.clone(),
             connector_name: old.connector_name.clone(),
+            connector_version: old.connector_version.clone(),
             mode,
             settings: old.settings.clone(),
             policy: old.policy.clone(),

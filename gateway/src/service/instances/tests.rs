@@ -61,6 +61,7 @@ fn new(org: &str) -> NewInstance {
     NewInstance {
         name: "Acme".to_owned(),
         connector: "buildkite".to_owned(),
+        connector_version: None,
         settings: json!({"org": org}),
         secrets: [("token".to_owned(), SecretString::from("canary-secret".to_owned()))].into(),
         mode: Mode::Paused,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::rotation::Rotation;
 use super::schema::Redeclared;
 use super::{AdminError, Instance, Mode, audit};
+use crate::service::catalogue::still_there;
 use crate::store::{Hint, Rows, Sql, StoreError, Tx, Unit};
 
 /// A sealed credential.
@@ -38,6 +39,8 @@ pub(super) struct Insert {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) connector: String,
+    /// The version of a connector that is a manifest.
+    pub(super) version: Option<String>,
     pub(super) mode: Mode,
     pub(super) settings: Value,
     pub(super) policy: Value,
@@ -52,12 +55,15 @@ impl Unit for Insert {
     type Err = AdminError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<i64, AdminError> {
+        if let Some(version) = &self.version {
+            still_there(tx, &self.connector, version).await?;
+        }
         let seq = tx.seq()?;
         tx.hint(Hint::Leases);
         tx.conn
             .run(
-                "INSERT INTO instance (seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, deleted_at, declared, rehearsed) \
-                 VALUES ($1,$2,$3,$4,$5,$6,$7,1,$8,$9,NULL,$10,$11)",
+                "INSERT INTO instance (seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, deleted_at, declared, rehearsed, connector_version) \
+                 VALUES ($1,$2,$3,$4,$5,$6,$7,1,$8,$9,NULL,$10,$11,$12)",
                 vals![
                     seq,
                     self.id.as_str(),
@@ -69,15 +75,27 @@ impl Unit for Insert {
                     self.driver_key.as_str(),
                     tx.now,
                     self.declared.to_string(),
-                    i16::from(self.mode == Mode::Rehearse)
+                    i16::from(self.mode == Mode::Rehearse),
+                    self.version.clone()
                 ],
             )
             .await?;
         store_sealed(tx, seq, &self.sealed).await?;
-        let detail = json!({"name": self.name, "connector": self.connector, "mode": self.mode});
+        let detail =
+            json!({"name": self.name, "connector": self.connector, "version": self.version, "mode": self.mode});
         audit(tx, &self.actor, "instance.create", &self.id, &detail).await?;
         Ok(seq)
     }
+}
+
+/// Whether an account is linked to an instance.
+pub(super) const LINKED: &str = "SELECT 1 AS one FROM resource r JOIN link l ON l.resource_seq = r.seq WHERE r.instance_seq = $1 AND l.state = 'live' LIMIT 1";
+
+/// What may not change once one is.
+pub(super) fn linked(setting: &str) -> AdminError {
+    AdminError::Conflict(format!(
+        "{setting} says which target this instance is, and accounts of that target are linked to it already. Make a new instance for the other target."
+    ))
 }
 
 /// Changes an instance.
@@ -101,6 +119,8 @@ pub(super) struct Update {
     pub(super) dropped: Vec<String>,
     /// Enabling carries out a plan: the last operation that it knew of.
     pub(super) planned: Option<i64>,
+    /// Another version of its manifest that it holds to from now on.
+    pub(super) version: Option<String>,
 }
 
 #[async_trait]
@@ -111,17 +131,8 @@ impl Unit for Update {
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), AdminError> {
         let seq = self.old.seq;
         if let Some(setting) = self.identity.first() {
-            let linked = tx
-                .conn
-                .one(
-                    "SELECT 1 AS one FROM resource r JOIN link l ON l.resource_seq = r.seq WHERE r.instance_seq = $1 AND l.state = 'live' LIMIT 1",
-                    vals![seq],
-                )
-                .await?;
-            if linked.is_some() {
-                return Err(AdminError::Conflict(format!(
-                    "{setting} says which target this instance is, and accounts of that target are linked to it already. Make a new instance for the other target."
-                )));
+            if tx.conn.one(LINKED, vals![seq]).await?.is_some() {
+                return Err(linked(setting));
             }
         }
         let changed = tx
@@ -144,6 +155,12 @@ impl Unit for Update {
             return Err(AdminError::Conflict(
                 "The instance was changed by someone else in between. Read it again and repeat the change.".to_owned(),
             ));
+        }
+        if let Some(version) = &self.version {
+            still_there(tx, &self.old.connector_name, version).await?;
+            tx.conn
+                .run("UPDATE instance SET connector_version = $2 WHERE seq = $1", vals![seq, version.as_str()])
+                .await?;
         }
         self.leave_rehearsal(tx, seq).await?;
         if let Some(redeclared) = &self.declared {
@@ -175,7 +192,8 @@ impl Unit for Update {
         tx.hint(Hint::Instance(seq));
         tx.hint(Hint::Leases);
         let detail = self.detail();
-        audit(tx, &self.actor, "instance.update", &self.old.id, &detail).await?;
+        let act = if self.version.is_some() { "instance.upgrade" } else { "instance.update" };
+        audit(tx, &self.actor, act, &self.old.id, &detail).await?;
         Ok(())
     }
 }
@@ -226,6 +244,9 @@ impl Update {
         }
         if self.name != self.old.name {
             detail.insert("name".into(), json!({"from": self.old.name, "to": self.name}));
+        }
+        if let Some(version) = &self.version {
+            detail.insert("version".into(), json!({"from": self.old.connector_version, "to": version}));
         }
         detail.insert("settings".into(), json!(names(&self.old.settings, &self.settings)));
         detail.insert("policy".into(), json!(names(&json!(self.old.policy), &self.policy)));

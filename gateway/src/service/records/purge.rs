@@ -28,10 +28,12 @@ pub(crate) enum Kind {
     Rejected,
     Runs,
     Audit,
+    /// Versions of manifests that an admin deleted, and that no instance holds to.
+    Manifests,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Attempts,
         Self::Operations,
         Self::History,
@@ -40,6 +42,7 @@ impl Kind {
         Self::Rejected,
         Self::Runs,
         Self::Audit,
+        Self::Manifests,
     ];
 
     /// The table, as the metric names it.
@@ -52,6 +55,7 @@ impl Kind {
             Self::Rejected => "rejected",
             Self::Runs => "run",
             Self::Audit => "audit",
+            Self::Manifests => "manifest",
         }
     }
 
@@ -59,7 +63,7 @@ impl Kind {
         let span = match self {
             Self::Attempts => retention.attempts,
             Self::Operations | Self::History => retention.operations,
-            Self::Tombstones | Self::Deserted => retention.tombstones,
+            Self::Tombstones | Self::Deserted | Self::Manifests => retention.tombstones,
             Self::Rejected => retention.rejected,
             Self::Runs => retention.runs,
             Self::Audit => retention.audit,
@@ -92,7 +96,7 @@ impl Kind {
                 "(t.what = 'member' OR EXISTS (SELECT 1 FROM history n WHERE n.subject_seq = t.subject_seq AND n.what = t.what AND n.seq > t.seq))",
             )),
             Self::Audit => Some(("at", "1 = 1")),
-            Self::Tombstones | Self::Deserted | Self::Rejected | Self::Runs => None,
+            Self::Tombstones | Self::Deserted | Self::Rejected | Self::Runs | Self::Manifests => None,
         }
     }
 }
@@ -129,6 +133,11 @@ impl Unit for Purge {
                 // The newest run of a kind that ended stays: it says when the target was last compared.
                 let may_go = "t.state <> 'running' AND t.ended_at < $1 AND EXISTS (SELECT 1 FROM run n WHERE n.instance_seq = t.instance_seq \
                      AND n.kind = t.kind AND n.state = t.state AND n.seq > t.seq)";
+                self.some(tx, before, may_go).await
+            }
+            (Kind::Manifests, _) => {
+                let may_go = "t.retired_at < $1 AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.connector = t.name \
+                     AND i.connector_version = t.version AND i.deleted_at IS NULL)";
                 self.some(tx, before, may_go).await
             }
             _ => self.some(tx, before, "t.last_at < $1").await,

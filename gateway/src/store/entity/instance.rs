@@ -37,6 +37,8 @@ pub struct Model {
     #[sea_orm(column_type = "Text", nullable)]
     pub degraded_why: Option<String>,
     pub look_at: Option<i64>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub connector_version: Option<String>,
 }
 
 /// None: joins are written where they are used.

@@ -23,6 +23,7 @@ pub mod hold_item;
 pub mod instance;
 pub mod lease;
 pub mod link;
+pub mod manifest;
 pub mod member;
 pub mod operation;
 pub mod rejected;

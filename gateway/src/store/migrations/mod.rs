@@ -32,6 +32,7 @@ mod m0017_budgets;
 mod m0018_records;
 mod m0019_restore;
 mod m0020_sent;
+mod m0021_manifests;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0018_records::Migration),
             Box::new(m0019_restore::Migration),
             Box::new(m0020_sent::Migration),
+            Box::new(m0021_manifests::Migration),
         ]
     }
 }
