@@ -46,6 +46,8 @@ impl MariaDb {
         let made = Command::new(install)
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", data.display()))
+            // Of its own: servers that are made at once take each other's files away.
+            .env("TMPDIR", &data)
             .args(as_user())
             .stdin(Stdio::null())
             .output()
@@ -58,6 +60,7 @@ impl MariaDb {
         let mut child = Command::new(server)
             .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin"])
             .args(["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M"])
+            .arg(format!("--tmpdir={}", data.display()))
             .arg(format!("--port={port}"))
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--socket={}", data.join("s").display()))
