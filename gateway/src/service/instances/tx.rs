@@ -130,10 +130,10 @@ impl Unit for Update {
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), AdminError> {
         let seq = self.old.seq;
-        if let Some(setting) = self.identity.first() {
-            if tx.conn.one(LINKED, vals![seq]).await?.is_some() {
-                return Err(linked(setting));
-            }
+        if let Some(setting) = self.identity.first()
+            && tx.conn.one(LINKED, vals![seq]).await?.is_some()
+        {
+            return Err(linked(setting));
         }
         let changed = tx
             .conn

@@ -84,13 +84,12 @@ impl App {
         let moved = own.as_ref() != Some(&old.driver_key);
         let known = self.catalogue.origins(&old.connector_name, from, &old.settings).await?.unwrap_or_default();
         let called = self.catalogue.origins(&old.connector_name, &upgrade.version, &settings).await?;
-        if moved || called.is_none_or(|called| !called.is_subset(&known)) {
-            if let Some(missing) = secrets.names().find(|name| !change.secrets.contains_key(*name)) {
-                return Err(AdminError::invalid(
-                    missing,
-                    "must be given again, under `secrets`: the new version calls another target, or counts its limits otherwise",
-                ));
-            }
+        let elsewhere = moved || called.is_none_or(|called| !called.is_subset(&known));
+        if elsewhere && let Some(missing) = secrets.names().find(|name| !change.secrets.contains_key(*name)) {
+            return Err(AdminError::invalid(
+                missing,
+                "must be given again, under `secrets`: the new version calls another target, or counts its limits otherwise",
+            ));
         }
         if moved {
             identity.push(MOVED);
