@@ -78,7 +78,7 @@ impl Samba {
         let text = format!(
             "[global]\nnetbios name = DC1\nrealm = CORP.EXAMPLE\nworkgroup = CORP\n\
              server role = active directory domain controller\nserver services = ldap\n\
-             interfaces = {address}/32\nbind interfaces only = yes\ndisable netbios = yes\n\
+             interfaces = {address}/8\nbind interfaces only = yes\ndisable netbios = yes\n\
              private dir = {place}/private\nlock directory = {place}\nstate directory = {place}/state\n\
              cache directory = {place}/cache\npid directory = {place}\nncalrpc dir = {place}/ncalrpc\n\
              binddns dir = {place}/bind-dns\nlog file = {place}/log\nposix:eadb = {place}/eadb.tdb\n\
