@@ -69,6 +69,7 @@ fn dialect() -> Dialect {
     dialect.discovery = false;
     dialect.passed = Passed::Declared;
     dialect.path_filters = false;
+    dialect.asks_members = false;
     dialect.bare_put = true;
     dialect.content = Content::Json;
     dialect

@@ -99,6 +99,8 @@ pub(crate) struct Dialect {
     pub(crate) path_filters: bool,
     pub(crate) patch_without_path: bool,
     pub(crate) groups: bool,
+    /// Whether members that are not shown are asked for by name.
+    pub(crate) asks_members: bool,
     pub(crate) look_before_create: bool,
     /// The member that stands in every group made here: as members' values are written.
     pub(crate) placeholder: Option<String>,
@@ -128,6 +130,7 @@ impl Dialect {
             path_filters: true,
             patch_without_path: false,
             groups: true,
+            asks_members: true,
             look_before_create: false,
             placeholder: None,
             member_value: MemberValue::Id,

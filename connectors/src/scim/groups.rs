@@ -61,7 +61,7 @@ impl Server {
         id: &str,
     ) -> Result<Option<super::accounts::Read>, Fault> {
         let Some(mut read) = self.read(cx, "get group", offer, served, id, &[]).await? else { return Ok(None) };
-        if document::child(&read.document, "members").is_none() {
+        if self.client.dialect.asks_members && document::child(&read.document, "members").is_none() {
             let asked = [("attributes", "displayName,members")];
             let Some(asked) = self.read(cx, "get group", offer, served, id, &asked).await? else { return Ok(None) };
             if let Some(members) = document::child(&asked.document, "members") {

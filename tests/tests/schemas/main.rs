@@ -214,6 +214,41 @@ fn refused(exchanges: &[Exchange], status: u16, message: &str) {
     );
 }
 
+/// GitHub's description says that the value of an operation of a PATCH is a text, while its own examples beside have
+/// lists (`addMembers`) and, in its words, objects (`"value": {"active": false}`). The examples are right.
+fn github_scim(facts: &Path) -> OpenApi {
+    let text = read(&facts.join("targets/data/github-ghec-trimmed.openapi.json"));
+    let mut document: Value = serde_json::from_str(&text).expect("the vendor's description is JSON");
+    let value = &mut document["components"]["schemas"]["patch-schema"]["properties"]["Operations"]["items"]["properties"]
+        ["value"];
+    assert_eq!(value["type"], "string", "the vendor has mended its description: take this away");
+    *value = json!({});
+    OpenApi::new(document)
+}
+
+#[tokio::test]
+async fn github_scim_calls_and_answers_are_githubs() {
+    let Some(facts) = facts("github_scim_calls_and_answers_are_githubs") else {
+        return;
+    };
+    let (rest, graphql) = (github_scim(&facts), github_graphql());
+    let clean = |exchanges: &[Exchange], what: &str| {
+        assert_eq!(faults(exchanges, Some(&rest), &graphql), [] as [String; 0], "{what}");
+    };
+    let organisation = record("github_scim", Limits::None, json!({}), Value::Null).await;
+    clean(&organisation, "organisation");
+    met(&organisation, &[("GET", "/Users?"), ("GET", "/Users/"), ("POST", "/Users"), ("DELETE", "/Users/")]);
+    assert!(organisation.iter().all(|one| !one.path.contains("/Groups")), "an organisation's SCIM has no groups");
+    for (settings, set) in [(json!({}), Value::Null), (json!({"delete": true}), json!({"patch_204": true}))] {
+        let deletes = settings["delete"] == true;
+        let enterprise = record("github_emu", Limits::None, settings, set).await;
+        clean(&enterprise, "enterprise");
+        met(&enterprise, &[("POST", "/Users"), ("PATCH", "/Users/"), ("POST", "/Groups"), ("PATCH", "/Groups/")]);
+        let deleted = enterprise.iter().any(|one| one.method == "DELETE" && one.path.contains("/Users/"));
+        assert_eq!(deleted, deletes, "an account is deleted only where that is allowed");
+    }
+}
+
 #[tokio::test]
 async fn buildkite_graphql_calls_and_answers_are_buildkites() {
     let Some(facts) = facts("buildkite_graphql_calls_and_answers_are_buildkites") else {

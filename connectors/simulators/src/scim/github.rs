@@ -25,7 +25,11 @@ pub(super) fn rules() -> Rules {
 }
 
 /// A refusal as GitHub writes it: a number as the status, and a message beside.
-pub(super) fn refusal(refusal: &Refusal) -> Value {
+pub(super) fn refusal(flavour: Flavour, refusal: &Refusal) -> Value {
+    if flavour == Flavour::GithubEmu && refusal.status == 404 {
+        // The enterprise's API has the REST API's own form here, with the status as a text.
+        return json!({ "message": "Not Found", "documentation_url": DOCS, "status": "404" });
+    }
     let message = match refusal.status {
         401 => "Bad credentials",
         404 => "Not Found",

@@ -140,7 +140,8 @@ impl Target for Scim {
         };
         let plain = self.rules.plain_json;
         answer.unwrap_or_else(|refusal| {
-            let body = if self.flavour == Flavour::Plain { refusal.body() } else { github::refusal(&refusal) };
+            let body =
+                if self.flavour == Flavour::Plain { refusal.body() } else { github::refusal(self.flavour, &refusal) };
             let mut response = reply(refusal.status, &body, plain);
             if refusal.status == 401 {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -178,7 +178,8 @@ impl Scim {
                 patch::apply(&mut doc, &message, limits)?;
                 let doc = self.world.read(kind, &doc, Some(seq), self.rules.unique_groups)?;
                 self.world.change(kind, seq, doc, now);
-                if self.rules.patch_204 {
+                // GitHub documents 204 of groups alone.
+                if self.rules.patch_204 && (self.flavour == Flavour::Plain || kind == Kind::Group) {
                     return Ok(no_content());
                 }
             }
