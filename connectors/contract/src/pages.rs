@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::check::{Verdict, rows, sentence};
 use crate::sim::BuildError;
-use crate::subjects::{Subject, subjects};
+use crate::subjects::{PLAYED_FOR_REAL, Subject, subjects};
 
 const MARK: &str =
     "<!-- Written by `scimgate connector docs` from what the connectors declare. Change it there, not here. -->";
@@ -122,7 +122,7 @@ fn page(entry: &Entry, ways: &[(&Subject, &Report)], more: Option<&str>) -> Resu
     list(&mut out, "Limits", &entry.limits);
     list(&mut out, "Not confirmed", &entry.about.unverified);
     list(&mut out, "Sources", &entry.about.sources);
-    contract(&mut out, ways);
+    contract(&mut out, entry, ways);
     if let Some(more) = more.map(str::trim).filter(|more| !more.is_empty()) {
         out.push_str("## More\n\n");
         out.push_str(&closing(more));
@@ -235,7 +235,7 @@ fn abilities(out: &mut String, entry: &Entry, ways: &[(&Subject, &Report)]) -> R
 }
 
 /// What the kit saw, in a sentence for each way.
-fn contract(out: &mut String, ways: &[(&Subject, &Report)]) {
+fn contract(out: &mut String, entry: &Entry, ways: &[(&Subject, &Report)]) {
     out.push_str("## The contract\n\n");
     for (subject, report) in ways {
         let _ = writeln!(
@@ -250,8 +250,8 @@ fn contract(out: &mut String, ways: &[(&Subject, &Report)]) {
             let _ = writeln!(out, "  Calls that no case of the kit makes: {}.", report.unmade.join(", "));
         }
     }
-    if ways.is_empty() {
-        out.push_str("It has no simulated target in this program; its tests hold it to its promises.\n");
+    if let Some((_, tests)) = PLAYED_FOR_REAL.iter().find(|(name, _)| *name == entry.name) {
+        let _ = writeln!(out, "The kit is played over it against the real thing, which its tests start: `{tests}`.");
     }
     out.push('\n');
 }
@@ -322,6 +322,12 @@ fn catalogue(entries: &[Entry], played: &[(Subject, Report)]) -> String {
     table(&mut out, &heads, lines);
     for (at, why) in reasons.iter().enumerate() {
         let _ = writeln!(out, "({}) {why}  ", at + 1);
+    }
+    for (name, tests) in PLAYED_FOR_REAL {
+        let _ = writeln!(
+            out,
+            "\n`{name}` is not in this table, for its target is no simulator: the kit is played over it against the real thing, which `{tests}` starts."
+        );
     }
     out.trim_end().to_owned() + "\n"
 }
