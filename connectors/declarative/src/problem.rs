@@ -26,7 +26,7 @@ pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
     let given: Vec<char> = given.chars().take(64).flat_map(char::to_lowercase).collect();
     known
         .into_iter()
-        .map(|name| (distance(&given, &name.chars().collect::<Vec<_>>()), name))
+        .map(|name| (distance(&given, &name.chars().flat_map(char::to_lowercase).collect::<Vec<_>>()), name))
         .filter(|(far, name)| *far <= 1 + name.len() / 4)
         .min_by_key(|(far, _)| *far)
         .map(|(_, name)| name)
