@@ -1,8 +1,8 @@
 //! Connectors without code: a **manifest** says how a target's API is called, and this package makes
 //! a [`connector_sdk::Connector`] of it.
 //!
-//! `tree` and `schema` read a text and check its form, `plan` compiles it (and checks every text,
-//! expression and reference), `build` makes the entry of the catalogue and the connector, `client`,
+//! `tree` and `schema` read a text and check its form, `compile` makes a `plan` of it (and checks every
+//! text, expression and reference), `build` makes the entry of the catalogue and the connector, `client`,
 //! `request`, `rules`, `paging` and `auth` call the target, `accounts`, `groups` and `mapping` are the
 //! boundary's traits. What the contract of a connector asks for holds by construction: a manifest
 //! says *how* to call, never what a status means for the engine unless it knows better.
@@ -16,6 +16,7 @@ mod accounts;
 mod auth;
 mod build;
 mod client;
+mod compile;
 mod expr;
 mod groups;
 mod mapping;
@@ -39,8 +40,9 @@ pub use preview::{Rendered, Sample};
 pub use problem::Problem;
 pub use schema::json_schema;
 
+use compile::Compiler;
 use model::Model;
-use plan::{Compiler, Plan};
+use plan::Plan;
 use tree::Tree;
 
 /// How a manifest is written.
