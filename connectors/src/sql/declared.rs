@@ -134,12 +134,12 @@ impl Reader<'_> {
             let statement =
                 Statement::read(self.dialect, text).map_err(|mistake| format!("{}: {mistake}", place(n)))?;
             let earlier = n > 0;
-            let unknown = statement.names().find(|name| {
-                let known = may.iter().any(|names| names.contains(name))
-                    || self.own.contains(name)
-                    || (earlier && RESULTS.contains(name));
-                !known
-            });
+            let known = |name: &str| {
+                may.iter().any(|names| names.contains(&name))
+                    || self.own.contains(&name)
+                    || earlier && RESULTS.contains(&name)
+            };
+            let unknown = statement.names().find(|name| !known(name));
             if let Some(name) = unknown {
                 let mut known: Vec<&str> = may.concat();
                 known.extend(&self.own);

@@ -347,7 +347,7 @@ impl Cutting {
                                 if hit && ready.load(Ordering::SeqCst) {
                                     if after {
                                         far.write_all(&asked[..count]).await.ok();
-                                        far.read(&mut said).await.ok();
+                                        if far.read(&mut said).await.is_err() { return }
                                     }
                                     return;
                                 }
