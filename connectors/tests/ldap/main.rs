@@ -6,6 +6,5 @@
 mod behaviour;
 mod broken;
 mod contract;
-mod samba;
 mod slapd;
 mod world;

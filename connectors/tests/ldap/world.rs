@@ -63,11 +63,6 @@ fn entry() -> connector_sdk::Entry {
     connectors::builtin().into_iter().find(|entry| entry.name == "ldap").expect("it is built in")
 }
 
-/// The calls that the connector declares.
-pub(crate) fn calls() -> Vec<connector_sdk::CallAbout> {
-    entry().about.calls
-}
-
 pub(crate) fn build(settings: &Value, password: &str) -> Arc<dyn Connector> {
     let secrets = Secrets::new([("password".to_owned(), SecretString::from(password.to_owned()))]);
     entry().build(settings, &secrets).expect("the settings are sound")
@@ -106,7 +101,7 @@ impl Directory {
             transport: Arc::clone(this) as Arc<dyn Transport>,
             world: Arc::clone(this) as Arc<dyn World>,
             secrets: vec![GATEWAY_PASSWORD.to_owned()],
-            calls: calls(),
+            calls: entry().about.calls,
         }
     }
 
