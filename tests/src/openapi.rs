@@ -4,6 +4,8 @@
 //! is not described. An answer: its status is described for the operation, or is one that any of
 //! the vendor's calls may give, and its body is valid.
 
+pub mod swagger;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

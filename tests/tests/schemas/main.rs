@@ -47,6 +47,12 @@ fn datadog_rest(facts: &Path) -> OpenApi {
     OpenApi::new(serde_json::from_str(&text).expect("the vendor's description is JSON"))
 }
 
+fn slack_rest(facts: &Path) -> OpenApi {
+    let text = read(&facts.join("targets/data/slack-webapi-trimmed.swagger2.json"));
+    let described = serde_json::from_str(&text).expect("the vendor's description is JSON");
+    OpenApi::new(tests::openapi::swagger::to_openapi(&described))
+}
+
 fn linear_graphql(facts: &Path) -> Graphql {
     let path = facts.join("targets/data/linear-schema.graphql");
     Graphql::new(&read(&path), "linear-schema.graphql")
@@ -314,6 +320,30 @@ async fn datadog_calls_and_answers_are_datadogs() {
         [] as [String; 0]
     );
     assert_ne!(rest.check(&lie(&all, "list users", |one| one.reply["data"][0]["id"] = json!(7))), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn slack_calls_and_answers_are_slacks() {
+    let Some(facts) = facts("slack_calls_and_answers_are_slacks") else {
+        return;
+    };
+    let rest = slack_rest(&facts);
+    let clean = |exchanges: &[Exchange]| {
+        let found: BTreeSet<String> = exchanges.iter().flat_map(|one| rest.check(one)).collect();
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [] as [String; 0]);
+    };
+    let exchanges = record("slack", Limits::None, json!({}), Value::Null).await;
+    clean(&exchanges);
+    assert_eq!(unseen("slack", &exchanges), [] as [&str; 0]);
+    refused(&exchanges, 200, "\"ok\":false");
+    assert_ne!(
+        rest.check(&lie(&exchanges, "create user group", |one| one.request["colour"] = json!("red"))),
+        [] as [String; 0]
+    );
+    assert_ne!(
+        rest.check(&lie(&exchanges, "list users", |one| one.reply["members"][0]["id"] = json!("x"))),
+        [] as [String; 0]
+    );
 }
 
 /// A real exchange with something changed.
