@@ -87,7 +87,11 @@ impl Stage {
     /// One look at the hub, by its own API.
     async fn try_hub(&self, path: &str) -> Option<Value> {
         let url = format!("http://127.0.0.1:{}/hub/api/{path}", self.party.port);
-        let request = reqwest::Client::builder().build().expect("a client").get(url).header("Authorization", format!("token {TOKEN}"));
+        let request = reqwest::Client::builder()
+            .build()
+            .expect("a client")
+            .get(url)
+            .header("Authorization", format!("token {TOKEN}"));
         let text = request.send().await.ok()?.text().await.ok()?;
         serde_json::from_str(&text).ok()
     }
