@@ -36,8 +36,8 @@ fn every_connector_is_played() {
     let mut played: Vec<&str> = subjects().iter().map(|subject| subject.connector).collect();
     for (connector, tests) in PLAYED_FOR_REAL {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(tests);
-        let texts =
-            std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        let files = std::fs::read_dir(folder).unwrap();
+        let texts = files.filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok());
         assert!(texts.collect::<String>().contains("kit::run("), "{tests} plays no kit");
         played.push(connector);
     }
