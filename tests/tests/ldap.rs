@@ -156,7 +156,6 @@ async fn check(facts: &Path, client: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 async fn every_clients_end_state_is_at_the_directory() {
     let Some(facts) = facts("every_clients_end_state_is_at_the_directory") else { return };
     if !Path::new(SLAPD).exists() {
