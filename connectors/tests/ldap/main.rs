@@ -5,6 +5,8 @@
 
 mod behaviour;
 mod broken;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod contract;
 mod slapd;
 mod world;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use tempfile::TempDir;
 
+use crate::certificates::certificates;
+
 pub(crate) const SUFFIX: &str = "dc=kit,dc=example";
 pub(crate) const ADMIN: &str = "cn=admin,dc=kit,dc=example";
 pub(crate) const ADMIN_PASSWORD: &str = "adm1n-passw0rd";
@@ -58,22 +60,6 @@ pub(crate) fn installed() -> bool {
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
-}
-
-/// An authority, and a certificate for an address and localhost that it signed.
-pub(crate) fn certificates(folder: &Path, address: &str) -> String {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-    let key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, key).expect("an authority");
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec![address.to_owned(), "localhost".to_owned()]).expect("names");
-    let certificate = params.signed_by(&key, &ca).expect("a certificate");
-    for (name, text) in [("ca.pem", ca.pem()), ("cert.pem", certificate.pem()), ("key.pem", key.serialize_pem())] {
-        std::fs::write(folder.join(name), text).expect("a file");
-    }
-    ca.pem()
 }
 
 fn config(folder: &Path, options: Options) -> String {
@@ -164,7 +150,7 @@ impl Slapd {
     fn attempt(options: Options) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("data")).expect("a folder");
-        let ca = certificates(folder.path(), "127.0.0.1");
+        let ca = certificates(folder.path(), &["127.0.0.1", "localhost"]);
         let conf = folder.path().join("slapd.conf");
         std::fs::write(&conf, config(folder.path(), options)).expect("a file");
         let (port, tls_port) = (free_port(), free_port());

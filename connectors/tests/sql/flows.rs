@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 
+use crate::certificates::certificates;
 use crate::layouts::{MARIADB, MARIADB_DECLARED, POSTGRES, POSTGRES_DECLARED, SQLITE, SQLITE_DECLARED};
 use crate::mariadb::MariaDb;
 use crate::world::{Home, Layout, Server};
@@ -447,14 +448,12 @@ async fn the_effect_is_unknown_exactly_where_commit_was_sent() {
 
 #[tokio::test]
 async fn tls_is_verified_by_the_hosts_own_name_at_an_address_that_was_allowed() {
-    let certs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sql/certs");
+    let name = "db.scimgate.example";
     // The server reads them as another user.
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    for name in ["server.pem", "server.key"] {
-        std::fs::copy(certs.join(name), folder.path().join(name)).expect("a file can be copied");
-    }
+    let ca = certificates(folder.path(), &[name]);
     std::process::Command::new("chmod").arg("-R").arg("a+rX").arg(folder.path()).status().expect("chmod");
-    let options = ["cert=server.pem", "key=server.key"].map(|part| {
+    let options = ["cert=cert.pem", "key=key.pem"].map(|part| {
         let (name, file) = part.split_once('=').expect("two parts");
         format!("--ssl-{name}={}", folder.path().join(file).display())
     });
@@ -464,8 +463,6 @@ async fn tls_is_verified_by_the_hosts_own_name_at_an_address_that_was_allowed() 
     };
     let play = Play::new(&Server::MariaDb(server.port), "", &MARIADB).await;
     play.home.run("ALTER USER '{s}'@'%' REQUIRE SSL").await;
-    let ca = std::fs::read_to_string(certs.join("ca.pem")).expect("the authority");
-    let name = "db.scimgate.example";
     for (settings, plain, want) in [
         (json!({ "tls": "verify", "host": name, "ca": ca }), false, None),
         (json!({ "tls": "verify", "host": name }), false, Some(FaultKind::Unavailable)),

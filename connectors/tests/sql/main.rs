@@ -4,6 +4,8 @@
 #![allow(clippy::panic, reason = "a test reports by failing")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "reports and skipped tests are for people who run it")]
 
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod flows;
 mod layouts;
 mod mariadb;
