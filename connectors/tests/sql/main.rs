@@ -46,9 +46,8 @@ impl<'a> Scratch<'a> {
     async fn end(self) {
         let mut link = admin(self.server, None).await;
         link.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await;
-        let mine = format!("SELECT rolname FROM pg_roles WHERE rolname LIKE 'kit\\_{}\\_%'", std::process::id());
+        let mine = format!("SELECT rolname FROM pg_roles WHERE rolname LIKE '{}\\_%'", self.name.replace('_', "\\_"));
         for role in link.texts(&mine).await.into_iter().flatten().flatten() {
-            // Another test's database may still grant it something.
             sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP ROLE IF EXISTS {role}")))
                 .execute(match &mut link {
                     world::Admin::Postgres(link) => link,

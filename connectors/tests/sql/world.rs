@@ -137,7 +137,12 @@ impl Home {
     /// A new one. `database`: PostgreSQL's database of the test.
     pub(crate) async fn new(server: &Server, database: &str, layout: &'static Layout) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("kit_{}_{number}", std::process::id());
+        // On PostgreSQL a role has it, too, and roles belong to no database: the name says whose it is.
+        let name = if database.is_empty() {
+            format!("kit_{}_{number}", std::process::id())
+        } else {
+            format!("{database}_{number}")
+        };
         let password = format!("pass-{number}-word");
         let mapping = layout.mapping.replace("{s}", &name);
         let tables = layout.tables.replace("{s}", &name);

@@ -113,6 +113,6 @@ mod tests {
         let text = table(&Config::load(overrides).unwrap()).render(Look::Tabs);
         assert!(!text.contains("s3cret"), "{text}");
         assert!(text.contains("postgres://gate:***@db.example.com/gate?***"), "{text}");
-        assert_eq!(text.lines().count(), 18);
+        assert_eq!(text.lines().count(), 19);
     }
 }
