@@ -54,6 +54,9 @@ pub enum Format {
     Yaml,
 }
 
+/// So many problems are told at a time.
+pub const MOST_PROBLEMS: usize = 100;
+
 /// A manifest that was read and found sound.
 #[derive(Clone, Debug)]
 pub struct Manifest {
@@ -65,10 +68,17 @@ impl Manifest {
     /// Reads a manifest.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with its line and field.
+    /// What is wrong with it, each with its line and field; of very many the first [`MOST_PROBLEMS`].
     pub fn parse(text: &str, format: Format) -> Result<Self, Vec<Problem>> {
         let tree = Tree::read(text, format).map_err(|problem| vec![problem])?;
-        let placed = |problems: Vec<Problem>| problems.into_iter().map(|problem| tree.place(problem)).collect();
+        let placed = |problems: Vec<Problem>| {
+            let more = problems.len().saturating_sub(MOST_PROBLEMS);
+            let mut told: Vec<_> = problems.into_iter().take(MOST_PROBLEMS).map(|one| tree.place(one)).collect();
+            if more > 0 {
+                told.push(Problem::at("", format!("{more} more things are wrong; mend these first")));
+            }
+            told
+        };
         let problems = schema::check(&tree.root);
         if !problems.is_empty() {
             return Err(placed(problems));

@@ -359,7 +359,7 @@ mod tests {
             (Class::Credential, FaultKind::Credential, Retry::AfterOperator),
             (Class::Permission, FaultKind::Permission, Retry::AfterOperator),
         ] {
-            let refusal = Refusal { class, code: "x".to_owned(), about: None, words: None };
+            let refusal = Refusal { class, code: String::from("x"), about: None, words: None };
             let fault = Failure::Refused(refusal).fault("create user", "db:5432");
             assert_eq!((fault.kind, fault.retry, fault.effect), (kind, retry, Effect::None));
         }

@@ -133,6 +133,11 @@ pub const ALL: &[Word] = &[
         "Give the credential the permission; a probe of the instance names it.",
     ),
     person(
+        "plan",
+        "The target's plan does not allow this.",
+        "Change the plan at the target, or take the person or group out of what is pushed, then retry.",
+    ),
+    person(
         "poison",
         "The gateway fails on this every time; everything else goes on.",
         "Report it with the lines of the log. A change or a retry tries it again.",

@@ -1,7 +1,5 @@
 //! Manifests over the admin API: what is refused, and how cheaply.
 
-use std::time::{Duration, Instant};
-
 use axum::body::Body;
 use gateway::config::Overrides;
 use gateway::service::App;
@@ -220,12 +218,9 @@ async fn hostile_uploads_are_answered_cheaply() {
         ("not UTF-8 in JSON", "application/json", "{\"text\": 1}", 400),
         ("another kind", "application/xml", "<a/>", 415),
     ] {
-        let began = Instant::now();
         let refused = gateway.text("/manifests", kind, text).await;
-        let took = began.elapsed();
         assert_eq!(refused.status.as_u16(), status, "{what}: {}", refused.text());
         assert!(refused.bytes.len() < 100_000, "{what}: {} bytes", refused.bytes.len());
-        assert!(took < Duration::from_secs(5), "{what}: {took:?}");
         if status == 400 && kind != "application/json" {
             errors(&refused.json());
         }
