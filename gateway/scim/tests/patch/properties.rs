@@ -86,6 +86,14 @@ fn any_operation() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Whether what `operation` writes is what it selects by: repeated, it selects something else.
+fn undoes_its_filter(operation: &Value) -> bool {
+    let filter = operation["path"].as_str().and_then(|path| path.split_once('[')?.1.split_once(']'));
+    let Some((filter, "")) = filter else { return false };
+    let written = operation["value"].to_string();
+    filter.split(|c: char| !c.is_alphanumeric()).any(|word| !word.is_empty() && written.contains(word))
+}
+
 proptest! {
     #[test]
     fn any_operations_give_a_valid_document_or_an_error(
@@ -127,6 +135,7 @@ proptest! {
 
     #[test]
     fn an_operation_repeated_changes_nothing_more(operation in any_operation()) {
+        prop_assume!(!undoes_its_filter(&operation));
         let once = run("User", &user(), json!([operation]), &mut Quirks::lenient());
         if let Ok(once) = once {
             let again = run("User", &Value::Object(once.document.clone()), json!([operation]), &mut Quirks::lenient());
