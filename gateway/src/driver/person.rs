@@ -531,7 +531,11 @@ async fn apply_updated(
             Ok(None)
         }
         // A target that answers from copies may not show yet what it has just made.
-        Updated::AlreadyGone if doubt::is_new(tx, subject).await? => Ok(Some(doubt::not_visible(tx.now))),
+        Updated::AlreadyGone if doubt::is_new(tx, subject).await? => {
+            // Or a removal that nobody heard the end of took it away: this update stood in for looking.
+            late::doubt_removal(tx, subject.seq).await?;
+            Ok(Some(doubt::not_visible(tx.now)))
+        }
         Updated::AlreadyGone => {
             if let Some(row) = accounts::linked(tx, subject.seq).await? {
                 accounts::gone(tx, subject.seq, row.seq).await?;

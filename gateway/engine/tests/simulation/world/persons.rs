@@ -334,6 +334,7 @@ impl World {
                 None
             }
             Updated::AlreadyGone if self.is_new(subject.seq, subject.asked) => {
+                self.doubt_removal(subject.seq);
                 Some(Verdict::Wait("not_visible", self.now + SOON))
             }
             Updated::AlreadyGone => {
