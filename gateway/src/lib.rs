@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod driver;
+pub mod guides;
 pub mod inbound;
 pub mod keys;
 pub mod limits;
