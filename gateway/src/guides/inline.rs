@@ -36,7 +36,7 @@ pub enum Target {
     Guide(String),
     /// To a heading of the same guide, by its anchor.
     Anchor(String),
-    /// To another page of `docs`, by its path from there, with an anchor if it has one: `troubleshooting.md#slow`.
+    /// To another page of `docs`, by its path from there, with an anchor if it has one: `troubleshooting.md#it-is-slow`.
     Page(String),
 }
 
