@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{Markup, html};
@@ -18,6 +18,7 @@ use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::extract::Query;
 use super::form::{Field, Sent};
 use super::icons::{Icon, icon};
 use super::layout::{gate, mark};
