@@ -50,7 +50,7 @@ async fn wrong_tokens_are_refused_in_words_that_help() {
     let long = "x".repeat(100_000);
     for (token, words) in [
         ("", "Enter the admin token"),
-        ("wrong", "That token was not accepted"),
+        ("guess-7f3a", "That token was not accepted"),
         (long.as_str(), "That token was not accepted"),
         (key.as_str(), "That is the key of an instance"),
     ] {
