@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod console;
 pub mod driver;
+pub mod guides;
 pub mod inbound;
 pub mod keys;
 pub mod limits;
