@@ -87,20 +87,12 @@ async fn list(client: &Client, page: &Page) -> Done {
         column("NAME"),
         column("ROLE"),
         column("ID"),
-        column("SIGNS IN BY").rank(2),
         column("LAST USED").rank(1),
         column("EXPIRES").rank(2),
     ]);
     for item in &items {
         let when = |field: &str| item[field].as_str().map_or_else(|| "never".to_owned(), |time| client.out.time(time));
-        table.row([
-            text(item, "name"),
-            text(item, "role"),
-            text(item, "id"),
-            item["email"].as_str().unwrap_or("token").to_owned(),
-            when("last_used_at"),
-            when("expires_at"),
-        ]);
+        table.row([text(item, "name"), text(item, "role"), text(item, "id"), when("last_used_at"), when("expires_at")]);
     }
     let empty =
         "There is the first token alone, which is an Owner's. Make one with: scimgate token create NAME --role viewer";

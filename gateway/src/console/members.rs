@@ -56,13 +56,11 @@ struct From {
 
 async fn list(visit: Visit, Query(from): Query<From>) -> Answer {
     let slice = visit.app.list_members(from.before.unwrap_or(i64::MAX), PAGE).await?;
-    let mut table =
-        Table::new("Members").hush().head("Name").head("Role").less("Signs in by").head("Last used").head("Ends");
+    let mut table = Table::new("Members").hush().head("Name").head("Role").head("Last used").head("Ends");
     if from.before.is_none() {
         table.row(html! { tr {
-            th scope="row" { "admin" }
+            th scope="row" { "admin" " " span.muted.small { "the token that the gateway was started with" } }
             td { (Role::Owner.title()) }
-            td.rank2 { "The token that the gateway was started with" }
             td { span.muted { "not recorded" } }
             td { span.muted { "never" } }
         } });
@@ -71,7 +69,6 @@ async fn list(visit: Visit, Query(from): Query<From>) -> Answer {
         table.row(html! { tr {
             th scope="row" { a href={ (HERE) "/" (text(member, "id")) } { (name(text(member, "name"))) } }
             td { (role(member).title()) @if member["active"] == false { " " (parts::tag(Tone::Quiet, "Ended")) } }
-            td.rank2 { @match member["email"].as_str() { Some(email) => (name(email)), None => "Token" } }
             td { (parts::ago_or(visit.now, &member["last_used_at"], "never")) }
             td { (parts::when_or(visit.now, &member["expires_at"], "never")) }
         } });
@@ -144,7 +141,7 @@ async fn create(visit: Visit, sent: Sent) -> Sending {
             }
         },
     };
-    let new = NewMember { name: sent.text("name").to_owned(), role, expires_at, email: None };
+    let new = NewMember { name: sent.text("name").to_owned(), role, expires_at };
     match visit.app.create_member(&visit.actor(), new).await {
         Ok(member) => {
             let file = format!("scimgate-token-{}.txt", text(&member, "id"));
@@ -180,7 +177,6 @@ fn member_page(visit: &Visit, member: &Value, errors: Errors) -> Page {
     page(text(member, "name")).crumb("Members", HERE).body(html! {
         (parts::card("Member", &html! {}, &html! { div.pad { (parts::facts(&[
             ("Role", html! { (role(member).title()) ". " (role(member).meaning()) }),
-            ("Signs in by", html! { @match member["email"].as_str() { Some(email) => { "the identity provider, as " (name(email)) }, None => "a token" } }),
             ("Id", parts::id(id)),
             ("Made", html! { (parts::when_or(visit.now, &member["created_at"], "")) ", by " (name(text(member, "created_by"))) }),
             ("Last used", parts::when_or(visit.now, &member["last_used_at"], "never")),

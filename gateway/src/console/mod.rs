@@ -49,9 +49,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 
 use crate::service::App;
 
@@ -86,5 +86,11 @@ pub fn router(app: Arc<App>) -> Router {
             )
         })
         .layer(from_fn_with_state(Arc::clone(&app), guard::guard));
-    Router::new().nest(PREFIX, inner).with_state(app)
+    Router::new().route("/", get(root)).nest(PREFIX, inner).with_state(app)
+}
+
+/// A person who opens the gateway's address is led to the console; a program is told that there is nothing.
+async fn root(headers: HeaderMap) -> Response {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepts.contains("text/html") { visit::see(PREFIX) } else { crate::admin_api::nothing().await.into_response() }
 }

@@ -210,7 +210,7 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Res
     }
     let who = if token.len() > MAX_TOKEN { Ok(None) } else { app.verify_member(token).await };
     let begun = match who {
-        Ok(Some(who)) => app.begin_session(&who, "token").await.map(Some),
+        Ok(Some(who)) => app.begin_session(&who).await.map(Some),
         Ok(None) => Ok(None),
         Err(error) => Err(error),
     };

@@ -200,6 +200,15 @@ async fn what_is_not_there_is_a_page_too() {
 }
 
 #[tokio::test]
+async fn who_opens_the_gateways_address_in_a_browser_is_led_to_the_console() {
+    let gateway = Gateway::start().await;
+    let browser = gateway.browser();
+    let led = browser.send("GET", "/", &[("accept", "text/html,*/*")], String::new()).await.expect(303);
+    assert_eq!(led.header("location"), "/console");
+    assert_eq!(browser.get("/").await.expect(404).header("content-type"), "application/problem+json");
+}
+
+#[tokio::test]
 async fn files_are_kept_for_a_year_and_pages_never() {
     let gateway = Gateway::start().await;
     let browser = gateway.browser();
