@@ -130,3 +130,21 @@ fn the_page_on_monitoring_has_every_metric_and_no_other() {
     assert!(there.len() > 20, "{there:?}");
     assert_eq!(names(&page, "scimgate_"), there);
 }
+
+#[test]
+fn the_page_on_the_admin_api_has_every_call_as_the_code_tells_of_it() {
+    let page = page("admin-api.md");
+    let described = serde_json::to_value(crate::admin_api::openapi()).unwrap();
+    let mut rows = BTreeSet::new();
+    for (path, calls) in described["paths"].as_object().unwrap() {
+        for (method, call) in calls.as_object().unwrap() {
+            let words: Vec<_> = call["summary"].as_str().unwrap_or_default().split_whitespace().collect();
+            rows.insert(format!("| `{} {path}` | {} |", method.to_uppercase(), words.join(" ")));
+        }
+    }
+    assert!(rows.len() > 50, "only {} calls were found", rows.len());
+    let there: BTreeSet<_> = page.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+    let lacks: Vec<_> = rows.difference(&there).collect();
+    let beyond: Vec<_> = there.difference(&rows).collect();
+    assert!(lacks.is_empty() && beyond.is_empty(), "docs/admin-api.md lacks {lacks:#?}, and has {beyond:#?}");
+}
