@@ -143,6 +143,16 @@ pub fn subjects() -> Vec<Subject> {
         Subject::of("datadog").way("groups as roles", json!({ "groups": "roles" })).limits(datadog_limits),
         Subject::of("slack").limits(slack_limits),
         Subject::of("pagerduty").limits(pagerduty_limits),
+        Subject::of("gitlab").limits(gitlab_limits),
+        Subject::of("gitlab")
+            .way("identity handle", json!({ "identity": "handle" }))
+            .knobs(json!({ "usernames": true, "identities": false }))
+            .handles()
+            .limits(gitlab_limits),
+        Subject::of("gitlab")
+            .way("identity email", json!({ "identity": "email" }))
+            .knobs(json!({ "enterprise": true, "identities": false }))
+            .limits(gitlab_limits),
     ]
 }
 
@@ -161,6 +171,19 @@ fn pagerduty_limits(_: Timestamp) -> Vec<RateLimit> {
         body: r#"{"error":{"message":"Rate Limit Exceeded","code":2020}}"#.to_owned(),
         seconds: 23,
     }]
+}
+
+fn gitlab_limits(now: Timestamp) -> Vec<RateLimit> {
+    let form =
+        |name, headers, seconds| RateLimit { name, status: 429, headers, body: "Retry later\n".to_owned(), seconds };
+    let reset = now.as_second() + 41;
+    let told = vec![
+        ("ratelimit-limit", "2000".to_owned()),
+        ("ratelimit-name", "throttle_authenticated_api".to_owned()),
+        ("ratelimit-remaining", "0".to_owned()),
+        ("ratelimit-reset", reset.to_string()),
+    ];
+    vec![form("GitLab's 429", told, 41), form("GitLab's 429 without headers", Vec::new(), 60)]
 }
 
 fn buildkite_limits(_: Timestamp) -> Vec<RateLimit> {

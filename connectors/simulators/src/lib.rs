@@ -12,6 +12,7 @@ mod control;
 pub mod datadog;
 mod faults;
 pub mod github;
+pub mod gitlab;
 mod graphql;
 pub mod jupyterhub;
 mod limits;
@@ -101,6 +102,7 @@ pub fn names() -> &'static [&'static str] {
         "datadog",
         "slack",
         "pagerduty",
+        "gitlab",
     ]
 }
 
@@ -111,6 +113,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
         "pagerduty" => Some(Box::new(pagerduty::PagerDuty::new(limits))),
+        "gitlab" => Some(Box::new(gitlab::GitLab::new(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
         "scim" => Some(Box::new(scim::Scim::new(limits))),
         "github_scim" => Some(Box::new(scim::Scim::github_organisation(limits))),

@@ -6,6 +6,7 @@
 mod support;
 
 mod datadog;
+mod gitlab;
 mod linear;
 mod played;
 mod slack;
