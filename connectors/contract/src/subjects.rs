@@ -153,6 +153,8 @@ pub fn subjects() -> Vec<Subject> {
             .way("identity email", json!({ "identity": "email" }))
             .knobs(json!({ "enterprise": true, "identities": false }))
             .limits(gitlab_limits),
+        Subject::of("sentry").limits(sentry_limits),
+        Subject::of("grafana"),
     ]
 }
 
@@ -184,6 +186,32 @@ fn gitlab_limits(now: Timestamp) -> Vec<RateLimit> {
         ("ratelimit-reset", reset.to_string()),
     ];
     vec![form("GitLab's 429", told, 41), form("GitLab's 429 without headers", Vec::new(), 60)]
+}
+
+fn sentry_limits(now: Timestamp) -> Vec<RateLimit> {
+    let told = |remaining: &str, seconds: i64| {
+        vec![
+            ("x-sentry-rate-limit-limit", "40".to_owned()),
+            ("x-sentry-rate-limit-remaining", remaining.to_owned()),
+            ("x-sentry-rate-limit-reset", (now.as_second() + seconds).to_string()),
+        ]
+    };
+    let form =
+        |name, headers, body: &str, seconds| RateLimit { name, status: 429, headers, body: body.to_owned(), seconds };
+    vec![
+        form(
+            "Sentry's 429",
+            told("0", 3),
+            r#"{"detail":"You are attempting to use this endpoint too frequently. Limit is 40 requests in 1 seconds"}"#,
+            3,
+        ),
+        form(
+            "Sentry's 429 for calls at once",
+            told("39", 1),
+            r#"{"detail":"You are attempting to go above the allowed concurrency for this endpoint. Concurrency limit is 25"}"#,
+            60,
+        ),
+    ]
 }
 
 fn buildkite_limits(_: Timestamp) -> Vec<RateLimit> {

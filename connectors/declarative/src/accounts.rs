@@ -335,6 +335,11 @@ impl People {
     }
 }
 
+/// A text that nobody guesses, for passwords that nobody is to know: 192 bits.
+fn random() -> String {
+    rand::random::<[u8; 24]>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn cannot() -> Fault {
     Fault::new(FaultKind::Refused, "This connector neither creates nor removes people; they are managed elsewhere.")
 }
@@ -382,7 +387,8 @@ impl Accounts for People {
     async fn create(&self, cx: &Cx<'_>, want: &Person) -> Result<Created, Fault> {
         let plan = self.plan()?;
         let create = plan.create.as_ref().ok_or_else(cannot)?;
-        let scope = self.scope_for(want)?;
+        let mut scope = self.scope_for(want)?;
+        scope.insert("random", Value::from(random()));
         for (value, message) in &plan.requires {
             if value.text(&scope).ok().flatten().is_none() {
                 return Err(Fault::new(FaultKind::Incomplete, message.clone()).context("accounts.requires"));

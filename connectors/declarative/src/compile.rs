@@ -497,6 +497,7 @@ impl Compiler {
             }
         }
         const WHO: &[&str] = &["person", "login", "role"];
+        const NEW: &[&str] = &["person", "login", "role", "random"];
         const AT: &[&str] = &["account"];
         /// The list alone sees neither; the search for a person the one, the read of an invitation the other.
         const ANY_INVITATION: &[&str] = &["person", "login", "role", "account"];
@@ -508,7 +509,7 @@ impl Compiler {
             one("invitations", "accounts.invitations", "list invitations", &model.invitations, ANY_INVITATION);
         let find = one("find", "accounts.find", "find account", &model.find, WHO);
         let get = one("get", "accounts.get", "get account", &model.get, AT);
-        let create = one("create", "accounts.create", "create account", &model.create, WHO);
+        let create = one("create", "accounts.create", "create account", &model.create, NEW);
         let suspend = one("suspend", "accounts.suspend", "suspend account", &model.suspend, &["account", "current"]);
         let restore = one("restore", "accounts.restore", "restore account", &model.restore, &["account", "current"]);
         let remove = one("remove", "accounts.remove", "remove account", &model.remove, AT);

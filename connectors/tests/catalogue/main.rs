@@ -7,6 +7,8 @@ mod support;
 
 mod datadog;
 mod gitlab;
+mod grafana;
 mod linear;
 mod played;
+mod sentry;
 mod slack;
