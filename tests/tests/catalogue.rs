@@ -129,6 +129,9 @@ targets! {
     what_every_client_asks_for_is_at_linear, "linear", NOTHING;
     what_every_client_asks_for_is_at_datadog, "datadog", NOTHING;
     what_every_client_asks_for_is_at_pagerduty, "pagerduty", NOTHING;
+    what_every_client_asks_for_is_at_gitlab, "gitlab", NOTHING;
+    what_every_client_asks_for_is_at_sentry, "sentry", NOTHING;
+    what_every_client_asks_for_is_at_grafana, "grafana", NOTHING;
     what_every_client_asks_for_is_at_jupyterhub, "jupyterhub", NOTHING;
     what_every_client_asks_for_is_at_a_scim_server, "scim", NOTHING;
     what_every_client_asks_for_is_at_githubs_managed_users, "github_emu", NOTHING;

@@ -79,6 +79,11 @@ fn sandbox() -> Environment<'static> {
     });
     env.add_filter("first", |list: Value| -> Result<Value, Error> { Ok(list.try_iter()?.next().unwrap_or_default()) });
     env.add_filter("last", |list: Value| -> Result<Value, Error> { Ok(list.try_iter()?.last().unwrap_or_default()) });
+    env.add_filter("words", |value: Value| -> Result<Value, Error> {
+        let mut made = String::new();
+        words(&value, WORDS_DEPTH, &mut made)?;
+        Ok(if made.is_empty() { Value::UNDEFINED } else { Value::from(made) })
+    });
     env.add_filter("length", |value: Value| value.len().unwrap_or(0));
     env.add_filter("text", |value: Value| -> Result<Value, Error> {
         if value.is_undefined() || value.is_none() {
@@ -161,6 +166,41 @@ fn on_text(value: &Value, with: impl Fn(&str) -> String) -> Result<Value, Error>
     }
     let made = with(&text);
     if made.len() > LONGEST_VALUE { Err(too_long()) } else { Ok(Value::from(made)) }
+}
+
+/// How deep the filter `words` looks.
+const WORDS_DEPTH: usize = 6;
+
+/// Every text of a value, one after the other: `{"email": ["is taken"]}` is `email: is taken`.
+fn words(value: &Value, depth: usize, made: &mut String) -> Result<(), Error> {
+    if made.len() > LONGEST_VALUE || depth == 0 {
+        return Err(too_long());
+    }
+    match value.kind() {
+        ValueKind::Map => {
+            for key in value.try_iter()?.take(MOST_VALUES) {
+                let mut inner = String::new();
+                words(&value.get_item(&key)?, depth - 1, &mut inner)?;
+                if !inner.is_empty() {
+                    let key = plain(&key).ok_or_else(not_text)?;
+                    let gap = if made.is_empty() { "" } else { "; " };
+                    made.push_str(&format!("{gap}{key}: {inner}"));
+                }
+            }
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            for item in value.try_iter()?.take(MOST_VALUES) {
+                let mut inner = String::new();
+                words(&item, depth - 1, &mut inner)?;
+                if !inner.is_empty() {
+                    let gap = if made.is_empty() { "" } else { ", " };
+                    made.push_str(&format!("{gap}{inner}"));
+                }
+            }
+        }
+        _ => made.push_str(&plain(value).unwrap_or_default()),
+    }
+    Ok(())
 }
 
 /// Lower case letters and digits, everything else one dash.
@@ -496,6 +536,8 @@ mod tests {
             ("x.name | slug", json!("ada-l")),
             ("x.roles | join(',')", json!("a,b")),
             ("'a/b' | split('/') | last", json!("b")),
+            ("{'email': ['is taken', 'is odd'], 'n': {}} | words", json!("email: is taken, is odd")),
+            ("'plain' | words ~ (x.nothing | words | default('!'))", json!("plain!")),
             ("x.none.deeper.still | default('d')", json!("d")),
             ("x.nothing | lower", json!("nothing")),
             ("x.n | text | prefix('#')", json!("#7")),

@@ -123,6 +123,9 @@ impl Teams {
         let Some(item) = self.client.item(request, &done, &scope) else {
             return Err(self.client.malformed(request, &done.reply, "no object"));
         };
+        if !self.client.counts(cx, request, &item, &scope).await? {
+            return Ok(None);
+        }
         let group = self.map_all(cx, request, std::slice::from_ref(&item)).await?.remove(0);
         if group.id != *id {
             return Err(self.client.malformed(request, &done.reply, "another object than was asked for"));
