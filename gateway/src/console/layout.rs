@@ -260,8 +260,7 @@ impl Page {
                     div.inline {
                         span { "scimgate " (env!("CARGO_PKG_VERSION")) }
                         @if self.live { button #pause .link type="button" aria-pressed="false" hidden { "Pause updates" } }
-                        a href="/admin/v1/openapi.json" { "Admin API" }
-                    }
+                        }
                 }
                 div #status .hush role="status" {}
             },
