@@ -44,6 +44,7 @@ pub fn builtin() -> Vec<Entry> {
 pub const MANIFESTS: &[(&str, &str)] = &[
     ("jupyterhub.toml", include_str!("../../config/connectors/jupyterhub.toml")),
     ("pagerduty.toml", include_str!("../../config/connectors/pagerduty.toml")),
+    ("terraform.toml", include_str!("../../config/connectors/terraform.toml")),
 ];
 
 /// The manifests that are built in.

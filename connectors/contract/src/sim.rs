@@ -15,6 +15,9 @@ use simulators::{Clock, Limits, Simulator};
 /// Where the simulated targets seem to be; nothing is sent there.
 pub const BASE: &str = "http://127.0.0.1:9";
 
+/// Targets whose groups' names take letters, digits, `-` and `_` alone.
+const SPELLED: &[&str] = &["terraform"];
+
 /// When the simulated worlds begin: 2026-01-02T03:04:05Z.
 const START: i64 = 1_767_323_045;
 
@@ -26,6 +29,8 @@ pub struct Sim {
     pub clock: Clock,
     /// Whether people are known by their login.
     pub handles: bool,
+    /// Whether groups' names take letters, digits, `-` and `_` alone.
+    pub spelled: bool,
     /// How the vendor says "too many calls".
     pub rate_limits: fn(Timestamp) -> Vec<RateLimit>,
 }
@@ -92,6 +97,10 @@ impl World for Sim {
 
     fn rate_limits(&self) -> Vec<RateLimit> {
         (self.rate_limits)(self.clock.now())
+    }
+
+    fn group_name(&self, name: &str) -> String {
+        if self.spelled { connector_sdk::spelling::spelled(name) } else { name.to_owned() }
     }
 }
 
@@ -165,7 +174,7 @@ pub fn build_with(
         .map_err(|error| BuildError(format!("The settings that the simulated {target} offers are refused: {error}")))?;
     Ok(Built {
         connector,
-        sim: Arc::new(Sim { simulator, clock, handles, rate_limits }),
+        sim: Arc::new(Sim { simulator, clock, handles, spelled: SPELLED.contains(&target), rate_limits }),
         secrets: plain.into_iter().map(|(_, text)| text).collect(),
         calls: entry.about.calls,
     })

@@ -143,6 +143,7 @@ pub fn subjects() -> Vec<Subject> {
         Subject::of("datadog").way("groups as roles", json!({ "groups": "roles" })).limits(datadog_limits),
         Subject::of("slack").limits(slack_limits),
         Subject::of("pagerduty").limits(pagerduty_limits),
+        Subject::of("terraform").limits(terraform_limits),
     ]
 }
 
@@ -160,6 +161,21 @@ fn pagerduty_limits(_: Timestamp) -> Vec<RateLimit> {
         ],
         body: r#"{"error":{"message":"Rate Limit Exceeded","code":2020}}"#.to_owned(),
         seconds: 23,
+    }]
+}
+
+fn terraform_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![RateLimit {
+        name: "HCP Terraform's 429, in fractions of seconds",
+        status: 429,
+        headers: vec![
+            ("x-ratelimit-limit", "30".to_owned()),
+            ("x-ratelimit-remaining", "0".to_owned()),
+            ("x-ratelimit-reset", "6.250".to_owned()),
+        ],
+        body: r#"{"errors":[{"detail":"You have exceeded the API's rate limit.","status":429,"title":"Too many requests"}]}"#
+            .to_owned(),
+        seconds: 7,
     }]
 }
 

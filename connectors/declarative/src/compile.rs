@@ -489,6 +489,7 @@ impl Compiler {
             matches,
             requires,
             invites: model.invites,
+            invitations_end: model.invitations_end,
             list: list??,
             invitations: flat(invitations)?,
             find: flat(find)?,

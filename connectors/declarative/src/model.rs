@@ -375,6 +375,8 @@ pub(crate) struct AccountsModel {
     pub(crate) requires: Vec<RequiresModel>,
     #[serde(default)]
     pub(crate) invites: bool,
+    #[serde(default = "yes")]
+    pub(crate) invitations_end: bool,
     pub(crate) list: RequestModel,
     pub(crate) invitations: Option<RequestModel>,
     pub(crate) find: Option<RequestModel>,

@@ -46,6 +46,7 @@ pub(crate) struct AccountsPlan {
     pub(crate) matches: Vec<MatchModel>,
     pub(crate) requires: Vec<(Expr, String)>,
     pub(crate) invites: bool,
+    pub(crate) invitations_end: bool,
     pub(crate) list: Request,
     pub(crate) invitations: Option<Request>,
     pub(crate) find: Option<Request>,

@@ -144,6 +144,7 @@ pub fn json_schema() -> Value {
                     "value": expression("something of `person` that must be there."), "message": text("What is missing, for the admin."),
                 }))),
                 "invites": flag("A creation invites."),
+                "invitations_end": flag("A pending invitation ends by itself, and the target shows it; true where not said."),
                 "list": one("listing"), "invitations": one("listing"), "find": one("listing"),
                 "get": one("request"), "create": one("request"),
                 "update": list("Requests that change an account.", one("request")),

@@ -70,6 +70,11 @@ pub trait World: Send + Sync {
         self.control("POST", "/_sim/accept", body).await.map(|_| true)
     }
 
+    /// How the target writes the name of a group, where it takes fewer characters than a name may have.
+    fn group_name(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
     /// Whether an entry of the state's accounts or invitations is that person's.
     fn is(&self, who: &Person, entry: &Value) -> bool {
         let same = |field: &str, text: Option<&str>| match (entry[field].as_str(), text) {

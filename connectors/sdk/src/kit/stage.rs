@@ -334,9 +334,10 @@ impl Stage {
     /// The groups of that name at the target, without case.
     pub(super) async fn groups_at_target(&self, name: &str) -> Result<Vec<Value>, String> {
         let state = self.state().await?;
+        let name = self.subject().world.group_name(name);
         let groups = state["groups"].as_array().into_iter().flatten();
         Ok(groups
-            .filter(|group| group["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)))
+            .filter(|group| group["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(&name)))
             .cloned()
             .collect())
     }
