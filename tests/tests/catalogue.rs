@@ -47,6 +47,14 @@ fn is(entry: &Value, user: &Value) -> bool {
     ["login", "email"].iter().any(|field| entry[*field].is_string() && names.contains(&text(&entry[*field])))
 }
 
+/// What a group of the target is called: by its name, or where names are kept in a comment by that.
+fn name_of(group: &Value, without: Without) -> String {
+    let note = group["comment"].as_str().and_then(|note| note.strip_prefix("scimgate: "));
+    let noted = note.and_then(|name| serde_json::from_str::<String>(name).ok()).map(|name| name.to_lowercase());
+    let name = text(&group["name"]);
+    noted.unwrap_or_else(|| if without.names { spelling::plain(&name) } else { name })
+}
+
 async fn check(facts: &Path, target: &str, without: Without, client: &str) {
     let what = format!("{client} against {target}");
     let (gateway, sim) = (Gateway::start(Db::Sqlite).await, Sim::start(target).await);
@@ -103,8 +111,7 @@ async fn check(facts: &Path, target: &str, without: Without, client: &str) {
                 let user = users.iter().find(|user| is(member, user));
                 user.map_or_else(|| panic!("{what}: nobody asked for {member}"), |user| text(&user["userName"]))
             });
-            let name = text(&group["name"]);
-            (if without.names { spelling::plain(&name) } else { name }, members.collect())
+            (name_of(group, without), members.collect())
         })
         .collect();
     held.sort();
@@ -134,6 +141,7 @@ targets! {
     what_every_client_asks_for_is_at_datadog, "datadog", NOTHING;
     what_every_client_asks_for_is_at_pagerduty, "pagerduty", NOTHING;
     what_every_client_asks_for_is_at_terraform, "terraform", Without { names: true, ..NOTHING };
+    what_every_client_asks_for_is_at_tailscale, "tailscale", NOTHING;
     what_every_client_asks_for_is_at_jupyterhub, "jupyterhub", NOTHING;
     what_every_client_asks_for_is_at_a_scim_server, "scim", NOTHING;
     what_every_client_asks_for_is_at_githubs_managed_users, "github_emu", NOTHING;

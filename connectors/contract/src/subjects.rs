@@ -144,6 +144,8 @@ pub fn subjects() -> Vec<Subject> {
         Subject::of("slack").limits(slack_limits),
         Subject::of("pagerduty").limits(pagerduty_limits),
         Subject::of("terraform").limits(terraform_limits),
+        Subject::of("tailscale"),
+        Subject::of("tailscale").way("people alone", json!({ "policy_groups": false })),
     ]
 }
 

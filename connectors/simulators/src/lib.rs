@@ -22,6 +22,7 @@ pub mod scim;
 mod server;
 mod simulator;
 pub mod slack;
+pub mod tailscale;
 pub mod terraform;
 
 use std::time::Duration;
@@ -103,6 +104,7 @@ pub fn names() -> &'static [&'static str] {
         "slack",
         "pagerduty",
         "terraform",
+        "tailscale",
     ]
 }
 
@@ -113,6 +115,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
         "pagerduty" => Some(Box::new(pagerduty::PagerDuty::new(limits))),
+        "tailscale" => Some(Box::new(tailscale::Tailscale::new(limits))),
         "terraform" => Some(Box::new(terraform::Terraform::new(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
         "scim" => Some(Box::new(scim::Scim::new(limits))),

@@ -70,9 +70,10 @@ pub trait World: Send + Sync {
         self.control("POST", "/_sim/accept", body).await.map(|_| true)
     }
 
-    /// How the target writes the name of a group, where it takes fewer characters than a name may have.
-    fn group_name(&self, name: &str) -> String {
-        name.to_owned()
+    /// Whether an entry of the state's groups is the group of that name, without case. A target may write names in
+    /// fewer characters, or elsewhere.
+    fn is_group(&self, name: &str, entry: &Value) -> bool {
+        entry["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name))
     }
 
     /// Whether an entry of the state's accounts or invitations is that person's.
