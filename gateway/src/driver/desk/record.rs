@@ -301,6 +301,18 @@ pub(crate) async fn write(
                     ],
                 )
                 .await?;
+            } else {
+                conn.run(
+                    "UPDATE desk_account SET email = COALESCE($3, email), email_key = COALESCE($4, email_key), display_name = COALESCE($5, display_name) WHERE instance_seq = $1 AND id = $2",
+                    vals![
+                        instance,
+                        id_of(at),
+                        change.email.clone(),
+                        change.email.as_deref().map(fold_text),
+                        change.display_name.clone()
+                    ],
+                )
+                .await?;
             }
         }
         Act::SuspendAccount { at } | Act::RestoreAccount { at } => {
