@@ -14,6 +14,7 @@ pub mod github;
 pub mod github_scim;
 pub mod ldap;
 pub mod linear;
+pub mod manual;
 pub mod scim;
 mod shared;
 pub mod slack;
@@ -37,6 +38,7 @@ pub fn builtin() -> Vec<Entry> {
         Entry::of::<datadog::Datadog>(),
         Entry::of::<slack::Slack>(),
         Entry::of::<tailscale::Tailscale>(),
+        Entry::of::<manual::Manual>(),
     ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all

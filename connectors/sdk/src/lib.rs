@@ -13,6 +13,7 @@
 pub mod about;
 pub mod account;
 pub mod connector;
+pub mod desk;
 pub mod extension;
 pub mod fault;
 pub mod group;
@@ -31,6 +32,7 @@ pub mod transport;
 pub use about::{About, CallAbout};
 pub use account::{Account, AccountChange, AccountRef, AccountStatus, Evidence, Found, Person};
 pub use connector::{Accounts, Connector, ConnectorKind, Entry, Groups, Page, PageToken, Probe, ProbeCheck};
+pub use desk::{Act, Desk, Task, Told};
 pub use extension::Extension;
 pub use fault::{Effect, Fault, FaultKind, Retry};
 pub use group::{GroupChange, GroupWant, Member, RemoteGroup};

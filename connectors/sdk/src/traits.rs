@@ -158,6 +158,9 @@ pub struct Traits {
     /// Whether the credential is an account of the target's own, which listings show as protected. A
     /// directory's administrator outside of the branch, or a database role, is none.
     pub own_account: bool,
+    /// Whether people do what is asked of it, through [`crate::Desk`]: a change takes hours or days, and is on
+    /// record here.
+    pub by_hand: bool,
 }
 
 impl Traits {
@@ -183,6 +186,7 @@ impl Traits {
             repeats: Repeats::default(),
             speaks_http: true,
             own_account: true,
+            by_hand: false,
         }
     }
 

@@ -315,6 +315,10 @@ pub(super) async fn apply_fault(
     call: &PersonCall,
     fault: &Fault,
 ) -> Result<Option<Verdict>, StoreError> {
+    if fault.kind == FaultKind::Awaiting {
+        // The plan sees the task, and waits for it; or it is closed by now.
+        return Ok(None);
+    }
     if fault.kind == FaultKind::NotFound
         && matches!(call, PersonCall::Remove { at: AccountRef::Invite { .. } })
         && let Some(row) = accounts::linked(tx, subject.seq).await?

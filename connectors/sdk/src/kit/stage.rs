@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::account::{Account, AccountRef, Found, Person};
 use crate::connector::{Accounts, Groups, PageToken};
+use crate::desk::Desk;
 use crate::fault::{Effect, Fault, FaultKind};
 use crate::group::{GroupWant, Member, RemoteGroup};
 use crate::id::{InviteId, RemoteId};
@@ -152,6 +153,10 @@ impl Transport for Recorder {
 
     async fn file(&self, name: &str) -> Result<PathBuf, Fault> {
         self.subject.transport.file(name).await
+    }
+
+    fn desk(&self) -> Option<&dyn Desk> {
+        self.subject.transport.desk()
     }
 
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {

@@ -15,7 +15,7 @@ use crate::driver::attempts::Attempted;
 use crate::driver::brake::{self, Removal};
 use crate::driver::person::can_create;
 use crate::driver::run::{Step, Subject, Verdict};
-use crate::driver::{doubt, late};
+use crate::driver::{desk, doubt, late};
 use crate::service::accept::{Ends, close_operation_items};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -120,6 +120,10 @@ pub(in crate::driver) async fn plan(
         Verdict::Settled if link.name != subject.name || doubt.is_some_and(|doubt| doubt.step == "update") => {
             whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() })
         }
+        // Members who wait for a person keep nobody from being asked for the name.
+        Verdict::Wait { code: desk::PERSON, .. } if link.name != subject.name => {
+            whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() })
+        }
         verdict => Ok(verdict),
     }
 }
@@ -221,6 +225,12 @@ async fn plan_members(
     let repeat = traits.repeats.change_members;
     // What has to be looked at or asked about comes behind what can be sent.
     let order = if repeat == Repeatable::Idempotent { "m.want" } else { "doubts, m.want" };
+    // Whoever a person was asked for is waited for; the others go on.
+    let unasked = if traits.by_hand {
+        " AND NOT EXISTS (SELECT 1 FROM task t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq AND t.state = 'open')"
+    } else {
+        ""
+    };
     loop {
         let rows = tx
             .conn
@@ -232,12 +242,13 @@ async fn plan_members(
                  (SELECT MAX(t.ended_at) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown' AND t.fault IS NULL AND t.step = 'remove_member') AS removing \
                  FROM member m JOIN resource u ON u.seq = m.user_seq \
                  LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN hold h ON h.seq = m.hold_seq \
-                 WHERE m.group_seq = $1 AND m.state = 'todo' AND m.held = 0 ORDER BY {order}, m.have_at NULLS FIRST, m.user_seq LIMIT $2"),
+                 WHERE m.group_seq = $1 AND m.state = 'todo' AND m.held = 0{unasked} ORDER BY {order}, m.have_at NULLS FIRST, m.user_seq LIMIT $2"),
                 vals![subject.seq, i64::try_from(LOOK).unwrap_or(1)],
             )
             .await?;
         if rows.is_empty() {
-            return Ok(Verdict::Settled);
+            let waits = if traits.by_hand { desk::after_members(tx, subject).await? } else { None };
+            return Ok(waits.unwrap_or(Verdict::Settled));
         }
         let mut ends: HashMap<i64, Ends> = HashMap::new();
         let (mut removals, mut additions) = (Vec::new(), Vec::new());

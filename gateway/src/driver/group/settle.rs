@@ -46,7 +46,8 @@ pub(in crate::driver) async fn apply(
         if fault.kind == FaultKind::NotFound && matches!(call, GroupCall::Rename { .. } | GroupCall::Tidy { .. }) {
             return missed(tx, subject, Vec::new(), fault).await.map(Some);
         }
-        return Ok(Some(Verdict::Failed(Box::new(fault.clone()))));
+        // The plan sees the task, and waits for it; or it is closed by now.
+        return Ok((fault.kind != FaultKind::Awaiting).then(|| Verdict::Failed(Box::new(fault.clone()))));
     }
     match (call, done) {
         (_, GroupDone::Found(Ok(found))) => match of_nobody_else(tx, instance, subject, found).await?.as_slice() {
