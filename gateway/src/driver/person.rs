@@ -125,9 +125,7 @@ pub(super) async fn plan(
     let (step, at, who) = judge(instance, connector, &facts, |step, view| {
         (step, view.account.as_ref().map(|account| account.reference.clone()), view.person.clone())
     });
-    if doubt.is_some()
-        && let Some(wait) = doubt::contrary_under_way(tx, subject.seq, facts.wanted == Wanted::Access, &step).await?
-    {
+    if let Some(wait) = doubt::contrary_under_way(tx, subject.seq, facts.wanted == Wanted::Access, &step).await? {
         return Ok(wait);
     }
     let call = match step {

@@ -33,6 +33,7 @@ mod m0018_records;
 mod m0019_restore;
 mod m0020_sent;
 mod m0021_manifests;
+mod m0022_unheard;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -62,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_restore::Migration),
             Box::new(m0020_sent::Migration),
             Box::new(m0021_manifests::Migration),
+            Box::new(m0022_unheard::Migration),
         ]
     }
 }

@@ -157,8 +157,8 @@ impl World {
     /// everything but another.
     fn contrary(&self, group: Seq, user: Seq, step: MemberStep) -> Option<i64> {
         let word = if step == MemberStep::Add { "remove_member" } else { "add_member" };
-        let doubt = self.rows.unknown(group, user).filter(|it| !it.heard && it.step == word)?;
-        Some(doubt.ended + GOES_ON).filter(|until| *until > self.now)
+        let died = self.rows.unheard(|it| it.resource == group && it.item == user && it.step == word)?;
+        Some(died + GOES_ON).filter(|until| *until > self.now)
     }
 
     fn set_member(&mut self, group: Seq, user: Seq, state: MemberState) {

@@ -300,13 +300,13 @@ impl World {
 
     /// Until when a write whose caller died may still come and undo what is wanted now.
     fn contrary_under_way(&self, resource: Seq, access: bool, step: &PersonStep) -> Option<i64> {
-        let doubt = self.rows.unknown(resource, 0).filter(|it| !it.heard)?;
-        let contrary = match doubt.step {
+        let contrary = |word: &str| match word {
             "remove" | "suspend" => access,
             "restore" => !access && !matches!(step, PersonStep::Remove(_)),
             _ => false,
         };
-        contrary.then_some(doubt.ended + GOES_ON).filter(|until| *until > self.now)
+        let died = self.rows.unheard(|it| it.resource == resource && it.item == 0 && contrary(it.step))?;
+        Some(died + GOES_ON).filter(|until| *until > self.now)
     }
 
     fn apply_read(&mut self, subject: &Subject, account: Option<&Account>) -> Option<Verdict> {
