@@ -164,8 +164,8 @@ pub(super) async fn creation_under_way(tx: &Tx<'_>, subject: &Subject) -> Result
 }
 
 /// Until when a write whose caller died may still come and undo what is wanted now, also where it was repeated
-/// meanwhile: a removal or a suspension of somebody who shall have access again, or a restoration of a leaver. A
-/// removal undoes that too, so it waits for nothing.
+/// meanwhile: a removal or a suspension of somebody who shall have access again, an update that was about other values,
+/// or a restoration of a leaver. A removal undoes that too, so it waits for nothing.
 pub(super) async fn contrary_under_way(
     tx: &Tx<'_>,
     resource: i64,
@@ -180,20 +180,36 @@ pub(super) async fn contrary_under_way(
         .one(
             &format!(
                 "SELECT MAX(ended_at) AS at FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND {UNHEARD} \
-                 AND ((step = 'restore' AND $2 = 0) OR (step IN ('remove','suspend') AND $2 = 1))"
+                 AND ((step = 'restore' AND $2 = 0) OR (step IN ('remove','suspend','update') AND $2 = 1))"
             ),
             vals![resource, i16::from(access)],
         )
         .await?
         .map_or(Ok(None), |row| row.col::<Option<i64>>("at"))?;
-    Ok(ended
-        .map(|at| at + GOES_ON)
-        .filter(|until| *until > tx.now)
-        .map(|until| Verdict::Wait {
-            code: "outcome_unknown",
-            reason: "The gateway stopped while it was changing this account, and the target may still be at it. Going on in a few seconds.".to_owned(),
-            until: Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX),
-        }))
+    Ok(changing(ended, tx.now))
+}
+
+/// Until when another name may still come to a group, of a renaming whose caller died.
+pub(super) async fn renaming_under_way(tx: &Tx<'_>, group: i64) -> Result<Option<Verdict>, StoreError> {
+    let ended = tx
+        .conn
+        .one(
+            &format!("SELECT MAX(ended_at) AS at FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND {UNHEARD} AND step = 'update'"),
+            vals![group],
+        )
+        .await?
+        .map_or(Ok(None), |row| row.col::<Option<i64>>("at"))?;
+    Ok(changing(ended, tx.now))
+}
+
+/// A wait until the target cannot be at a change any more whose caller's death was noticed then.
+fn changing(ended: Option<i64>, now: i64) -> Option<Verdict> {
+    let until = ended.map(|at| at + GOES_ON).filter(|until| *until > now)?;
+    Some(Verdict::Wait {
+        code: "outcome_unknown",
+        reason: "The gateway stopped while it was changing this, and the target may still be at it. Going on in a few seconds.".to_owned(),
+        until: Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX),
+    })
 }
 
 /// A resource's account or group becomes another resource's: so does what the target may still be at, though it was

@@ -85,8 +85,17 @@ pub(in crate::driver) async fn plan(
             }
             Doubt::Ask => true,
         },
+        (Some(doubt), Some(_))
+            if doubt.step == "create"
+                && let Some(wait) = doubt::creation_under_way(tx, subject).await? =>
+        {
+            return Ok(wait);
+        }
         (Some(doubt), Some(link)) => match doubt.doubt() {
             Doubt::Look => {
+                if let Some(wait) = doubt::renaming_under_way(tx, subject.seq).await? {
+                    return Ok(wait);
+                }
                 let call = GroupCall::Read { id: link.id.clone(), account: link.seq, doubt: true, missed: Vec::new() };
                 return Ok(Verdict::Call(Step::Group(Box::new(call)), Vec::new()));
             }
@@ -118,6 +127,9 @@ pub(in crate::driver) async fn plan(
         Verdict::Settled if asks => Ok(Verdict::Need { need: ask(), refused: None }),
         // A name in doubt is sent again also where it is the former one once more: the target may have the other.
         Verdict::Settled if link.name != subject.name || doubt.is_some_and(|doubt| doubt.step == "update") => {
+            if let Some(wait) = doubt::renaming_under_way(tx, subject.seq).await? {
+                return Ok(wait);
+            }
             whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() })
         }
         verdict => Ok(verdict),
