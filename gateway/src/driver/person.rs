@@ -650,8 +650,10 @@ async fn apply_followed(
             }
             Ok(None)
         }
-        // We asked for its end and heard no answer: it was ours, and nobody is known to have accepted.
-        Followed::Unclear(_) if unwanted(subject) && doubt::taken_back(tx, subject.seq).await? => {
+        // We asked for its end and heard no answer: it was ours, and nobody is known to have accepted. Who is wanted
+        // again meanwhile is invited again.
+        Followed::Unclear(_) if doubt::taken_back(tx, subject.seq).await? => {
+            tx.conn.run("UPDATE account SET invites = 0 WHERE seq = $1", vals![row.seq]).await?;
             accounts::gone(tx, subject.seq, row.seq).await?;
             Ok(None)
         }

@@ -450,7 +450,8 @@ impl World {
                 }
                 None
             }
-            Followed::Unclear(_) if !resource.wanted() && self.taken_back(subject.seq) => {
+            Followed::Unclear(_) if self.taken_back(subject.seq) => {
+                self.set_invites(row.seq, 0);
                 self.rows.gone(subject.seq, row.seq);
                 None
             }
