@@ -118,7 +118,7 @@ fn a_suspension_that_was_repeated_came_once_more_after_its_person_was_back() {
 
 #[test]
 fn a_grant_that_was_repeated_came_once_more_after_its_member_was_taken_out() {
-    go_well(&[543_376]);
+    go_well(&[543_376, 927_952]);
 }
 
 #[test]
@@ -156,6 +156,7 @@ fn every_sabotage_is_caught() {
             Sabotage::TrustAlreadyGone => 443,
             Sabotage::ForgetFlying => 5_100,
             Sabotage::DoubtWhatIsGone => 3_357,
+            Sabotage::ForgetRepeated => 927_952,
             Sabotage::BelieveOldAnswers => 466_408,
             Sabotage::BelieveWhatIsFound => 405_379,
             Sabotage::ForgetReturnedMembers => 602_284,
