@@ -69,10 +69,10 @@ pub(super) async fn grant(
     let account: i64 = row.col("seq")?;
     if accounts::linked(tx, user).await?.is_none() {
         reopen(tx, instance, user, account).await?;
-        // If it is back, it is a member, whatever was known of it when it went.
+        // If it is back, it is a member, whatever was known of it when it went: as one who is invited may be.
         tx.conn
             .run(
-                "UPDATE member SET have = NULL WHERE group_seq = $1 AND user_seq = $2 AND have = 0",
+                "UPDATE member SET have = 2 WHERE group_seq = $1 AND user_seq = $2 AND COALESCE(have, 0) = 0",
                 vals![group, user],
             )
             .await?;

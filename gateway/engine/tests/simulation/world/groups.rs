@@ -507,13 +507,13 @@ impl World {
         }
         if self.rows.linked(user).is_none() {
             self.reopen(user, account);
-            // If it is back, it is a member, whatever was known of it when it went.
+            // If it is back, it is a member, whatever was known of it when it went: as one who is invited may be.
             let forgets = self.sabotage == Some(Sabotage::ForgetReturnedMembers);
             if let Some(row) = self.rows.members.get_mut(&(group, user))
-                && row.have == Have::No
+                && matches!(row.have, Have::No | Have::Unknown)
                 && !forgets
             {
-                row.have = Have::Unknown;
+                row.have = Have::Pending;
             }
         } else if !self.rows.links.iter().any(|link| link.resource == user && link.account == account && link.late) {
             // Once the one that they have now is over.
@@ -524,6 +524,7 @@ impl World {
 
     /// An account that may be back is taken as the person's again, who has no other.
     pub fn reopen(&mut self, user: Seq, account: Seq) {
+        self.tell(|| format!("account {account} of resource {user} may be back"));
         self.rows.not_late(account);
         if let Some(row) = self.rows.accounts.get_mut(&account) {
             row.status = if row.remote.is_some() { Status::Active } else { Status::Invited };
