@@ -35,6 +35,7 @@ mod m0020_sent;
 mod m0021_manifests;
 mod m0022_desk;
 mod m0023_members;
+mod m0024_unheard;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -66,6 +67,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0021_manifests::Migration),
             Box::new(m0022_desk::Migration),
             Box::new(m0023_members::Migration),
+            Box::new(m0024_unheard::Migration),
         ]
     }
 }
