@@ -59,6 +59,10 @@ pub mod names {
     pub const OPERATIONS_CLOSED_TOTAL: &str = "scimgate_operations_closed_total";
     /// From accepting an operation to its being at the target.
     pub const OPERATION_SECONDS: &str = "scimgate_operation_seconds";
+    /// Tasks for people that are open [instance].
+    pub const TASKS_OPEN_ROWS: &str = "scimgate_tasks_open_rows";
+    /// Tasks for people whose time is over [instance].
+    pub const TASKS_OVERDUE_ROWS: &str = "scimgate_tasks_overdue_rows";
     /// Rows that were purged because their time was over [table].
     pub const PURGED_TOTAL: &str = "scimgate_purged_rows_total";
     /// Refusals of clients' requests that were not put on record because too many came at once.
@@ -90,6 +94,8 @@ pub mod names {
         (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
         (OPERATIONS_CLOSED_TOTAL, 'c', "Operations that ended."),
         (OPERATION_SECONDS, 'h', "Time from accepting an operation to its being at the target."),
+        (TASKS_OPEN_ROWS, 'g', "Tasks for people that are open."),
+        (TASKS_OVERDUE_ROWS, 'g', "Tasks for people whose time is over."),
         (PURGED_TOTAL, 'c', "Rows purged because their time was over."),
         (REFUSALS_DROPPED_TOTAL, 'c', "Refusals that were not put on record because too many came at once."),
         (LOG_LINES_DROPPED_TOTAL, 'c', "Lines of the log that could not be written."),

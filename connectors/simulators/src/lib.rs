@@ -25,6 +25,8 @@ pub mod sentry;
 mod server;
 mod simulator;
 pub mod slack;
+pub mod tailscale;
+pub mod terraform;
 
 use std::time::Duration;
 
@@ -107,6 +109,8 @@ pub fn names() -> &'static [&'static str] {
         "gitlab",
         "sentry",
         "grafana",
+        "terraform",
+        "tailscale",
     ]
 }
 
@@ -120,6 +124,8 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "gitlab" => Some(Box::new(gitlab::GitLab::new(limits))),
         "sentry" => Some(Box::new(sentry::Sentry::new(limits))),
         "grafana" => Some(Box::new(grafana::Grafana::new(limits))),
+        "tailscale" => Some(Box::new(tailscale::Tailscale::new(limits))),
+        "terraform" => Some(Box::new(terraform::Terraform::new(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
         "scim" => Some(Box::new(scim::Scim::new(limits))),
         "github_scim" => Some(Box::new(scim::Scim::github_organisation(limits))),

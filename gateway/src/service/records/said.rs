@@ -73,6 +73,26 @@ pub(super) fn tried(attempt: &Value, operation: Option<&str>) -> Event {
     event(micros(attempt, "started_at"), "attempt", said, operation.map_or(Value::Null, |id| json!({"operation": id})))
 }
 
+/// A task for a person: when it was asked for and, by that time, what became of it.
+pub(super) fn by_hand(task: &Value, at: i64) -> Vec<Event> {
+    let text = |field: &str| task[field].as_str().unwrap_or_default();
+    let cause = json!({"task": task["id"], "operation": task["operation"]});
+    let due = text("due_at");
+    let mut events = vec![event(
+        micros(task, "created_at"),
+        "task",
+        format!("Asked a person: {} (task {}, due {due}).", text("title"), text("id")),
+        cause.clone(),
+    )];
+    let closed = micros(task, "closed_at");
+    if closed > 0 && closed <= at {
+        let comment = task["comment"].as_str().map(|comment| format!(": {comment}")).unwrap_or_default();
+        let by = task["closed_by"].as_str().map(|by| format!(" by {by}")).unwrap_or_default();
+        events.push(event(closed, "task", format!("Task {} {}{by}{comment}", text("id"), text("state")), cause));
+    }
+    events
+}
+
 pub(super) fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
