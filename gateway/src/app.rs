@@ -11,7 +11,7 @@ use crate::server::{self, ServerOptions};
 use crate::service::App;
 use crate::service::waiting::Waiting;
 use crate::store::StoreError;
-use crate::{admin_api, scim_api, telemetry};
+use crate::{admin_api, console, scim_api, telemetry};
 
 /// How long requests under way may go on after the shutdown began.
 const DRAIN: Duration = Duration::from_secs(14);
@@ -26,7 +26,7 @@ const COUNT_EVERY: u32 = 3;
 
 /// Everything that the gateway answers.
 pub fn router(app: &Arc<App>) -> Router {
-    scim_api::router(Arc::clone(app)).merge(admin_api::router(Arc::clone(app)))
+    scim_api::router(Arc::clone(app)).merge(admin_api::router(Arc::clone(app))).merge(console::router(Arc::clone(app)))
 }
 
 /// Serves and drives until `shutdown`. Then it accepts no more, lets requests under way finish while

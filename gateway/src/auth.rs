@@ -1,5 +1,5 @@
-//! Who asks. SCIM requests are asked for a key of their instance, admin requests for the admin
-//! token; neither opens the other's doors. Handlers cannot run without what these functions answer.
+//! Who asks. SCIM requests are asked for a key of their instance, admin requests for the
+//! token of a member; neither opens the other's doors. Handlers cannot run without what these functions answer.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use http::header::AUTHORIZATION;
 use crate::inbound::Rate;
 use crate::service::App;
 use crate::service::keys::Scope;
+use crate::service::members::Who;
 use crate::service::types::Instance;
 use crate::store::StoreError;
 
@@ -106,11 +107,11 @@ pub async fn scim(app: &App, headers: &HeaderMap, instance_id: &str) -> Result<P
     Ok(Principal { form, key_id, scope: key.scope, person, rate_limit: key.rate_limit, polls: key.polls, instance })
 }
 
-/// Checks an admin request: the admin token as a bearer token.
+/// Checks an admin request: the token of a member as a bearer token.
 ///
 /// # Errors
-/// [`Denied`], never of the store.
-pub fn admin(app: &App, headers: &HeaderMap) -> Result<(), Denied> {
+/// [`Denied`].
+pub async fn admin(app: &App, headers: &HeaderMap) -> Result<Who, Denied> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Err(Denied::Absent) };
     if values.next().is_some() {
@@ -119,7 +120,9 @@ pub fn admin(app: &App, headers: &HeaderMap) -> Result<(), Denied> {
     // An operator's token may be any text, so it is compared as bytes of the header.
     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| Denied::Wrong)?;
     match text.trim().split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && app.verify_admin(token.trim()) => Ok(()),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            app.verify_member(token.trim()).await?.ok_or(Denied::Wrong)
+        }
         _ => Err(Denied::Wrong),
     }
 }

@@ -139,7 +139,7 @@ pub(crate) fn fill_random(buffer: &mut [u8]) {
 }
 
 /// Unbiased base62 characters: bytes of 248 and more are thrown away (248 is 4 x 62).
-fn random_text(length: usize) -> String {
+pub(crate) fn random_text(length: usize) -> String {
     let mut text = String::with_capacity(length);
     let mut bytes = [0_u8; 64];
     while text.len() < length {

@@ -179,7 +179,17 @@ impl Wire {
         give_up_at: Timestamp,
         record: Arc<Recorder>,
     ) -> Self {
-        Self { http, connector, budget, lane, give_up_at, record, fence: None, stop: CancellationToken::new(), desk: None }
+        Self {
+            http,
+            connector,
+            budget,
+            lane,
+            give_up_at,
+            record,
+            fence: None,
+            stop: CancellationToken::new(),
+            desk: None,
+        }
     }
 
     /// Asks before each call, after its wait for the budget, whether it may still be sent.

@@ -153,13 +153,10 @@ impl Admin {
         self.list(&format!("/instances/{instance}/work?{filter}")).await
     }
 
-    /// Waits until no operation is open and no work is left, so long.
-    ///
-    /// # Panics
-    /// If that takes longer: says what is left.
-    pub async fn quiet(&self, instance: &str, bound: Duration, context: &str) {
+    /// Waits until no operation is open and no work is left, so long; what is left after that.
+    pub async fn left_over(&self, instance: &str, bound: Duration) -> Option<Value> {
         let start = Instant::now();
-        let left = wait_until("all is settled", bound * 2, async || {
+        wait_until("all is settled", bound * 2, async || {
             let open = self.get(&format!("/instances/{instance}/operations?state=open&limit=3")).await;
             let work = self.get(&format!("/instances/{instance}/work?limit=3")).await;
             let empty = |page: &Value| page["items"].as_array().is_some_and(Vec::is_empty);
@@ -169,8 +166,15 @@ impl Admin {
                 false => None,
             }
         })
-        .await;
-        if let Some(left) = left {
+        .await
+    }
+
+    /// Waits until no operation is open and no work is left, so long.
+    ///
+    /// # Panics
+    /// If that takes longer: says what is left.
+    pub async fn quiet(&self, instance: &str, bound: Duration, context: &str) {
+        if let Some(left) = self.left_over(instance, bound).await {
             panic!("{context}: left to do after {} s: {left:#}", bound.as_secs());
         }
     }

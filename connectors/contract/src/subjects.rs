@@ -147,11 +147,8 @@ pub fn subjects() -> Vec<Subject> {
 }
 
 /// Connectors that have no simulated target: what they speak to is run for real by these tests, which play the kit.
-pub const PLAYED_FOR_REAL: &[(&str, &str)] = &[
-    ("ldap", "connectors/tests/ldap"),
-    ("sql", "connectors/tests/sql"),
-    ("manual", "connectors/tests/manual"),
-];
+pub const PLAYED_FOR_REAL: &[(&str, &str)] =
+    &[("ldap", "connectors/tests/ldap"), ("sql", "connectors/tests/sql"), ("manual", "connectors/tests/manual")];
 
 fn pagerduty_limits(_: Timestamp) -> Vec<RateLimit> {
     vec![RateLimit {

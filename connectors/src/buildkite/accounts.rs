@@ -200,7 +200,7 @@ impl Accounts for People {
         let path = ["members", ids::in_path(id.as_str())?];
         let call = self.client.call("remove member", Method::DELETE, &path);
         match self.client.send(cx, call).await? {
-            Answer::Yes(success) => success.empty().map(|()| Removed::Done),
+            Answer::Yes(success) => success.done().map(|()| Removed::Done),
             Answer::No(refusal) if refusal.absent() => match self.member(cx, id).await? {
                 None => Ok(Removed::AlreadyGone),
                 Some(_) => Err(refusal.because(

@@ -2,7 +2,6 @@
 
 use connector_sdk::{Call, Cx, Effect, Fault, FaultKind, PageToken, RemoteId, Repeat, Reply, Retry};
 use http::{Method, StatusCode, header};
-use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,12 +10,16 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::{ids, limits};
+use crate::shared::answer::{self, Refused, Success};
 use crate::shared::{self, bad_token, context, says};
 
 /// Items per page, the most that the vendor allows.
 pub(super) const PER_PAGE: usize = 100;
 /// Pages that a search reads before it gives up: 5,000 items, far above the vendor's 250 teams.
 pub(super) const MOST_PAGES: usize = 50;
+
+/// Where the addresses stand.
+const AT: &str = "the settings `api_url` and `graphql_url`";
 
 /// The way to one organisation's API.
 pub(super) struct Client {
@@ -28,58 +31,8 @@ pub(super) struct Client {
     org_id: OnceCell<String>,
 }
 
-/// An answer that is a success, or a refusal that the caller may understand better.
-pub(super) enum Answer {
-    /// 2xx.
-    Yes(Success),
-    /// 403, 404, 422 and the other 4xx that are neither 401 nor 429.
-    No(Refusal),
-}
-
-impl Answer {
-    /// The success; every refusal is a fault.
-    pub(super) fn success(self) -> Result<Success, Fault> {
-        match self {
-            Self::Yes(success) => Ok(success),
-            Self::No(refusal) => Err(refusal.fault()),
-        }
-    }
-}
-
-/// A 2xx answer.
-pub(super) struct Success {
-    reply: Reply,
-    call: &'static str,
-    write: bool,
-}
-
-impl Success {
-    /// The body as JSON; what is not is `Malformed`, without effect if the call only read.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        self.reply.json().map_err(|fault| {
-            let context = format!("{}: {}", self.call, fault.context);
-            let effect = if self.write { Effect::Unknown } else { Effect::None };
-            fault.effect(effect).context(context)
-        })
-    }
-
-    /// When the target sent it, by the target's own clock; `None` where it does not say.
-    pub(super) fn date(&self) -> Option<Timestamp> {
-        self.reply.date()
-    }
-
-    /// That the answer is the empty one which the API documents for a removal. A page of a proxy
-    /// with status 200 must not pass for it.
-    pub(super) fn empty(&self) -> Result<(), Fault> {
-        if self.reply.status == StatusCode::NO_CONTENT
-            || self.reply.body.trim_ascii().is_empty()
-            || serde_json::from_slice::<Value>(&self.reply.body).is_ok()
-        {
-            return Ok(());
-        }
-        self.json::<serde::de::IgnoredAny>().map(|_| ())
-    }
-}
+/// What the REST API answers.
+pub(super) type Answer = answer::Answer<Refusal>;
 
 /// A 4xx answer.
 pub(super) struct Refusal {
@@ -112,9 +65,10 @@ impl Refusal {
         };
         Fault::new(kind, message).context(self.context.clone())
     }
+}
 
-    /// The fault it is where the caller knows no better.
-    pub(super) fn fault(&self) -> Fault {
+impl Refused for Refusal {
+    fn fault(&self) -> Fault {
         match self.status {
             StatusCode::FORBIDDEN => self.because(
                 FaultKind::Permission,
@@ -192,9 +146,8 @@ impl Client {
         let reply = cx.send(call).await?;
         let status = reply.status;
         if status.is_success() {
-            return Ok(Answer::Yes(Success { reply, call: name, write }));
+            return Ok(Answer::Yes(Success::new(reply, name, write)));
         }
-        let unless_read = if write { Effect::Unknown } else { Effect::None };
         let context = context(name, &reply);
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::new(
@@ -206,16 +159,7 @@ impl Client {
                 "Buildkite's rate limit is used up.",
             )
             .retry(Retry::NotBefore(limits::not_before(&reply))),
-            StatusCode::REQUEST_TIMEOUT => Fault::new(
-                FaultKind::Unavailable,
-                "Buildkite did not answer in time.",
-            )
-            .effect(unless_read),
-            status if status.is_server_error() => Fault::new(
-                FaultKind::Unavailable,
-                format!("Buildkite is in trouble (status {}). The gateway tries again.", status.as_u16()),
-            )
-            .effect(unless_read),
+            StatusCode::REQUEST_TIMEOUT => answer::trouble("Buildkite", AT, status, write),
             status if status.is_client_error() => {
                 return Ok(Answer::No(Refusal {
                     status,
@@ -223,11 +167,7 @@ impl Client {
                     context,
                 }));
             }
-            status => Fault::new(
-                FaultKind::Malformed,
-                format!("Something at the address answered with status {}, which is not Buildkite's API. Check the settings `api_url` and `graphql_url`.", status.as_u16()),
-            )
-            .effect(unless_read),
+            status => answer::trouble("Buildkite", AT, status, write),
         }
         .context(context))
     }
@@ -276,7 +216,7 @@ impl Client {
         let body: Body = success.json()?;
         if let Some(problem) = body.errors.as_ref().and_then(|errors| errors.first()) {
             // With data beside the error, a part of a mutation may have happened.
-            let partly = success.write && body.data.as_ref().is_some_and(holds_something);
+            let partly = success.effect() == Effect::Unknown && body.data.as_ref().is_some_and(holds_something);
             let effect = if partly { Effect::Unknown } else { Effect::None };
             return Err(self
                 .graphql_fault(&problem.message, &success.reply)
@@ -285,7 +225,7 @@ impl Client {
         }
         let data = body.data.unwrap_or(Value::Null);
         serde_json::from_value(data).map_err(|error| {
-            let effect = if success.write { Effect::Unknown } else { Effect::None };
+            let effect = success.effect();
             Fault::new(
                 FaultKind::Malformed,
                 "Buildkite's GraphQL answer could not be understood. If this goes on, its API has changed.",

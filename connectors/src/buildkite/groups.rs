@@ -14,6 +14,7 @@ use serde_json::json;
 use super::client::{Answer, Client, MOST_PAGES, Refusal};
 use super::ids;
 use super::settings::Settings;
+use crate::shared::answer::Refused;
 
 /// Creates a team. REST's answer to a creation is documented without an id, and a second call to
 /// find it by name could fail when the team is there already; GraphQL names the id in the answer
@@ -125,7 +126,7 @@ impl Teams {
         let path = ["teams", team, "members", user];
         let call = self.client.call("remove team member", Method::DELETE, &path);
         let refusal = match self.client.send(cx, call).await? {
-            Answer::Yes(success) => return success.empty().map(|()| Membership::Absent),
+            Answer::Yes(success) => return success.done().map(|()| Membership::Absent),
             Answer::No(refusal) => refusal,
         };
         if refusal.absent() && !self.in_team(cx, team, user).await? {
@@ -299,7 +300,7 @@ impl Groups for Teams {
         let path = ["teams", ids::in_path(id.as_str())?];
         let call = self.client.call("delete team", Method::DELETE, &path);
         let refusal = match self.client.send(cx, call).await? {
-            Answer::Yes(success) => return success.empty().map(|()| Removed::Done),
+            Answer::Yes(success) => return success.done().map(|()| Removed::Done),
             Answer::No(refusal) => refusal,
         };
         if refusal.absent() && self.team(cx, id).await?.is_none() {

@@ -15,6 +15,7 @@ use serde_json::json;
 use super::client::{Answer, Client, MOST_PAGES, Refusal};
 use super::ids;
 use super::settings::Settings;
+use crate::shared::answer::Refused;
 use crate::shared::same_address;
 
 /// Finds members by their primary e-mail; REST has no such filter.
@@ -294,7 +295,7 @@ impl People {
         let path = ["invitations", ids::in_path(id.as_str())?];
         let call = self.client.call("revoke invitation", Method::DELETE, &path);
         let refusal = match self.client.send(cx, call).await? {
-            Answer::Yes(success) => return success.empty().map(|()| Removed::Done),
+            Answer::Yes(success) => return success.done().map(|()| Removed::Done),
             Answer::No(refusal) => refusal,
         };
         if refusal.status != StatusCode::UNPROCESSABLE_ENTITY && refusal.status != StatusCode::NOT_FOUND {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Client};
+use crate::shared::answer::Refused;
 
 /// What the connector's calls need.
 const SCOPES: [&str; 7] = [

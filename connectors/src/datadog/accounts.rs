@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::client::{Answer, Client, MOST_PAGES};
 use super::roles::Roles;
 use super::settings::{GroupsAre, Settings};
+use crate::shared::answer::Refused;
 use crate::shared::{email, endless, held_id, no_address, remote_id, same_address};
 
 /// Why the key's own account is left alone.

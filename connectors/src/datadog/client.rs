@@ -1,6 +1,6 @@
 //! The calls: addresses, headers, and what each status means. Nothing here knows people or teams.
 
-use connector_sdk::{Call, Cx, Effect, Fault, FaultKind, PageToken, RemoteId, Repeat, Reply, Retry};
+use connector_sdk::{Call, Cx, Fault, FaultKind, PageToken, RemoteId, Removed, Repeat, Reply, Retry};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -10,12 +10,16 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::limits;
+use crate::shared::answer::{self, Refused, Success};
 use crate::shared::{bad_token, clean, context, remote_id};
 
 /// Items per page, the most that the vendor allows.
 pub(super) const PER_PAGE: usize = 100;
 /// Pages that a search reads before it gives up.
 pub(super) const MOST_PAGES: usize = 100;
+
+/// Where the address stands.
+const AT: &str = "the settings `site` and `api_url`";
 
 /// The way to one organisation's API.
 pub(super) struct Client {
@@ -25,48 +29,8 @@ pub(super) struct Client {
     own: OnceCell<RemoteId>,
 }
 
-/// An answer that is a success, or a refusal that the caller may understand better.
-pub(super) enum Answer {
-    /// 2xx.
-    Yes(Success),
-    /// 400, 404, 409, 422 and the other 4xx that speak neither of the keys nor of limits.
-    No(Refusal),
-}
-
-impl Answer {
-    /// The success; every refusal is a fault.
-    pub(super) fn success(self) -> Result<Success, Fault> {
-        match self {
-            Self::Yes(success) => Ok(success),
-            Self::No(refusal) => Err(refusal.fault()),
-        }
-    }
-}
-
-/// A 2xx answer.
-pub(super) struct Success {
-    reply: Reply,
-    call: &'static str,
-    write: bool,
-}
-
-impl Success {
-    /// The body as JSON; what is not is `Malformed`, without effect if the call only read.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        self.reply.json().map_err(|fault| {
-            let context = format!("{}: {}", self.call, fault.context);
-            fault.effect(if self.write { Effect::Unknown } else { Effect::None }).context(context)
-        })
-    }
-
-    /// That the answer is one of the API's: 204, or JSON. A page of a proxy must not pass for it.
-    pub(super) fn done(&self) -> Result<(), Fault> {
-        if self.reply.status == StatusCode::NO_CONTENT || self.reply.body.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        self.json::<serde::de::IgnoredAny>().map(|_| ())
-    }
-}
+/// What the API answers.
+pub(super) type Answer = answer::Answer<Refusal>;
 
 /// A 4xx answer.
 pub(super) struct Refusal {
@@ -98,9 +62,10 @@ impl Refusal {
         };
         Fault::new(kind, message).context(self.context.clone())
     }
+}
 
-    /// The fault it is where the caller knows no better.
-    pub(super) fn fault(&self) -> Fault {
+impl Refused for Refusal {
+    fn fault(&self) -> Fault {
         match self.status {
             StatusCode::FORBIDDEN => self.because(
                 FaultKind::Permission,
@@ -172,39 +137,44 @@ impl Client {
         Ok(answer)
     }
 
+    /// Deletes an object of that kind, which is at that path.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; `Refused` where the target does not delete it.
+    pub(super) async fn remove(
+        &self,
+        cx: &Cx<'_>,
+        name: &'static str,
+        kind: &'static str,
+        path: &[&str],
+    ) -> Result<Removed, Fault> {
+        match self.send(cx, self.call(name, Method::DELETE, path)).await? {
+            Answer::Yes(success) => success.done().map(|()| Removed::Done),
+            Answer::No(refusal) if refusal.absent() => Ok(Removed::AlreadyGone),
+            Answer::No(refusal) => {
+                Err(refusal.because(FaultKind::Refused, &format!("Datadog does not delete this {kind}.")))
+            }
+        }
+    }
+
     async fn once(&self, cx: &Cx<'_>, call: Call) -> Result<Answer, Fault> {
         let name = call.name;
         let write = call.repeat != Repeat::Read;
         let reply = cx.send(call).await?;
         let status = reply.status;
         if status.is_success() {
-            return Ok(Answer::Yes(Success { reply, call: name, write }));
+            return Ok(Answer::Yes(Success::new(reply, name, write)));
         }
-        let unless_read = if write { Effect::Unknown } else { Effect::None };
         let context = context(name, &reply);
         Err(match status {
             StatusCode::UNAUTHORIZED => dead(),
             StatusCode::TOO_MANY_REQUESTS => Fault::new(FaultKind::RateLimited, "Datadog's rate limit is used up.")
                 .retry(Retry::NotBefore(limits::not_before(&reply))),
-            StatusCode::REQUEST_TIMEOUT => {
-                Fault::new(FaultKind::Unavailable, "Datadog did not answer in time.").effect(unless_read)
-            }
-            status if status.is_server_error() => Fault::new(
-                FaultKind::Unavailable,
-                format!("Datadog is in trouble (status {}). The gateway tries again.", status.as_u16()),
-            )
-            .effect(unless_read),
+            StatusCode::REQUEST_TIMEOUT => answer::trouble("Datadog", AT, status, write),
             status if status.is_client_error() => {
                 return Ok(Answer::No(Refusal { status, reason: self.reason(&reply), context }));
             }
-            status => Fault::new(
-                FaultKind::Malformed,
-                format!(
-                    "Something at the address answered with status {}, which is not Datadog's API. Check the settings `site` and `api_url`.",
-                    status.as_u16()
-                ),
-            )
-            .effect(unless_read),
+            status => answer::trouble("Datadog", AT, status, write),
         }
         .context(context))
     }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{Answer, Client, MOST_PAGES};
+use crate::shared::answer::Refused;
 use crate::shared::{endless, held_id, remote_id};
 
 /// The longest handle (the vendor's description of `TeamCreateAttributes.handle`).
@@ -237,12 +238,7 @@ impl Groups for Teams {
     }
 
     async fn remove(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Removed, Fault> {
-        let call = self.client.call("delete team", Method::DELETE, &["team", held_id("Datadog", id.as_str())?]);
-        match self.client.send(cx, call).await? {
-            Answer::Yes(success) => success.done().map(|()| Removed::Done),
-            Answer::No(refusal) if refusal.absent() => Ok(Removed::AlreadyGone),
-            Answer::No(refusal) => Err(refusal.because(FaultKind::Refused, "Datadog does not delete this team.")),
-        }
+        self.client.remove(cx, "delete team", "team", &["team", held_id("Datadog", id.as_str())?]).await
     }
 
     async fn members(&self, cx: &Cx<'_>, id: &RemoteId, page: Option<&PageToken>) -> Result<Page<Member>, Fault> {

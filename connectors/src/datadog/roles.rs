@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{Answer, Client, MOST_PAGES};
+use crate::shared::answer::Refused;
 use crate::shared::{endless, held_id, remote_id};
 
 /// The roles that every organisation has (docs.datadoghq.com/account_management/rbac).
@@ -248,12 +249,7 @@ impl Groups for Roles {
     }
 
     async fn remove(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Removed, Fault> {
-        let call = self.client.call("delete role", Method::DELETE, &["roles", held_id("Datadog", id.as_str())?]);
-        match self.client.send(cx, call).await? {
-            Answer::Yes(success) => success.done().map(|()| Removed::Done),
-            Answer::No(refusal) if refusal.absent() => Ok(Removed::AlreadyGone),
-            Answer::No(refusal) => Err(refusal.because(FaultKind::Refused, "Datadog does not delete this role.")),
-        }
+        self.client.remove(cx, "delete role", "role", &["roles", held_id("Datadog", id.as_str())?]).await
     }
 
     async fn members(&self, cx: &Cx<'_>, id: &RemoteId, page: Option<&PageToken>) -> Result<Page<Member>, Fault> {

@@ -52,7 +52,10 @@ pub(super) fn unfit(told: &Told) -> Fault {
         Told::Gone { .. } => "gone",
         Told::Member(_) => "a membership",
     };
-    Fault::new(FaultKind::Malformed, "The desk answered something else than was asked. This is a defect of the gateway.")
-        .effect(Effect::None)
-        .context(format!("the desk told of {what}"))
+    Fault::new(
+        FaultKind::Malformed,
+        "The desk answered something else than was asked. This is a defect of the gateway.",
+    )
+    .effect(Effect::None)
+    .context(format!("the desk told of {what}"))
 }

@@ -77,7 +77,10 @@ pub(super) fn detail(settings: &Settings, act: &Act) -> String {
             lines.push("They must not be able to sign in any more. Keep the account: it may be restored.".to_owned());
         }
         Act::RemoveAccount { .. } => {
-            lines.push("They must not be able to sign in any more. End their sessions, too, if the application can.".to_owned());
+            lines.push(
+                "They must not be able to sign in any more. End their sessions, too, if the application can."
+                    .to_owned(),
+            );
         }
         _ => {}
     }

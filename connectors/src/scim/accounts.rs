@@ -9,11 +9,13 @@ use http::{Method, header};
 use serde_json::{Map, Value, json};
 
 use super::Server;
-use super::client::{Answer, Success};
+use super::client::{Answer, odd};
 use super::dialect::MemberValue;
 use super::discovery::{Offer, Served};
 use super::document::{self, Wanted};
 use super::listing::Search;
+use crate::shared::answer::Refused;
+use crate::shared::answer::Success;
 
 /// What PATCH messages are (RFC 7644 section 3.5.2).
 pub(super) const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -44,7 +46,7 @@ impl Server {
             Answer::Yes(success) => {
                 let document: Map<String, Value> = success.json()?;
                 if document::id(&document).is_none() {
-                    return Err(success.odd("a resource without an id"));
+                    return Err(odd(&success, "a resource without an id"));
                 }
                 let version = document::child(&document, "meta").and_then(|meta| meta["version"].as_str());
                 let etag = success.reply.header(header::ETAG.as_str()).or(version).map(str::to_owned);
@@ -131,7 +133,7 @@ impl Server {
         let Some(read) = self.read(cx, "get user", offer, &offer.users, id, &[]).await? else {
             return Ok(Updated::AlreadyGone);
         };
-        let account = document::account(&read.document).ok_or_else(|| success.odd("a person without an id"))?;
+        let account = document::account(&read.document).ok_or_else(|| odd(success, "a person without an id"))?;
         if let Some(wanted) = active
             && document::active(&read.document).unwrap_or(wanted) != wanted
         {
@@ -377,7 +379,7 @@ impl Server {
         let id = location.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').rsplit('/').next();
         match id.filter(|id| !id.is_empty() && success.is_empty()) {
             Some(id) => Ok(Account::active(RemoteId::new(id))),
-            None => Err(success.odd("a creation without an id")),
+            None => Err(odd(success, "a creation without an id")),
         }
     }
 

@@ -4,12 +4,12 @@ use connector_sdk::{Call, Cx, Effect, Fault, FaultKind, Repeat, Reply, Retry, ra
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
 use super::auth::Auth;
 use super::dialect::{Content, Dialect};
+use crate::shared::answer::{self, Refused, Success};
 
 /// How much of the server's own words is passed on.
 const LONGEST_REASON: usize = 300;
@@ -24,59 +24,15 @@ pub(crate) struct Client {
     pub(crate) throttled: fn(&Reply) -> Option<Timestamp>,
 }
 
-/// An answer that is a success, or a refusal that the caller may understand better.
-pub(super) enum Answer {
-    Yes(Success),
-    No(Refusal),
+/// An answer that is JSON and yet not what was asked for.
+pub(super) fn odd(success: &Success, what: &str) -> Fault {
+    Fault::new(FaultKind::Malformed, "The server's answer is not what SCIM 2.0 (RFC 7644) says. If this goes on, look at the settings, or report it to whoever runs the server.")
+        .effect(success.effect())
+        .context(format!("{}: {what}", success.call()))
 }
 
-impl Answer {
-    /// The success; every refusal is a fault.
-    pub(super) fn success(self) -> Result<Success, Fault> {
-        match self {
-            Self::Yes(success) => Ok(success),
-            Self::No(refusal) => Err(refusal.fault()),
-        }
-    }
-}
-
-/// A 2xx answer.
-pub(super) struct Success {
-    pub(super) reply: Reply,
-    call: &'static str,
-    write: bool,
-}
-
-impl Success {
-    /// Whether the answer has no body, as 204 has none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.reply.status == StatusCode::NO_CONTENT || self.reply.body.trim_ascii().is_empty()
-    }
-
-    /// The body; what is not what it should be is `Malformed`, without effect if the call only read.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        self.reply.json().map_err(|fault| {
-            let context = format!("{}: {}", self.call, fault.context);
-            fault.effect(self.effect()).context(context)
-        })
-    }
-
-    /// An answer that is JSON and yet not what was asked for.
-    pub(super) fn odd(&self, what: &str) -> Fault {
-        Fault::new(FaultKind::Malformed, "The server's answer is not what SCIM 2.0 (RFC 7644) says. If this goes on, look at the settings, or report it to whoever runs the server.")
-            .effect(self.effect())
-            .context(format!("{}: {what}", self.call))
-    }
-
-    fn effect(&self) -> Effect {
-        if self.write { Effect::Unknown } else { Effect::None }
-    }
-
-    /// That the answer is empty or JSON: a page of a proxy with status 200 is no success.
-    pub(super) fn done(&self) -> Result<(), Fault> {
-        if self.is_empty() { Ok(()) } else { self.json::<Value>().map(|_| ()) }
-    }
-}
+/// What the server answers.
+pub(super) type Answer = answer::Answer<Refusal>;
 
 /// A 4xx answer, or a 501.
 #[derive(Debug)]
@@ -116,9 +72,10 @@ impl Refusal {
         };
         Fault::new(kind, message).context(self.context.clone())
     }
+}
 
-    /// The fault it is where the caller knows no better.
-    pub(super) fn fault(&self) -> Fault {
+impl Refused for Refusal {
+    fn fault(&self) -> Fault {
         let server = self.server;
         match self.status {
             _ if self.foreign && self.status == StatusCode::NOT_FOUND => self
@@ -208,10 +165,9 @@ impl Client {
     fn judge(&self, name: &'static str, write: bool, reply: Reply) -> Result<Answer, Fault> {
         let status = reply.status;
         if status.is_success() {
-            return Ok(Answer::Yes(Success { reply, call: name, write }));
+            return Ok(Answer::Yes(Success::new(reply, name, write)));
         }
         let server = self.dialect.server;
-        let unless_read = if write { Effect::Unknown } else { Effect::None };
         let context = format!("{name}: status {status}");
         if let Some(until) = (self.throttled)(&reply) {
             return Err(Fault::new(
@@ -226,22 +182,11 @@ impl Client {
                 FaultKind::Credential,
                 format!("{server} does not accept the credential: it was revoked, has expired, or is for something else. Give the instance a new one."),
             ),
-            StatusCode::REQUEST_TIMEOUT => {
-                Fault::new(FaultKind::Unavailable, format!("{server} did not answer in time.")).effect(unless_read)
-            }
+            StatusCode::REQUEST_TIMEOUT => answer::trouble(server, "`base_url`", status, write),
             status if status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED => {
                 return Ok(Answer::No(self.refusal(&reply, context)));
             }
-            status if status.is_server_error() => Fault::new(
-                FaultKind::Unavailable,
-                format!("{server} is in trouble (status {}). The gateway tries again.", status.as_u16()),
-            )
-            .effect(unless_read),
-            status => Fault::new(
-                FaultKind::Malformed,
-                format!("Something at the address answered with status {}, which is no answer of SCIM's. Check `base_url`.", status.as_u16()),
-            )
-            .effect(unless_read),
+            status => answer::trouble(server, "`base_url`", status, write),
         }
         .context(context))
     }

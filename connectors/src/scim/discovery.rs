@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, odd};
+use crate::shared::answer::Refused;
 
 /// The core schema of people (RFC 7643 section 8.7.1).
 pub(super) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -290,9 +291,9 @@ async fn list(cx: &Cx<'_>, client: &Client, name: &'static str, path: &str) -> R
             Value::Object(mut whole) => match whole.remove("Resources") {
                 Some(Value::Array(items)) => Ok(Some(items)),
                 None if whole.contains_key("totalResults") => Ok(Some(Vec::new())),
-                _ => Err(success.odd("no list of resources")),
+                _ => Err(odd(&success, "no list of resources")),
             },
-            _ => Err(success.odd("no list")),
+            _ => Err(odd(&success, "no list")),
         },
         Answer::No(refusal) if refusal.absent() || refusal.unsupported() => Ok(None),
         Answer::No(refusal) => Err(refusal.fault()),

@@ -10,10 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::Server;
 use super::accounts::path;
-use super::client::Answer;
+use super::client::{Answer, odd};
 use super::discovery::{GROUP, Offer, Served};
 use super::document;
 use super::listing::Search;
+use crate::shared::answer::Refused;
 
 /// What a list of groups is asked to leave out (RFC 7644 section 3.9): members may be thousands.
 const WITHOUT_MEMBERS: [(&str, &str); 1] = [("excludedAttributes", "members")];
@@ -104,7 +105,7 @@ impl Server {
         match self.client.send(cx, self.client.body(call, &body)).await? {
             Answer::Yes(success) => {
                 let document: Map<String, Value> = success.json()?;
-                group(&document).map(GroupCreated::Done).ok_or_else(|| success.odd("a group without an id"))
+                group(&document).map(GroupCreated::Done).ok_or_else(|| odd(&success, "a group without an id"))
             }
             Answer::No(refusal) if refusal.taken() => {
                 match self.groups_named(cx, offer, served, name).await?.into_iter().next() {

@@ -5,9 +5,10 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, odd};
 use super::discovery::{Offer, Served};
 use super::document::id;
+use crate::shared::answer::Refused;
 
 /// One page as it was read.
 pub(super) struct Listed {
@@ -126,13 +127,13 @@ impl Client {
             (Some(resources), _) => resources,
             // `Resources` may be missing where nothing is found (RFC 7644 section 3.4.2).
             (None, Some(_)) => Vec::new(),
-            (None, None) => return Err(success.odd("neither totalResults nor Resources")),
+            (None, None) => return Err(odd(&success, "neither totalResults nor Resources")),
         };
         let mut items: Vec<Map<String, Value>> = Vec::with_capacity(resources.len());
         for resource in resources {
             match resource {
                 Value::Object(map) if id(&map).is_some() => items.push(map),
-                _ => return Err(success.odd("a resource without an id")),
+                _ => return Err(odd(&success, "a resource without an id")),
             }
         }
         Ok(match place {
@@ -157,7 +158,7 @@ impl Client {
         let success = self.send(cx, call).await?.success()?;
         let body: Body = success.json()?;
         match (body.total, body.resources) {
-            (None, None) => Err(success.odd("neither totalResults nor Resources")),
+            (None, None) => Err(odd(&success, "neither totalResults nor Resources")),
             _ => Ok(()),
         }
     }
@@ -188,7 +189,7 @@ impl Client {
             if let Some(success) = success {
                 let body: Body = success.json()?;
                 if body.resources.is_none() && body.total.is_none() {
-                    return Err(success.odd("neither totalResults nor Resources"));
+                    return Err(odd(&success, "neither totalResults nor Resources"));
                 }
                 let found: Vec<Map<String, Value>> =
                     body.resources.unwrap_or_default().into_iter().filter_map(object).collect();

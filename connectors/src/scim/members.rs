@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::Server;
 use super::accounts::{PATCH, id_of};
-use super::client::{Answer, Refusal};
+use super::client::{Answer, Refusal, odd};
 use super::dialect::MemberValue;
 use super::discovery::{Offer, Served};
 use super::document;
 use super::groups::no_group;
+use crate::shared::answer::Refused;
 
 /// What a bulk request is (RFC 7644 section 3.7).
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
@@ -274,7 +275,7 @@ impl Server {
             })
             .collect();
         if statuses.len() != changes.len() {
-            return Err(success.odd("not one result per operation"));
+            return Err(odd(&success, "not one result per operation"));
         }
         Ok(Some(statuses))
     }

@@ -59,7 +59,8 @@ fn ada() -> Person {
 #[tokio::test]
 async fn what_nobody_did_yet_is_awaited_until_it_is_due() {
     let office = Office::new(Clerk::Out);
-    let (cx, connector) = (Cx::new(&office, office.time()), connector(&json!({"due_hours_removal": 2, "assignee": "Ops"})));
+    let (cx, connector) =
+        (Cx::new(&office, office.time()), connector(&json!({"due_hours_removal": 2, "assignee": "Ops"})));
     let accounts = connector.accounts().unwrap();
     let fault = accounts.create(&cx, &ada()).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Awaiting);

@@ -37,7 +37,7 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     Body(new): Body<CreateWebhook>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    Ok((StatusCode::CREATED, Json(app.create_alert_webhook(admin.actor, &new.url, new.events).await?)))
+    Ok((StatusCode::CREATED, Json(app.create_alert_webhook(&admin.actor, &new.url, new.events).await?)))
 }
 
 /// One webhook.
@@ -57,7 +57,7 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    app.delete_alert_webhook(admin.actor, &id).await?;
+    app.delete_alert_webhook(&admin.actor, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -69,5 +69,5 @@ pub(super) async fn test(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(app.test_alert_webhook(admin.actor, &id).await?)))
+    Ok((StatusCode::ACCEPTED, Json(app.test_alert_webhook(&admin.actor, &id).await?)))
 }

@@ -81,7 +81,7 @@ pub(super) async fn outcome(
         let words = Answer::ALL.map(Answer::as_str).join(", ");
         Problem::field("answer", &format!("must be one of {words}"))
     })?;
-    Ok((StatusCode::ACCEPTED, Json(app.answer_outcome(admin.actor, &id, answer).await?)))
+    Ok((StatusCode::ACCEPTED, Json(app.answer_outcome(&admin.actor, &id, answer).await?)))
 }
 
 /// The links of an instance, oldest first: proposed ones wait for a person.
@@ -111,7 +111,7 @@ pub(super) async fn link(
     Body(body): Body<SetLink>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let instance = instance(&app, &id).await?;
-    let link = app.set_link(admin.actor, &instance, &body.resource, &body.remote_id).await?;
+    let link = app.set_link(&admin.actor, &instance, &body.resource, &body.remote_id).await?;
     Ok((StatusCode::CREATED, Json(link)))
 }
 
@@ -123,6 +123,6 @@ pub(super) async fn reject(
     Path((id, link)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let instance = instance(&app, &id).await?;
-    app.reject_link(admin.actor, &instance, &link).await?;
+    app.reject_link(&admin.actor, &instance, &link).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -83,7 +83,7 @@ pub(super) async fn repair(
     Path((id, drift)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let instance = instance(&app, &id).await?;
-    Ok((StatusCode::ACCEPTED, Json(app.repair_drift(admin.actor, &instance, &drift).await?)))
+    Ok((StatusCode::ACCEPTED, Json(app.repair_drift(&admin.actor, &instance, &drift).await?)))
 }
 
 /// Leaves one difference as it is, until the identity provider writes that fact again.
@@ -99,7 +99,7 @@ pub(super) async fn dismiss(
         return Err(Problem::field("why", &format!("must be at most {MAX_WHY} bytes")));
     }
     let instance = instance(&app, &id).await?;
-    Ok(Json(app.dismiss_drift(admin.actor, &instance, &drift, &dismissal.why).await?))
+    Ok(Json(app.dismiss_drift(&admin.actor, &instance, &drift, &dismissal.why).await?))
 }
 
 /// What would be sent, before anything is: the steps of the work that is open, a page of them, with

@@ -116,7 +116,7 @@ pub(super) async fn create(
         payload: new.payload,
         audience: new.audience,
     };
-    Ok((StatusCode::CREATED, Json(app.create_event_stream(admin.actor, &instance, new).await?)))
+    Ok((StatusCode::CREATED, Json(app.create_event_stream(&admin.actor, &instance, new).await?)))
 }
 
 /// One event stream, with the last events that its receiver refused.
@@ -149,7 +149,7 @@ pub(super) async fn change(
         paused: change.paused,
         verify: change.verify,
     };
-    Ok(Json(app.change_event_stream(admin.actor, &instance, &stream, change).await?))
+    Ok(Json(app.change_event_stream(&admin.actor, &instance, &stream, change).await?))
 }
 
 /// Deletes an event stream and what waits in it. Without streams, security events are off for the instance.
@@ -160,6 +160,6 @@ pub(super) async fn delete(
     Path((id, stream)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let instance = instance(&app, &id).await?;
-    app.delete_event_stream(admin.actor, &instance, &stream).await?;
+    app.delete_event_stream(&admin.actor, &instance, &stream).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,8 +6,8 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::StatusCode;
 use http::request::Parts;
+use http::{Method, StatusCode};
 use scim::json::Limits;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 use super::problem::Problem;
+use crate::service::members::{Role, Who};
 use crate::service::records::Slice;
 
 /// Largest body of an admin request.
@@ -28,7 +29,38 @@ const MAX_LIMIT: i64 = 500;
 /// The admin who asks. Only the guard makes one, so a route that forgot the guard answers nobody.
 #[derive(Clone, Debug)]
 pub(super) struct Admin {
-    pub(super) actor: &'static str,
+    /// How the record names them.
+    pub(super) actor: String,
+    /// Who it is.
+    pub(super) who: Who,
+}
+
+impl Admin {
+    pub(super) fn new(who: Who) -> Self {
+        Self { actor: who.actor(), who }
+    }
+
+    /// Refuses a Viewer a method that changes something.
+    pub(super) fn may(self, method: &Method) -> Result<Self, Problem> {
+        if !method.is_safe() {
+            self.require(Role::Admin)?;
+        }
+        Ok(self)
+    }
+
+    /// Refuses who has a lesser role.
+    pub(super) fn require(&self, role: Role) -> Result<(), Problem> {
+        if self.who.role >= role {
+            return Ok(());
+        }
+        let own = self.who.role;
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            format!(
+                "This needs the role {role}, and this token has the role {own}. Ask an Owner, or use another token."
+            ),
+        ))
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Admin {

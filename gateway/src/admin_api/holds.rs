@@ -81,7 +81,7 @@ pub(super) async fn allow(
     Path(id): Path<String>,
     Body(decision): Body<Decision>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let shown = app.decide_hold(admin.actor, &id, true, &decision.list_hash, decision.comment).await?;
+    let shown = app.decide_hold(&admin.actor, &id, true, &decision.list_hash, decision.comment).await?;
     Ok((StatusCode::OK, Json(shown)))
 }
 
@@ -93,6 +93,6 @@ pub(super) async fn discard(
     Path(id): Path<String>,
     Body(decision): Body<Decision>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let shown = app.decide_hold(admin.actor, &id, false, &decision.list_hash, decision.comment).await?;
+    let shown = app.decide_hold(&admin.actor, &id, false, &decision.list_hash, decision.comment).await?;
     Ok((StatusCode::OK, Json(shown)))
 }

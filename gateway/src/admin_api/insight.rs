@@ -19,6 +19,7 @@ use super::keys::instant;
 use super::problem::Problem;
 use super::records::{OPERATION_STATES, known_state};
 use crate::service::App;
+use crate::service::members::Role;
 use crate::service::records::{Audited, Chunk, Exported, OperationFilter};
 use crate::service::types::Instance;
 use crate::store::StoreError;
@@ -88,6 +89,12 @@ pub(super) async fn attention(_: Admin, State(app): State<Arc<App>>) -> Result<J
     Ok(Json(json!({"items": app.attention().await?, "next": null})))
 }
 
+/// All instances at a glance: what waits, is held, needs somebody and drifted in each, and the oldest deprovision of all.
+#[utoipa::path(get, path = "/overview", tag = "record", responses((status = 200, description = "instances, oldest_deprovision, last_applied_at", body = Value)))]
+pub(super) async fn overview(_: Admin, State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    Ok(Json(app.glance().await?))
+}
+
 /// Finds people, groups and operations over all instances.
 #[utoipa::path(get, path = "/search", tag = "record", params(SearchQuery), responses((status = 200, description = "findings, the likeliest first", body = Value)))]
 pub(super) async fn search(
@@ -135,11 +142,12 @@ pub(super) async fn rejected(
 /// an export that broke off goes on.
 #[utoipa::path(get, path = "/instances/{id}/operations/export", tag = "record", params(("id" = String, Path, description = "instance"), ExportQuery), responses((status = 200, description = "a line per operation", body = String, content_type = "application/x-ndjson")))]
 pub(super) async fn operations(
-    _: Admin,
+    admin: Admin,
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
+    admin.require(Role::Admin)?;
     let instance = instance(&app, &id).await?;
     let filter = OperationFilter {
         state: known_state(query.state, &OPERATION_STATES)?,
@@ -155,10 +163,11 @@ pub(super) async fn operations(
 /// What admins did, as lines of JSON (NDJSON), oldest first.
 #[utoipa::path(get, path = "/audit/export", tag = "record", params(AuditExportQuery), responses((status = 200, description = "a line per act", body = String, content_type = "application/x-ndjson")))]
 pub(super) async fn audit(
-    _: Admin,
+    admin: Admin,
     State(app): State<Arc<App>>,
     Query(query): Query<AuditExportQuery>,
 ) -> Result<Response, Problem> {
+    admin.require(Role::Admin)?;
     let which = Audited {
         since: time_of("since", query.since.as_deref())?,
         until: time_of("until", query.until.as_deref())?,
@@ -178,7 +187,7 @@ pub(super) async fn erase(
     Sent(body): Sent<EraseBody>,
 ) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
-    Ok(Json(app.erase(&instance, admin.actor, &body.resource).await?))
+    Ok(Json(app.erase(&instance, &admin.actor, &body.resource).await?))
 }
 
 /// Where the lines of an export come from.

@@ -20,6 +20,7 @@ use crate::reconcile::RunKind;
 use crate::service::App;
 use crate::service::directory::time;
 use crate::service::instances::{InstanceChange, NewInstance, Upgrade};
+use crate::service::members::Role;
 use crate::service::records::Slice;
 use crate::service::types::{Instance, Mode};
 
@@ -165,7 +166,7 @@ pub(super) async fn create(
         policy: new.policy.map_or(Value::Null, Value::Object),
         schema: new.schema,
     };
-    let instance = app.create_instance(admin.actor, new).await?;
+    let instance = app.create_instance(&admin.actor, new).await?;
     let place = format!("{PREFIX}/instances/{}", instance.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(shown(&app, &instance).await?)).into_response())
 }
@@ -216,7 +217,7 @@ pub(super) async fn update(
         plan_digest: change.plan_digest,
         force: query.force.unwrap_or(false),
     };
-    let instance = app.update_instance(admin.actor, &current, change).await?;
+    let instance = app.update_instance(&admin.actor, &current, change).await?;
     Ok(Json(shown(&app, &instance).await?))
 }
 
@@ -238,8 +239,9 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     Query(query): Query<DeleteQuery>,
 ) -> Result<StatusCode, Problem> {
+    admin.require(Role::Owner)?;
     let instance = instance(&app, &id).await?;
-    app.delete_instance(admin.actor, &instance, query.force.unwrap_or(false)).await?;
+    app.delete_instance(&admin.actor, &instance, query.force.unwrap_or(false)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -304,7 +306,7 @@ pub(super) async fn upgrade(
         dry_run: body.dry_run,
         force: body.force,
     };
-    let (instance, changes) = app.upgrade_instance(admin.actor, &current, upgrade).await?;
+    let (instance, changes) = app.upgrade_instance(&admin.actor, &current, upgrade).await?;
     Ok(Json(json!({"dry_run": body.dry_run, "changes": changes, "instance": shown(&app, &instance).await?})))
 }
 
@@ -331,7 +333,7 @@ pub(super) async fn reconcile(
 async fn start(app: &Arc<App>, admin: &Admin, id: &str, kind: RunKind) -> Result<Response, Problem> {
     let instance = instance(app, id).await?;
     refuse_silent(&instance)?;
-    match app.start_run(&instance, kind, admin.actor).await? {
+    match app.start_run(&instance, kind, &admin.actor).await? {
         Some(run) => Ok((StatusCode::ACCEPTED, Json(json!({"run_id": run}))).into_response()),
         None => Err(Problem::new(
             StatusCode::CONFLICT,

@@ -75,7 +75,7 @@ pub(super) async fn create(
         Some(text) => Some(instant("expires_at", text)?),
     };
     let new = NewKey { name: new.name, expires_at, scopes: new.scopes, person: new.person, rate_limit: new.rate_limit };
-    let answer = app.create_key(admin.actor, &instance, new).await?;
+    let answer = app.create_key(&admin.actor, &instance, new).await?;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -88,7 +88,7 @@ pub(super) async fn rotate(
     MaybeBody(how): MaybeBody<RotateKey>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let instance = instance(&app, &id).await?;
-    let answer = app.rotate_key(admin.actor, &instance, &key, how.overlap_seconds).await?;
+    let answer = app.rotate_key(&admin.actor, &instance, &key, how.overlap_seconds).await?;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn revoke(
     Path((id, key)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let instance = instance(&app, &id).await?;
-    app.revoke_key(admin.actor, &instance, &key).await?;
+    app.revoke_key(&admin.actor, &instance, &key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

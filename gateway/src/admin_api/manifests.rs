@@ -91,7 +91,7 @@ pub(super) async fn upload(
     State(app): State<Arc<App>>,
     Given(given): Given,
 ) -> Result<Response, Problem> {
-    let uploaded = app.upload_manifest(admin.actor, given).await?;
+    let uploaded = app.upload_manifest(&admin.actor, given).await?;
     let word = |field: &str| uploaded.shown[field].as_str().unwrap_or_default().to_owned();
     let place = format!("{PREFIX}/manifests/{}/{}", word("name"), word("version"));
     let status = if uploaded.new { StatusCode::CREATED } else { StatusCode::OK };
@@ -115,7 +115,7 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    app.delete_manifest(admin.actor, &name, None).await?;
+    app.delete_manifest(&admin.actor, &name, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -136,7 +136,7 @@ pub(super) async fn delete_version(
     State(app): State<Arc<App>>,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    app.delete_manifest(admin.actor, &name, Some(&version)).await?;
+    app.delete_manifest(&admin.actor, &name, Some(&version)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -247,5 +247,5 @@ pub(super) async fn test(
         allow_writes: body.allow_writes,
         person: body.person,
     };
-    Ok(Json(json!(app.test_manifest(admin.actor, test).await?)))
+    Ok(Json(json!(app.test_manifest(&admin.actor, test).await?)))
 }

@@ -1,7 +1,7 @@
 //! The admin API: `/admin/v1`, and the pages of the machine room beside it.
 //!
 //! A guard stands before every route below `/admin/v1`, unknown ones included, and handlers take an
-//! `Admin` that only the guard makes. Errors are problem details (RFC 9457).
+//! `Admin` that only the guard makes. A Viewer is let to no route that changes something. Errors are problem details (RFC 9457).
 
 mod alerts;
 mod catalogue;
@@ -16,6 +16,7 @@ mod instances;
 mod keys;
 mod live;
 mod manifests;
+mod members;
 mod problem;
 mod records;
 mod tasks;
@@ -81,6 +82,9 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(manifests::show_version, manifests::delete_version))
         .routes(routes!(catalogue::budgets))
         .routes(routes!(catalogue::audit))
+        .routes(routes!(members::whoami))
+        .routes(routes!(members::list, members::create))
+        .routes(routes!(members::show, members::change, members::remove))
         .routes(routes!(instances::list, instances::create))
         .routes(routes!(instances::show, instances::update, instances::delete))
         .routes(routes!(instances::probe))
@@ -111,6 +115,7 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(insight::rejected))
         .routes(routes!(insight::erase))
         .routes(routes!(insight::attention))
+        .routes(routes!(insight::overview))
         .routes(routes!(insight::search))
         .routes(routes!(live::events))
         .routes(routes!(records::dismiss))
@@ -163,18 +168,21 @@ async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
     let started = app.clock.now();
     let id = request_id(request.headers());
     let method = method_label(request.method());
-    let mut response = match auth::admin(&app, request.headers()) {
-        Ok(()) => {
-            request.extensions_mut().insert(Admin { actor: "admin" });
-            AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!(request_id = ?id, "an admin request made the gateway panic");
-                Problem::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "The gateway made a mistake; it is in its log under the id in x-request-id.",
-                )
-                .into_response()
-            })
-        }
+    let mut response = match auth::admin(&app, request.headers()).await {
+        Ok(who) => match Admin::new(who).may(request.method()) {
+            Err(refused) => refused.into_response(),
+            Ok(admin) => {
+                request.extensions_mut().insert(admin);
+                AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+                    tracing::error!(request_id = ?id, "an admin request made the gateway panic");
+                    Problem::new(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        "The gateway made a mistake; it is in its log under the id in x-request-id.",
+                    )
+                    .into_response()
+                })
+            }
+        },
         Err(denied) => {
             metrics::counter!(names::REJECTED_REQUESTS_TOTAL, "reason" => "admin_credentials").increment(1);
             denied_to(denied).into_response()

@@ -187,7 +187,7 @@ pub(super) async fn retry(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(app.retry_operation(admin.actor, &id).await?)))
+    Ok((StatusCode::ACCEPTED, Json(app.retry_operation(&admin.actor, &id).await?)))
 }
 
 /// Gives up an operation whose work needs a person to act: what the target has stays as it is until the identity
@@ -198,5 +198,5 @@ pub(super) async fn dismiss(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(app.dismiss_operation(admin.actor, &id).await?))
+    Ok(Json(app.dismiss_operation(&admin.actor, &id).await?))
 }

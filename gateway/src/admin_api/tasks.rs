@@ -138,7 +138,7 @@ pub(super) async fn done(
     MaybeBody(body): MaybeBody<Done>,
 ) -> Result<Json<Value>, Problem> {
     let closing = Closing { done: true, comment: body.comment, account_id: body.account_id };
-    Ok(Json(app.close_task(admin.actor, &id, closing).await?))
+    Ok(Json(app.close_task(&admin.actor, &id, closing).await?))
 }
 
 /// Refuses a task. The change stands at `refused` with the comment until it is retried or another comes.
@@ -150,7 +150,7 @@ pub(super) async fn refuse(
     Body(body): Body<Refused>,
 ) -> Result<Json<Value>, Problem> {
     let closing = Closing { done: false, comment: Some(body.comment), account_id: None };
-    Ok(Json(app.close_task(admin.actor, &id, closing).await?))
+    Ok(Json(app.close_task(&admin.actor, &id, closing).await?))
 }
 
 /// Enters accounts that an application without an API has already, so that nobody is asked to make them. An import
@@ -170,5 +170,5 @@ pub(super) async fn enter(
         display_name: one.display_name,
         active: one.active.unwrap_or(true),
     };
-    Ok(Json(app.enter_accounts(admin.actor, &of, body.accounts.into_iter().map(known).collect()).await?))
+    Ok(Json(app.enter_accounts(&admin.actor, &of, body.accounts.into_iter().map(known).collect()).await?))
 }

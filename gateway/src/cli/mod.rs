@@ -18,6 +18,8 @@ mod client;
 mod connector;
 mod connectors;
 mod demo;
+#[cfg(test)]
+mod docs;
 mod drift;
 mod exit;
 mod hold;

@@ -535,7 +535,11 @@ async fn apply_updated(
             Ok(None)
         }
         // A target that answers from copies may not show yet what it has just made.
-        Updated::AlreadyGone if doubt::is_new(tx, subject).await? => Ok(Some(doubt::not_visible(tx.now))),
+        Updated::AlreadyGone if doubt::is_new(tx, subject).await? => {
+            // Or a removal that nobody heard the end of took it away: this update stood in for looking.
+            late::doubt_removal(tx, subject.seq).await?;
+            Ok(Some(doubt::not_visible(tx.now)))
+        }
         Updated::AlreadyGone => {
             if let Some(row) = accounts::linked(tx, subject.seq).await? {
                 accounts::gone(tx, subject.seq, row.seq).await?;
@@ -646,8 +650,10 @@ async fn apply_followed(
             }
             Ok(None)
         }
-        // We asked for its end and heard no answer: it was ours, and nobody is known to have accepted.
-        Followed::Unclear(_) if unwanted(subject) && doubt::taken_back(tx, subject.seq).await? => {
+        // We asked for its end and heard no answer: it was ours, and nobody is known to have accepted. Who is wanted
+        // again meanwhile is invited again.
+        Followed::Unclear(_) if doubt::taken_back(tx, subject.seq).await? => {
+            tx.conn.run("UPDATE account SET invites = 0 WHERE seq = $1", vals![row.seq]).await?;
             accounts::gone(tx, subject.seq, row.seq).await?;
             Ok(None)
         }

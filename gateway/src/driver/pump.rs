@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::desk;
 use super::choose::{Chosen, Flying, Room, due};
+use super::desk;
 use super::lease::{is_held, name_of};
 use super::ledger::Ledger;
 use super::run::{After, Begin, Done, Job, Settle, Step, put_away};

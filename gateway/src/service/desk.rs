@@ -305,7 +305,10 @@ impl Unit for Close {
         let makes = matches!(act, Act::CreateAccount { .. } | Act::CreateGroup { .. });
         let named = self.closing.account_id.as_deref();
         if named.is_some() && !(makes && self.closing.done) {
-            return Err(AdminError::invalid("account_id", "is for tasks that make an account or a group, once they are done"));
+            return Err(AdminError::invalid(
+                "account_id",
+                "is for tasks that make an account or a group, once they are done",
+            ));
         }
         let mut made = None;
         if self.closing.done {
@@ -362,9 +365,9 @@ fn closed(row: &QueryResult, state: &str) -> Result<AdminError, StoreError> {
         ("withdrawn", None) => {
             format!("This task was withdrawn on {at}: it is not wanted any more. If you have done it already, undo it.")
         }
-        ("refused", _) => format!(
-            "{by} refused this task on {at}{comment}. Retry the operation to have it asked for once more."
-        ),
+        ("refused", _) => {
+            format!("{by} refused this task on {at}{comment}. Retry the operation to have it asked for once more.")
+        }
         _ => format!("{by} closed this task as done on {at}{comment}."),
     }))
 }

@@ -87,6 +87,15 @@ impl App {
         Ok(Slice { items, next: last.filter(|_| rows.len() > size) })
     }
 
+    /// How many holds wait for a decision.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn count_open_holds(&self) -> Result<i64, StoreError> {
+        let row = self.store.reader().one("SELECT COUNT(*) AS n FROM hold WHERE state = 'open'", vals![]).await?;
+        row.map_or(Ok(0), |row| row.col("n"))
+    }
+
     /// One hold with a page of its items, those behind `after` (resource, item), and the place of the
     /// last of them if there are more.
     ///

@@ -34,7 +34,7 @@ pub(crate) const PEPPERS: &str = "api_key_peppers";
 /// The row of `setting` that holds the admin token's hash.
 const ADMIN_TOKEN: &str = "admin_token_hash";
 /// What a wrong key is compared with, so that it costs what a right one does.
-const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+pub(super) const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,11 +165,11 @@ impl KeyCache {
         });
     }
 
-    fn hash(&self, text: &str) -> String {
+    pub(super) fn hash(&self, text: &str) -> String {
         keys::hash(self.peppers.first().unwrap_or(&[0; 32]), text)
     }
 
-    fn matches(&self, presented: &str, hash: &str) -> bool {
+    pub(super) fn matches(&self, presented: &str, hash: &str) -> bool {
         // No early end: every pepper is tried, so that time says nothing.
         self.peppers.iter().fold(false, |found, pepper| found | keys::verify(pepper, presented, hash))
     }
@@ -474,6 +474,11 @@ impl App {
             (None, Some(hash)) => self.keys.matches(presented, hash),
             (None, None) => false,
         }
+    }
+
+    /// The hash of the token that the gateway was started with; none before [`App::ensure_admin_token`].
+    pub(super) fn admin_hash(&self) -> Option<&str> {
+        self.keys.admin.get().map(String::as_str)
     }
 }
 

@@ -11,11 +11,13 @@ pub mod events;
 pub(crate) mod holds;
 pub mod instances;
 pub mod keys;
+pub mod members;
 pub mod plan;
 pub mod queue;
 pub mod records;
 pub(crate) mod restore;
 pub(crate) mod rotate;
+pub mod sessions;
 pub mod types;
 pub(crate) mod waiting;
 pub(crate) mod waivers;
@@ -51,6 +53,10 @@ pub struct App {
     pub instances: instances::Instances,
     /// The API keys, cached.
     pub keys: keys::KeyCache,
+    /// Who may use the admin API and the console, cached.
+    pub(crate) members: members::MemberCache,
+    /// Failed attempts to sign in to the console.
+    pub(crate) attempts: crate::console::session::Attempts,
     /// The driver.
     pub driver: driver::Handle,
     /// The limits on what clients send.
@@ -152,6 +158,8 @@ impl App {
             catalogue,
             instances,
             keys,
+            members: members::MemberCache::default(),
+            attempts: crate::console::session::Attempts::default(),
             driver,
             inbound,
             events,

@@ -16,6 +16,7 @@ mod attention;
 mod dismiss;
 mod erase;
 mod export;
+mod glance;
 mod links;
 mod live;
 mod operations;
@@ -100,7 +101,7 @@ pub struct Slice {
 }
 
 /// Cuts rows, of which one more than `limit` was asked for, into a page.
-fn slice(
+pub(crate) fn slice(
     rows: &[QueryResult],
     limit: i64,
     item: impl Fn(&QueryResult) -> Result<Value, StoreError>,

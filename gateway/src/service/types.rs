@@ -112,7 +112,7 @@ impl Instance {
 /// Who asks, for the record: which key, which request.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// `key:KEYID` or `admin`.
+    /// `key:KEYID`, `admin` or `admin:NAME`.
     pub actor: String,
     /// The request's id.
     pub request_id: Option<String>,
@@ -132,7 +132,7 @@ impl Caller {
     pub(crate) fn source(&self) -> &'static str {
         match self.actor.as_str() {
             actor if !actor.starts_with("key:") => {
-                if actor == "admin" {
+                if actor == "admin" || actor.starts_with("admin:") {
                     "admin"
                 } else {
                     "gateway"

@@ -210,6 +210,7 @@ async fn the_entities_are_what_the_migrations_made() {
         read!(
             store,
             account,
+            admin_member,
             alert,
             alert_message,
             alert_webhook,
@@ -222,6 +223,7 @@ async fn the_entities_are_what_the_migrations_made() {
             brake_person,
             bucket,
             claim,
+            console_session,
             counter,
             desk_account,
             desk_group,
@@ -245,6 +247,7 @@ async fn the_entities_are_what_the_migrations_made() {
             sealed,
             setting,
             tally,
+            task,
             waiver,
             work
         );

@@ -190,11 +190,16 @@ async fn play(name: &str, mut stage: Stage, blows: u64, seed: u64) {
     }
     let admin = stage.replicas[0].admin();
     let context = format!("{name}, SCIMGATE_TEST_SEED={seed}");
-    admin.quiet(&made.id, QUIET, &context).await;
+    let settled = async || {
+        let Some(left) = admin.left_over(&made.id, QUIET).await else { return };
+        let story = story(&context, &stage.sim.calls().await, &stage.replicas);
+        panic!("left to do after {} s: {left:#}\n{story}", QUIET.as_secs());
+    };
+    settled().await;
     let converged = quiet.elapsed();
     stage.sim.accept(json!({})).await;
     admin.run(&made.id, "reconcile").await;
-    admin.quiet(&made.id, QUIET, &context).await;
+    settled().await;
 
     let people = book.read();
     let verdict = compare(&people, &doors.groups, &doors.doors[0], &stage.sim).await;
@@ -214,12 +219,19 @@ async fn play(name: &str, mut stage: Stage, blows: u64, seed: u64) {
         converged.as_secs_f64(),
         calls.len(),
     );
-    let story = || {
-        let last = calls.iter().rev().take(300).rev().map(line).collect::<Vec<_>>().join("\n");
-        format!("{context}\n{last}\n{}", stage.replicas[0].log())
-    };
-    assert!(verdict.lost.is_empty() && verdict.doubled.is_empty(), "{verdict:#?}\n{}", story());
+    assert!(
+        verdict.lost.is_empty() && verdict.doubled.is_empty(),
+        "{verdict:#?}\n{}",
+        story(&context, &calls, &stage.replicas)
+    );
     assert!(refused * 4 < calls.len(), "{context}: {refused} of {} calls were refused", calls.len());
+}
+
+/// What went before: the target's last calls, and what the replicas logged last.
+fn story(context: &str, calls: &[Value], replicas: &[Gateway]) -> String {
+    let last = calls.iter().rev().take(300).rev().map(line).collect::<Vec<_>>().join("\n");
+    let logs = replicas.iter().map(Gateway::log).collect::<Vec<_>>().join("\n--\n");
+    format!("{context}\n{last}\n{logs}")
 }
 
 fn line(call: &Value) -> String {

@@ -107,6 +107,11 @@ fn an_invitation_that_ended_after_the_last_listing_was_taken_for_one_forgotten()
 }
 
 #[test]
+fn a_removal_in_doubt_was_forgotten_after_an_update_of_an_account_too_new_to_be_missed() {
+    go_well(&[331_991]);
+}
+
+#[test]
 fn the_same_seed_tells_the_same_story() {
     for seed in [1, 7, 42] {
         let tell = || play(seed, Options { verbose: true, ..Options::default() }).map(|report| report.trace);

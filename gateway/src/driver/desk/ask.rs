@@ -159,14 +159,22 @@ impl Unit for Lay {
             let same = read_act(row)?.print(traits) == act.print(traits);
             let seq: i64 = row.col("seq")?;
             match (same, row.col::<String>("state")?.as_str()) {
-                (true, "open") => return Ok(Err(awaiting(row.col("due_at")?, &asked(seq, &row.col::<String>("title")?, row.col("due_at")?)))),
+                (true, "open") => {
+                    return Ok(Err(awaiting(
+                        row.col("due_at")?,
+                        &asked(seq, &row.col::<String>("title")?, row.col("due_at")?),
+                    )));
+                }
                 (true, "done") => {
                     let made: Option<String> = row.col("target_id")?;
                     let told = record::told(tx.conn, self.instance.seq, act, true, made.as_deref()).await?;
                     return Ok(told.unwrap_or(Ok(Told::Gone { now: true })));
                 }
                 (true, "refused") if row.col::<i64>("rev")? == self.rev || self.item != 0 => {
-                    return Ok(Err(Fault::new(FaultKind::Refused, refusal(row.col("closed_by")?, row.col("comment")?))));
+                    return Ok(Err(Fault::new(
+                        FaultKind::Refused,
+                        refusal(row.col("closed_by")?, row.col("comment")?),
+                    )));
                 }
                 _ => retire(tx, seq).await?,
             }

@@ -32,7 +32,7 @@ const LOOK: i64 = 3_600_000_000;
 /// Answers about memberships that are heard at a time.
 const BATCH: i64 = 8;
 /// Why a task is not wanted any more.
-const OVERTAKEN: &str = "A later change overtook it.";
+pub(crate) const OVERTAKEN: &str = "A later change overtook it.";
 
 /// Whether people do what is asked of an instance's target.
 pub(super) fn is_by_hand(instance: &Instance) -> bool {
@@ -65,11 +65,7 @@ fn read_act(row: &QueryResult) -> Result<Act, StoreError> {
 
 /// Before a plan: withdraws tasks of memberships that are not wanted so any more, and answers the step whose end
 /// somebody told, for it to be heard first.
-pub(super) async fn before(
-    tx: &Tx<'_>,
-    instance: &Instance,
-    subject: &Subject,
-) -> Result<Option<Verdict>, StoreError> {
+pub(super) async fn before(tx: &Tx<'_>, instance: &Instance, subject: &Subject) -> Result<Option<Verdict>, StoreError> {
     if !is_by_hand(instance) {
         return Ok(None);
     }
@@ -273,7 +269,11 @@ pub(super) async fn align(
 
 /// What a refusal is told by.
 fn refusal(by: Option<String>, comment: Option<String>) -> String {
-    format!("{} refused the task: {}", by.as_deref().unwrap_or("Somebody"), comment.as_deref().unwrap_or("no reason given"))
+    format!(
+        "{} refused the task: {}",
+        by.as_deref().unwrap_or("Somebody"),
+        comment.as_deref().unwrap_or("no reason given")
+    )
 }
 
 /// Ends what a task has to say: an open one is withdrawn.
@@ -301,6 +301,17 @@ pub(crate) async fn withdraw(tx: &Tx<'_>, resource: i64, open: bool, why: &str) 
             )
             .await?;
     }
+    Ok(())
+}
+
+/// Withdraws what was asked for of memberships that were taken back; `users` is a JSON list of rows.
+pub(crate) async fn withdraw_items(tx: &Tx<'_>, group: i64, users: &str) -> Result<(), StoreError> {
+    let text = format!(
+        "UPDATE task SET state = 'withdrawn', live = 0, closed_at = $3, comment = $4 WHERE resource_seq = $1 AND state = 'open' \
+         AND item_seq IN (SELECT CAST(e.v AS BIGINT) FROM {} e)",
+        tx.conn.each(2)
+    );
+    tx.conn.run(&text, vals![group, users, tx.now, OVERTAKEN]).await?;
     Ok(())
 }
 

@@ -31,10 +31,7 @@ fn group_of(row: &QueryResult) -> Result<RemoteGroup, StoreError> {
 }
 
 /// Cuts rows, of which one more than a page was asked for, into a page.
-fn page<T>(
-    rows: &[QueryResult],
-    item: impl Fn(&QueryResult) -> Result<T, StoreError>,
-) -> Result<Page<T>, StoreError> {
+fn page<T>(rows: &[QueryResult], item: impl Fn(&QueryResult) -> Result<T, StoreError>) -> Result<Page<T>, StoreError> {
     let size = usize::try_from(PAGE).unwrap_or(usize::MAX);
     let shown = rows.get(..size.min(rows.len())).unwrap_or_default();
     let mut page = Page::last(shown.iter().map(item).collect::<Result<_, _>>()?);
@@ -208,6 +205,9 @@ pub(super) async fn told(
         }
         Act::RenameGroup { id, name } => match group(conn, instance, id.as_str()).await? {
             None => Some(Ok(Told::Gone { now: false })),
+            Some(group) if !done && find_groups(conn, instance, name).await?.iter().any(|one| one.id != group.id) => {
+                Some(Err(taken(name)))
+            }
             Some(group) if done || group.name == *name => Some(Ok(Told::Group { group, now: done })),
             Some(_) => None,
         },
@@ -231,6 +231,11 @@ pub(super) async fn told(
             (done || !is_member(conn, instance, id.as_str(), id_of(at)).await?).then_some(Ok(Told::Member(false)))
         }
     })
+}
+
+fn taken(name: &str) -> Fault {
+    let message = format!("Another group on record at this target is named \"{name}\". Rename one of the two.");
+    Fault::new(FaultKind::NameTaken, message).context("desk")
 }
 
 fn not_found(what: &str) -> Fault {

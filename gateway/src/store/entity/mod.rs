@@ -1,6 +1,7 @@
 //! The tables, one entity per file.
 
 pub mod account;
+pub mod admin_member;
 pub mod alert;
 pub mod alert_message;
 pub mod alert_webhook;
@@ -13,6 +14,7 @@ pub mod brake;
 pub mod brake_person;
 pub mod bucket;
 pub mod claim;
+pub mod console_session;
 pub mod counter;
 pub mod desk_account;
 pub mod desk_group;

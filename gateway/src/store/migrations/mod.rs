@@ -34,6 +34,7 @@ mod m0019_restore;
 mod m0020_sent;
 mod m0021_manifests;
 mod m0022_desk;
+mod m0023_members;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -64,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0020_sent::Migration),
             Box::new(m0021_manifests::Migration),
             Box::new(m0022_desk::Migration),
+            Box::new(m0023_members::Migration),
         ]
     }
 }

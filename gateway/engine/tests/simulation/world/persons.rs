@@ -334,6 +334,7 @@ impl World {
                 None
             }
             Updated::AlreadyGone if self.is_new(subject.seq, subject.asked) => {
+                self.doubt_removal(subject.seq);
                 Some(Verdict::Wait("not_visible", self.now + SOON))
             }
             Updated::AlreadyGone => {
@@ -431,7 +432,8 @@ impl World {
                 }
                 None
             }
-            Followed::Unclear(_) if !resource.wanted() && self.taken_back(subject.seq) => {
+            Followed::Unclear(_) if self.taken_back(subject.seq) => {
+                self.set_invites(row.seq, 0);
                 self.rows.gone(subject.seq, row.seq);
                 None
             }

@@ -1,5 +1,7 @@
 //! What more than one connector needs: addresses, ids in paths, and words of a target that are passed on.
 
+pub(crate) mod answer;
+
 use connector_sdk::{Effect, Fault, FaultKind, InviteId, Person, RemoteId, Reply, SettingsError};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;

@@ -1,0 +1,227 @@
+//! Home: is anything wrong, and where.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::Answer;
+use super::layout::{Nav, Page};
+use super::parts::{self, Table, Tone};
+use super::text::{count, name, number, span};
+use super::visit::Visit;
+use crate::service::App;
+use crate::service::members::Role;
+
+/// Things that need somebody, on the first page.
+const SHOWN: usize = 10;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/", get(home)).route("/attention", get(attention))
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+fn int(value: &Value, field: &str) -> i64 {
+    value[field].as_i64().unwrap_or(0)
+}
+
+async fn home(visit: Visit) -> Answer {
+    let seen = visit.app.glance().await?;
+    let items = visit.app.attention().await?;
+    let none = Vec::new();
+    let instances = seen["instances"].as_array().unwrap_or(&none);
+    let page = Page::new(Nav::Home, "Home");
+    if instances.is_empty() {
+        return Ok(page.body(first_run(&visit)));
+    }
+    let more = html! { @if items.len() > SHOWN { a href="/console/attention" { "See all " (items.len()) } } };
+    Ok(page.live().body(html! {
+        (parts::live("attention", true, &parts::card("Needs attention", &more, &needs(&visit, &items, SHOWN, &seen))))
+        (parts::live("oldest", false, &oldest(&seen["oldest_deprovision"])))
+        (parts::live("instances", false, &parts::card("Instances", &html! {}, &table(&visit, instances))))
+    }))
+}
+
+async fn attention(visit: Visit) -> Answer {
+    let items = visit.app.attention().await?;
+    let seen = visit.app.glance().await?;
+    Ok(Page::new(Nav::Home, "Needs attention")
+        .crumb("Home", "/console")
+        .lead(html! { "What waits for somebody, over all instances. People who left and still have access come first." })
+        .live()
+        .body(html! { (parts::live("attention", true, &html! { div.card { (needs(&visit, &items, usize::MAX, &seen)) } })) }))
+}
+
+/// What needs somebody: what, since when, whose turn it is, and where to go.
+fn needs(visit: &Visit, items: &[Value], most: usize, seen: &Value) -> Markup {
+    if items.is_empty() {
+        return html! { div.pad.inline {
+            (parts::tag(Tone::Good, "All well"))
+            span { "Nothing needs you."
+                @if let Some(at) = parts::instant(&seen["last_applied_at"]) { " The last change was applied " (parts::ago(visit.now, at)) "." }
+            }
+        } };
+    }
+    html! { ul.list {
+        @for item in items.iter().take(most) {
+            @let kind = text(item, "kind");
+            @let leaving = item["deprovision"] == true;
+            li { div.attend {
+                div.tight {
+                    div.inline {
+                        (tag(kind, leaving))
+                        strong { (headline(item)) }
+                    }
+                    @if !text(item, "message").is_empty() { p.why { (name(text(item, "message"))) } }
+                    p.small.muted {
+                        (parts::instance_link(text(&item["instance"], "id"), text(&item["instance"], "name")))
+                        " \u{b7} since " (parts::ago_or(visit.now, &item["since"], "now"))
+                        " \u{b7} " (turn(kind, text(item, "code")))
+                    }
+                }
+            } }
+        }
+    } }
+}
+
+fn tag(kind: &str, leaving: bool) -> Markup {
+    match kind {
+        _ if leaving => parts::tag(Tone::Bad, "Still has access"),
+        "credential" | "connector" => parts::tag(Tone::Bad, "Stopped"),
+        "hold" => parts::tag(Tone::Warn, "Held"),
+        "run" => parts::tag(Tone::Bad, "Failed"),
+        "key" => parts::tag(Tone::Warn, "Ends soon"),
+        _ => parts::tag(Tone::Warn, "Needs somebody"),
+    }
+}
+
+fn headline(item: &Value) -> Markup {
+    let n = int(item, "count");
+    let example = item["example"]["userName"].as_str().or(item["example"]["displayName"].as_str());
+    match text(item, "kind") {
+        "deprovision" if n == 1 => {
+            html! { @match example { Some(who) => { (name(who)) " waits to lose access" }, None => "One person waits to lose access" } }
+        }
+        "deprovision" => html! { (count(n, "person waits", "people wait")) " to lose access" },
+        "credential" => html! { "The credential is refused; " (count(n, "change waits", "changes wait")) },
+        "connector" => html! { "The connector cannot be used" },
+        "hold" => html! { (count(n, "change is", "changes are")) " held by the brake" },
+        "run" => html! { "The last " (match text(item, "code") { "import" => "import", _ => "comparison" }) " failed" },
+        "key" => html! { "A key of the identity provider ends soon" },
+        _ if n == 1 => {
+            html! { @match example { Some(who) => (name(who)), None => "One change" } " waits for a decision" }
+        }
+        _ => html! { (count(n, "change waits", "changes wait")) " for the same cause" },
+    }
+}
+
+/// Whose turn it is.
+fn turn(kind: &str, code: &str) -> &'static str {
+    match (kind, code) {
+        ("credential" | "connector", _) => "Turn of: whoever has the target's credential",
+        ("key", _) => "Turn of: an Admin here, then the identity provider's admin",
+        ("hold", _) => "Turn of: an Admin here",
+        ("run", _) => "Turn of: nobody, it runs again by itself; or an Admin here",
+        (_, "todo" | "running" | "waiting") => "Turn of: nobody, it goes on by itself",
+        (_, "seats" | "limit" | "quota") => "Turn of: the target's admin",
+        _ => "Turn of: an Admin here",
+    }
+}
+
+/// The person who has waited longest to lose access: the first number of this product.
+fn oldest(oldest: &Value) -> Markup {
+    let limit = int(oldest, "late_after_seconds") / 60;
+    html! {
+        section.card { div.pad.inline {
+            @if oldest.is_null() {
+                div.tight {
+                    h2 { "Oldest pending deprovision" }
+                    p { (parts::tag(Tone::Good, "None")) " Nobody who left waits to lose access." }
+                }
+            } @else {
+                div.tight {
+                    h2 { "Oldest pending deprovision" }
+                    p.big { (span(int(oldest, "seconds"))) }
+                    p.muted {
+                        (name(text(oldest, "name"))) " at "
+                        (parts::instance_link(text(&oldest["instance"], "id"), text(&oldest["instance"], "name")))
+                        ". The limit is " (limit) " min. "
+                        @if oldest["late"] == true { (parts::tag(Tone::Bad, "Late")) } @else { (parts::tag(Tone::Busy, "In time")) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn table(visit: &Visit, instances: &[Value]) -> Markup {
+    let mut sorted: Vec<&Value> = instances.iter().collect();
+    let trouble = |one: &Value| {
+        let stopped = !one["degraded_since"].is_null() || !one["problem"].is_null();
+        (!stopped, int(one, "held") + int(one, "needs") == 0)
+    };
+    sorted.sort_by_key(|one| (trouble(one), text(one, "name").to_lowercase()));
+    let mut table = Table::new("Instances").hush();
+    table = table.head("Name").head("State").less("Target").head("Identity provider last seen");
+    table = table.number("Pending").number("Held").number("Needs somebody").number("Drift");
+    for one in sorted {
+        table.row(html! { tr {
+            th scope="row" { (parts::instance_link(text(one, "id"), text(one, "name"))) }
+            td { (health(one)) }
+            td.rank2 { (name(text(one, "connector"))) }
+            td { (parts::ago_or(visit.now, &one["last_seen_at"], "never")) }
+            td.num { (number(int(one, "pending"))) }
+            td.num { (number(int(one, "held"))) }
+            td.num { (number(int(one, "needs"))) }
+            td.num { (number(int(one, "drift"))) }
+        } });
+    }
+    table.draw()
+}
+
+/// How an instance stands, in a tag.
+fn health(one: &Value) -> Markup {
+    if !one["problem"].is_null() {
+        return parts::tag(Tone::Bad, "Cannot be used");
+    }
+    if !one["degraded_since"].is_null() {
+        return parts::tag(Tone::Bad, "Credential refused");
+    }
+    parts::state(text(one, "mode"))
+}
+
+/// What one sees first.
+fn first_run(visit: &Visit) -> Markup {
+    let base = visit.app.config.public_url_at(visit.app.config.listen);
+    let wizard = Nav::ALL.contains(&Nav::Instances);
+    html! {
+        p.lead.narrow { "scimgate stands between an identity provider, which pushes people and groups by SCIM, and a target that has no SCIM. There is no instance yet: one instance is one target." }
+        div.cols {
+            section.card { div.pad.stack {
+                h2 { "1. Create an instance" }
+                p { "Choose a target, give its credential, look at what is there already. Nothing is changed at the target before you enable it." }
+                @if visit.may(Role::Admin) && wizard {
+                    p { a.btn.main href="/console/instances/new" { "Create an instance" } }
+                } @else if visit.may(Role::Admin) {
+                    (parts::code(&format!("scimgate instance create --url {base} --connector github --name \"GitHub acme\" --set org=acme --secret token=@gh.token"), "the command"))
+                } @else {
+                    p.muted { "You are a Viewer. Admins here create instances." }
+                }
+            } }
+            section.card { div.pad.stack {
+                h2 { "2. Or try the demonstration" }
+                p { "A gateway with two simulated targets and a short story, on your own machine. It removes everything when it ends." }
+                (parts::code("scimgate demo", "the command"))
+            } }
+            section.card { div.pad.stack {
+                h2 { "3. Read how it works" }
+                p { "A request of the identity provider is stored before it is answered, then carried out at the pace the target allows. Every change keeps the reason why: what was asked, how it was understood, what was sent, and what the target holds now." }
+            } }
+        }
+    }
+}

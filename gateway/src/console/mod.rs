@@ -1,0 +1,87 @@
+//! The console: pages for people, drawn on the server, on the service functions that the admin API calls.
+//!
+//! # How a page is written
+//!
+//! ```text
+//! pub(super) fn routes() -> Router<Arc<App>> {                     // merged into `pages` below
+//!     Router::new().route("/people", get(list)).route("/people/{id}/protect", post(protect))
+//! }
+//!
+//! async fn list(visit: Visit) -> Answer {                          // Visit: who looks, when, and visit.app
+//!     let found = visit.app.list_something().await?;               // a service's errors become a page of their own
+//!     let mut table = Table::new("People").head("Name").number("Groups");
+//!     for one in &found { table.row(html! { tr { th scope="row" { (name(&one.name)) } td.num { (one.groups) } } }); }
+//!     Ok(Page::new(Nav::People, "People").body(html! { div.card { (table.draw()) } }))
+//! }
+//!
+//! async fn protect(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {   // CSRF and role are checked already
+//!     match visit.app.protect(&visit.actor(), &id, sent.text("why")).await {
+//!         Ok(()) => Ok(visit.done("/console/people", "Ada is protected.")),         // 303, with a note on that page
+//!         Err(error) => Ok(form_page(&visit, Errors::from(error)?).failed().into_response()),
+//!     }
+//! }
+//! ```
+//!
+//! Text of others goes through `text::name` or `text::value`. Forms are drawn by `form::Form` (nothing for who may not send
+//! them), acts that take something away by `form::confirm` on a page of their own. Links are whole paths. No inline style or
+//! script: the policy of the pages forbids both. A new entry of the navigation or tab goes into `Nav::ALL` or `Tab::ALL`. The
+//! tests walk every page that is linked, for each role.
+
+#![allow(dead_code, reason = "the parts of pages are there before every page that uses them")]
+
+mod assets;
+mod form;
+mod guard;
+mod home;
+mod icons;
+mod layout;
+mod parts;
+pub(crate) mod session;
+mod settings;
+mod text;
+mod trouble;
+mod visit;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::StatusCode;
+
+use crate::service::App;
+
+use layout::Page;
+use trouble::Trouble;
+
+/// What a handler of a page answers.
+type Answer = Result<Page, Trouble>;
+/// What a handler of a form answers: mostly a redirection, or the page again with what is wrong.
+type Sending = Result<Response, Trouble>;
+
+/// Where the console is.
+pub const PREFIX: &str = "/console";
+
+fn pages() -> Router<Arc<App>> {
+    Router::new().merge(home::routes()).merge(settings::routes())
+}
+
+/// The routes of the console.
+pub fn router(app: Arc<App>) -> Router {
+    let inner = pages()
+        .route("/assets/{hash}/{file}", get(assets::serve))
+        .route("/sign-in", get(session::show).post(session::submit))
+        .route("/sign-out", post(session::sign_out))
+        .route("/theme", post(session::theme))
+        .fallback(async || Trouble::not_found())
+        .method_not_allowed_fallback(async || {
+            Trouble::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This address takes something else",
+                "It is where a form is sent to, or a page that takes none. Go back to the page you came from.",
+            )
+        })
+        .layer(from_fn_with_state(Arc::clone(&app), guard::guard));
+    Router::new().nest(PREFIX, inner).with_state(app)
+}
