@@ -105,6 +105,7 @@ pub fn names() -> &'static [&'static str] {
         "slack",
         "pagerduty",
         "gitlab",
+        "gitlab_server",
         "sentry",
         "grafana",
     ]
@@ -120,6 +121,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "gitlab" => Some(Box::new(gitlab::GitLab::new(limits))),
         "sentry" => Some(Box::new(sentry::Sentry::new(limits))),
         "grafana" => Some(Box::new(grafana::Grafana::new(limits))),
+        "gitlab_server" => Some(Box::new(gitlab::GitLab::server(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
         "scim" => Some(Box::new(scim::Scim::new(limits))),
         "github_scim" => Some(Box::new(scim::Scim::github_organisation(limits))),
