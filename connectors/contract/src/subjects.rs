@@ -153,6 +153,7 @@ pub fn subjects() -> Vec<Subject> {
             .way("identity email", json!({ "identity": "email" }))
             .knobs(json!({ "enterprise": true, "identities": false }))
             .limits(gitlab_limits),
+        Subject::of("gitlab_server").limits(gitlab_limits),
         Subject::of("sentry").limits(sentry_limits),
         Subject::of("grafana"),
         Subject::of("terraform").limits(terraform_limits),
