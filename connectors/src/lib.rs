@@ -47,6 +47,7 @@ pub const MANIFESTS: &[(&str, &str)] = &[
     ("jupyterhub.toml", include_str!("../../config/connectors/jupyterhub.toml")),
     ("pagerduty.toml", include_str!("../../config/connectors/pagerduty.toml")),
     ("terraform.toml", include_str!("../../config/connectors/terraform.toml")),
+    ("cloudflare.toml", include_str!("../../config/connectors/cloudflare.toml")),
 ];
 
 /// The manifests that are built in.

@@ -8,6 +8,7 @@
 pub mod buildkite;
 mod calls;
 mod clock;
+pub mod cloudflare;
 mod control;
 pub mod datadog;
 mod faults;
@@ -105,6 +106,7 @@ pub fn names() -> &'static [&'static str] {
         "pagerduty",
         "terraform",
         "tailscale",
+        "cloudflare",
     ]
 }
 
@@ -115,6 +117,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
         "pagerduty" => Some(Box::new(pagerduty::PagerDuty::new(limits))),
+        "cloudflare" => Some(Box::new(cloudflare::Cloudflare::new(limits))),
         "tailscale" => Some(Box::new(tailscale::Tailscale::new(limits))),
         "terraform" => Some(Box::new(terraform::Terraform::new(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
