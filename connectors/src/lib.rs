@@ -53,6 +53,7 @@ pub const MANIFESTS: &[(&str, &str)] = &[
     ("pagerduty.toml", include_str!("../../config/connectors/pagerduty.toml")),
     ("sentry.toml", include_str!("../../config/connectors/sentry.toml")),
     ("terraform.toml", include_str!("../../config/connectors/terraform.toml")),
+    ("cloudflare.toml", include_str!("../../config/connectors/cloudflare.toml")),
 ];
 
 /// The manifests that are built in.

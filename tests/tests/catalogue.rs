@@ -146,6 +146,7 @@ targets! {
     what_every_client_asks_for_is_at_grafana, "grafana", NOTHING;
     what_every_client_asks_for_is_at_terraform, "terraform", Without { names: true, ..NOTHING };
     what_every_client_asks_for_is_at_tailscale, "tailscale", NOTHING;
+    what_every_client_asks_for_is_at_cloudflare, "cloudflare", Without { groups: true, ..NOTHING };
     what_every_client_asks_for_is_at_jupyterhub, "jupyterhub", NOTHING;
     what_every_client_asks_for_is_at_a_scim_server, "scim", NOTHING;
     what_every_client_asks_for_is_at_githubs_managed_users, "github_emu", NOTHING;

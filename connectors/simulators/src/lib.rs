@@ -8,6 +8,7 @@
 pub mod buildkite;
 mod calls;
 mod clock;
+pub mod cloudflare;
 mod control;
 pub mod datadog;
 mod faults;
@@ -112,6 +113,7 @@ pub fn names() -> &'static [&'static str] {
         "grafana",
         "terraform",
         "tailscale",
+        "cloudflare",
     ]
 }
 
@@ -125,6 +127,7 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "gitlab" => Some(Box::new(gitlab::GitLab::new(limits))),
         "sentry" => Some(Box::new(sentry::Sentry::new(limits))),
         "grafana" => Some(Box::new(grafana::Grafana::new(limits))),
+        "cloudflare" => Some(Box::new(cloudflare::Cloudflare::new(limits))),
         "tailscale" => Some(Box::new(tailscale::Tailscale::new(limits))),
         "terraform" => Some(Box::new(terraform::Terraform::new(limits))),
         "gitlab_server" => Some(Box::new(gitlab::GitLab::server(limits))),
