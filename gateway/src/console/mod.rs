@@ -30,17 +30,29 @@
 #![allow(dead_code, reason = "the parts of pages are there before every page that uses them")]
 
 mod assets;
+mod compared;
+mod download;
+mod extract;
 mod form;
 mod guard;
+mod holds;
 mod home;
 mod icons;
 mod layout;
+mod lists;
+mod members_of;
+mod operations;
 mod parts;
+mod person;
+mod plan;
+mod search;
 pub(crate) mod session;
 mod settings;
 mod text;
+mod timeline;
 mod trouble;
 mod visit;
+mod words;
 
 use std::sync::Arc;
 
@@ -64,7 +76,15 @@ type Sending = Result<Response, Trouble>;
 pub const PREFIX: &str = "/console";
 
 fn pages() -> Router<Arc<App>> {
-    Router::new().merge(home::routes()).merge(settings::routes())
+    Router::new()
+        .merge(home::routes())
+        .merge(lists::routes())
+        .merge(person::routes())
+        .merge(operations::routes())
+        .merge(holds::routes())
+        .merge(plan::routes())
+        .merge(search::routes())
+        .merge(settings::routes())
 }
 
 /// The routes of the console.
