@@ -32,7 +32,8 @@ pub(super) enum Nav {
 
 impl Nav {
     /// Those whose pages are there, in their order.
-    pub(super) const ALL: &[Self] = &[Self::Home, Self::Settings];
+    pub(super) const ALL: &[Self] =
+        &[Self::Home, Self::People, Self::Groups, Self::Operations, Self::Holds, Self::Settings];
 
     fn shown(self) -> (&'static str, &'static str, Icon) {
         match self {
@@ -64,7 +65,7 @@ pub(super) enum Tab {
 
 impl Tab {
     /// Those whose pages are there, in their order.
-    pub(super) const ALL: &[Self] = &[];
+    pub(super) const ALL: &[Self] = &[Self::People, Self::Groups, Self::Operations, Self::Plan, Self::Holds];
 
     fn shown(self) -> (&'static str, &'static str) {
         match self {

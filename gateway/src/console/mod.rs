@@ -31,19 +31,30 @@
 
 mod assets;
 mod audit;
+mod compared;
+mod download;
 mod extract;
 mod form;
 mod guard;
+mod holds;
 mod home;
 mod icons;
 mod layout;
+mod lists;
 mod members;
+mod members_of;
+mod operations;
 mod parts;
+mod person;
+mod plan;
+mod search;
 pub(crate) mod session;
 mod settings;
 mod text;
+mod timeline;
 mod trouble;
 mod visit;
+mod words;
 
 use std::sync::Arc;
 
@@ -67,7 +78,17 @@ type Sending = Result<Response, Trouble>;
 pub const PREFIX: &str = "/console";
 
 fn pages() -> Router<Arc<App>> {
-    Router::new().merge(home::routes()).merge(settings::routes()).merge(members::routes()).merge(audit::routes())
+    Router::new()
+        .merge(home::routes())
+        .merge(lists::routes())
+        .merge(person::routes())
+        .merge(operations::routes())
+        .merge(holds::routes())
+        .merge(plan::routes())
+        .merge(search::routes())
+        .merge(settings::routes())
+        .merge(members::routes())
+        .merge(audit::routes())
 }
 
 /// The routes of the console.

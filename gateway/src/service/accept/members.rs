@@ -15,8 +15,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::record::{Ends, close_operation_items, upsert_work};
-use crate::driver::doubt;
 use crate::driver::desk;
+use crate::driver::doubt;
 use crate::service::events;
 use crate::service::types::{Failure, Instance};
 use crate::store::{Rows, Sql, StoreError, Tx};
