@@ -32,7 +32,7 @@ pub(super) enum Nav {
 
 impl Nav {
     /// Those whose pages are there, in their order.
-    pub(super) const ALL: &[Self] = &[Self::Home, Self::Settings];
+    pub(super) const ALL: &[Self] = &[Self::Home, Self::Instances, Self::Catalogue, Self::Settings];
 
     fn shown(self) -> (&'static str, &'static str, Icon) {
         match self {
@@ -64,7 +64,7 @@ pub(super) enum Tab {
 
 impl Tab {
     /// Those whose pages are there, in their order.
-    pub(super) const ALL: &[Self] = &[];
+    pub(super) const ALL: &[Self] = &[Self::Overview, Self::Budget, Self::Keys, Self::Settings];
 
     fn shown(self) -> (&'static str, &'static str) {
         match self {

@@ -31,19 +31,31 @@
 
 mod assets;
 mod audit;
+mod builder;
+mod catalogue;
+mod change;
+mod connect;
+mod declared;
 mod extract;
 mod form;
 mod guard;
+mod guide;
 mod home;
 mod icons;
+mod instances;
+mod keys;
 mod layout;
 mod members;
 mod parts;
+mod policy;
+mod runs;
 pub(crate) mod session;
 mod settings;
 mod text;
 mod trouble;
+mod value;
 mod visit;
+mod wizard;
 
 use std::sync::Arc;
 
@@ -67,7 +79,19 @@ type Sending = Result<Response, Trouble>;
 pub const PREFIX: &str = "/console";
 
 fn pages() -> Router<Arc<App>> {
-    Router::new().merge(home::routes()).merge(settings::routes()).merge(members::routes()).merge(audit::routes())
+    Router::new()
+        .merge(home::routes())
+        .merge(settings::routes())
+        .merge(members::routes())
+        .merge(audit::routes())
+        .merge(instances::routes())
+        .merge(runs::routes())
+        .merge(wizard::routes())
+        .merge(change::routes())
+        .merge(keys::routes())
+        .merge(connect::routes())
+        .merge(catalogue::routes())
+        .merge(builder::routes())
 }
 
 /// The routes of the console.
