@@ -6,6 +6,10 @@
 mod support;
 
 mod datadog;
+mod gitlab;
+mod gitlab_server;
+mod grafana;
 mod linear;
 mod played;
+mod sentry;
 mod slack;

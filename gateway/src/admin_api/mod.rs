@@ -19,6 +19,7 @@ mod manifests;
 mod members;
 mod problem;
 mod records;
+mod tasks;
 mod well_known;
 
 use std::panic::AssertUnwindSafe;
@@ -122,6 +123,11 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(holds::show))
         .routes(routes!(holds::allow))
         .routes(routes!(holds::discard))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::done))
+        .routes(routes!(tasks::refuse))
+        .routes(routes!(tasks::enter))
         .routes(routes!(alerts::list, alerts::create))
         .routes(routes!(alerts::show, alerts::delete))
         .routes(routes!(alerts::test))

@@ -36,6 +36,7 @@ mod secrets;
 mod serve;
 mod simulate;
 mod table;
+mod task;
 mod times;
 mod token;
 mod why;
@@ -84,6 +85,8 @@ enum Command {
     Operations(operations::Command),
     /// What the brake holds until somebody decides
     Hold(hold::Command),
+    /// What people are asked to do at targets without an API
+    Task(task::Command),
     /// Read the accounts and groups that a target has
     Import(runs::Run),
     /// Compare a target with what is wanted
@@ -152,6 +155,7 @@ async fn run(command: Command) -> Done {
         Command::Manifest(command) => command.run().await,
         Command::Operations(command) => command.run().await,
         Command::Hold(command) => command.run().await,
+        Command::Task(command) => command.run().await,
         Command::Import(run) => run.run("import").await,
         Command::Reconcile(run) => run.run("reconcile").await,
         Command::Plan(plan) => plan.run().await,
@@ -195,6 +199,10 @@ mod tests {
             "key list acme",
             "key rotate acme entra --overlap 24h",
             "key revoke acme entra --yes",
+            "task list --overdue --instance payroll",
+            "task show tk_7",
+            "task done tk_7 --comment ok --account-id 17",
+            "task refuse tk_7 --comment no",
             "token list",
             "token create Ada --role viewer --expires 90d",
             "token revoke Ada --yes",

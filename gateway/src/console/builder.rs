@@ -17,8 +17,8 @@ use super::layout::{Nav, Page};
 use super::parts::{self, Table, Tone};
 use super::text::{count, name, value};
 use super::trouble::Trouble;
-use super::value::{list, text};
 use super::visit::{Visit, see};
+use super::words::{list, text};
 use super::{Answer, Sending};
 use crate::service::App;
 use crate::service::catalogue::{Listed, ManifestText, Test, problems_json};
@@ -86,7 +86,7 @@ async fn page(visit: &Visit, text: &str, errors: Errors, result: &Markup) -> Ans
         connectors::manifests().iter().map(|one| (one.name().to_owned(), one.name().to_owned())).collect();
     let (uploaded, _) = visit.app.list_manifests("", 100).await?;
     for one in &uploaded {
-        sources.push((super::value::text(one, "name").to_owned(), super::value::text(one, "title").to_owned()));
+        sources.push((super::words::text(one, "name").to_owned(), super::words::text(one, "title").to_owned()));
     }
     let form = Form::new(visit, "/console/catalogue/build", "Check")
         .field(Field::area("text", "Manifest", 28).code().hint("TOML or YAML. Settings and credentials are declared in it and entered with the instance, never here.").value(text))
@@ -121,7 +121,7 @@ async fn act(visit: Visit, sent: Sent) -> Sending {
         "save" => match visit.app.upload_manifest(&visit.actor(), given(text)).await {
             Ok(uploaded) => {
                 let shown = &uploaded.shown;
-                let (name, version) = (super::value::text(shown, "name"), super::value::text(shown, "version"));
+                let (name, version) = (super::words::text(shown, "name"), super::words::text(shown, "version"));
                 let words = if uploaded.new {
                     format!("Version {version} of {name} is saved. Instances that exist keep theirs.")
                 } else {

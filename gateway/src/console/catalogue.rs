@@ -16,8 +16,8 @@ use super::form::{Form, Sent, confirm};
 use super::layout::{Nav, Page};
 use super::parts::{self, Table, Tone};
 use super::text::{count, name, number};
-use super::value::{list, text};
 use super::visit::Visit;
+use super::words::{list, text};
 use super::{Answer, Sending, wizard};
 use crate::service::App;
 use crate::service::catalogue::{Listed, Source, filled};
@@ -47,7 +47,7 @@ async fn all(visit: Visit, Query(searched): Query<Searched>) -> Answer {
             th scope="row" { a href={ "/console/catalogue/" (text(one, "name")) } { (name(text(one, "title"))) } }
             td { (if text(one, "source") == "config" { "config folder" } else { "uploaded" }) }
             td { (name(text(one, "version"))) }
-            td.num { (number(super::value::int(one, "versions"))) } td.num { (number(super::value::int(one, "instances"))) }
+            td.num { (number(super::words::int(one, "versions"))) } td.num { (number(super::words::int(one, "instances"))) }
         } });
     }
     let build = html! { a.btn href="/console/catalogue/build" { "Build your own" } };

@@ -34,28 +34,38 @@ mod audit;
 mod builder;
 mod catalogue;
 mod change;
+mod compared;
 mod connect;
 mod declared;
+mod download;
 mod extract;
 mod form;
 mod guard;
 mod guide;
+mod holds;
 mod home;
 mod icons;
 mod instances;
 mod keys;
 mod layout;
+mod lists;
 mod members;
+mod members_of;
+mod operations;
 mod parts;
+mod person;
+mod plan;
 mod policy;
 mod runs;
+mod search;
 pub(crate) mod session;
 mod settings;
 mod text;
+mod timeline;
 mod trouble;
-mod value;
 mod visit;
 mod wizard;
+mod words;
 
 use std::sync::Arc;
 
@@ -81,17 +91,23 @@ pub const PREFIX: &str = "/console";
 fn pages() -> Router<Arc<App>> {
     Router::new()
         .merge(home::routes())
-        .merge(settings::routes())
-        .merge(members::routes())
-        .merge(audit::routes())
         .merge(instances::routes())
         .merge(runs::routes())
         .merge(wizard::routes())
         .merge(change::routes())
         .merge(keys::routes())
         .merge(connect::routes())
+        .merge(lists::routes())
+        .merge(person::routes())
+        .merge(operations::routes())
+        .merge(holds::routes())
+        .merge(plan::routes())
+        .merge(search::routes())
         .merge(catalogue::routes())
         .merge(builder::routes())
+        .merge(settings::routes())
+        .merge(members::routes())
+        .merge(audit::routes())
 }
 
 /// The routes of the console.

@@ -95,6 +95,16 @@ impl App {
         Ok(Slice { items: page.iter().map(shown).collect::<Result<_, _>>()?, next })
     }
 
+    /// One difference by its id; none if the last comparison did not see it any more.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn drift_item(&self, instance: &Instance, id: &str) -> Result<Option<Value>, StoreError> {
+        let text = format!("SELECT {COLUMNS} WHERE d.instance_seq = $1 AND d.id = $2");
+        let row = self.store.reader().one(&text, vals![instance.seq, id]).await?;
+        row.as_ref().map(shown).transpose()
+    }
+
     /// How many differences of each class there are, and how many of them are being repaired or left.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::App;
 use super::directory::time;
 use super::records::{AdminError, Slice};
+use super::types::Instance;
 use crate::store::{Priority, Rows, Sql, Store, StoreError};
 
 pub(crate) use tx::{Decide, Release, withdraw_all};
@@ -74,9 +75,25 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn list_holds(&self, state: Option<&str>, before: i64, limit: i64) -> Result<Slice, StoreError> {
+        self.list_holds_of(None, state, before, limit).await
+    }
+
+    /// The same, of one instance.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_holds_of(
+        &self,
+        instance: Option<&Instance>,
+        state: Option<&str>,
+        before: i64,
+        limit: i64,
+    ) -> Result<Slice, StoreError> {
         let condition = if state.is_some() { "h.state = $3" } else { "$3 = ''" };
-        let text = format!("{HOLD} WHERE h.seq < $1 AND {condition} ORDER BY h.seq DESC LIMIT $2");
-        let rows = self.store.reader().all(&text, vals![before, limit + 1, state.unwrap_or_default()]).await?;
+        let whose = if instance.is_some() { "h.instance_seq = $4" } else { "$4 = 0" };
+        let text = format!("{HOLD} WHERE h.seq < $1 AND {condition} AND {whose} ORDER BY h.seq DESC LIMIT $2");
+        let seq = instance.map_or(0, |instance| instance.seq);
+        let rows = self.store.reader().all(&text, vals![before, limit + 1, state.unwrap_or_default(), seq]).await?;
         let size = usize::try_from(limit).unwrap_or(0);
         let mut items = Vec::with_capacity(rows.len().min(size));
         let mut last = None;

@@ -13,6 +13,7 @@ use super::types::{Instance, MemberEntry};
 use crate::store::{FromStore, Rows, Sql, StoreError, Tx};
 
 mod attention;
+mod browse;
 mod dismiss;
 mod erase;
 mod export;
@@ -33,6 +34,7 @@ mod story;
 mod tests;
 mod why;
 
+pub use browse::Browse;
 pub use export::{Audited, Chunk, Exported};
 pub use live::{Seen, Watch};
 pub use operations::OperationFilter;

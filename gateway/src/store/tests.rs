@@ -225,6 +225,9 @@ async fn the_entities_are_what_the_migrations_made() {
             claim,
             console_session,
             counter,
+            desk_account,
+            desk_group,
+            desk_member,
             drift,
             event,
             event_stream,
@@ -244,6 +247,7 @@ async fn the_entities_are_what_the_migrations_made() {
             sealed,
             setting,
             tally,
+            task,
             waiver,
             work
         );

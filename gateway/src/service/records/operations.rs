@@ -100,6 +100,40 @@ impl App {
         slice(&rows, limit, operation)
     }
 
+    /// The operations of all instances before row `before`, newest first, each with its instance. `resource` of the
+    /// filter is not looked at: names are an instance's own.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_all_operations(
+        &self,
+        filter: &OperationFilter,
+        before: i64,
+        limit: i64,
+    ) -> Result<Slice, StoreError> {
+        let mut text = "i.deleted_at IS NULL".to_owned();
+        let mut values = vals![];
+        narrow(filter, &mut text, &mut values);
+        if let Some(word) = &filter.text {
+            let seqs = self.named_anywhere(word).await?;
+            one_of(word, &seqs, &mut text, &mut values);
+        }
+        values.extend(vals![before, limit + 1]);
+        let text = format!(
+            "SELECT {OPERATION}, i.id AS instance_id, i.name AS instance_name FROM operation o JOIN instance i ON i.seq = o.instance_seq \
+             LEFT JOIN resource r ON r.seq = o.resource_seq WHERE {text} AND o.seq < ${} ORDER BY o.seq DESC LIMIT ${}",
+            values.len() - 1,
+            values.len()
+        );
+        let rows = self.store.reader().all(&text, values).await?;
+        slice(&rows, limit, |row| {
+            let mut item = operation(row)?;
+            item["instance"] = json!(row.col::<String>("instance_id")?);
+            item["instance_name"] = json!(row.col::<String>("instance_name")?);
+            Ok(item)
+        })
+    }
+
     /// A filter as a condition on `operation o`; none if nothing can fit.
     pub(super) async fn condition(
         &self,
@@ -108,30 +142,7 @@ impl App {
     ) -> Result<Option<(String, Vec<SqlValue>)>, StoreError> {
         let mut text = "o.instance_seq = $1".to_owned();
         let mut values = vals![instance.seq];
-        let mut also = |condition: &str, value: SqlValue| {
-            values.push(value);
-            text.push_str(" AND ");
-            text.push_str(&condition.replace('?', &format!("${}", values.len())));
-        };
-        if let Some(state) = &filter.state {
-            also("o.state = ?", state.as_str().into());
-            if state == "failed" {
-                // Said in the text as well, so that the index of failed ones serves.
-                also("o.state = 'failed' AND o.seq > ?", 0_i64.into());
-            }
-        }
-        if let Some(since) = filter.since {
-            also("o.at >= ?", since.into());
-        }
-        if let Some(until) = filter.until {
-            also("o.at < ?", until.into());
-        }
-        if let Some(verb) = &filter.verb {
-            also("o.verb = ?", verb.as_str().into());
-        }
-        if let Some(actor) = &filter.actor {
-            also("(o.actor = ? OR o.actor = 'key:' || ? OR o.key_name = ?)", actor.as_str().into());
-        }
+        narrow(filter, &mut text, &mut values);
         if let Some(resource) = &filter.resource {
             let seqs = self.find_resources(instance, resource).await?;
             if seqs.is_empty() {
@@ -141,29 +152,30 @@ impl App {
         }
         if let Some(word) = &filter.text {
             let seqs = self.named_so(instance, word).await?;
-            values.push(word.as_str().into());
-            let place = values.len();
-            let also =
-                if seqs.is_empty() { String::new() } else { format!(" OR o.resource_seq IN ({})", listed(&seqs)) };
-            text.push_str(&format!(" AND (o.id = ${place} OR o.request_id = ${place}{also})"));
+            one_of(word, &seqs, &mut text, &mut values);
         }
         Ok(Some((text, values)))
     }
 
     /// People and groups, deleted ones too, whose name begins with a text.
     async fn named_so(&self, instance: &Instance, text: &str) -> Result<Vec<i64>, StoreError> {
+        self.begun_so("= $1", instance.seq, text).await
+    }
+
+    /// The same, of every instance.
+    async fn named_anywhere(&self, text: &str) -> Result<Vec<i64>, StoreError> {
+        self.begun_so("IN (SELECT seq FROM instance WHERE deleted_at IS NULL AND seq >= $1)", 0, text).await
+    }
+
+    async fn begun_so(&self, whose: &str, instance: i64, text: &str) -> Result<Vec<i64>, StoreError> {
         let from = fold_name(text);
         let to = format!("{from}{}", char::MAX);
-        let rows = self
-            .store
-            .reader()
-            .all(
-                "SELECT seq FROM resource WHERE instance_seq = $1 AND kind IN ('User','Group') AND name_key >= $2 AND name_key < $3 AND deleted_at IS NULL \
-                 UNION ALL SELECT seq FROM resource WHERE instance_seq = $1 AND kind IN ('User','Group') AND name_key >= $2 AND name_key < $3 AND deleted_at IS NOT NULL \
-                 LIMIT $4",
-                vals![instance.seq, from, to, MOST_NAMES],
-            )
-            .await?;
+        let text = format!(
+            "SELECT seq FROM resource WHERE instance_seq {whose} AND kind IN ('User','Group') AND name_key >= $2 AND name_key < $3 AND deleted_at IS NULL \
+             UNION ALL SELECT seq FROM resource WHERE instance_seq {whose} AND kind IN ('User','Group') AND name_key >= $2 AND name_key < $3 AND deleted_at IS NOT NULL \
+             LIMIT $4"
+        );
+        let rows = self.store.reader().all(&text, vals![instance, from, to, MOST_NAMES]).await?;
         rows.iter().map(|row| row.col("seq")).collect()
     }
 
@@ -278,6 +290,42 @@ impl App {
         let row = self.store.reader().one("SELECT id FROM operation WHERE seq = $1", vals![seq]).await?;
         row.map(|row| row.col("id")).transpose()
     }
+}
+
+/// Adds what of a filter is about the operation itself.
+fn narrow(filter: &OperationFilter, text: &mut String, values: &mut Vec<SqlValue>) {
+    let mut also = |condition: &str, value: SqlValue| {
+        values.push(value);
+        text.push_str(" AND ");
+        text.push_str(&condition.replace('?', &format!("${}", values.len())));
+    };
+    if let Some(state) = &filter.state {
+        also("o.state = ?", state.as_str().into());
+        if state == "failed" {
+            // Said in the text as well, so that the index of failed ones serves.
+            also("o.state = 'failed' AND o.seq > ?", 0_i64.into());
+        }
+    }
+    if let Some(since) = filter.since {
+        also("o.at >= ?", since.into());
+    }
+    if let Some(until) = filter.until {
+        also("o.at < ?", until.into());
+    }
+    if let Some(verb) = &filter.verb {
+        also("o.verb = ?", verb.as_str().into());
+    }
+    if let Some(actor) = &filter.actor {
+        also("(o.actor = ? OR o.actor = 'key:' || ? OR o.key_name = ?)", actor.as_str().into());
+    }
+}
+
+/// Adds that an operation has this id, is of the request with this id, or of one of these resources.
+fn one_of(word: &str, seqs: &[i64], text: &mut String, values: &mut Vec<SqlValue>) {
+    values.push(word.into());
+    let place = values.len();
+    let also = if seqs.is_empty() { String::new() } else { format!(" OR o.resource_seq IN ({})", listed(seqs)) };
+    text.push_str(&format!(" AND (o.id = ${place} OR o.request_id = ${place}{also})"));
 }
 
 /// Numbers of our own, which may stand in a statement's text.

@@ -1,0 +1,252 @@
+//! People and groups as the console leafs through them: of one instance or of all, narrowed down, the newest first; and
+//! one of them with everything that is wanted and known of it.
+
+use scim::fold::fold_name;
+use sea_orm::{QueryResult, Value as SqlValue};
+use serde_json::{Value, json};
+
+use super::{App, Slice, parsed, slice, standing, time};
+use crate::service::types::Instance;
+use crate::store::{Rows, Sql, StoreError};
+
+/// Which people or groups.
+#[derive(Clone, Debug, Default)]
+pub struct Browse {
+    /// Only of this kind: `User` or `Group`.
+    pub kind: &'static str,
+    /// Whose name begins so.
+    pub text: Option<String>,
+    /// Only so: one of [`Browse::STATES`].
+    pub state: Option<String>,
+    /// Only people who shall have access, or shall have none.
+    pub active: Option<bool>,
+}
+
+impl Browse {
+    /// What `state` may be.
+    pub const STATES: [&str; 10] =
+        ["pending", "held", "needs", "settled", "parked", "drifted", "waived", "unlinked", "unmanaged", "protected"];
+
+    fn condition(&self) -> Option<&'static str> {
+        Some(match self.state.as_deref()? {
+            "pending" => "w.state IN ('todo','running','waiting')",
+            "held" => {
+                "(w.state = 'held' OR EXISTS (SELECT 1 FROM member m WHERE m.group_seq = r.seq AND m.held = 1 AND m.state = 'todo'))"
+            }
+            "needs" => "w.state = 'needs'",
+            "settled" => "w.resource_seq IS NULL AND r.managed = 1 AND v.resource_seq IS NULL",
+            "parked" if self.kind == "Group" => {
+                "EXISTS (SELECT 1 FROM member m WHERE m.group_seq = r.seq AND m.state = 'parked')"
+            }
+            "parked" => "EXISTS (SELECT 1 FROM member m WHERE m.user_seq = r.seq AND m.state = 'parked')",
+            "drifted" => {
+                "EXISTS (SELECT 1 FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.action <> 'dismissed' AND d.class <> 'unmanaged')"
+            }
+            "waived" => "v.resource_seq IS NOT NULL",
+            "unlinked" => "l.resource_seq IS NULL AND r.managed = 1",
+            "unmanaged" => "r.managed = 0",
+            "protected" => "a.protected = 1",
+            _ => return None,
+        })
+    }
+}
+
+/// The columns of a row of the list, behind those that [`standing`] reads.
+const ROW: &str = "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.external_id, r.deleted_at, r.modified_at, r.doc, a.status, a.remote_id, a.login_key, a.email_key, \
+     a.doc AS account_doc, a.protected, w.state AS work_state, w.need AS work_need, w.reason AS work_reason, v.why AS waived, \
+     i.id AS instance_id, i.name AS instance_name";
+const TABLES: &str = "FROM resource r JOIN instance i ON i.seq = r.instance_seq LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
+     LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN work w ON w.resource_seq = r.seq \
+     LEFT JOIN waiver v ON v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev";
+
+/// What a person is called beside their user name.
+fn called(doc: &Value) -> Option<String> {
+    let text = |value: &Value| value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let parts = || {
+        let both = [&doc["name"]["givenName"], &doc["name"]["familyName"]];
+        let found: Vec<&str> = both.iter().filter_map(|part| part.as_str()).filter(|part| !part.is_empty()).collect();
+        Some(found.join(" ")).filter(|text| !text.is_empty())
+    };
+    text(&doc["displayName"]).or_else(|| text(&doc["name"]["formatted"])).or_else(parts)
+}
+
+impl App {
+    /// The people or groups of an instance, or of all, before row `before`, newest first, with where each stands and how
+    /// many memberships it has.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn browse(
+        &self,
+        instance: Option<&Instance>,
+        which: &Browse,
+        before: i64,
+        limit: i64,
+    ) -> Result<Slice, StoreError> {
+        let mut values: Vec<SqlValue> = vals![which.kind, before, limit + 1];
+        let mut condition = "r.kind = $1 AND r.deleted_at IS NULL AND r.seq < $2".to_owned();
+        if let Some(instance) = instance {
+            values.push(instance.seq.into());
+            condition.push_str(&format!(" AND r.instance_seq = ${}", values.len()));
+        } else if which.text.is_none() {
+            // Without an index to sort by, the newest are at the end of the table: one walks from there.
+            condition.push_str(" AND i.deleted_at IS NULL AND +r.instance_seq > 0");
+        } else {
+            condition.push_str(" AND r.instance_seq IN (SELECT seq FROM instance WHERE deleted_at IS NULL)");
+        }
+        if let Some(text) = &which.text {
+            let from = fold_name(text);
+            values.push(format!("{from}{}", char::MAX).into());
+            values.push(from.into());
+            let last = values.len();
+            condition.push_str(&format!(" AND r.name_key >= ${last} AND r.name_key < ${}", last - 1));
+        }
+        if let Some(active) = which.active {
+            condition.push_str(if active { " AND r.active = 1" } else { " AND r.active = 0" });
+        }
+        if let Some(state) = which.condition() {
+            condition.push_str(" AND ");
+            condition.push_str(state);
+        }
+        let counts = if which.kind == "Group" {
+            "(SELECT COUNT(*) FROM member m WHERE m.group_seq = r.seq AND m.want = 1) AS wanted, \
+             (SELECT COUNT(*) FROM member m WHERE m.group_seq = r.seq AND m.want = 1 AND m.state = 'parked') AS parked, \
+             (SELECT COUNT(*) FROM member m WHERE m.group_seq = r.seq AND m.have = 1) AS present"
+        } else {
+            "(SELECT COUNT(*) FROM member m WHERE m.user_seq = r.seq AND m.want = 1) AS wanted, \
+             (SELECT COUNT(*) FROM member m WHERE m.user_seq = r.seq AND m.want = 1 AND m.state = 'parked') AS parked, \
+             (SELECT COUNT(*) FROM member m WHERE m.user_seq = r.seq AND m.have = 1) AS present"
+        };
+        let text = format!("SELECT {ROW}, {counts} {TABLES} WHERE {condition} ORDER BY r.seq DESC LIMIT $3");
+        let rows = self.store.reader().all(&text, values).await?;
+        slice(&rows, limit, |row| {
+            let mut item = row_of(row)?;
+            item["memberships"] = json!({"wanted": row.col::<i64>("wanted")?, "parked": row.col::<i64>("parked")?, "at_target": row.col::<i64>("present")?});
+            Ok(item)
+        })
+    }
+
+    /// One person or group with what is wanted, what is known of the account, and what its work waits for; deleted ones
+    /// too. None if the instance has none of that SCIM id.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sheet(&self, instance: &Instance, kind: &str, id: &str) -> Result<Option<Value>, StoreError> {
+        let text = format!(
+            "SELECT {ROW}, r.created_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id {TABLES} \
+             LEFT JOIN hold h ON h.seq = w.hold_seq WHERE r.instance_seq = $1 AND r.kind = $2 AND r.id = $3"
+        );
+        let Some(row) = self.store.reader().one(&text, vals![instance.seq, kind, id]).await? else { return Ok(None) };
+        let mut item = row_of(&row)?;
+        item["doc"] = parsed(row.col("doc")?);
+        item["account"] = row.col::<Option<String>>("account_doc")?.map(parsed).unwrap_or_default();
+        item["created_at"] = json!(time(row.col("created_at")?));
+        item["deleted_at"] = json!(row.col::<Option<i64>>("deleted_at")?.map(time));
+        item["expires_at"] = json!(row.col::<Option<i64>>("expires_at")?.map(time));
+        item["seen_at"] = json!(row.col::<Option<i64>>("seen_at")?.map(time));
+        item["invite_id"] = json!(row.col::<Option<String>>("invite_id")?);
+        item["work"] = match row.col::<Option<String>>("work_state")? {
+            None => Value::Null,
+            Some(state) => json!({
+                "state": state,
+                "need": row.col::<Option<String>>("work_need")?,
+                "reason": row.col::<Option<String>>("work_reason")?,
+                "due_at": row.col::<Option<i64>>("due_at")?.map(time),
+                "since": row.col::<Option<i64>>("since")?.map(time),
+                "tries": row.col::<Option<i64>>("tries")?,
+                "hold": row.col::<Option<String>>("hold_id")?,
+                "leaving": row.col::<Option<i16>>("lane")? == Some(0),
+            }),
+        };
+        Ok(Some(item))
+    }
+
+    /// The members of a group, wanted or at the target, behind row `after`; of one state where one is given (`settled`,
+    /// `todo`, `parked`, `refused`), and whose name begins so.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_group_members(
+        &self,
+        instance: &Instance,
+        group: &str,
+        (state, text): (Option<&str>, Option<&str>),
+        after: i64,
+        limit: i64,
+    ) -> Result<Slice, StoreError> {
+        let mut values: Vec<SqlValue> = vals![instance.seq, group, after, limit + 1];
+        let mut condition = String::new();
+        if let Some(state) = state {
+            values.push(state.into());
+            condition.push_str(&format!(" AND m.state = ${}", values.len()));
+        }
+        if let Some(text) = text {
+            let from = fold_name(text);
+            values.push(format!("{from}{}", char::MAX).into());
+            values.push(from.into());
+            let last = values.len();
+            condition.push_str(&format!(" AND u.name_key >= ${last} AND u.name_key < ${}", last - 1));
+        }
+        let text = format!(
+            "SELECT m.user_seq AS seq, m.want, m.have, m.state, m.reason, m.held, u.id, u.name, u.active, u.deleted_at, a.status, o.id AS operation_id, h.id AS hold_id \
+             FROM resource g JOIN member m ON m.group_seq = g.seq JOIN resource u ON u.seq = m.user_seq \
+             LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq \
+             LEFT JOIN operation o ON o.seq = m.op_seq LEFT JOIN hold h ON h.seq = m.hold_seq AND m.held = 1 \
+             WHERE g.instance_seq = $1 AND g.id = $2 AND g.kind = 'Group' AND m.user_seq > $3 AND (m.want = 1 OR m.have IN (1,2) OR m.state <> 'settled'){condition} \
+             ORDER BY m.user_seq LIMIT $4"
+        );
+        let rows = self.store.reader().all(&text, values).await?;
+        slice(&rows, limit, |row| {
+            let have = match row.col::<Option<i16>>("have")? {
+                None => "unknown",
+                Some(0) => "no",
+                Some(1) => "yes",
+                Some(_) => "pending",
+            };
+            Ok(json!({
+                "id": row.col::<String>("id")?,
+                "userName": row.col::<String>("name")?,
+                "active": row.col::<i16>("active")? == 1 && row.col::<Option<i64>>("deleted_at")?.is_none(),
+                "wanted": row.col::<i16>("want")? == 1,
+                "at_target": have,
+                "state": row.col::<String>("state")?,
+                "reason": row.col::<Option<String>>("reason")?,
+                "account": row.col::<Option<String>>("status")?,
+                "operation": row.col::<Option<String>>("operation_id")?,
+                "hold": row.col::<Option<String>>("hold_id")?,
+            }))
+        })
+    }
+
+    /// The open holds that keep a person's memberships, or a group's, as they are: id of the hold and of the group.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn memberships_held(&self, instance: &Instance, id: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT DISTINCT h.id, g.id AS group_id FROM resource r JOIN member m ON (m.user_seq = r.seq OR m.group_seq = r.seq) AND m.held = 1 AND m.state = 'todo' \
+                 JOIN hold h ON h.seq = m.hold_seq AND h.state = 'open' JOIN resource g ON g.seq = m.group_seq WHERE r.instance_seq = $1 AND r.id = $2 LIMIT 20",
+                vals![instance.seq, id],
+            )
+            .await?;
+        rows.iter().map(|row| Ok((row.col("id")?, row.col("group_id")?))).collect()
+    }
+}
+
+fn row_of(row: &QueryResult) -> Result<Value, StoreError> {
+    let doc = parsed(row.col("doc")?);
+    let mut item = standing(row)?;
+    item.insert("kind".into(), json!(row.col::<String>("kind")?));
+    item.insert("name".into(), json!(row.col::<String>("name")?));
+    item.insert("called".into(), json!(called(&doc)));
+    item.insert("modified_at".into(), json!(time(row.col("modified_at")?)));
+    item.insert("protected".into(), json!(row.col::<Option<i16>>("protected")? == Some(1)));
+    item.insert(
+        "instance".into(),
+        json!({"id": row.col::<String>("instance_id")?, "name": row.col::<String>("instance_name")?}),
+    );
+    Ok(Value::Object(item))
+}
