@@ -19,6 +19,7 @@ pub mod scim;
 mod shared;
 pub mod slack;
 pub mod sql;
+pub mod tailscale;
 
 use connector_sdk::Entry;
 use declarative::{Format, Manifest};
@@ -37,6 +38,7 @@ pub fn builtin() -> Vec<Entry> {
         Entry::of::<datadog::Datadog>(),
         Entry::of::<slack::Slack>(),
         Entry::of::<manual::Manual>(),
+        Entry::of::<tailscale::Tailscale>(),
     ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all
@@ -44,8 +46,12 @@ pub fn builtin() -> Vec<Entry> {
 
 /// The texts of the manifests that are built in (`config/connectors`), by the name of their file.
 pub const MANIFESTS: &[(&str, &str)] = &[
+    ("gitlab.toml", include_str!("../../config/connectors/gitlab.toml")),
+    ("grafana.toml", include_str!("../../config/connectors/grafana.toml")),
     ("jupyterhub.toml", include_str!("../../config/connectors/jupyterhub.toml")),
     ("pagerduty.toml", include_str!("../../config/connectors/pagerduty.toml")),
+    ("sentry.toml", include_str!("../../config/connectors/sentry.toml")),
+    ("terraform.toml", include_str!("../../config/connectors/terraform.toml")),
 ];
 
 /// The manifests that are built in.
