@@ -18,6 +18,7 @@ pub mod scim;
 mod shared;
 pub mod slack;
 pub mod sql;
+pub mod tailscale;
 
 use connector_sdk::Entry;
 use declarative::{Format, Manifest};
@@ -35,6 +36,7 @@ pub fn builtin() -> Vec<Entry> {
         Entry::of::<github_scim::GitHubEmu>(),
         Entry::of::<datadog::Datadog>(),
         Entry::of::<slack::Slack>(),
+        Entry::of::<tailscale::Tailscale>(),
     ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all
@@ -48,6 +50,7 @@ pub const MANIFESTS: &[(&str, &str)] = &[
     ("jupyterhub.toml", include_str!("../../config/connectors/jupyterhub.toml")),
     ("pagerduty.toml", include_str!("../../config/connectors/pagerduty.toml")),
     ("sentry.toml", include_str!("../../config/connectors/sentry.toml")),
+    ("terraform.toml", include_str!("../../config/connectors/terraform.toml")),
 ];
 
 /// The manifests that are built in.

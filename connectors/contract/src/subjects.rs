@@ -156,6 +156,9 @@ pub fn subjects() -> Vec<Subject> {
         Subject::of("gitlab_server").limits(gitlab_limits),
         Subject::of("sentry").limits(sentry_limits),
         Subject::of("grafana"),
+        Subject::of("terraform").limits(terraform_limits),
+        Subject::of("tailscale"),
+        Subject::of("tailscale").way("people alone", json!({ "policy_groups": false })),
     ]
 }
 
@@ -213,6 +216,21 @@ fn sentry_limits(now: Timestamp) -> Vec<RateLimit> {
             60,
         ),
     ]
+}
+
+fn terraform_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![RateLimit {
+        name: "HCP Terraform's 429, in fractions of seconds",
+        status: 429,
+        headers: vec![
+            ("x-ratelimit-limit", "30".to_owned()),
+            ("x-ratelimit-remaining", "0".to_owned()),
+            ("x-ratelimit-reset", "6.250".to_owned()),
+        ],
+        body: r#"{"errors":[{"detail":"You have exceeded the API's rate limit.","status":429,"title":"Too many requests"}]}"#
+            .to_owned(),
+        seconds: 7,
+    }]
 }
 
 fn buildkite_limits(_: Timestamp) -> Vec<RateLimit> {

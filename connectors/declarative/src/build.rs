@@ -375,6 +375,7 @@ fn traits(plan: &Plan, key: DriverKey, pace: Pace, client: &Client) -> Result<Tr
     }
     if let Some(accounts) = &plan.accounts {
         traits.invites = client.invites();
+        traits.invitations_end = accounts.invitations_end;
         traits.own_account = accounts.fields.iter().any(|(name, _)| name == "protected");
         traits.verified_emails = accounts.fields.iter().any(|(name, _)| name == "email_verified");
         for name in accounts.update.iter().flat_map(|request| &request.writes) {

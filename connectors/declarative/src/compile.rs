@@ -532,6 +532,7 @@ impl Compiler {
             matches,
             requires,
             invites,
+            invitations_end: model.invitations_end,
             list: list??,
             invitations: flat(invitations)?,
             find: flat(find)?,

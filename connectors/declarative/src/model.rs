@@ -380,6 +380,8 @@ pub(crate) struct AccountsModel {
     #[serde(default)]
     pub(crate) requires: Vec<RequiresModel>,
     pub(crate) invites: Option<InvitesModel>,
+    #[serde(default = "yes")]
+    pub(crate) invitations_end: bool,
     pub(crate) list: RequestModel,
     pub(crate) invitations: Option<RequestModel>,
     pub(crate) find: Option<RequestModel>,

@@ -49,6 +49,7 @@ pub(crate) struct AccountsPlan {
     pub(crate) requires: Vec<(Expr, String)>,
     /// Whether a creation invites, over the settings; nothing where it never does.
     pub(crate) invites: Option<Expr>,
+    pub(crate) invitations_end: bool,
     pub(crate) list: Request,
     pub(crate) invitations: Option<Request>,
     pub(crate) find: Option<Request>,

@@ -147,6 +147,7 @@ pub fn json_schema() -> Value {
                     "value": expression("something of `person` that must be there."), "message": text("What is missing, for the admin."),
                 }))),
                 "invites": json!({ "type": ["boolean", "string"], "description": "A creation invites; an expression over `settings` where they say whether." }),
+                "invitations_end": flag("A pending invitation ends by itself, and the target shows it; true where not said."),
                 "list": one("listing"), "invitations": one("listing"), "find": one("listing"),
                 "get": one("request"), "create": one("request"),
                 "update": list("Requests that change an account.", one("request")),

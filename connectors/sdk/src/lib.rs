@@ -23,6 +23,7 @@ pub mod names;
 pub mod outcome;
 pub mod rates;
 pub mod settings;
+pub mod spelling;
 pub mod tariff;
 pub mod traits;
 pub mod transport;

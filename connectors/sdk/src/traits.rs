@@ -132,6 +132,9 @@ pub struct Traits {
     pub removal: Removal,
     /// Whether `create` invites, so that an account comes later.
     pub invites: bool,
+    /// Whether a pending invitation ends by itself and shows it. One that does not stays pending until it is accepted or
+    /// taken back.
+    pub invitations_end: bool,
     /// SCIM attributes that reach the target (`roles`, `displayName`; `*`: the whole document); the
     /// rest live in the directory only and never drift.
     pub writable: Vec<&'static str>,
@@ -169,6 +172,7 @@ impl Traits {
             suspend: Suspend::Removes,
             removal: Removal::Gone,
             invites: false,
+            invitations_end: true,
             writable: Vec::new(),
             roles: Vec::new(),
             default_role: None,

@@ -25,6 +25,8 @@ pub mod sentry;
 mod server;
 mod simulator;
 pub mod slack;
+pub mod tailscale;
+pub mod terraform;
 
 use std::time::Duration;
 
@@ -108,6 +110,8 @@ pub fn names() -> &'static [&'static str] {
         "gitlab_server",
         "sentry",
         "grafana",
+        "terraform",
+        "tailscale",
     ]
 }
 
@@ -122,6 +126,8 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "sentry" => Some(Box::new(sentry::Sentry::new(limits))),
         "grafana" => Some(Box::new(grafana::Grafana::new(limits))),
         "gitlab_server" => Some(Box::new(gitlab::GitLab::server(limits))),
+        "tailscale" => Some(Box::new(tailscale::Tailscale::new(limits))),
+        "terraform" => Some(Box::new(terraform::Terraform::new(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
         "scim" => Some(Box::new(scim::Scim::new(limits))),
         "github_scim" => Some(Box::new(scim::Scim::github_organisation(limits))),

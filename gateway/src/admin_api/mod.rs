@@ -217,8 +217,11 @@ async fn unknown() -> Problem {
     Problem::not_found("The admin API has no such route; /admin/v1/openapi.json lists those there are.")
 }
 
-async fn nothing() -> Problem {
-    Problem::not_found("There is nothing here. The admin API is under /admin/v1, SCIM under /i/{instance}/scim/v2.")
+/// The answer to a path that nobody serves.
+pub(crate) async fn nothing() -> Problem {
+    Problem::not_found(
+        "There is nothing here. The console is under /console, the admin API is under /admin/v1, SCIM under /i/{instance}/scim/v2.",
+    )
 }
 
 async fn wrong_verb() -> Problem {

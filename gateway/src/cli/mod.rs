@@ -37,6 +37,7 @@ mod serve;
 mod simulate;
 mod table;
 mod times;
+mod token;
 mod why;
 
 const AFTER: &str = "\
@@ -71,6 +72,8 @@ enum Command {
     Instance(instance::Command),
     /// The API keys of an instance
     Key(key::Command),
+    /// The admin tokens: who may use the admin API and the console
+    Token(token::Command),
     /// For whoever writes a connector: lay one down, check one, write the pages
     Connector(connector::Command),
     /// The connectors there are; with a name, its settings and limits
@@ -143,6 +146,7 @@ async fn run(command: Command) -> Done {
         Command::Simulate(simulate) => simulate.run().await,
         Command::Instance(command) => command.run().await,
         Command::Key(command) => command.run().await,
+        Command::Token(command) => command.run().await,
         Command::Connector(command) => command.run().await,
         Command::Connectors(command) => command.run().await,
         Command::Manifest(command) => command.run().await,
@@ -191,6 +195,10 @@ mod tests {
             "key list acme",
             "key rotate acme entra --overlap 24h",
             "key revoke acme entra --yes",
+            "token list",
+            "token create Ada --role viewer --expires 90d",
+            "token revoke Ada --yes",
+            "token whoami --json",
             "connectors",
             "manifest check m.toml --json",
             "manifest preview m.yaml --sample s.json --set base_url=https://x",
@@ -254,6 +262,7 @@ mod tests {
             ("why acme", ErrorKind::MissingRequiredArgument),
             ("drift acme --class gone", ErrorKind::InvalidValue),
             ("drift acme --repair a --dismiss b", ErrorKind::ArgumentConflict),
+            ("token create Ada --role king", ErrorKind::InvalidValue),
             ("serve --nonsense", ErrorKind::UnknownArgument),
         ] {
             let words = std::iter::once("scimgate").chain(line.split(' ').filter(|word| !word.is_empty()));

@@ -370,7 +370,7 @@ fn top(visit: &Visit, current: Option<Nav>, frame: &Frame) -> Markup {
                 kbd aria-hidden="true" { "/" }
             }
             div.end {
-                (parts::tag(Tone::Quiet, visit.who.role.title()))
+                span.role { (visit.who.role.title()) }
                 details.menu {
                     summary { (icon(Icon::User)) span.only-wide { (name(&visit.who.name)) } span.hush { "Account and theme" } }
                     div {

@@ -22,19 +22,22 @@
 //! }
 //! ```
 //!
-//! Text of others goes through `text::name` or `text::value`. Forms are drawn by `form::Form` (nothing for who may not send
-//! them), acts that take something away by `form::confirm` on a page of their own. Links are whole paths. No inline style or
-//! script: the policy of the pages forbids both. A new entry of the navigation or tab goes into `Nav::ALL` or `Tab::ALL`. The
-//! tests walk every page that is linked, for each role.
+//! `Path` and `Query` are those of `extract`. Text of others goes through `text::name` or `text::value`. Forms are drawn by
+//! `form::Form` (nothing for who may not send them), acts that take something away by `form::confirm` on a page of their
+//! own. Links are whole paths. No inline style or script: the policy of the pages forbids both. A new entry of the
+//! navigation or tab goes into `Nav::ALL` or `Tab::ALL`. The tests walk every page that is linked, for each role.
 
 #![allow(dead_code, reason = "the parts of pages are there before every page that uses them")]
 
 mod assets;
+mod audit;
+mod extract;
 mod form;
 mod guard;
 mod home;
 mod icons;
 mod layout;
+mod members;
 mod parts;
 pub(crate) mod session;
 mod settings;
@@ -46,9 +49,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 
 use crate::service::App;
 
@@ -64,7 +67,7 @@ type Sending = Result<Response, Trouble>;
 pub const PREFIX: &str = "/console";
 
 fn pages() -> Router<Arc<App>> {
-    Router::new().merge(home::routes()).merge(settings::routes())
+    Router::new().merge(home::routes()).merge(settings::routes()).merge(members::routes()).merge(audit::routes())
 }
 
 /// The routes of the console.
@@ -83,5 +86,11 @@ pub fn router(app: Arc<App>) -> Router {
             )
         })
         .layer(from_fn_with_state(Arc::clone(&app), guard::guard));
-    Router::new().nest(PREFIX, inner).with_state(app)
+    Router::new().route("/", get(root)).nest(PREFIX, inner).with_state(app)
+}
+
+/// A person who opens the gateway's address is led to the console; a program is told that there is nothing.
+async fn root(headers: HeaderMap) -> Response {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepts.contains("text/html") { visit::see(PREFIX) } else { crate::admin_api::nothing().await.into_response() }
 }

@@ -241,7 +241,10 @@ async fn guarded(
     };
     tracing::error!(instance = %instance.id, resource, "a run of the driver panicked; it is tried again in a minute, and three times at most");
     shared.waiters.tell(resource, i64::MAX, &Settlement::Later);
-    free_claim(shared, &key, resource, epoch, true).await;
+    while AssertUnwindSafe(free_claim(shared, &key, resource, epoch, true)).catch_unwind().await.is_err() {
+        // A claim that nobody frees lasts as long as the lease: what panics now may not later.
+        shared.clock.sleep(Duration::from_secs(60)).await;
+    }
 }
 
 /// One run, from claim to end.

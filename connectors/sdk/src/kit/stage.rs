@@ -335,10 +335,7 @@ impl Stage {
     pub(super) async fn groups_at_target(&self, name: &str) -> Result<Vec<Value>, String> {
         let state = self.state().await?;
         let groups = state["groups"].as_array().into_iter().flatten();
-        Ok(groups
-            .filter(|group| group["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)))
-            .cloned()
-            .collect())
+        Ok(groups.filter(|group| self.subject().world.is_group(name, group)).cloned().collect())
     }
 
     pub(super) async fn create(&self, who: &Person) -> Result<Created, Fault> {

@@ -10,7 +10,7 @@ use crate::store::{Rows, StoreError};
 /// Who asked, by the name of the key where there is one.
 pub(super) fn who(row: &QueryResult) -> Result<String, StoreError> {
     let actor: String = row.col("actor")?;
-    Ok(match row.col::<Option<String>>("key_name")? {
+    Ok(match row.col::<Option<String>>("key_name")?.filter(|name| !name.is_empty()) {
         Some(name) => format!("{actor} ({name})"),
         None => actor,
     })
@@ -30,6 +30,7 @@ pub(super) fn asked(item: &Value) -> Event {
     let what = if changed.is_empty() { String::new() } else { format!(" of {}", changed.join(", ")) };
     let by = item["key_name"]
         .as_str()
+        .filter(|name| !name.is_empty())
         .map_or_else(|| text("actor").to_owned(), |name| format!("{} ({name})", text("actor")));
     let mut ended = text("state").to_owned();
     if let Some(reason) = item["reason"].as_str() {
