@@ -14,10 +14,12 @@ pub mod github;
 pub mod github_scim;
 pub mod ldap;
 pub mod linear;
+pub mod manual;
 pub mod scim;
 mod shared;
 pub mod slack;
 pub mod sql;
+pub mod tailscale;
 
 use connector_sdk::Entry;
 use declarative::{Format, Manifest};
@@ -35,6 +37,8 @@ pub fn builtin() -> Vec<Entry> {
         Entry::of::<github_scim::GitHubEmu>(),
         Entry::of::<datadog::Datadog>(),
         Entry::of::<slack::Slack>(),
+        Entry::of::<tailscale::Tailscale>(),
+        Entry::of::<manual::Manual>(),
     ];
     all.extend(manifests().iter().filter_map(|manifest| manifest.entry().ok()));
     all
@@ -42,8 +46,12 @@ pub fn builtin() -> Vec<Entry> {
 
 /// The texts of the manifests that are built in (`config/connectors`), by the name of their file.
 pub const MANIFESTS: &[(&str, &str)] = &[
+    ("gitlab.toml", include_str!("../../config/connectors/gitlab.toml")),
+    ("grafana.toml", include_str!("../../config/connectors/grafana.toml")),
     ("jupyterhub.toml", include_str!("../../config/connectors/jupyterhub.toml")),
     ("pagerduty.toml", include_str!("../../config/connectors/pagerduty.toml")),
+    ("sentry.toml", include_str!("../../config/connectors/sentry.toml")),
+    ("terraform.toml", include_str!("../../config/connectors/terraform.toml")),
 ];
 
 /// The manifests that are built in.

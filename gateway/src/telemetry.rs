@@ -1,5 +1,7 @@
 //! Logs and metrics. A metric's name says its unit; a label is never about a person.
 
+use std::io::Write;
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
@@ -57,10 +59,17 @@ pub mod names {
     pub const OPERATIONS_CLOSED_TOTAL: &str = "scimgate_operations_closed_total";
     /// From accepting an operation to its being at the target.
     pub const OPERATION_SECONDS: &str = "scimgate_operation_seconds";
+    /// Tasks for people that are open [instance].
+    pub const TASKS_OPEN_ROWS: &str = "scimgate_tasks_open_rows";
+    /// Tasks for people whose time is over [instance].
+    pub const TASKS_OVERDUE_ROWS: &str = "scimgate_tasks_overdue_rows";
     /// Rows that were purged because their time was over [table].
     pub const PURGED_TOTAL: &str = "scimgate_purged_rows_total";
     /// Refusals of clients' requests that were not put on record because too many came at once.
     pub const REFUSALS_DROPPED_TOTAL: &str = "scimgate_refusals_dropped_total";
+
+    /// Lines of the log that could not be written: its disk is full, or whoever reads it is gone.
+    pub const LOG_LINES_DROPPED_TOTAL: &str = "scimgate_log_lines_dropped_total";
 
     /// Every name with its help text and whether it is a `c`ounter, `g`auge or `h`istogram.
     pub(super) const ALL: &[(&str, char, &str)] = &[
@@ -85,8 +94,11 @@ pub mod names {
         (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
         (OPERATIONS_CLOSED_TOTAL, 'c', "Operations that ended."),
         (OPERATION_SECONDS, 'h', "Time from accepting an operation to its being at the target."),
+        (TASKS_OPEN_ROWS, 'g', "Tasks for people that are open."),
+        (TASKS_OVERDUE_ROWS, 'g', "Tasks for people whose time is over."),
         (PURGED_TOTAL, 'c', "Rows purged because their time was over."),
         (REFUSALS_DROPPED_TOTAL, 'c', "Refusals that were not put on record because too many came at once."),
+        (LOG_LINES_DROPPED_TOTAL, 'c', "Lines of the log that could not be written."),
         (STORE_LOG_BYTES, 'g', "Size of the embedded database's write-ahead log."),
     ];
 }
@@ -111,12 +123,33 @@ pub enum TelemetryError {
 /// A wrong filter, or a log that is already set up.
 pub fn start_log(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // What goes wrong with a line would be printed to standard error too, and that panics where it is full.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| Tolerant(std::io::stderr()))
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => lines.with_ansi(false).finish().try_init()?,
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,
     }
     Ok(())
+}
+
+/// Standard error, which may be full or gone: then lines are dropped and counted, and everything else goes on.
+struct Tolerant(std::io::Stderr);
+
+impl Write for Tolerant {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if self.0.write_all(line).is_err() {
+            metrics::counter!(names::LOG_LINES_DROPPED_TOTAL).increment(1);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _ = self.0.flush();
+        Ok(())
+    }
 }
 
 static INSTALLED: std::sync::OnceLock<Metrics> = std::sync::OnceLock::new();

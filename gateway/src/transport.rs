@@ -24,7 +24,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use connector_sdk::{Call, Charge, Connector, Effect, Fault, FaultKind, Repeat, Reply, Retry, Step, Transport, Work};
+use connector_sdk::{
+    Call, Charge, Connector, Desk, Effect, Fault, FaultKind, Repeat, Reply, Retry, Step, Transport, Work,
+};
 use engine::Lane;
 use jiff::Timestamp;
 use thiserror::Error as ThisError;
@@ -164,6 +166,7 @@ pub struct Wire {
     record: Arc<Recorder>,
     fence: Option<Box<dyn Fn() -> bool + Send + Sync>>,
     stop: CancellationToken,
+    desk: Option<Box<dyn Desk>>,
 }
 
 impl Wire {
@@ -176,13 +179,30 @@ impl Wire {
         give_up_at: Timestamp,
         record: Arc<Recorder>,
     ) -> Self {
-        Self { http, connector, budget, lane, give_up_at, record, fence: None, stop: CancellationToken::new() }
+        Self {
+            http,
+            connector,
+            budget,
+            lane,
+            give_up_at,
+            record,
+            fence: None,
+            stop: CancellationToken::new(),
+            desk: None,
+        }
     }
 
     /// Asks before each call, after its wait for the budget, whether it may still be sent.
     #[must_use]
     pub fn fenced(mut self, fence: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.fence = Some(Box::new(fence));
+        self
+    }
+
+    /// Leads to a desk, for a target that has no API.
+    #[must_use]
+    pub fn at(mut self, desk: impl Desk + 'static) -> Self {
+        self.desk = Some(Box::new(desk));
         self
     }
 
@@ -402,6 +422,10 @@ impl Transport for Wire {
 
     async fn file(&self, name: &str) -> Result<PathBuf, Fault> {
         guard::file(self.http.options.files.as_deref(), name).await
+    }
+
+    fn desk(&self) -> Option<&dyn Desk> {
+        self.desk.as_deref()
     }
 
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {

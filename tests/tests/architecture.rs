@@ -36,6 +36,7 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("hyper-util", &["gateway", "simulators"]),
     ("clap", &["gateway"]),
     ("anyhow", &["gateway", "tests"]),
+    ("maud", &["gateway"]),
     ("minijinja", &["declarative"]),
     ("serde_norway", &["declarative"]),
     ("tokio-rustls", &["connectors"]),
@@ -340,6 +341,16 @@ fn connectors_neither_wait_nor_read_a_clock_nor_open_anything() {
         .filter_map(|line| line.strip_prefix("connectors/src/")?.split('/').next().map(str::to_owned))
         .collect();
     assert_eq!(own, ["ldap", "sql"].map(str::to_owned).into());
+}
+
+/// The console goes by the services alone, as the admin API does: each can do what the other can, under the same rules.
+#[test]
+fn the_console_and_the_admin_api_speak_to_services_alone() {
+    let room = |path: &str| path.starts_with("gateway/src/console/") || path.starts_with("gateway/src/admin_api/");
+    let all: Vec<_> = sources().into_iter().filter(|(path, _)| room(path)).collect();
+    assert!(all.len() > 20, "only {} sources found", all.len());
+    let below = [".reader()", ".store.write(", "vals![", "sea_orm", "crate::transport", "reqwest::"];
+    assert_eq!(lines_with(&all, &below), [] as [String; 0]);
 }
 
 /// Targets are called through the transport, which holds the guards; the only other client is the

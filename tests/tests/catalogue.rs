@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use connector_sdk::spelling;
 use serde_json::{Value, json};
 use tests::replay::Sequence;
 use tests::{Db, Gateway, Sim, facts};
@@ -25,9 +26,11 @@ struct Without {
     groups: bool,
     /// What a group without members is there is the target's affair: disabled, or as it was made.
     empty_groups: bool,
+    /// Takes groups' names in letters, digits, `-` and `_` alone.
+    names: bool,
 }
 
-const NOTHING: Without = Without { people: false, groups: false, empty_groups: false };
+const NOTHING: Without = Without { people: false, groups: false, empty_groups: false, names: false };
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_lowercase()
@@ -42,6 +45,14 @@ fn is(entry: &Value, user: &Value) -> bool {
     let mut names: BTreeSet<String> = list(user, "emails").iter().map(|email| text(&email["value"])).collect();
     names.insert(text(&user["userName"]));
     ["login", "email"].iter().any(|field| entry[*field].is_string() && names.contains(&text(&entry[*field])))
+}
+
+/// What a group of the target is called: by its name, or where names are kept in a comment by that.
+fn name_of(group: &Value, without: Without) -> String {
+    let note = group["comment"].as_str().and_then(|note| note.strip_prefix("scimgate: "));
+    let noted = note.and_then(|name| serde_json::from_str::<String>(name).ok()).map(|name| name.to_lowercase());
+    let name = text(&group["name"]);
+    noted.unwrap_or_else(|| if without.names { spelling::plain(&name) } else { name })
 }
 
 async fn check(facts: &Path, target: &str, without: Without, client: &str) {
@@ -100,7 +111,7 @@ async fn check(facts: &Path, target: &str, without: Without, client: &str) {
                 let user = users.iter().find(|user| is(member, user));
                 user.map_or_else(|| panic!("{what}: nobody asked for {member}"), |user| text(&user["userName"]))
             });
-            (text(&group["name"]), members.collect())
+            (name_of(group, without), members.collect())
         })
         .collect();
     held.sort();
@@ -129,6 +140,11 @@ targets! {
     what_every_client_asks_for_is_at_linear, "linear", NOTHING;
     what_every_client_asks_for_is_at_datadog, "datadog", NOTHING;
     what_every_client_asks_for_is_at_pagerduty, "pagerduty", NOTHING;
+    what_every_client_asks_for_is_at_gitlab, "gitlab", NOTHING;
+    what_every_client_asks_for_is_at_sentry, "sentry", NOTHING;
+    what_every_client_asks_for_is_at_grafana, "grafana", NOTHING;
+    what_every_client_asks_for_is_at_terraform, "terraform", Without { names: true, ..NOTHING };
+    what_every_client_asks_for_is_at_tailscale, "tailscale", NOTHING;
     what_every_client_asks_for_is_at_jupyterhub, "jupyterhub", NOTHING;
     what_every_client_asks_for_is_at_a_scim_server, "scim", NOTHING;
     what_every_client_asks_for_is_at_githubs_managed_users, "github_emu", NOTHING;

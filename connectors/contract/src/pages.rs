@@ -13,6 +13,9 @@ use crate::check::{Verdict, rows, sentence};
 use crate::sim::BuildError;
 use crate::subjects::{PLAYED_FOR_REAL, Subject, subjects};
 
+/// The connector whose target is people: there is no server to start.
+const BY_HAND: &str = "manual";
+
 const MARK: &str =
     "<!-- Written by `scimgate connector docs` from what the connectors declare. Change it there, not here. -->";
 
@@ -251,7 +254,8 @@ fn contract(out: &mut String, entry: &Entry, ways: &[(&Subject, &Report)]) {
         }
     }
     if let Some((_, tests)) = PLAYED_FOR_REAL.iter().find(|(name, _)| *name == entry.name) {
-        let _ = writeln!(out, "The kit is played over it against the real thing, which its tests start: `{tests}`.");
+        let what = if entry.name == BY_HAND { "a desk in memory" } else { "the real thing, which its tests start" };
+        let _ = writeln!(out, "The kit is played over it against {what}: `{tests}`.");
     }
     out.push('\n');
 }
@@ -324,9 +328,13 @@ fn catalogue(entries: &[Entry], played: &[(Subject, Report)]) -> String {
         let _ = writeln!(out, "({}) {why}  ", at + 1);
     }
     for (name, tests) in PLAYED_FOR_REAL {
+        let (target, what) = match *name {
+            BY_HAND => ("people", format!("a desk in memory, in `{tests}`")),
+            _ => ("no simulator", format!("the real thing, which `{tests}` starts")),
+        };
         let _ = writeln!(
             out,
-            "\n`{name}` is not in this table, for its target is no simulator: the kit is played over it against the real thing, which `{tests}` starts."
+            "\n`{name}` is not in this table, for its target is {target}: the kit is played over it against {what}."
         );
     }
     out.trim_end().to_owned() + "\n"

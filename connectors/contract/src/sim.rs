@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_sdk::kit::{RateLimit, World};
+use connector_sdk::spelling;
 use connector_sdk::{Call, CallAbout, Connector, Effect, Fault, FaultKind, Person, Reply, Secrets, Transport};
 use http::Request;
 use jiff::Timestamp;
@@ -14,6 +15,27 @@ use simulators::{Clock, Limits, Simulator};
 
 /// Where the simulated targets seem to be; nothing is sent there.
 pub const BASE: &str = "http://127.0.0.1:9";
+
+/// Where a target keeps a group's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// In its name.
+    Plain,
+    /// In its name, spelled in letters, digits, `-` and `_`.
+    Spelled,
+    /// In a comment, where it has one.
+    Noted,
+}
+
+impl Names {
+    fn of(target: &str) -> Self {
+        match target {
+            "terraform" => Self::Spelled,
+            "tailscale" => Self::Noted,
+            _ => Self::Plain,
+        }
+    }
+}
 
 /// When the simulated worlds begin: 2026-01-02T03:04:05Z.
 const START: i64 = 1_767_323_045;
@@ -26,6 +48,8 @@ pub struct Sim {
     pub clock: Clock,
     /// Whether people are known by their login.
     pub handles: bool,
+    /// Where a group's name is.
+    names: Names,
     /// How the vendor says "too many calls".
     pub rate_limits: fn(Timestamp) -> Vec<RateLimit>,
 }
@@ -92,6 +116,23 @@ impl World for Sim {
 
     fn rate_limits(&self) -> Vec<RateLimit> {
         (self.rate_limits)(self.clock.now())
+    }
+
+    fn is_group(&self, name: &str, entry: &Value) -> bool {
+        told(self.names, entry).is_some_and(|known| known.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The name of a group in the target's state.
+fn told(names: Names, entry: &Value) -> Option<String> {
+    let plain = entry["name"].as_str();
+    match names {
+        Names::Plain => plain.map(str::to_owned),
+        Names::Spelled => plain.map(spelling::plain),
+        Names::Noted => {
+            let note = entry["comment"].as_str().and_then(|note| note.strip_prefix("scimgate: "));
+            note.and_then(|name| serde_json::from_str(name).ok()).or_else(|| plain.map(str::to_owned))
+        }
     }
 }
 
@@ -165,7 +206,7 @@ pub fn build_with(
         .map_err(|error| BuildError(format!("The settings that the simulated {target} offers are refused: {error}")))?;
     Ok(Built {
         connector,
-        sim: Arc::new(Sim { simulator, clock, handles, rate_limits }),
+        sim: Arc::new(Sim { simulator, clock, handles, names: Names::of(target), rate_limits }),
         secrets: plain.into_iter().map(|(_, text)| text).collect(),
         calls: entry.about.calls,
     })

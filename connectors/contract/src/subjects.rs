@@ -143,11 +143,27 @@ pub fn subjects() -> Vec<Subject> {
         Subject::of("datadog").way("groups as roles", json!({ "groups": "roles" })).limits(datadog_limits),
         Subject::of("slack").limits(slack_limits),
         Subject::of("pagerduty").limits(pagerduty_limits),
+        Subject::of("gitlab").limits(gitlab_limits),
+        Subject::of("gitlab")
+            .way("identity handle", json!({ "identity": "handle" }))
+            .knobs(json!({ "usernames": true, "identities": false }))
+            .handles()
+            .limits(gitlab_limits),
+        Subject::of("gitlab")
+            .way("identity email", json!({ "identity": "email" }))
+            .knobs(json!({ "enterprise": true, "identities": false }))
+            .limits(gitlab_limits),
+        Subject::of("sentry").limits(sentry_limits),
+        Subject::of("grafana"),
+        Subject::of("terraform").limits(terraform_limits),
+        Subject::of("tailscale"),
+        Subject::of("tailscale").way("people alone", json!({ "policy_groups": false })),
     ]
 }
 
 /// Connectors that have no simulated target: what they speak to is run for real by these tests, which play the kit.
-pub const PLAYED_FOR_REAL: &[(&str, &str)] = &[("ldap", "connectors/tests/ldap"), ("sql", "connectors/tests/sql")];
+pub const PLAYED_FOR_REAL: &[(&str, &str)] =
+    &[("ldap", "connectors/tests/ldap"), ("sql", "connectors/tests/sql"), ("manual", "connectors/tests/manual")];
 
 fn pagerduty_limits(_: Timestamp) -> Vec<RateLimit> {
     vec![RateLimit {
@@ -160,6 +176,60 @@ fn pagerduty_limits(_: Timestamp) -> Vec<RateLimit> {
         ],
         body: r#"{"error":{"message":"Rate Limit Exceeded","code":2020}}"#.to_owned(),
         seconds: 23,
+    }]
+}
+
+fn gitlab_limits(now: Timestamp) -> Vec<RateLimit> {
+    let form =
+        |name, headers, seconds| RateLimit { name, status: 429, headers, body: "Retry later\n".to_owned(), seconds };
+    let reset = now.as_second() + 41;
+    let told = vec![
+        ("ratelimit-limit", "2000".to_owned()),
+        ("ratelimit-name", "throttle_authenticated_api".to_owned()),
+        ("ratelimit-remaining", "0".to_owned()),
+        ("ratelimit-reset", reset.to_string()),
+    ];
+    vec![form("GitLab's 429", told, 41), form("GitLab's 429 without headers", Vec::new(), 60)]
+}
+
+fn sentry_limits(now: Timestamp) -> Vec<RateLimit> {
+    let told = |remaining: &str, seconds: i64| {
+        vec![
+            ("x-sentry-rate-limit-limit", "40".to_owned()),
+            ("x-sentry-rate-limit-remaining", remaining.to_owned()),
+            ("x-sentry-rate-limit-reset", (now.as_second() + seconds).to_string()),
+        ]
+    };
+    let form =
+        |name, headers, body: &str, seconds| RateLimit { name, status: 429, headers, body: body.to_owned(), seconds };
+    vec![
+        form(
+            "Sentry's 429",
+            told("0", 3),
+            r#"{"detail":"You are attempting to use this endpoint too frequently. Limit is 40 requests in 1 seconds"}"#,
+            3,
+        ),
+        form(
+            "Sentry's 429 for calls at once",
+            told("39", 1),
+            r#"{"detail":"You are attempting to go above the allowed concurrency for this endpoint. Concurrency limit is 25"}"#,
+            60,
+        ),
+    ]
+}
+
+fn terraform_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![RateLimit {
+        name: "HCP Terraform's 429, in fractions of seconds",
+        status: 429,
+        headers: vec![
+            ("x-ratelimit-limit", "30".to_owned()),
+            ("x-ratelimit-remaining", "0".to_owned()),
+            ("x-ratelimit-reset", "6.250".to_owned()),
+        ],
+        body: r#"{"errors":[{"detail":"You have exceeded the API's rate limit.","status":429,"title":"Too many requests"}]}"#
+            .to_owned(),
+        seconds: 7,
     }]
 }
 

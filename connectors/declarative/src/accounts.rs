@@ -171,8 +171,10 @@ impl People {
         let scope = self.scope_for(who)?;
         let login = scope.get("login").and_then(Value::as_str).map(str::to_lowercase);
         let email = who.email.as_deref().map(str::to_lowercase);
+        let saml = plan.saml_identity.as_ref().and_then(|saml| saml.text(&scope).ok().flatten());
+        let saml = saml.map(|name| name.to_lowercase());
         let mut all = self.everyone(cx, plan.find.as_ref().unwrap_or(&plan.list), &scope).await?;
-        if let Some(invitations) = &plan.invitations {
+        if let Some(invitations) = plan.invitations.as_ref().filter(|_| self.client.invites()) {
             all.extend(self.everyone(cx, invitations, &scope).await?);
         }
         let same = |one: &Option<String>, other: &Option<String>| {
@@ -181,6 +183,7 @@ impl People {
         let mut found: Vec<(Mapped, Evidence)> = Vec::new();
         for one in all {
             let evidence = plan.matches.iter().find_map(|by| match by {
+                MatchModel::Saml if same(&one.saml_identity, &saml) => Some(Evidence::SamlIdentity),
                 MatchModel::Email if same(&one.account.email, &email) => {
                     Some(if one.account.email_verified { Evidence::VerifiedEmail } else { Evidence::Email })
                 }
@@ -228,6 +231,9 @@ impl People {
         let Some(item) = self.client.item(request, &done, &scope) else {
             return Err(self.client.malformed(request, &done.reply, "no object"));
         };
+        if !self.client.counts(cx, request, &item, &scope).await? {
+            return Ok(None);
+        }
         let mapped = self.map(request, &item, &mapping)?;
         if !same_id(&mapped.account, id) {
             return Err(self.client.malformed(request, &done.reply, "another object than was asked for"));
@@ -329,6 +335,11 @@ impl People {
     }
 }
 
+/// A text that nobody guesses, for passwords that nobody is to know: 192 bits.
+fn random() -> String {
+    rand::random::<[u8; 24]>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn cannot() -> Fault {
     Fault::new(FaultKind::Refused, "This connector neither creates nor removes people; they are managed elsewhere.")
 }
@@ -352,7 +363,7 @@ impl Accounts for People {
 
     async fn invitations(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<Account>, Fault> {
         let plan = self.plan()?;
-        if !plan.invites {
+        if !self.client.invites() {
             return Ok(Page::last(Vec::new()));
         }
         let request = plan.invitations.as_ref().unwrap_or(&plan.list);
@@ -376,7 +387,8 @@ impl Accounts for People {
     async fn create(&self, cx: &Cx<'_>, want: &Person) -> Result<Created, Fault> {
         let plan = self.plan()?;
         let create = plan.create.as_ref().ok_or_else(cannot)?;
-        let scope = self.scope_for(want)?;
+        let mut scope = self.scope_for(want)?;
+        scope.insert("random", Value::from(random()));
         for (value, message) in &plan.requires {
             if value.text(&scope).ok().flatten().is_none() {
                 return Err(Fault::new(FaultKind::Incomplete, message.clone()).context("accounts.requires"));

@@ -115,10 +115,9 @@ pub(crate) fn about(plan: &Plan) -> Result<About, Full> {
         let path = "/{token address}";
         calls.push(CallAbout { name: TOKEN_CALL, method: "POST", path, purpose: "Asks for an access token." });
     }
-    let models = models(plan);
-    for (request, model) in plan.requests().into_iter().zip(models) {
+    for request in plan.requests() {
         let path = request.path.template();
-        let purpose = match model {
+        let purpose = match &request.purpose {
             Some(purpose) => keep(purpose)?,
             None => purpose(request.op),
         };
@@ -136,24 +135,6 @@ pub(crate) fn about(plan: &Plan) -> Result<About, Full> {
         unverified: texts(&model.unverified)?,
         sources: texts(&model.sources)?,
     })
-}
-
-/// The purposes that the manifest gives, in the order of [`Plan::requests`].
-fn models(plan: &Plan) -> Vec<Option<&str>> {
-    let model = &plan.model;
-    let mut all = vec![&model.probe.request];
-    if let Some(a) = &model.accounts {
-        all.push(&a.list);
-        all.extend([&a.invitations, &a.find, &a.get, &a.create].into_iter().flatten());
-        all.extend(&a.update);
-        all.extend([&a.suspend, &a.restore, &a.remove, &a.revoke].into_iter().flatten());
-    }
-    if let Some(g) = &model.groups {
-        all.push(&g.list);
-        all.extend([&g.find, &g.get].into_iter().flatten());
-        all.extend([&g.create, &g.update, &g.remove, &g.members, &g.add_members, &g.remove_members]);
-    }
-    all.into_iter().map(|request| request.purpose.as_deref()).collect()
 }
 
 /// The entry of the catalogue.
@@ -393,7 +374,8 @@ fn traits(plan: &Plan, key: DriverKey, pace: Pace, client: &Client) -> Result<Tr
         traits.default_role = Some(keep(&role)?);
     }
     if let Some(accounts) = &plan.accounts {
-        traits.invites = accounts.invites;
+        traits.invites = client.invites();
+        traits.invitations_end = accounts.invitations_end;
         traits.own_account = accounts.fields.iter().any(|(name, _)| name == "protected");
         traits.verified_emails = accounts.fields.iter().any(|(name, _)| name == "email_verified");
         for name in accounts.update.iter().flat_map(|request| &request.writes) {
@@ -448,6 +430,8 @@ fn costs(plan: &Plan, known: &[&'static str]) -> Result<Vec<StepCost>, Full> {
     }
     let mut costs = Vec::new();
     for (step, requests) in steps {
+        let requests: Vec<&Request> =
+            requests.into_iter().flat_map(|one| one.before.as_deref().into_iter().chain([one])).collect();
         let mut cost = StepCost::new(step, u32::try_from(requests.len()).unwrap_or(u32::MAX));
         for bucket in &plan.model.buckets {
             let name = keep(&bucket.name)?;

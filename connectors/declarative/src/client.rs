@@ -108,6 +108,12 @@ impl Client {
         readings
     }
 
+    /// Whether creations invite, with these settings.
+    pub(crate) fn invites(&self) -> bool {
+        let accounts = self.plan.accounts.as_ref();
+        accounts.and_then(|accounts| accounts.invites.as_ref()).is_some_and(|invites| invites.holds(&self.scope()))
+    }
+
     /// Until when nothing is to be sent, if an answer says so.
     pub(crate) fn throttled(&self, reply: &Reply) -> Option<Timestamp> {
         self.judge_of(Some(reply)).throttled(reply)
@@ -129,7 +135,7 @@ impl Client {
         })
     }
 
-    /// Sends a request.
+    /// Sends a request, behind what is asked before it.
     pub(crate) async fn send(
         &self,
         cx: &Cx<'_>,
@@ -137,6 +143,12 @@ impl Client {
         scope: &Scope,
         more: &[(String, String)],
     ) -> Result<Answer, Fault> {
+        if let Some(before) = &request.before {
+            match Box::pin(self.send(cx, before, scope, &[])).await? {
+                Answer::Done(_) => {}
+                other => return Ok(other),
+            }
+        }
         let call = self.call(request, scope, more)?;
         let Authorized { call: signed, renewable } = self.authorize(cx, call.clone(), false).await?;
         let mut reply = cx.send(signed).await?;
@@ -195,6 +207,11 @@ impl Client {
         let all: Vec<minijinja::Value> =
             list.try_iter().map_err(|_| self.malformed(request, &done.reply, "a list that cannot be read"))?.collect();
         let listed = all.len();
+        if request.keep.as_ref().is_some_and(|keep| keep.uses("own"))
+            && let Some(own) = self.own(cx).await?
+        {
+            scope.insert("own", minijinja::Value::from(own));
+        }
         let id = fields.iter().find(|(name, _)| name == "id").map(|(_, id)| id);
         let mut ids = Vec::with_capacity(listed);
         let mut items = Vec::with_capacity(listed);
@@ -262,7 +279,8 @@ impl Client {
     pub(crate) async fn own(&self, cx: &Cx<'_>) -> Result<Option<&str>, Fault> {
         self.own
             .get_or_try_init(|| async {
-                let done = self.success(self.send(cx, &self.plan.probe, &self.scope(), &[]).await?)?;
+                let who = self.plan.who.as_ref().unwrap_or(&self.plan.probe);
+                let done = self.success(self.send(cx, who, &self.scope(), &[]).await?)?;
                 Ok(self.identity(&done))
             })
             .await
@@ -274,24 +292,37 @@ impl Client {
         self.plan.identity.render(&scope, str::to_owned).ok().flatten()
     }
 
+    /// The answer to one of the probe's requests, or what is amiss with the credential.
+    async fn asked(&self, cx: &Cx<'_>, request: &Request) -> Result<Result<Done, String>, Fault> {
+        match self.send(cx, request, &self.scope(), &[]).await {
+            Ok(Answer::Done(done)) => Ok(Ok(done)),
+            Ok(Answer::Missing(fault)) => Ok(Err(fault.message)),
+            Ok(Answer::Outcome(outcome, told)) => Ok(Err(told.fault(outcome).message)),
+            Err(fault) if matches!(fault.kind, FaultKind::Credential | FaultKind::Permission | FaultKind::Refused) => {
+                Ok(Err(fault.message))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Checks the credential.
     pub(crate) async fn probe(&self, cx: &Cx<'_>) -> Result<Probe, Fault> {
         let check = |ok, detail: String| ProbeCheck { name: "credential".to_owned(), ok, detail };
-        let done = match self.send(cx, &self.plan.probe, &self.scope(), &[]).await {
-            Ok(Answer::Done(done)) => done,
-            Ok(Answer::Missing(fault)) => {
-                return Ok(Probe { identity: None, checks: vec![check(false, fault.message)] });
-            }
-            Ok(Answer::Outcome(outcome, told)) => {
-                return Ok(Probe { identity: None, checks: vec![check(false, told.fault(outcome).message)] });
-            }
-            Err(fault) if matches!(fault.kind, FaultKind::Credential | FaultKind::Permission | FaultKind::Refused) => {
-                return Ok(Probe { identity: None, checks: vec![check(false, fault.message)] });
-            }
-            Err(fault) => return Err(fault),
+        let amiss = |detail| Ok(Probe { identity: None, checks: vec![check(false, detail)] });
+        let done = match self.asked(cx, &self.plan.probe).await? {
+            Ok(done) => done,
+            Err(detail) => return amiss(detail),
         };
-        let Some(identity) = self.identity(&done) else {
-            return Err(self.malformed(&self.plan.probe, &done.reply, "no identity"));
+        let (who, told) = match &self.plan.who {
+            Some(who) => match self.asked(cx, who).await? {
+                Ok(told) => (who, Some(told)),
+                Err(detail) => return amiss(detail),
+            },
+            None => (&self.plan.probe, None),
+        };
+        let told = told.as_ref().unwrap_or(&done);
+        let Some(identity) = self.identity(told) else {
+            return Err(self.malformed(who, &told.reply, "no identity"));
         };
         let mut checks = vec![check(true, format!("{} accepts the credential of {identity}.", self.title()))];
         let scope = crate::rules::scope_of(&done.reply, done.body.as_ref(), &self.scope());
@@ -301,6 +332,25 @@ impl Client {
             checks.push(ProbeCheck { name: name.clone(), ok, detail });
         }
         Ok(Probe { identity: Some(identity), checks })
+    }
+
+    /// Whether an object that was read counts, by the request's `where`.
+    pub(crate) async fn counts(
+        &self,
+        cx: &Cx<'_>,
+        request: &Request,
+        item: &minijinja::Value,
+        scope: &Scope,
+    ) -> Result<bool, Fault> {
+        let Some(keep) = &request.keep else { return Ok(true) };
+        let mut scope = scope.clone();
+        scope.insert("item", item.clone());
+        if keep.uses("own")
+            && let Some(own) = self.own(cx).await?
+        {
+            scope.insert("own", minijinja::Value::from(own));
+        }
+        Ok(keep.holds(&scope))
     }
 
     /// The object in an answer: what `item` says, else the body.

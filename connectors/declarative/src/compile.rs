@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::expr::{Expr, Text, from_json};
 use crate::model::{
-    AccountsModel, AuthModel, GroupsModel, MatchModel, Model, PagingModel, RepeatsModel, RequestModel, RuleModel,
-    SettingType,
+    AccountsModel, AuthModel, GroupsModel, InvitesModel, MatchModel, Model, PagingModel, RepeatsModel, RequestModel,
+    RuleModel, SettingType,
 };
 use crate::paging::{Paging, PagingKind};
 use crate::plan::{AccountsPlan, Auth, Fields, GroupsPlan, Plan};
@@ -39,8 +39,18 @@ const OPS: [&str; 20] = [
     "groups.add_members",
     "groups.remove_members",
 ];
-const ACCOUNT_FIELDS: [&str; 9] =
-    ["id", "login", "email", "email_verified", "display_name", "role", "status", "protected", "expires_at"];
+const ACCOUNT_FIELDS: [&str; 10] = [
+    "id",
+    "login",
+    "email",
+    "email_verified",
+    "saml_identity",
+    "display_name",
+    "role",
+    "status",
+    "protected",
+    "expires_at",
+];
 const GROUP_FIELDS: [&str; 4] = ["id", "name", "slug", "protected"];
 const MEMBER_FIELDS: [&str; 6] = ["id", "login", "email", "status", "role", "inherited"];
 
@@ -92,6 +102,7 @@ impl Compiler {
         let auth = model.auth.iter().enumerate().filter_map(|(n, auth)| self.auth(model, n, auth)).collect();
         let rules = self.rules("errors", &model.errors, ANSWERS);
         let probe = self.request("probe", "probe", "probe", &model.probe.request, &[]);
+        let who = model.probe.who.as_ref().map(|who| self.request("probe.who", "probe.who", "get own user", who, &[]));
         let identity =
             self.text("probe.identity", &model.probe.identity, &["settings", "maps", "body", "status", "headers"]);
         let mut checks = Vec::new();
@@ -126,6 +137,7 @@ impl Compiler {
             maps: from_json(&serde_json::to_value(&model.maps).unwrap_or_default()),
             default_role: flat(default_role)?,
             probe: probe?,
+            who: who.map_or(Some(None), |who| who.map(Some))?,
             identity: identity?,
             checks,
             accounts: accounts.map_or(Some(None), |made| made.map(Some))?,
@@ -300,6 +312,7 @@ impl Compiler {
         model: &RequestModel,
         names: &[&'static str],
     ) -> Option<Request> {
+        let given = names;
         let names: Vec<&str> = names.iter().copied().chain(["settings", "maps"]).collect();
         let answers: Vec<&str> = names.iter().copied().chain(ANSWERS.iter().copied()).collect();
         let at = |name: &str| format!("{field}.{name}");
@@ -349,6 +362,13 @@ impl Compiler {
         if model.method == "GET" && !matches!(body, Some(Body::None)) {
             self.wrong(field, "is a GET with a body");
         }
+        let before = model.before.as_ref().map(|before| {
+            if op == "before" || !(before.method == "GET" || before.reads) {
+                self.wrong(&at("before"), "is a request that only reads, with nothing before it");
+                return None;
+            }
+            self.request(&at("before"), "before", "look before", before, given)
+        });
         let rules = self.rules(&at("errors"), &model.errors, &answers);
         let mut in_lists = answers.clone();
         in_lists.extend(["item", "own"]);
@@ -383,6 +403,8 @@ impl Compiler {
             read_first: model.read_first,
             writes: model.writes.clone(),
             look_first: model.look_first,
+            before: before.map_or(Some(None), |before| before.map(|before| Some(Box::new(before))))?,
+            purpose: model.purpose.clone(),
             created_id,
             batch: model.batch,
         })
@@ -420,15 +442,26 @@ impl Compiler {
         }
         let login =
             model.login.as_ref().map(|login| self.expr("accounts.login", login, &["settings", "maps", "person"]));
+        let saml_identity = model
+            .saml_identity
+            .as_ref()
+            .map(|saml| self.expr("accounts.saml_identity", saml, &["settings", "maps", "person"]));
         let matches = match model.matches.as_slice() {
-            [] => [(MatchModel::Email, has("email")), (MatchModel::Login, has("login") && login.is_some())]
-                .into_iter()
-                .filter_map(|(one, there)| there.then_some(one))
-                .collect(),
+            [] => [
+                (MatchModel::Saml, has("saml_identity") && saml_identity.is_some()),
+                (MatchModel::Email, has("email")),
+                (MatchModel::Login, has("login") && login.is_some()),
+            ]
+            .into_iter()
+            .filter_map(|(one, there)| there.then_some(one))
+            .collect(),
             given => given.to_vec(),
         };
         for one in &matches {
             match one {
+                MatchModel::Saml if !has("saml_identity") || saml_identity.is_none() => {
+                    self.wrong("accounts.match", "by `saml` needs `fields.saml_identity` and `accounts.saml_identity`");
+                }
                 MatchModel::Email if !has("email") => self.wrong("accounts.match", "by `email` needs `fields.email`"),
                 MatchModel::Login if !has("login") || login.is_none() => {
                     self.wrong("accounts.match", "by `login` needs `fields.login` and `accounts.login`");
@@ -448,7 +481,12 @@ impl Compiler {
         if model.suspend.is_some() != model.restore.is_some() {
             self.wrong("accounts", "needs both `suspend` and `restore`, or neither");
         }
-        if model.invites && !has("status") && model.invitations.is_none() {
+        let invites = match &model.invites {
+            None | Some(InvitesModel::Fixed(false)) => None,
+            Some(InvitesModel::Fixed(true)) => self.expr("accounts.invites", "true", &[]),
+            Some(InvitesModel::By(source)) => self.expr("accounts.invites", source, &["settings", "maps"]),
+        };
+        if invites.is_some() && !has("status") && model.invitations.is_none() {
             self.wrong("accounts.invites", "needs `fields.status` or `invitations`, so that invitations can be told");
         }
         let mut requires = Vec::new();
@@ -459,15 +497,19 @@ impl Compiler {
             }
         }
         const WHO: &[&str] = &["person", "login", "role"];
+        const NEW: &[&str] = &["person", "login", "role", "random"];
         const AT: &[&str] = &["account"];
+        /// The list alone sees neither; the search for a person the one, the read of an invitation the other.
+        const ANY_INVITATION: &[&str] = &["person", "login", "role", "account"];
         let mut one = |name: &str, op, call, request: &Option<RequestModel>, names: &[&'static str]| {
             request.as_ref().map(|model| self.request(&format!("accounts.{name}"), op, call, model, names))
         };
         let list = one("list", "accounts.list", "list accounts", &Some(model.list.clone()), &[]);
-        let invitations = one("invitations", "accounts.invitations", "list invitations", &model.invitations, &[]);
+        let invitations =
+            one("invitations", "accounts.invitations", "list invitations", &model.invitations, ANY_INVITATION);
         let find = one("find", "accounts.find", "find account", &model.find, WHO);
         let get = one("get", "accounts.get", "get account", &model.get, AT);
-        let create = one("create", "accounts.create", "create account", &model.create, WHO);
+        let create = one("create", "accounts.create", "create account", &model.create, NEW);
         let suspend = one("suspend", "accounts.suspend", "suspend account", &model.suspend, &["account", "current"]);
         let restore = one("restore", "accounts.restore", "restore account", &model.restore, &["account", "current"]);
         let remove = one("remove", "accounts.remove", "remove account", &model.remove, AT);
@@ -486,9 +528,11 @@ impl Compiler {
         Some(AccountsPlan {
             fields,
             login: login.map_or(Some(None), |login| login.map(Some))?,
+            saml_identity: saml_identity.map_or(Some(None), |saml| saml.map(Some))?,
             matches,
             requires,
-            invites: model.invites,
+            invites,
+            invitations_end: model.invitations_end,
             list: list??,
             invitations: flat(invitations)?,
             find: flat(find)?,

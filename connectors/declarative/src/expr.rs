@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
+use connector_sdk::spelling;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior};
 
@@ -31,6 +32,8 @@ fn sandbox() -> Environment<'static> {
     env.add_filter("upper", |text: Value| on_text(&text, |text| text.to_uppercase()));
     env.add_filter("trim", |text: Value| on_text(&text, |text| text.trim().to_owned()));
     env.add_filter("slug", |text: Value| on_text(&text, slug));
+    env.add_filter("spelled", |text: Value| on_text(&text, spelling::spelled));
+    env.add_filter("unspelled", |text: Value| on_text(&text, spelling::plain));
     env.add_filter("prefix", |text: Value, with: String| on_text(&text, |text| format!("{with}{text}")));
     env.add_filter("suffix", |text: Value, with: String| on_text(&text, |text| format!("{text}{with}")));
     env.add_filter("strip_prefix", |text: Value, off: String| {
@@ -79,6 +82,11 @@ fn sandbox() -> Environment<'static> {
     });
     env.add_filter("first", |list: Value| -> Result<Value, Error> { Ok(list.try_iter()?.next().unwrap_or_default()) });
     env.add_filter("last", |list: Value| -> Result<Value, Error> { Ok(list.try_iter()?.last().unwrap_or_default()) });
+    env.add_filter("words", |value: Value| -> Result<Value, Error> {
+        let mut made = String::new();
+        words(&value, WORDS_DEPTH, &mut made)?;
+        Ok(if made.is_empty() { Value::UNDEFINED } else { Value::from(made) })
+    });
     env.add_filter("length", |value: Value| value.len().unwrap_or(0));
     env.add_filter("text", |value: Value| -> Result<Value, Error> {
         if value.is_undefined() || value.is_none() {
@@ -131,6 +139,12 @@ fn sandbox() -> Environment<'static> {
         }
         Ok(Value::from(all))
     });
+    env.add_filter("wrap", |list: Value, name: String, beside: Value| -> Result<Value, Error> {
+        list.try_iter()?.take(MOST_VALUES).map(|item| joined(&beside, &name, item)).collect()
+    });
+    env.add_filter("attach", |value: Value, name: String, others: Value, path: String| {
+        attached(&value, &name, &others, &path)
+    });
     env.add_filter("at", |value: Value, path: String| attribute(&value, &path));
     env.add_test("defined", |value: Value| !value.is_undefined() && !value.is_none());
     env.add_test("missing", |value: Value| value.is_undefined() || value.is_none() || value.as_str() == Some(""));
@@ -163,6 +177,41 @@ fn on_text(value: &Value, with: impl Fn(&str) -> String) -> Result<Value, Error>
     if made.len() > LONGEST_VALUE { Err(too_long()) } else { Ok(Value::from(made)) }
 }
 
+/// How deep the filter `words` looks.
+const WORDS_DEPTH: usize = 6;
+
+/// Every text of a value, one after the other: `{"email": ["is taken"]}` is `email: is taken`.
+fn words(value: &Value, depth: usize, made: &mut String) -> Result<(), Error> {
+    if made.len() > LONGEST_VALUE || depth == 0 {
+        return Err(too_long());
+    }
+    match value.kind() {
+        ValueKind::Map => {
+            for key in value.try_iter()?.take(MOST_VALUES) {
+                let mut inner = String::new();
+                words(&value.get_item(&key)?, depth - 1, &mut inner)?;
+                if !inner.is_empty() {
+                    let key = plain(&key).ok_or_else(not_text)?;
+                    let gap = if made.is_empty() { "" } else { "; " };
+                    made.push_str(&format!("{gap}{key}: {inner}"));
+                }
+            }
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            for item in value.try_iter()?.take(MOST_VALUES) {
+                let mut inner = String::new();
+                words(&item, depth - 1, &mut inner)?;
+                if !inner.is_empty() {
+                    let gap = if made.is_empty() { "" } else { ", " };
+                    made.push_str(&format!("{gap}{inner}"));
+                }
+            }
+        }
+        _ => made.push_str(&plain(value).unwrap_or_default()),
+    }
+    Ok(())
+}
+
 /// Lower case letters and digits, everything else one dash.
 fn slug(text: &str) -> String {
     let mut made = String::with_capacity(text.len());
@@ -174,6 +223,48 @@ fn slug(text: &str) -> String {
         }
     }
     made.trim_end_matches('-').to_owned()
+}
+
+/// A table with one more field.
+fn joined(table: &Value, name: &str, value: Value) -> Result<Value, Error> {
+    let mut all: BTreeMap<String, Value> = BTreeMap::new();
+    if table.kind() == ValueKind::Map {
+        for key in table.try_iter()?.take(MOST_VALUES) {
+            all.insert(plain(&key).ok_or_else(not_text)?, table.get_item(&key)?);
+        }
+    }
+    all.insert(name.to_owned(), value);
+    Ok(Value::from(all))
+}
+
+/// Objects, each with the one of `others` beside it whose `id` stands at a path of the object; those that have none as
+/// they are.
+fn attached(value: &Value, name: &str, others: &Value, path: &str) -> Result<Value, Error> {
+    if value.is_undefined() || value.is_none() {
+        return Ok(Value::UNDEFINED);
+    }
+    let mut by_id: BTreeMap<String, Value> = BTreeMap::new();
+    if matches!(others.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        for other in others.try_iter()?.take(MOST_VALUES) {
+            if let Some(id) = other.get_attr("id").ok().as_ref().and_then(plain) {
+                by_id.insert(id, other);
+            }
+        }
+    }
+    let one = |item: &Value| -> Result<Value, Error> {
+        let mut at = item.clone();
+        for step in path.split('.') {
+            at = if at.kind() == ValueKind::Map { at.get_attr(step)? } else { Value::UNDEFINED };
+        }
+        match plain(&at).and_then(|id| by_id.get(&id)) {
+            Some(other) => joined(item, name, other.clone()),
+            None => Ok(item.clone()),
+        }
+    };
+    match value.kind() {
+        ValueKind::Map => one(value),
+        _ => value.try_iter()?.take(MOST_VALUES).map(|item| one(&item)).collect(),
+    }
 }
 
 /// The value at a dotted or URN path of a SCIM document, names without case.
@@ -496,12 +587,26 @@ mod tests {
             ("x.name | slug", json!("ada-l")),
             ("x.roles | join(',')", json!("a,b")),
             ("'a/b' | split('/') | last", json!("b")),
+            ("{'email': ['is taken', 'is odd'], 'n': {}} | words", json!("email: is taken, is odd")),
+            ("'plain' | words ~ (x.nothing | words | default('!'))", json!("plain!")),
             ("x.none.deeper.still | default('d')", json!("d")),
             ("x.nothing | lower", json!("nothing")),
             ("x.n | text | prefix('#')", json!("#7")),
             ("x.teams | pluck('id')", json!([1, 2])),
             ("x.teams | where('k', true) | pluck('id')", json!([1])),
             ("x | at('urn:ext:login')", json!("al")),
+            ("'R&D EU' | spelled", json!("R_x26_D__EU")),
+            ("'R_x26_D__EU' | unspelled", json!("R&D EU")),
+            (
+                "x.roles | wrap('id', {'type': 'role'})",
+                json!([{ "id": "a", "type": "role" }, { "id": "b", "type": "role" }]),
+            ),
+            (
+                "[{'of': {'id': '2'}}, {}] | attach('team', x.teams, 'of.id') | pluck('team') | first",
+                json!({ "id": 2, "k": false }),
+            ),
+            ("{'of': 9} | attach('team', x.teams, 'of')", json!({ "of": 9 })),
+            ("{'of': 9} | attach('team', x.nothing, 'of.id')", json!({ "of": 9 })),
             ("'admin' | map(x.map)", json!("owner")),
             ("'owner' | unmap(x.map)", json!("admin")),
             ("x.name is containing('ADA') and x.none is not defined", json!(true)),

@@ -123,6 +123,9 @@ impl Teams {
         let Some(item) = self.client.item(request, &done, &scope) else {
             return Err(self.client.malformed(request, &done.reply, "no object"));
         };
+        if !self.client.counts(cx, request, &item, &scope).await? {
+            return Ok(None);
+        }
         let group = self.map_all(cx, request, std::slice::from_ref(&item)).await?.remove(0);
         if group.id != *id {
             return Err(self.client.malformed(request, &done.reply, "another object than was asked for"));
@@ -165,10 +168,11 @@ impl Teams {
             // Which of the two is not there, the group or the member?
             Answer::Missing(fault) => match self.read(cx, id).await? {
                 None => Err(self.gone().context(fault.context)),
-                Some(_) if !add => Ok(Membership::Absent),
+                // Of several, one that is not there says nothing of the others: each is asked for alone then.
+                Some(_) if !add && accounts.len() == 1 => Ok(Membership::Absent),
                 Some(_) => Err(Fault::new(
                     FaultKind::Refused,
-                    format!("{} does not know the account that shall become a member.", self.client.title()),
+                    format!("{} does not know an account whose membership shall change.", self.client.title()),
                 )
                 .context(fault.context)),
             },

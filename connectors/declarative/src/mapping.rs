@@ -23,6 +23,8 @@ pub(crate) enum Standing {
 #[derive(Clone, Debug)]
 pub(crate) struct Mapped {
     pub(crate) account: Account,
+    /// The name of the SAML or SCIM identity that the target tells.
+    pub(crate) saml_identity: Option<String>,
     pub(crate) standing: Standing,
 }
 
@@ -86,7 +88,8 @@ pub(crate) fn account(fields: &Fields, item: &Value, scope: &Scope, invitation: 
     account.role = text(fields, "role", &scope)?;
     account.protected = flag(fields, "protected", &scope)?;
     account.expires_at = text(fields, "expires_at", &scope)?.and_then(|text| text.parse().ok());
-    Ok(Mapped { account, standing })
+    let saml_identity = text(fields, "saml_identity", &scope)?;
+    Ok(Mapped { account, saml_identity, standing })
 }
 
 /// A group of an item.

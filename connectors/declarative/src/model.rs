@@ -293,6 +293,8 @@ pub(crate) struct RequestModel {
     pub(crate) writes: Vec<String>,
     #[serde(default = "yes")]
     pub(crate) look_first: bool,
+    /// What is asked before the request is made, and judged in its place where it is no plain success.
+    pub(crate) before: Option<Box<RequestModel>>,
     /// The id in an answer that shows nothing else.
     pub(crate) created_id: Option<String>,
     /// What holds of the object where a refusal by status 404 speaks of the member, not of the group.
@@ -353,6 +355,8 @@ pub(crate) struct ProbeModel {
     #[serde(flatten)]
     pub(crate) request: RequestModel,
     pub(crate) identity: String,
+    /// What tells whom the credential speaks for, where the probe's own answer does not.
+    pub(crate) who: Option<RequestModel>,
     #[serde(default)]
     pub(crate) checks: Vec<CheckModel>,
 }
@@ -369,12 +373,15 @@ pub(crate) struct AccountsModel {
     pub(crate) fields: BTreeMap<String, String>,
     /// The login that a person has, or shall have, at the target.
     pub(crate) login: Option<String>,
+    /// The name that the person's SAML or SCIM identity has at the target.
+    pub(crate) saml_identity: Option<String>,
     #[serde(rename = "match", default)]
     pub(crate) matches: Vec<MatchModel>,
     #[serde(default)]
     pub(crate) requires: Vec<RequiresModel>,
-    #[serde(default)]
-    pub(crate) invites: bool,
+    pub(crate) invites: Option<InvitesModel>,
+    #[serde(default = "yes")]
+    pub(crate) invitations_end: bool,
     pub(crate) list: RequestModel,
     pub(crate) invitations: Option<RequestModel>,
     pub(crate) find: Option<RequestModel>,
@@ -388,9 +395,18 @@ pub(crate) struct AccountsModel {
     pub(crate) revoke: Option<RequestModel>,
 }
 
+/// Whether a creation invites: always, or as the settings say.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum InvitesModel {
+    Fixed(bool),
+    By(String),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MatchModel {
+    Saml,
     Email,
     Login,
 }

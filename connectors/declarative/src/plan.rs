@@ -21,6 +21,7 @@ pub(crate) struct Plan {
     pub(crate) maps: minijinja::Value,
     pub(crate) default_role: Option<Text>,
     pub(crate) probe: Request,
+    pub(crate) who: Option<Request>,
     pub(crate) identity: Text,
     pub(crate) checks: Vec<(String, Expr, String)>,
     pub(crate) accounts: Option<AccountsPlan>,
@@ -43,9 +44,12 @@ pub(crate) type Fields = Vec<(String, Expr)>;
 pub(crate) struct AccountsPlan {
     pub(crate) fields: Fields,
     pub(crate) login: Option<Expr>,
+    pub(crate) saml_identity: Option<Expr>,
     pub(crate) matches: Vec<MatchModel>,
     pub(crate) requires: Vec<(Expr, String)>,
-    pub(crate) invites: bool,
+    /// Whether a creation invites, over the settings; nothing where it never does.
+    pub(crate) invites: Option<Expr>,
+    pub(crate) invitations_end: bool,
     pub(crate) list: Request,
     pub(crate) invitations: Option<Request>,
     pub(crate) find: Option<Request>,
@@ -89,9 +93,10 @@ impl Plan {
         }
     }
 
-    /// Every request with its purpose, in the order of the page.
+    /// Every request, each behind what is asked before it, in the order of the page.
     pub(crate) fn requests(&self) -> Vec<&Request> {
         let mut all = vec![&self.probe];
+        all.extend(&self.who);
         if let Some(a) = &self.accounts {
             all.push(&a.list);
             let some = [&a.invitations, &a.find, &a.get, &a.create];
@@ -104,7 +109,7 @@ impl Plan {
             all.extend([&g.find, &g.get].into_iter().flatten());
             all.extend([&g.create, &g.update, &g.remove, &g.members, &g.add, &g.take_out]);
         }
-        all
+        all.into_iter().flat_map(|request| request.before.as_deref().into_iter().chain([request])).collect()
     }
 }
 
@@ -112,6 +117,8 @@ impl Plan {
 pub(crate) fn purpose(op: &str) -> &'static str {
     match op {
         "probe" => "Checks the credential.",
+        "probe.who" => "Tells whom the credential speaks for.",
+        "before" => "Looks whether the next call may be made.",
         "accounts.list" => "Lists people.",
         "accounts.invitations" => "Lists pending invitations.",
         "accounts.find" => "Looks for a person.",

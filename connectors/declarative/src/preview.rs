@@ -137,6 +137,7 @@ fn scope(client: &Client, people: &People, request: &Request, sample: &Sample) -
         login: None,
     };
     scope.insert("account", account_value(if request.op == "accounts.revoke" { &invite } else { &account }));
+    scope.insert("random", minijinja::Value::from(HIDDEN));
     scope.insert("member", account_value(&account));
     scope.insert("members", minijinja::Value::from(vec![account_value(&account)]));
     scope.insert("group", from_json(&json!({ "id": sample.group_id, "name": sample.group_name })));

@@ -37,6 +37,9 @@ pub(crate) struct Request {
     pub(crate) read_first: bool,
     pub(crate) writes: Vec<String>,
     pub(crate) look_first: bool,
+    /// What is asked before, and judged in its place where it is no plain success.
+    pub(crate) before: Option<Box<Request>>,
+    pub(crate) purpose: Option<String>,
     pub(crate) created_id: Option<Expr>,
     pub(crate) batch: usize,
 }

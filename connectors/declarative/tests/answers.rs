@@ -4,7 +4,9 @@
 
 mod support;
 
-use connector_sdk::{Created, Effect, Fault, FaultKind, Person, Retry};
+use std::sync::{Arc, Mutex};
+
+use connector_sdk::{AccountRef, Created, Effect, Fault, FaultKind, Membership, Person, RemoteId, Retry};
 use declarative::{Format, Manifest};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
@@ -173,4 +175,34 @@ fn what_is_wrong_is_told_with_line_and_field() {
         let found = problems.iter().any(|one| one.field == field && one.line == Some(at) && one.message.contains(says));
         assert!(found, "{field} in line {at}: {problems:#?}");
     }
+}
+
+/// Of several who leave a group, one whose account is gone keeps nobody else in.
+#[test]
+fn a_batch_that_misses_one_member_removed_nobody_and_said_all_were() {
+    let manifest = MANIFEST.replace(
+        "path = \"/groups/{{ group.id }}/members/{{ member.id }}\"",
+        "path = \"/groups/{{ group.id }}/members\"\njson = \"{{ members | pluck('id') }}\"\nbatch = 3",
+    );
+    let manifest = Manifest::parse(&manifest, Format::Toml).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sent = Arc::clone(&seen);
+    let sim = Scripted::new(move |call, _| {
+        let body = String::from_utf8_lossy(&call.body).into_owned();
+        if call.method == "DELETE" {
+            sent.lock().unwrap().push(body.clone());
+        }
+        match call.method.as_str() {
+            "DELETE" if body.contains("gone") => reply(404, &json!({}), None),
+            "DELETE" => with(204, HeaderMap::new(), ""),
+            _ => reply(200, &json!({ "groups": [{ "id": "g", "name": "G" }] }), None),
+        }
+    });
+    let connector = built(&manifest, &json!({ "url": "https://api.example.com/v1" }));
+    let member = |id: &str| AccountRef::Account { id: RemoteId::new(id), login: None };
+    let leaving = [member("a"), member("gone"), member("b")];
+    let groups = connector.groups().unwrap();
+    let answers = block(groups.change_members(&sim.cx(), &RemoteId::new("g"), &[], &leaving));
+    assert_eq!(answers, vec![Ok(Membership::Absent); 3]);
+    assert_eq!(*seen.lock().unwrap(), [r#"["a","gone","b"]"#, r#"["a"]"#, r#"["gone"]"#, r#"["b"]"#]);
 }

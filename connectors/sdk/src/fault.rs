@@ -37,6 +37,8 @@ pub enum FaultKind {
     Malformed,
     /// The gateway itself refused to send the call (address not allowed, breaker open).
     NotSent,
+    /// A person was asked to do it by hand and has not said yet what became of it ([`crate::Desk`]).
+    Awaiting,
 }
 
 /// When trying again makes sense.
@@ -91,6 +93,7 @@ impl Fault {
             | FaultKind::Timeout
             | FaultKind::Malformed
             | FaultKind::NotSent
+            | FaultKind::Awaiting
             | FaultKind::Quota => Retry::Soon,
             FaultKind::Credential | FaultKind::Permission | FaultKind::Incomplete => Retry::AfterOperator,
             FaultKind::Refused | FaultKind::NameTaken | FaultKind::NotFound | FaultKind::Protected => Retry::Never,

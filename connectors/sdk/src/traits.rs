@@ -132,6 +132,9 @@ pub struct Traits {
     pub removal: Removal,
     /// Whether `create` invites, so that an account comes later.
     pub invites: bool,
+    /// Whether a pending invitation ends by itself and shows it. One that does not stays pending until it is accepted or
+    /// taken back.
+    pub invitations_end: bool,
     /// SCIM attributes that reach the target (`roles`, `displayName`; `*`: the whole document); the
     /// rest live in the directory only and never drift.
     pub writable: Vec<&'static str>,
@@ -155,6 +158,9 @@ pub struct Traits {
     /// Whether the credential is an account of the target's own, which listings show as protected. A
     /// directory's administrator outside of the branch, or a database role, is none.
     pub own_account: bool,
+    /// Whether people do what is asked of it, through [`crate::Desk`]: a change takes hours or days, and is on
+    /// record here.
+    pub by_hand: bool,
 }
 
 impl Traits {
@@ -169,6 +175,7 @@ impl Traits {
             suspend: Suspend::Removes,
             removal: Removal::Gone,
             invites: false,
+            invitations_end: true,
             writable: Vec::new(),
             roles: Vec::new(),
             default_role: None,
@@ -179,6 +186,7 @@ impl Traits {
             repeats: Repeats::default(),
             speaks_http: true,
             own_account: true,
+            by_hand: false,
         }
     }
 

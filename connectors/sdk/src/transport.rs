@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use crate::desk::Desk;
 use crate::fault::{Effect, Fault, FaultKind};
 use crate::limits::Charge;
 
@@ -255,6 +256,11 @@ pub trait Transport: Send + Sync {
         Err(http_only())
     }
 
+    /// The desk of a target that has no API; `None` for one that has.
+    fn desk(&self) -> Option<&dyn Desk> {
+        None
+    }
+
     /// Runs one step within budget, breaker, deadline and record. Work that does not end in time is
     /// dropped and answered as `Timeout`, with the effect that the step's `repeat` says.
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
@@ -311,6 +317,16 @@ impl<'a> Cx<'a> {
     /// As [`Transport::file`].
     pub async fn file(&self, name: &str) -> Result<PathBuf, Fault> {
         self.transport.file(name).await
+    }
+
+    /// The desk of a target that has no API ([`Transport::desk`]). Each use of it is the work of a step.
+    ///
+    /// # Errors
+    /// This way to the target has none.
+    pub fn desk(&self) -> Result<&'a dyn Desk, Fault> {
+        self.transport.desk().ok_or_else(|| {
+            Fault::new(FaultKind::NotSent, "This way to the target has no desk.").context("a transport without a desk")
+        })
     }
 
     /// Runs one step of a protocol that is not HTTP, and answers what its work does.

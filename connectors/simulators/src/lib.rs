@@ -12,6 +12,8 @@ mod control;
 pub mod datadog;
 mod faults;
 pub mod github;
+pub mod gitlab;
+pub mod grafana;
 mod graphql;
 pub mod jupyterhub;
 mod limits;
@@ -19,9 +21,12 @@ pub mod linear;
 pub mod pagerduty;
 mod rest;
 pub mod scim;
+pub mod sentry;
 mod server;
 mod simulator;
 pub mod slack;
+pub mod tailscale;
+pub mod terraform;
 
 use std::time::Duration;
 
@@ -101,6 +106,11 @@ pub fn names() -> &'static [&'static str] {
         "datadog",
         "slack",
         "pagerduty",
+        "gitlab",
+        "sentry",
+        "grafana",
+        "terraform",
+        "tailscale",
     ]
 }
 
@@ -111,6 +121,11 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "buildkite" => Some(Box::new(buildkite::Buildkite::new(limits))),
         "jupyterhub" => Some(Box::new(jupyterhub::JupyterHub::new(limits))),
         "pagerduty" => Some(Box::new(pagerduty::PagerDuty::new(limits))),
+        "gitlab" => Some(Box::new(gitlab::GitLab::new(limits))),
+        "sentry" => Some(Box::new(sentry::Sentry::new(limits))),
+        "grafana" => Some(Box::new(grafana::Grafana::new(limits))),
+        "tailscale" => Some(Box::new(tailscale::Tailscale::new(limits))),
+        "terraform" => Some(Box::new(terraform::Terraform::new(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
         "scim" => Some(Box::new(scim::Scim::new(limits))),
         "github_scim" => Some(Box::new(scim::Scim::github_organisation(limits))),

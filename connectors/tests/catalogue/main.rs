@@ -6,6 +6,9 @@
 mod support;
 
 mod datadog;
+mod gitlab;
+mod grafana;
 mod linear;
 mod played;
+mod sentry;
 mod slack;

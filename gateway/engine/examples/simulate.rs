@@ -2,6 +2,7 @@
 //!
 //!     cargo run --release -p engine --example simulate -- --seeds 10000 --from 0
 //!     cargo run --release -p engine --example simulate -- --seed 42 --verbose
+//!     cargo run --release -p engine --example simulate -- --seeds 10000 --sabotage ForgetRepeated
 
 #![allow(
     missing_docs,
@@ -20,7 +21,7 @@ mod world;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use world::{Options, Report, play};
+use world::{Options, Report, Sabotage, play};
 
 /// What the command line says.
 struct Asked {
@@ -28,10 +29,11 @@ struct Asked {
     from: u64,
     seed: Option<u64>,
     verbose: bool,
+    sabotage: Option<Sabotage>,
 }
 
 fn asked() -> Result<Asked, String> {
-    let mut asked = Asked { seeds: 10_000, from: 0, seed: None, verbose: false };
+    let mut asked = Asked { seeds: 10_000, from: 0, seed: None, verbose: false, sabotage: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || {
@@ -43,7 +45,12 @@ fn asked() -> Result<Asked, String> {
             "--from" => asked.from = number()?,
             "--seed" => asked.seed = Some(number()?),
             "--verbose" => asked.verbose = true,
-            _ => return Err(format!("unknown: {word}; known: --seeds N --from S --seed X --verbose")),
+            "--sabotage" => {
+                let name = words.next().unwrap_or_default();
+                let known = Sabotage::ALL.into_iter().find(|one| format!("{one:?}") == name);
+                asked.sabotage = Some(known.ok_or_else(|| format!("no sabotage: {name}; {:?}", Sabotage::ALL))?);
+            }
+            _ => return Err(format!("unknown: {word}; known: --seeds N --from S --seed X --verbose --sabotage NAME")),
         }
     }
     Ok(asked)
@@ -58,7 +65,7 @@ fn main() -> ExitCode {
         }
     };
     let seeds = asked.seed.map_or(asked.from..asked.from.saturating_add(asked.seeds), |seed| seed..seed + 1);
-    let options = Options { verbose: asked.verbose && asked.seed.is_some(), sabotage: None };
+    let options = Options { verbose: asked.verbose && asked.seed.is_some(), sabotage: asked.sabotage };
     let (started, mut all, mut broken) = (Instant::now(), Report::default(), 0_u32);
     for seed in seeds.clone() {
         let report = match play(seed, options) {

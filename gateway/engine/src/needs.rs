@@ -132,6 +132,11 @@ pub const ALL: &[Word] = &[
         "The credential lacks a permission.",
         "Give the credential the permission; a probe of the instance names it.",
     ),
+    waits(
+        "person",
+        "A person was asked to do it by hand, and has not said yet what became of it.",
+        "Whoever does it closes the task as done or refused (`scimgate task`, POST /tasks/{id}/done); it goes on at once.",
+    ),
     person(
         "plan",
         "The target's plan does not allow this.",

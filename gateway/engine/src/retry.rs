@@ -79,7 +79,7 @@ pub enum Next {
 /// Whether a fault is a failing attempt. Limits and quotas are the target's ordinary pace, and what was
 /// not sent was not attempted: they stop the clock (DECISIONS 17).
 pub fn counts_as_failing(kind: FaultKind) -> bool {
-    !matches!(kind, FaultKind::RateLimited | FaultKind::Quota | FaultKind::NotSent)
+    !matches!(kind, FaultKind::RateLimited | FaultKind::Quota | FaultKind::NotSent | FaultKind::Awaiting)
 }
 
 /// What follows a fault of work in a lane. `doubt` is the write whose outcome is not known, this one or
@@ -153,6 +153,7 @@ pub fn told_nothing(fault: &Fault) -> bool {
                 | FaultKind::Unavailable
                 | FaultKind::Timeout
                 | FaultKind::NotSent
+                | FaultKind::Awaiting
         )
 }
 
@@ -175,6 +176,7 @@ pub fn wait_word(kind: FaultKind) -> &'static str {
         FaultKind::Credential => "credential",
         FaultKind::Permission => "permission",
         FaultKind::Malformed => "malformed",
+        FaultKind::Awaiting => "person",
         _ => "unavailable",
     }
 }

@@ -26,8 +26,6 @@ pub(super) struct CreateMember {
     role: Role,
     /// When the token dies (RFC 3339).
     expires_at: Option<String>,
-    /// The e-mail address by which the console's identity provider knows them; then they have no token.
-    email: Option<String>,
 }
 
 /// What to change of a member.
@@ -56,7 +54,7 @@ pub(super) async fn list(
 }
 
 /// Makes a member. A token is shown this once. Owners only.
-#[utoipa::path(post, path = "/members", tag = "members", request_body = CreateMember, responses((status = 201, description = "the member, with `token`", body = Value), (status = 403, description = "not an Owner"), (status = 409, description = "the name or address is taken")))]
+#[utoipa::path(post, path = "/members", tag = "members", request_body = CreateMember, responses((status = 201, description = "the member, with its `token`", body = Value), (status = 403, description = "not an Owner"), (status = 409, description = "the name is taken")))]
 pub(super) async fn create(
     admin: Admin,
     State(app): State<Arc<App>>,
@@ -64,7 +62,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     admin.require(Role::Owner)?;
     let expires_at = new.expires_at.as_deref().map(|text| instant("expires_at", text)).transpose()?;
-    let new = NewMember { name: new.name, role: new.role, expires_at, email: new.email };
+    let new = NewMember { name: new.name, role: new.role, expires_at };
     Ok((StatusCode::CREATED, Json(app.create_member(&admin.actor, new).await?)))
 }
 

@@ -19,6 +19,7 @@ mod manifests;
 mod members;
 mod problem;
 mod records;
+mod tasks;
 mod well_known;
 
 use std::panic::AssertUnwindSafe;
@@ -122,6 +123,11 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(holds::show))
         .routes(routes!(holds::allow))
         .routes(routes!(holds::discard))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::done))
+        .routes(routes!(tasks::refuse))
+        .routes(routes!(tasks::enter))
         .routes(routes!(alerts::list, alerts::create))
         .routes(routes!(alerts::show, alerts::delete))
         .routes(routes!(alerts::test))
@@ -217,8 +223,11 @@ async fn unknown() -> Problem {
     Problem::not_found("The admin API has no such route; /admin/v1/openapi.json lists those there are.")
 }
 
-async fn nothing() -> Problem {
-    Problem::not_found("There is nothing here. The admin API is under /admin/v1, SCIM under /i/{instance}/scim/v2.")
+/// The answer to a path that nobody serves.
+pub(crate) async fn nothing() -> Problem {
+    Problem::not_found(
+        "There is nothing here. The console is under /console, the admin API is under /admin/v1, SCIM under /i/{instance}/scim/v2.",
+    )
 }
 
 async fn wrong_verb() -> Problem {

@@ -145,7 +145,12 @@ impl Stage {
 impl Set {
     fn report(&self, once: bool) -> Result<(), Stop> {
         let token = self.token.expose_secret();
-        let mut lines = vec![String::new(), format!("gateway    {}", self.url), format!("token      {token}")];
+        let mut lines = vec![
+            String::new(),
+            format!("gateway    {}", self.url),
+            format!("console    {}/console", self.url),
+            format!("token      {token}"),
+        ];
         for target in &self.targets {
             lines.extend([
                 String::new(),

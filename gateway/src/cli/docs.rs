@@ -89,3 +89,62 @@ fn every_command_and_flag_that_the_docs_name_is_there() {
     assert_eq!(wrong("instance list|show"), None);
     assert!(wrong("keys rotate").is_some() && wrong("key turn").is_some() && wrong("key list --all-of-them").is_some());
 }
+
+fn page(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(path)).unwrap()
+}
+
+/// The names in the first column of the tables of a page.
+fn rows(page: &str) -> BTreeSet<&str> {
+    let name = |line: &str| line.strip_prefix("| `").and_then(|rest| rest.split_once('`')).map(|(name, _)| name.len());
+    page.lines().filter_map(|line| name(line).map(|len| &line[3..3 + len])).collect()
+}
+
+#[test]
+fn the_page_on_settings_has_every_setting_and_every_field_of_the_policy() {
+    let page = page("configuration.md");
+    let rows = rows(&page);
+    let mut root = Cli::command();
+    root.build();
+    let serve = root.find_subcommand("serve").unwrap();
+    let settings = serve.get_arguments().filter_map(|one| one.get_long()).map(|name| name.replace('-', "_"));
+    let of_file = settings.filter(|name| !["config", "ready_json", "help"].contains(&name.as_str()));
+    let mut policy = engine::policy::Policy::default();
+    (policy.put_without_active, policy.put_without_members) = (Some(Default::default()), Some(Default::default()));
+    (policy.groups_via_users, policy.max_open_work) = (Some(true), Some(1));
+    let policy = serde_json::to_value(policy).unwrap();
+    let fields = policy.as_object().unwrap().keys().cloned();
+    let missing: Vec<_> = of_file.chain(fields).filter(|name| !rows.contains(name.as_str())).collect();
+    assert_eq!(missing, [] as [String; 0]);
+}
+
+#[test]
+fn the_page_on_monitoring_has_every_metric_and_no_other() {
+    let page = page("operations/monitoring.md");
+    let names = |text: &str, before: &str| -> BTreeSet<String> {
+        let name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let ends = |rest: &str| rest.split(|c| !name(c)).next().unwrap_or_default().to_owned();
+        text.split(before).skip(1).map(ends).collect()
+    };
+    let there = names(include_str!("../telemetry.rs"), "&str = \"scimgate_");
+    assert!(there.len() > 20, "{there:?}");
+    assert_eq!(names(&page, "scimgate_"), there);
+}
+
+#[test]
+fn the_page_on_the_admin_api_has_every_call_as_the_code_tells_of_it() {
+    let page = page("admin-api.md");
+    let described = serde_json::to_value(crate::admin_api::openapi()).unwrap();
+    let mut rows = BTreeSet::new();
+    for (path, calls) in described["paths"].as_object().unwrap() {
+        for (method, call) in calls.as_object().unwrap() {
+            let words: Vec<_> = call["summary"].as_str().unwrap_or_default().split_whitespace().collect();
+            rows.insert(format!("| `{} {path}` | {} |", method.to_uppercase(), words.join(" ")));
+        }
+    }
+    assert!(rows.len() > 50, "only {} calls were found", rows.len());
+    let there: BTreeSet<_> = page.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+    let lacks: Vec<_> = rows.difference(&there).collect();
+    let beyond: Vec<_> = there.difference(&rows).collect();
+    assert!(lacks.is_empty() && beyond.is_empty(), "docs/admin-api.md lacks {lacks:#?}, and has {beyond:#?}");
+}

@@ -36,7 +36,9 @@ mod secrets;
 mod serve;
 mod simulate;
 mod table;
+mod task;
 mod times;
+mod token;
 mod why;
 
 const AFTER: &str = "\
@@ -71,6 +73,8 @@ enum Command {
     Instance(instance::Command),
     /// The API keys of an instance
     Key(key::Command),
+    /// The admin tokens: who may use the admin API and the console
+    Token(token::Command),
     /// For whoever writes a connector: lay one down, check one, write the pages
     Connector(connector::Command),
     /// The connectors there are; with a name, its settings and limits
@@ -81,6 +85,8 @@ enum Command {
     Operations(operations::Command),
     /// What the brake holds until somebody decides
     Hold(hold::Command),
+    /// What people are asked to do at targets without an API
+    Task(task::Command),
     /// Read the accounts and groups that a target has
     Import(runs::Run),
     /// Compare a target with what is wanted
@@ -143,11 +149,13 @@ async fn run(command: Command) -> Done {
         Command::Simulate(simulate) => simulate.run().await,
         Command::Instance(command) => command.run().await,
         Command::Key(command) => command.run().await,
+        Command::Token(command) => command.run().await,
         Command::Connector(command) => command.run().await,
         Command::Connectors(command) => command.run().await,
         Command::Manifest(command) => command.run().await,
         Command::Operations(command) => command.run().await,
         Command::Hold(command) => command.run().await,
+        Command::Task(command) => command.run().await,
         Command::Import(run) => run.run("import").await,
         Command::Reconcile(run) => run.run("reconcile").await,
         Command::Plan(plan) => plan.run().await,
@@ -191,6 +199,14 @@ mod tests {
             "key list acme",
             "key rotate acme entra --overlap 24h",
             "key revoke acme entra --yes",
+            "task list --overdue --instance payroll",
+            "task show tk_7",
+            "task done tk_7 --comment ok --account-id 17",
+            "task refuse tk_7 --comment no",
+            "token list",
+            "token create Ada --role viewer --expires 90d",
+            "token revoke Ada --yes",
+            "token whoami --json",
             "connectors",
             "manifest check m.toml --json",
             "manifest preview m.yaml --sample s.json --set base_url=https://x",
@@ -254,6 +270,7 @@ mod tests {
             ("why acme", ErrorKind::MissingRequiredArgument),
             ("drift acme --class gone", ErrorKind::InvalidValue),
             ("drift acme --repair a --dismiss b", ErrorKind::ArgumentConflict),
+            ("token create Ada --role king", ErrorKind::InvalidValue),
             ("serve --nonsense", ErrorKind::UnknownArgument),
         ] {
             let words = std::iter::once("scimgate").chain(line.split(' ').filter(|word| !word.is_empty()));

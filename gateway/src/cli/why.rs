@@ -114,6 +114,17 @@ fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<Strin
         lines.push("Beside these operations:".to_owned());
         lines.extend(loose.rev().take(most).flat_map(|attempt| tried(attempt, time)));
     }
+    for task in list(found, "tasks").rev() {
+        let mut line = format!("Task {} {}: {}", text(task, "id"), text(task, "state"), text(task, "title"));
+        match task["closed_at"].as_str() {
+            Some(at) => line.push_str(&format!("; {} {}", text(task, "closed_by"), time(at))),
+            None => line.push_str(&format!("; due {}", time(&text(task, "due_at")))),
+        }
+        if let Some(comment) = task["comment"].as_str() {
+            line.push_str(&format!(": {comment}"));
+        }
+        lines.push(line);
+    }
     for membership in list(found, "memberships") {
         let reason = membership["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
         lines.push(format!(

@@ -22,14 +22,15 @@
 //! }
 //! ```
 //!
-//! Text of others goes through `text::name` or `text::value`. Forms are drawn by `form::Form` (nothing for who may not send
-//! them), acts that take something away by `form::confirm` on a page of their own. Links are whole paths. No inline style or
-//! script: the policy of the pages forbids both. A new entry of the navigation or tab goes into `Nav::ALL` or `Tab::ALL`. The
-//! tests walk every page that is linked, for each role.
+//! `Path` and `Query` are those of `extract`. Text of others goes through `text::name` or `text::value`. Forms are drawn by
+//! `form::Form` (nothing for who may not send them), acts that take something away by `form::confirm` on a page of their
+//! own. Links are whole paths. No inline style or script: the policy of the pages forbids both. A new entry of the
+//! navigation or tab goes into `Nav::ALL` or `Tab::ALL`. The tests walk every page that is linked, for each role.
 
 #![allow(dead_code, reason = "the parts of pages are there before every page that uses them")]
 
 mod assets;
+mod audit;
 mod compared;
 mod download;
 mod extract;
@@ -40,6 +41,7 @@ mod home;
 mod icons;
 mod layout;
 mod lists;
+mod members;
 mod members_of;
 mod operations;
 mod parts;
@@ -58,9 +60,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 
 use crate::service::App;
 
@@ -85,6 +87,8 @@ fn pages() -> Router<Arc<App>> {
         .merge(plan::routes())
         .merge(search::routes())
         .merge(settings::routes())
+        .merge(members::routes())
+        .merge(audit::routes())
 }
 
 /// The routes of the console.
@@ -103,5 +107,11 @@ pub fn router(app: Arc<App>) -> Router {
             )
         })
         .layer(from_fn_with_state(Arc::clone(&app), guard::guard));
-    Router::new().nest(PREFIX, inner).with_state(app)
+    Router::new().route("/", get(root)).nest(PREFIX, inner).with_state(app)
+}
+
+/// A person who opens the gateway's address is led to the console; a program is told that there is nothing.
+async fn root(headers: HeaderMap) -> Response {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepts.contains("text/html") { visit::see(PREFIX) } else { crate::admin_api::nothing().await.into_response() }
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{Markup, html};
@@ -18,6 +18,7 @@ use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::extract::Query;
 use super::form::{Field, Sent};
 use super::icons::{Icon, icon};
 use super::layout::{gate, mark};
@@ -209,7 +210,7 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Res
     }
     let who = if token.len() > MAX_TOKEN { Ok(None) } else { app.verify_member(token).await };
     let begun = match who {
-        Ok(Some(who)) => app.begin_session(&who, "token").await.map(Some),
+        Ok(Some(who)) => app.begin_session(&who).await.map(Some),
         Ok(None) => Ok(None),
         Err(error) => Err(error),
     };

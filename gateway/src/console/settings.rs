@@ -24,6 +24,10 @@ async fn settings(visit: Visit) -> Answer {
     let seconds = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     let kept = &config.retention;
     Ok(Page::new(Nav::Settings, "Settings").body(html! {
+        div.cols {
+            section.card { div.pad.tight { h2 { a href="/console/settings/members" { "Members" } } p.muted { "Who may sign in, and what they may do." } } }
+            section.card { div.pad.tight { h2 { a href="/console/audit" { "Audit" } } p.muted { "Who did what here, and when." } } }
+        }
         (parts::card("You", &html! {}, &html! { div.pad { (facts(&[
             ("Name", name(&visit.who.name)),
             ("Role", html! { (visit.who.role.title()) ". " (visit.who.role.meaning()) }),

@@ -181,7 +181,7 @@ pub(super) fn note(headers: &HeaderMap, token: &str) -> Option<String> {
 pub(super) fn back(path: &str) -> String {
     let ours = path == "/console" || path.starts_with("/console/") || path.starts_with("/console?");
     let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') && !path.contains("//");
-    let leads_on = !path.starts_with("/console/sign-") && !path.starts_with("/console/oidc");
+    let leads_on = !path.starts_with("/console/sign-");
     if ours && plain && leads_on && path.len() <= 2_000 { path.to_owned() } else { "/console".to_owned() }
 }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{HOUSEKEEPING, Shared, brake, lease};
 use crate::service::alerts::{Arrived, Condition, Kind, Raise, Undelivered, headers, place};
+use crate::service::desk;
 use crate::service::holds::{self, Decide, Release};
 use crate::service::records::AdminError;
 use crate::store::{Priority, Rows, Sql, StoreError};
@@ -170,7 +171,9 @@ async fn conditions(shared: &Shared) -> Result<Vec<Condition>, StoreError> {
     let lane = engine::Lane::Deprovision.number();
     let text = format!(
         "SELECT w.instance_seq, COUNT(*) AS n, MIN(w.since) AS since FROM work w JOIN instance i ON i.seq = w.instance_seq \
-         WHERE w.lane = {lane} AND w.since < $1 AND w.state <> 'held' AND i.deleted_at IS NULL GROUP BY w.instance_seq"
+         WHERE w.lane = {lane} AND w.since < $1 AND w.state <> 'held' AND NOT (w.state = 'waiting' AND w.need = '{}') AND i.deleted_at IS NULL GROUP BY w.instance_seq",
+        // A person who was asked has a time of their own: the task's.
+        super::desk::PERSON
     );
     for row in &reader.all(&text, vals![shared.clock.micros() - OVERDUE]).await? {
         found.push(Condition {
@@ -179,6 +182,15 @@ async fn conditions(shared: &Shared) -> Result<Vec<Condition>, StoreError> {
             subject: String::new(),
             since: row.col("since")?,
             data: json!({"people": row.col::<i64>("n")?}),
+        });
+    }
+    for late in desk::overdue(reader, shared.clock.micros()).await? {
+        found.push(Condition {
+            kind: Kind::TaskOverdue,
+            instance: late.instance,
+            subject: String::new(),
+            since: late.due,
+            data: json!({"tasks": late.tasks, "removals": late.removals}),
         });
     }
     let needs = reader

@@ -110,7 +110,12 @@ pub(super) fn attempt_state(fault: Option<&Fault>) -> &'static str {
     match fault {
         None => "done",
         Some(fault) if fault.effect == Effect::Unknown => "unknown",
-        Some(fault) if matches!(fault.kind, FaultKind::NotSent | FaultKind::RateLimited | FaultKind::Unavailable) => {
+        Some(fault)
+            if matches!(
+                fault.kind,
+                FaultKind::NotSent | FaultKind::RateLimited | FaultKind::Unavailable | FaultKind::Awaiting
+            ) =>
+        {
             "not_sent"
         }
         Some(_) => "refused",

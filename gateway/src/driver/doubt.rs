@@ -134,7 +134,12 @@ pub(super) async fn is_new(tx: &Tx<'_>, subject: &Subject) -> Result<bool, Store
 }
 
 /// How long the target may go on with a call whose caller died. In microseconds.
-pub(super) const GOES_ON: i64 = 9_000_000;
+pub(crate) const GOES_ON: i64 = 9_000_000;
+
+/// What is true of a call whose caller died: nothing was heard of its end, and the target may be at it for a while
+/// longer ([`GOES_ON`]) after that was noticed (`ended_at`). That the call was repeated meanwhile, or looked at,
+/// changes nothing of it. In the words of the index.
+pub(crate) const UNHEARD: &str = "state IN ('unknown','resolved') AND fault IS NULL AND calls IS NULL";
 
 /// Until when the target may still be at a creation whose caller died: a look that was sent before then and found
 /// nothing does not tell that it did not happen, however late its answer is read. `None` once it is over, and where
@@ -158,9 +163,9 @@ pub(super) async fn creation_under_way(tx: &Tx<'_>, subject: &Subject) -> Result
         }))
 }
 
-/// Until when a write whose caller died may still come and undo what is wanted now: a removal or a suspension
-/// of somebody who shall have access again, or a restoration of a leaver. A removal undoes that too, so it
-/// waits for nothing.
+/// Until when a write whose caller died may still come and undo what is wanted now, also where it was repeated
+/// meanwhile: a removal or a suspension of somebody who shall have access again, an update that was about other values,
+/// or a restoration of a leaver. A removal undoes that too, so it waits for nothing.
 pub(super) async fn contrary_under_way(
     tx: &Tx<'_>,
     resource: i64,
@@ -170,24 +175,60 @@ pub(super) async fn contrary_under_way(
     if !access && matches!(step, PersonStep::Remove(_)) {
         return Ok(None);
     }
-    // No calls are recorded of one whose end was not heard of; others are in doubt for another reason.
     let ended = tx
         .conn
         .one(
-            "SELECT MAX(ended_at) AS at FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND state = 'unknown' AND fault IS NULL AND calls IS NULL \
-             AND ((step = 'restore' AND $2 = 0) OR (step IN ('remove','suspend') AND $2 = 1))",
+            &format!(
+                "SELECT MAX(ended_at) AS at FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND {UNHEARD} \
+                 AND ((step = 'restore' AND $2 = 0) OR (step IN ('remove','suspend','update') AND $2 = 1))"
+            ),
             vals![resource, i16::from(access)],
         )
         .await?
         .map_or(Ok(None), |row| row.col::<Option<i64>>("at"))?;
-    Ok(ended
-        .map(|at| at + GOES_ON)
-        .filter(|until| *until > tx.now)
-        .map(|until| Verdict::Wait {
-            code: "outcome_unknown",
-            reason: "The gateway stopped while it was changing this account, and the target may still be at it. Going on in a few seconds.".to_owned(),
-            until: Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX),
-        }))
+    Ok(changing(ended, tx.now))
+}
+
+/// Until when another name may still come to a group, of a renaming whose caller died.
+pub(super) async fn renaming_under_way(tx: &Tx<'_>, group: i64) -> Result<Option<Verdict>, StoreError> {
+    let ended = tx
+        .conn
+        .one(
+            &format!("SELECT MAX(ended_at) AS at FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND {UNHEARD} AND step = 'update'"),
+            vals![group],
+        )
+        .await?
+        .map_or(Ok(None), |row| row.col::<Option<i64>>("at"))?;
+    Ok(changing(ended, tx.now))
+}
+
+/// A wait until the target cannot be at a change any more whose caller's death was noticed then.
+fn changing(ended: Option<i64>, now: i64) -> Option<Verdict> {
+    let until = ended.map(|at| at + GOES_ON).filter(|until| *until > now)?;
+    Some(Verdict::Wait {
+        code: "outcome_unknown",
+        reason: "The gateway stopped while it was changing this, and the target may still be at it. Going on in a few seconds.".to_owned(),
+        until: Timestamp::from_microsecond(until).unwrap_or(Timestamp::MAX),
+    })
+}
+
+/// A resource's account or group becomes another resource's: so does what the target may still be at, though it was
+/// repeated. What is open is none of this: then the other resource waits.
+pub(crate) async fn hand_over(tx: &Tx<'_>, from: i64, to: i64) -> Result<(), StoreError> {
+    let text = format!(
+        "UPDATE attempt SET resource_seq = $2 WHERE resource_seq = $1 AND {UNHEARD} AND state = 'resolved' AND ended_at > $3"
+    );
+    tx.conn.run(&text, vals![from, to, tx.now - GOES_ON]).await?;
+    Ok(())
+}
+
+/// The same of a membership, whose person's account becomes another person's.
+pub(crate) async fn hand_over_member(tx: &Tx<'_>, group: i64, from: i64, to: i64) -> Result<(), StoreError> {
+    let text = format!(
+        "UPDATE attempt SET item_seq = $3 WHERE resource_seq = $1 AND item_seq = $2 AND {UNHEARD} AND state = 'resolved' AND ended_at > $4"
+    );
+    tx.conn.run(&text, vals![group, from, to, tx.now - GOES_ON]).await?;
+    Ok(())
 }
 
 /// Whether the end of the linked invitation was asked for and not answered: then that it is gone is

@@ -68,7 +68,15 @@ pub(super) async fn grant(
     }
     let account: i64 = row.col("seq")?;
     if accounts::linked(tx, user).await?.is_none() {
-        return reopen(tx, instance, user, account).await;
+        reopen(tx, instance, user, account).await?;
+        // If it is back, it is a member, whatever was known of it when it went: as one who is invited may be.
+        tx.conn
+            .run(
+                "UPDATE member SET have = 2 WHERE group_seq = $1 AND user_seq = $2 AND COALESCE(have, 0) = 0",
+                vals![group, user],
+            )
+            .await?;
+        return Ok(());
     }
     let known = "SELECT 1 AS one FROM link WHERE resource_seq = $1 AND account_seq = $2 AND evidence = $3 LIMIT 1";
     if tx.conn.one(known, vals![user, account, LATE]).await?.is_none() {
@@ -216,6 +224,19 @@ pub(super) async fn granted_meanwhile(tx: &Tx<'_>, user: i64) -> Result<bool, St
             "SELECT 1 AS one FROM attempt t WHERE t.seq = (SELECT MAX(seq) FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND step = 'remove') \
              AND (t.marker = $2 OR EXISTS (SELECT 1 FROM member m WHERE m.user_seq = $1 AND m.have <> 0 AND m.have_at >= t.started_at))",
             vals![user, GRANTED],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Whether a grant came to the target after it was asked for the person's account, or may have: that the account
+/// was gone by then is not the end of it.
+pub(super) async fn granted_since(tx: &Tx<'_>, user: i64, asked: i64) -> Result<bool, StoreError> {
+    let row = tx
+        .conn
+        .one(
+            "SELECT 1 AS one FROM member WHERE user_seq = $1 AND have <> 0 AND have_at >= $2 LIMIT 1",
+            vals![user, asked],
         )
         .await?;
     Ok(row.is_some())

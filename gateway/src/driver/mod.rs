@@ -10,6 +10,7 @@ mod alerts;
 mod attempts;
 mod brake;
 mod choose;
+pub(crate) mod desk;
 pub(crate) mod doubt;
 mod forecast;
 mod group;
@@ -508,7 +509,11 @@ impl Shared {
             return Ok(None);
         };
         let give_up = self.clock.now().checked_add(patience).unwrap_or(Timestamp::MAX);
-        Ok(Some(Wire::new(self.http.clone(), connector.clone(), budget, lane, give_up, record.clone())))
+        let wire = Wire::new(self.http.clone(), connector.clone(), budget, lane, give_up, record.clone());
+        Ok(Some(match connector.traits().by_hand {
+            true => wire.at(desk::reading(&self.store, instance.seq)),
+            false => wire,
+        }))
     }
 
     /// Keeps the fill of hour and day windows; where the target pushes back or is down, all that

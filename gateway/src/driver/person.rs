@@ -125,9 +125,7 @@ pub(super) async fn plan(
     let (step, at, who) = judge(instance, connector, &facts, |step, view| {
         (step, view.account.as_ref().map(|account| account.reference.clone()), view.person.clone())
     });
-    if doubt.is_some()
-        && let Some(wait) = doubt::contrary_under_way(tx, subject.seq, facts.wanted == Wanted::Access, &step).await?
-    {
+    if let Some(wait) = doubt::contrary_under_way(tx, subject.seq, facts.wanted == Wanted::Access, &step).await? {
         return Ok(wait);
     }
     let call = match step {
@@ -315,6 +313,10 @@ pub(super) async fn apply_fault(
     call: &PersonCall,
     fault: &Fault,
 ) -> Result<Option<Verdict>, StoreError> {
+    if fault.kind == FaultKind::Awaiting {
+        // The plan sees the task, and waits for it; or it is closed by now.
+        return Ok(None);
+    }
     if fault.kind == FaultKind::NotFound
         && matches!(call, PersonCall::Remove { at: AccountRef::Invite { .. } })
         && let Some(row) = accounts::linked(tx, subject.seq).await?
@@ -440,14 +442,14 @@ async fn apply_found(
                     )
                     .await?;
             }
-            if let Some(linked) = accounts::linked(tx, subject.seq).await?
-                && linked.seq == row.seq
-                && let Some(wait) = doubt::creation_under_way(tx, subject).await?
-            {
-                // It was there before, so the creation may still come.
-                return Ok(Some(wait));
+            let wait = doubt::creation_under_way(tx, subject).await?;
+            match (wait, accounts::link(tx, instance, subject.seq, &row, found.evidence, ours || row.ours).await?) {
+                (_, Linked::No(need)) => Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) })),
+                // It may have been there before, and the creation may still come: should the account be removed
+                // before then, that would make another.
+                (Some(wait), Linked::Yes) => Ok(Some(wait)),
+                (None, Linked::Yes) => doubt::resolve(tx, subject.seq, 0).await.map(|()| None),
             }
-            tie(tx, instance, subject, &row, found.evidence, ours || row.ours).await
         }
         (None, PersonCall::Look { .. }) => {
             if let Some(wait) = doubt::creation_under_way(tx, subject).await? {
@@ -503,6 +505,10 @@ async fn apply_read(
     if account.is_none() && doubt::is_new(tx, subject).await? {
         return Ok(Some(doubt::not_visible(tx.now)));
     }
+    if account.is_none() && late::granted_since(tx, subject.seq, subject.asked).await? {
+        // A grant may have brought it back after the target was asked: it is asked again.
+        return Ok(None);
+    }
     doubt::resolve(tx, subject.seq, 0).await?;
     let Some(row) = accounts::linked(tx, subject.seq).await? else {
         return Ok(None);
@@ -536,6 +542,8 @@ async fn apply_updated(
             late::doubt_removal(tx, subject.seq).await?;
             Ok(Some(doubt::not_visible(tx.now)))
         }
+        // A grant may have brought it back after the target was asked: it is asked again.
+        Updated::AlreadyGone if late::granted_since(tx, subject.seq, subject.asked).await? => Ok(None),
         Updated::AlreadyGone => {
             if let Some(row) = accounts::linked(tx, subject.seq).await? {
                 accounts::gone(tx, subject.seq, row.seq).await?;

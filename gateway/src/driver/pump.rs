@@ -16,6 +16,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::choose::{Chosen, Flying, Room, due};
+use super::desk;
 use super::lease::{is_held, name_of};
 use super::ledger::Ledger;
 use super::run::{After, Begin, Done, Job, Settle, Step, put_away};
@@ -241,7 +242,10 @@ async fn guarded(
     };
     tracing::error!(instance = %instance.id, resource, "a run of the driver panicked; it is tried again in a minute, and three times at most");
     shared.waiters.tell(resource, i64::MAX, &Settlement::Later);
-    free_claim(shared, &key, resource, epoch, true).await;
+    while AssertUnwindSafe(free_claim(shared, &key, resource, epoch, true)).catch_unwind().await.is_err() {
+        // A claim that nobody frees lasts as long as the lease: what panics now may not later.
+        shared.clock.sleep(Duration::from_secs(60)).await;
+    }
 }
 
 /// One run, from claim to end.
@@ -364,7 +368,7 @@ async fn free_claim(shared: &Shared, key: &DriverKey, resource: i64, epoch: i64,
 /// Sends one step.
 async fn send(
     shared: &Arc<Shared>,
-    instance: &Instance,
+    instance: &Arc<Instance>,
     job: &Job,
     epoch: i64,
     stop: &CancellationToken,
@@ -373,7 +377,11 @@ async fn send(
     let lane = job.subject.lane;
     let wire = match shared.plain_wire(instance, lane, BUDGET_PATIENCE, &record).await {
         Ok(Some(wire)) if shared.may_send(&instance.driver_key, epoch) => {
-            wire.fenced(fence(shared, &instance.driver_key, epoch)).until(stop.clone())
+            let wire = wire.fenced(fence(shared, &instance.driver_key, epoch)).until(stop.clone());
+            match desk::is_by_hand(instance) {
+                true => wire.at(desk::asking(&shared.store, instance, (name_of(&instance.driver_key), epoch), job)),
+                false => wire,
+            }
         }
         _ => {
             let fault = Fault::new(FaultKind::NotSent, "The gateway could not send this now; it tries again.")

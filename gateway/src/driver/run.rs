@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::attempts::{Attempted, begin_attempts, end_attempt, end_attempts};
 use super::brake::{self, Held};
+use super::desk;
 use super::group::{self, GroupCall, GroupDone};
 use super::ledger::Ledger;
 use super::person::{self, PersonCall, PersonDone};
@@ -269,6 +270,9 @@ impl Unit for Settle {
             }
             _ => return Err(StoreError::damaged("a run whose step and outcome differ")),
         };
+        if desk::is_by_hand(&self.instance) {
+            desk::heard(tx, &self.job, done).await?;
+        }
         (fresh.rev, fresh.lane, fresh.tries, fresh.since) = (subject.rev, subject.lane, subject.tries, subject.since);
         (fresh.looks, fresh.panics, fresh.looked) = (subject.looks, subject.panics, step.looks_at_a_doubt());
         fresh.of_members = step.is_of_members();
@@ -393,6 +397,9 @@ async fn plan(tx: &Tx<'_>, instance: &Instance, subject: &Subject) -> Result<Ver
             return Ok(Verdict::Need { need: Need::new("connector", why.clone()), refused: None });
         }
     };
+    if let Some(answered) = desk::before(tx, instance, subject).await? {
+        return Ok(answered);
+    }
     match subject.kind.as_str() {
         "User" => person::plan(tx, instance, connector.as_ref(), subject).await,
         "Group" => group::plan(tx, instance, connector.as_ref(), subject).await,
@@ -410,7 +417,11 @@ async fn conclude(
     epoch: i64,
 ) -> Result<After, StoreError> {
     let rev = subject.rev;
-    match brake::check(tx, instance, &subject, verdict).await? {
+    let (mut verdict, answered) = desk::align(tx, instance, &subject, verdict).await?;
+    if !answered {
+        verdict = brake::check(tx, instance, &subject, verdict).await?;
+    }
+    match verdict {
         Verdict::Held(held) => {
             held.stage(tx, &subject).await?;
             Ok(After::Over { rev, settlement: Settlement::Later })

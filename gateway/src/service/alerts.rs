@@ -48,11 +48,13 @@ pub(crate) enum Kind {
     NeedsAppeared,
     /// A comparison with the target failed.
     RunFailed,
+    /// A person was asked for something and did not do it in time.
+    TaskOverdue,
 }
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::HoldOpened,
         Self::HoldReminder,
         Self::DeprovisionOverdue,
@@ -60,6 +62,7 @@ impl Kind {
         Self::BreakerOpen,
         Self::NeedsAppeared,
         Self::RunFailed,
+        Self::TaskOverdue,
     ];
 
     /// The word that the store, messages and metrics use.
@@ -72,6 +75,7 @@ impl Kind {
             Self::BreakerOpen => "breaker.open",
             Self::NeedsAppeared => "needs.appeared",
             Self::RunFailed => "run.failed",
+            Self::TaskOverdue => "task.overdue",
         }
     }
 

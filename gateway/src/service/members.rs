@@ -1,8 +1,7 @@
 //! Who may use the admin API and the console, and what they may do there.
 //!
-//! A **member** has a name, a role and a way to sign in: a token of its own, or the identity provider of the console. The
-//! token that the gateway was started with is an Owner called `admin`, and no row: it cannot be revoked here, so nobody is
-//! locked out.
+//! A **member** is a person or a program with a name, a role and a token. The token that the gateway was started with is an
+//! Owner called `admin`, and no row: it cannot be revoked here, so nobody is locked out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -144,12 +143,10 @@ pub struct NewMember {
     pub role: Role,
     /// When the token dies, in microseconds.
     pub expires_at: Option<i64>,
-    /// The e-mail address by which the identity provider knows them; then they have no token.
-    pub email: Option<String>,
 }
 
 /// The columns of a member.
-const COLUMNS: &str = "seq, id, name, role, sign_in, email, created_at, created_by, not_after, last_used_at";
+const COLUMNS: &str = "seq, id, name, role, created_at, created_by, not_after, last_used_at";
 
 fn described(row: &QueryResult, now: i64) -> Result<Value, StoreError> {
     let end: Option<i64> = row.col("not_after")?;
@@ -157,8 +154,6 @@ fn described(row: &QueryResult, now: i64) -> Result<Value, StoreError> {
         "id": row.col::<String>("id")?,
         "name": row.col::<String>("name")?,
         "role": row.col::<String>("role")?,
-        "sign_in": row.col::<String>("sign_in")?,
-        "email": row.col::<Option<String>>("email")?,
         "created_at": time(row.col("created_at")?),
         "created_by": row.col::<String>("created_by")?,
         "expires_at": end.map(time),
@@ -197,7 +192,7 @@ impl App {
         if let Some(known) = self.members.0.get(id) {
             return Ok(known);
         }
-        let text = "SELECT id, name, role, hash, not_after, last_used_at FROM admin_member WHERE id = $1 AND sign_in = 'token' AND revoked_at IS NULL";
+        let text = "SELECT id, name, role, hash, not_after, last_used_at FROM admin_member WHERE id = $1 AND revoked_at IS NULL";
         let known = match self.store.reader().one(text, vals![id]).await? {
             None => None,
             Some(row) => Some(Arc::new(Known {
@@ -251,10 +246,10 @@ impl App {
         Ok(described(&row, self.clock.micros())?)
     }
 
-    /// Makes a member. The answer of one who signs in by token holds it, which is shown this once.
+    /// Makes a member. The answer holds the token, which is shown this once.
     ///
     /// # Errors
-    /// Input that cannot be used, naming the field; a name or address that is taken (conflict); the store's.
+    /// Input that cannot be used, naming the field; a name that is taken (conflict); the store's.
     pub async fn create_member(&self, actor: &str, new: NewMember) -> Result<Value, AdminError> {
         let name = new.name.trim().to_owned();
         if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
@@ -270,31 +265,20 @@ impl App {
         if new.expires_at.is_some_and(|end| end <= self.clock.micros()) {
             return Err(AdminError::invalid("expires_at", "must be in the future"));
         }
-        let email = new.email.map(|email| email.trim().to_owned()).filter(|email| !email.is_empty());
-        if let Some(email) = &email {
-            let parts = email.split_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
-            if parts.is_none() || email.len() > 320 || email.chars().any(|c| c.is_control() || c == ' ') {
-                return Err(AdminError::invalid("email", "must be an e-mail address such as ada@example.com"));
-            }
-        }
         let key = ApiKey::generate(KeyType::Admin);
-        let token = email.is_none();
         let unit = Join {
             actor: actor.to_owned(),
             id: key.key_id.clone(),
             name,
             name_key,
             role: new.role,
-            hash: token.then(|| self.keys.hash(key.expose())),
-            email,
+            hash: self.keys.hash(key.expose()),
             not_after: new.expires_at,
         };
         self.store.write(Priority::Request, unit).await?;
         self.members.0.invalidate(&key.key_id);
         let mut shown = self.show_member(&key.key_id).await?;
-        if token {
-            shown["token"] = json!(key.expose());
-        }
+        shown["token"] = json!(key.expose());
         Ok(shown)
     }
 
@@ -348,8 +332,7 @@ struct Join {
     name: String,
     name_key: String,
     role: Role,
-    hash: Option<String>,
-    email: Option<String>,
+    hash: String,
     not_after: Option<i64>,
 }
 
@@ -359,21 +342,12 @@ impl Unit for Join {
     type Err = AdminError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), AdminError> {
-        let email_key = self.email.as_deref().map(fold_name);
-        let taken = tx
-            .conn
-            .one(
-                "SELECT name_key FROM admin_member WHERE revoked_at IS NULL AND (name_key = $1 OR email_key = $2)",
-                vals![self.name_key.as_str(), email_key.as_deref().unwrap_or_default()],
-            )
-            .await?;
-        if let Some(row) = taken {
-            let same_name = row.col::<String>("name_key")? == self.name_key;
-            return Err(AdminError::Conflict(if same_name {
-                format!("There is a member called \"{}\" already. Choose another name.", self.name)
-            } else {
-                "A member has that e-mail address already.".to_owned()
-            }));
+        let taken = "SELECT id FROM admin_member WHERE revoked_at IS NULL AND name_key = $1";
+        if tx.conn.one(taken, vals![self.name_key.as_str()]).await?.is_some() {
+            return Err(AdminError::Conflict(format!(
+                "There is a member called \"{}\" already. Choose another name.",
+                self.name
+            )));
         }
         let count = tx.conn.one("SELECT COUNT(*) AS n FROM admin_member WHERE revoked_at IS NULL", vals![]).await?;
         if count.map_or(Ok(0), |row| row.col::<i64>("n"))? >= MOST {
@@ -381,29 +355,24 @@ impl Unit for Join {
                 "There are {MOST} members already. Remove those that are not needed."
             )));
         }
-        let sign_in = if self.hash.is_some() { "token" } else { "oidc" };
         tx.conn
             .run(
-                "INSERT INTO admin_member (id, seq, name, name_key, role, sign_in, hash, email, email_key, created_at, created_by, not_after) \
-                 VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)",
+                "INSERT INTO admin_member (id, seq, name, name_key, role, hash, created_at, created_by, not_after) \
+                 VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)",
                 vals![
                     self.id.as_str(),
                     tx.seq()?,
                     self.name.as_str(),
                     self.name_key.as_str(),
                     self.role.as_str(),
-                    sign_in,
-                    self.hash.clone(),
-                    self.email.clone(),
-                    email_key,
+                    self.hash.as_str(),
                     tx.now,
                     self.actor.as_str(),
                     self.not_after
                 ],
             )
             .await?;
-        let detail =
-            json!({"member": self.id, "role": self.role, "sign_in": sign_in, "expires_at": self.not_after.map(time)});
+        let detail = json!({"member": self.id, "role": self.role, "expires_at": self.not_after.map(time)});
         audit(tx, &self.actor, "member.create", &self.name, &detail).await?;
         Ok(())
     }

@@ -5,6 +5,7 @@ pub(crate) mod accept;
 pub(crate) mod alerts;
 pub mod catalogue;
 pub mod clients;
+pub mod desk;
 pub mod directory;
 pub mod events;
 pub(crate) mod holds;

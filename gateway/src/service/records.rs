@@ -274,19 +274,16 @@ impl App {
         })
     }
 
-    /// What admins did, before row `before`, newest first.
+    /// What members did, before row `before`, newest first; all of them, or one.
     ///
     /// # Errors
     /// The store's.
-    pub async fn list_audit(&self, before: i64, limit: i64) -> Result<Slice, StoreError> {
-        let rows = self
-            .store
-            .reader()
-            .all(
-                "SELECT seq, actor, act, target, detail, at FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2",
-                vals![before, limit + 1],
-            )
-            .await?;
+    pub async fn list_audit(&self, before: i64, limit: i64, actor: Option<&str>) -> Result<Slice, StoreError> {
+        let condition = if actor.is_some() { "actor = $3" } else { "$3 = ''" };
+        let text = format!(
+            "SELECT seq, actor, act, target, detail, at FROM audit WHERE seq < $1 AND {condition} ORDER BY seq DESC LIMIT $2"
+        );
+        let rows = self.store.reader().all(&text, vals![before, limit + 1, actor.unwrap_or_default()]).await?;
         slice(&rows, limit, |row| {
             Ok(json!({
                 "actor": row.col::<String>("actor")?,

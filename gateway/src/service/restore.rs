@@ -132,6 +132,8 @@ impl Unit for Pause {
         ] {
             tx.conn.run(text, vals![tx.now]).await?;
         }
+        // Who was signed in when the copy was made is not signed in now.
+        tx.conn.run("DELETE FROM console_session", vals![]).await?;
         tx.conn.run("UPDATE resource SET version = version + $1", vals![LATER]).await?;
         audit(
             tx,

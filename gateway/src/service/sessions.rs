@@ -28,13 +28,13 @@ fn micros(time: Duration) -> i64 {
 }
 
 impl App {
-    /// Begins a session; the answer is the text for the cookie. `by` says how they proved who they are (`token`, `oidc`).
+    /// Begins a session; the answer is the text for the cookie.
     ///
     /// # Errors
     /// The store's.
-    pub async fn begin_session(&self, who: &Who, by: &'static str) -> Result<SecretString, StoreError> {
+    pub async fn begin_session(&self, who: &Who) -> Result<SecretString, StoreError> {
         let text = keys::random_text(LENGTH);
-        let unit = Begin { who: who.clone(), hash: self.keys.hash(&text), stamp: self.stamp(who), by };
+        let unit = Begin { who: who.clone(), hash: self.keys.hash(&text), stamp: self.stamp(who) };
         self.store.write(Priority::Request, unit).await?;
         Ok(SecretString::from(text))
     }
@@ -114,7 +114,6 @@ struct Begin {
     who: Who,
     hash: String,
     stamp: String,
-    by: &'static str,
 }
 
 #[async_trait]
@@ -141,7 +140,7 @@ impl Unit for Begin {
             let text = "UPDATE admin_member SET last_used_at = $2 WHERE id = $1";
             tx.conn.run(text, vals![self.who.id.as_str(), tx.now]).await?;
         }
-        audit(tx, &self.who.actor(), "session.begin", &self.who.name, &json!({"by": self.by})).await
+        audit(tx, &self.who.actor(), "session.begin", &self.who.name, &json!({})).await
     }
 }
 

@@ -26,6 +26,7 @@ impl Waiting {
         self.age_deprovisions(store, &mut seen).await?;
         age_work(store, &seen).await?;
         age_parked(store, &seen).await?;
+        count_tasks(store, &seen).await?;
         self.forget(seen);
         let parked = store.reader().one("SELECT COUNT(*) AS n FROM member WHERE state = 'parked'", vals![]).await?;
         let parked = parked.map_or(Ok(0), |row| row.col::<i64>("n"))?;
@@ -38,6 +39,8 @@ impl Waiting {
         for id in self.shown.difference(&seen) {
             metrics::gauge!(names::OLDEST_DEPROVISION_SECONDS, "instance" => id.clone()).set(0.0);
             metrics::gauge!(names::OLDEST_PARKED_SECONDS, "instance" => id.clone()).set(0.0);
+            metrics::gauge!(names::TASKS_OPEN_ROWS, "instance" => id.clone()).set(0.0);
+            metrics::gauge!(names::TASKS_OVERDUE_ROWS, "instance" => id.clone()).set(0.0);
             for state in WorkState::ALL {
                 metrics::gauge!(names::OLDEST_WORK_SECONDS, "instance" => id.clone(), "state" => state.as_str())
                     .set(0.0);
@@ -104,6 +107,22 @@ async fn age_parked(store: &Store, seen: &HashSet<String>) -> Result<(), StoreEr
     for id in seen {
         let since = oldest.get(id).copied().flatten();
         metrics::gauge!(names::OLDEST_PARKED_SECONDS, "instance" => id.clone()).set(age(store, since));
+    }
+    Ok(())
+}
+
+/// Tasks for people, and those whose time is over.
+async fn count_tasks(store: &Store, seen: &HashSet<String>) -> Result<(), StoreError> {
+    let text = "SELECT i.id, COUNT(*) AS n, CAST(SUM(CASE WHEN t.due_at < $1 THEN 1 ELSE 0 END) AS BIGINT) AS late FROM task t JOIN instance i ON i.seq = t.instance_seq \
+         WHERE t.state = 'open' GROUP BY i.id";
+    let mut counted: HashMap<String, (i64, i64)> = HashMap::new();
+    for row in &store.reader().all(text, vals![store.clock().micros()]).await? {
+        counted.insert(row.col("id")?, (row.col("n")?, row.col("late")?));
+    }
+    for id in seen {
+        let (open, late) = counted.get(id).copied().unwrap_or_default();
+        metrics::gauge!(names::TASKS_OPEN_ROWS, "instance" => id.clone()).set(number(open));
+        metrics::gauge!(names::TASKS_OVERDUE_ROWS, "instance" => id.clone()).set(number(late));
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ mod common;
 mod adoption;
 mod brake;
 mod budgets;
+mod by_hand;
 mod coalescing;
 mod doubts;
 mod drift;

@@ -219,7 +219,11 @@ async fn play(name: &str, mut stage: Stage, blows: u64, seed: u64) {
         converged.as_secs_f64(),
         calls.len(),
     );
-    assert!(verdict.lost.is_empty() && verdict.doubled.is_empty(), "{verdict:#?}\n{}", story(&context, &calls, &stage.replicas));
+    assert!(
+        verdict.lost.is_empty() && verdict.doubled.is_empty(),
+        "{verdict:#?}\n{}",
+        story(&context, &calls, &stage.replicas)
+    );
     assert!(refused * 4 < calls.len(), "{context}: {refused} of {} calls were refused", calls.len());
 }
 

@@ -151,3 +151,27 @@ async fn after_an_error_of_the_disk_the_process_ends_and_the_next_start_has_ever
     client.created("after@example.com").await;
     tokio::time::timeout(Duration::from_secs(30), gateway.terminate()).await.expect("it ends");
 }
+
+#[tokio::test]
+async fn a_log_that_could_not_be_written_made_requests_and_runs_of_the_driver_panic() {
+    let full = Path::new("/dev/full");
+    if !full.exists() {
+        eprintln!("skipped: a full log (this system has no /dev/full)");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let wrapper = folder.path().join("mute");
+    let script = format!("#!/bin/sh\nexec '{}' \"$@\" 2>/dev/full\n", tests::process::binary().display());
+    std::fs::write(&wrapper, script).expect("a file can be written");
+    let gateway = Gateway::start_under(&wrapper, Db::Sqlite, &[("SCIMGATE_LOG", "debug")]).await;
+    let sim = tests::Sim::start("github").await;
+    let admin = gateway.admin();
+    let made = admin.connect(&sim, serde_json::json!({})).await;
+    made.scim.user("ada@example.com", "ada@example.com").await;
+    admin.settled(&made.id).await;
+    assert_eq!(sim.state().await["invitations"][0]["email"], "ada@example.com");
+    let metrics = reqwest::get(format!("{}/metrics", gateway.url)).await.expect("the gateway answers");
+    let metrics = metrics.text().await.expect("the answer is text");
+    let dropped = metrics.lines().find_map(|line| line.strip_prefix("scimgate_log_lines_dropped_total "));
+    assert!(dropped.is_some_and(|count| count.parse().is_ok_and(|count: u64| count > 0)), "{dropped:?}");
+}

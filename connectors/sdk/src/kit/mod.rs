@@ -70,6 +70,12 @@ pub trait World: Send + Sync {
         self.control("POST", "/_sim/accept", body).await.map(|_| true)
     }
 
+    /// Whether an entry of the state's groups is the group of that name, without case. A target may write names in
+    /// fewer characters, or elsewhere.
+    fn is_group(&self, name: &str, entry: &Value) -> bool {
+        entry["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name))
+    }
+
     /// Whether an entry of the state's accounts or invitations is that person's.
     fn is(&self, who: &Person, entry: &Value) -> bool {
         let same = |field: &str, text: Option<&str>| match (entry[field].as_str(), text) {

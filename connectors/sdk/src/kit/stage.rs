@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::account::{Account, AccountRef, Found, Person};
 use crate::connector::{Accounts, Groups, PageToken};
+use crate::desk::Desk;
 use crate::fault::{Effect, Fault, FaultKind};
 use crate::group::{GroupWant, Member, RemoteGroup};
 use crate::id::{InviteId, RemoteId};
@@ -152,6 +153,10 @@ impl Transport for Recorder {
 
     async fn file(&self, name: &str) -> Result<PathBuf, Fault> {
         self.subject.transport.file(name).await
+    }
+
+    fn desk(&self) -> Option<&dyn Desk> {
+        self.subject.transport.desk()
     }
 
     async fn perform(&self, step: Step, work: Work<'_>) -> Result<(), Fault> {
@@ -335,10 +340,7 @@ impl Stage {
     pub(super) async fn groups_at_target(&self, name: &str) -> Result<Vec<Value>, String> {
         let state = self.state().await?;
         let groups = state["groups"].as_array().into_iter().flatten();
-        Ok(groups
-            .filter(|group| group["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)))
-            .cloned()
-            .collect())
+        Ok(groups.filter(|group| self.subject().world.is_group(name, group)).cloned().collect())
     }
 
     pub(super) async fn create(&self, who: &Person) -> Result<Created, Fault> {

@@ -112,6 +112,31 @@ fn a_removal_in_doubt_was_forgotten_after_an_update_of_an_account_too_new_to_be_
 }
 
 #[test]
+fn a_suspension_that_was_repeated_came_once_more_after_its_person_was_back() {
+    go_well(&[507_992, 441_815, 1_944_262]);
+}
+
+#[test]
+fn a_grant_that_was_repeated_came_once_more_after_its_member_was_taken_out() {
+    go_well(&[543_376]);
+}
+
+#[test]
+fn an_account_was_taken_to_be_gone_though_a_grant_had_brought_it_back_since_the_target_was_asked() {
+    go_well(&[466_408]);
+}
+
+#[test]
+fn a_creation_came_after_the_account_that_was_found_instead_had_been_removed() {
+    go_well(&[405_379]);
+}
+
+#[test]
+fn whom_a_late_grant_brought_back_stayed_in_the_group_that_it_was_for() {
+    go_well(&[602_284, 927_952]);
+}
+
+#[test]
 fn the_same_seed_tells_the_same_story() {
     for seed in [1, 7, 42] {
         let tell = || play(seed, Options { verbose: true, ..Options::default() }).map(|report| report.trace);
@@ -131,6 +156,10 @@ fn every_sabotage_is_caught() {
             Sabotage::TrustAlreadyGone => 443,
             Sabotage::ForgetFlying => 5_100,
             Sabotage::DoubtWhatIsGone => 3_357,
+            Sabotage::ForgetRepeated => 1_944_262,
+            Sabotage::BelieveOldAnswers => 466_408,
+            Sabotage::BelieveWhatIsFound => 405_379,
+            Sabotage::ForgetReturnedMembers => 602_284,
             _ => 0,
         };
         let Some((seed, what)) = caught(sabotage, from, 4_000) else { panic!("{sabotage:?} was never caught") };

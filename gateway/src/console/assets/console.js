@@ -1,6 +1,7 @@
 // The console's one script. Every page works without it; it adds copying, local times, a shortcut and fresh regions.
 "use strict";
 (() => {
+  document.documentElement.classList.add("js");
   const status = document.getElementById("status");
   const say = (text) => { if (status) { status.textContent = ""; setTimeout(() => { status.textContent = text; }, 50); } };
 

@@ -53,7 +53,9 @@ pub(super) async fn apply_members(
                         vals![subject.seq, change.user, tx.now],
                     )
                     .await?;
-                verdict = Some(Verdict::Failed(Box::new(fault.clone())));
+                if fault.kind != FaultKind::Awaiting {
+                    verdict = Some(Verdict::Failed(Box::new(fault.clone())));
+                }
             }
         }
     }

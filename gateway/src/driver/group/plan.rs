@@ -15,7 +15,7 @@ use crate::driver::attempts::Attempted;
 use crate::driver::brake::{self, Removal};
 use crate::driver::person::can_create;
 use crate::driver::run::{Step, Subject, Verdict};
-use crate::driver::{doubt, late};
+use crate::driver::{desk, doubt, late};
 use crate::service::accept::{Ends, close_operation_items};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -85,8 +85,17 @@ pub(in crate::driver) async fn plan(
             }
             Doubt::Ask => true,
         },
+        (Some(doubt), Some(_))
+            if doubt.step == "create"
+                && let Some(wait) = doubt::creation_under_way(tx, subject).await? =>
+        {
+            return Ok(wait);
+        }
         (Some(doubt), Some(link)) => match doubt.doubt() {
             Doubt::Look => {
+                if let Some(wait) = doubt::renaming_under_way(tx, subject.seq).await? {
+                    return Ok(wait);
+                }
                 let call = GroupCall::Read { id: link.id.clone(), account: link.seq, doubt: true, missed: Vec::new() };
                 return Ok(Verdict::Call(Step::Group(Box::new(call)), Vec::new()));
             }
@@ -118,6 +127,13 @@ pub(in crate::driver) async fn plan(
         Verdict::Settled if asks => Ok(Verdict::Need { need: ask(), refused: None }),
         // A name in doubt is sent again also where it is the former one once more: the target may have the other.
         Verdict::Settled if link.name != subject.name || doubt.is_some_and(|doubt| doubt.step == "update") => {
+            if let Some(wait) = doubt::renaming_under_way(tx, subject.seq).await? {
+                return Ok(wait);
+            }
+            whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() })
+        }
+        // Members who wait for a person keep nobody from being asked for the name.
+        Verdict::Wait { code: desk::PERSON, .. } if link.name != subject.name => {
             whole(GroupCall::Rename { id: link.id, account: link.seq, name: subject.name.clone() })
         }
         verdict => Ok(verdict),
@@ -221,23 +237,34 @@ async fn plan_members(
     let repeat = traits.repeats.change_members;
     // What has to be looked at or asked about comes behind what can be sent.
     let order = if repeat == Repeatable::Idempotent { "m.want" } else { "doubts, m.want" };
+    // Whoever a person was asked for is waited for; the others go on.
+    let unasked = if traits.by_hand {
+        " AND NOT EXISTS (SELECT 1 FROM task t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq AND t.state = 'open')"
+    } else {
+        ""
+    };
+    // Both conditions on the state, as the index of open attempts has them: a group's history may be long.
+    let doubts =
+        "t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state IN ('sending','unknown') AND t.state = 'unknown'";
+    let unheard = format!("resource_seq = $1 AND item_seq = m.user_seq AND {}", doubt::UNHEARD);
     loop {
         let rows = tx
             .conn
             .all(
                 &format!("SELECT m.user_seq, m.want, m.have, m.op_seq, u.name, u.active, u.managed, u.deleted_at, a.status, a.remote_id, a.invite_id, a.doc, a.ours, a.protected, h.state AS hold_state, \
-                 (SELECT COUNT(*) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown') AS doubts, \
-                 (SELECT MAX(t.sent) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown' AND t.step = 'add_member') AS granted_to, \
-                 (SELECT MAX(t.ended_at) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown' AND t.fault IS NULL AND t.step = 'add_member') AS adding, \
-                 (SELECT MAX(t.ended_at) FROM attempt t WHERE t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state = 'unknown' AND t.fault IS NULL AND t.step = 'remove_member') AS removing \
+                 (SELECT COUNT(*) FROM attempt t WHERE {doubts}) AS doubts, \
+                 (SELECT MAX(t.sent) FROM attempt t WHERE {doubts} AND t.step = 'add_member') AS granted_to, \
+                 (SELECT MAX(ended_at) FROM attempt WHERE {unheard} AND step = 'add_member') AS adding, \
+                 (SELECT MAX(ended_at) FROM attempt WHERE {unheard} AND step = 'remove_member') AS removing \
                  FROM member m JOIN resource u ON u.seq = m.user_seq \
                  LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN hold h ON h.seq = m.hold_seq \
-                 WHERE m.group_seq = $1 AND m.state = 'todo' AND m.held = 0 ORDER BY {order}, m.have_at NULLS FIRST, m.user_seq LIMIT $2"),
+                 WHERE m.group_seq = $1 AND m.state = 'todo' AND m.held = 0{unasked} ORDER BY {order}, m.have_at NULLS FIRST, m.user_seq LIMIT $2"),
                 vals![subject.seq, i64::try_from(LOOK).unwrap_or(1)],
             )
             .await?;
         if rows.is_empty() {
-            return Ok(Verdict::Settled);
+            let waits = if traits.by_hand { desk::after_members(tx, subject).await? } else { None };
+            return Ok(waits.unwrap_or(Verdict::Settled));
         }
         let mut ends: HashMap<i64, Ends> = HashMap::new();
         let (mut removals, mut additions) = (Vec::new(), Vec::new());

@@ -46,7 +46,8 @@ pub(in crate::driver) async fn apply(
         if fault.kind == FaultKind::NotFound && matches!(call, GroupCall::Rename { .. } | GroupCall::Tidy { .. }) {
             return missed(tx, subject, Vec::new(), fault).await.map(Some);
         }
-        return Ok(Some(Verdict::Failed(Box::new(fault.clone()))));
+        // The plan sees the task, and waits for it; or it is closed by now.
+        return Ok((fault.kind != FaultKind::Awaiting).then(|| Verdict::Failed(Box::new(fault.clone()))));
     }
     match (call, done) {
         (_, GroupDone::Found(Ok(found))) => match of_nobody_else(tx, instance, subject, found).await?.as_slice() {
@@ -60,12 +61,19 @@ pub(in crate::driver) async fn apply(
             // Found after a creation in doubt: ours, unless it was there before.
             [group] => {
                 let older = is_older(tx, instance, subject, group).await?;
-                doubt::resolve(tx, subject.seq, 0).await?;
-                match (older, subject.deleted) {
-                    (false, _) => tie(tx, instance, subject, group, true).await,
-                    (true, true) => Ok(None),
-                    (true, false) => adopt(tx, instance, subject, group).await,
+                let wait = doubt::creation_under_way(tx, subject).await?;
+                let verdict = match (older, subject.deleted) {
+                    (false, _) => tie(tx, instance, subject, group, true).await?,
+                    (true, true) => None,
+                    (true, false) => adopt(tx, instance, subject, group).await?,
+                };
+                if wait.is_some() {
+                    // It may have been there before, and the creation may still come: should it be renamed or deleted
+                    // before then, that would make another.
+                    return Ok(wait);
                 }
+                doubt::resolve(tx, subject.seq, 0).await?;
+                Ok(verdict)
             }
             _ => Ok(Some(Verdict::Need {
                 need: Need::new(

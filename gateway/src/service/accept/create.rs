@@ -17,6 +17,7 @@ use super::groups::UserSide;
 use super::members::{edit_members, inherit_members, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
 use super::{Accepted, is_active, name_of, taken, text, type_of};
+use crate::driver::doubt;
 use crate::driver::late::LATE;
 use crate::service::events;
 use crate::service::types::{Caller, Failure, Instance, Stored};
@@ -251,6 +252,7 @@ impl Create {
                     )
                     .await?;
                 linked = true;
+                doubt::hand_over(tx, old, new_seq).await?;
                 if self.kind == "Group" {
                     inherit_members(tx, old, new_seq).await?;
                 } else {

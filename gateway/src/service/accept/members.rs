@@ -15,6 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::record::{Ends, close_operation_items, upsert_work};
+use crate::driver::doubt;
 use crate::service::events;
 use crate::service::types::{Failure, Instance};
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -322,6 +323,7 @@ pub(crate) async fn move_memberships(
                 vals![group, from, to],
             )
             .await?;
+        doubt::hand_over_member(tx, group, from, to).await?;
         let have: Option<i16> = row.col("have")?;
         if row.col::<Option<i64>>("other")?.is_none() {
             tx.conn

@@ -362,6 +362,13 @@ impl Unit for Delete {
             )
             .await?;
         tx.conn.run("UPDATE member SET held = 0, hold_seq = NULL WHERE held = 1 AND hold_seq IN (SELECT seq FROM hold WHERE instance_seq = $1)", vals![self.seq]).await?;
+        tx.conn
+            .run(
+                "UPDATE task SET live = 0, state = CASE WHEN state = 'open' THEN 'withdrawn' ELSE state END, comment = CASE WHEN state = 'open' THEN 'The instance was deleted.' ELSE comment END, \
+                 closed_at = COALESCE(closed_at, $2) WHERE instance_seq = $1 AND live = 1",
+                vals![self.seq, tx.now],
+            )
+            .await?;
         crate::service::events::forget(tx, self.seq).await?;
         tx.hint(Hint::Instance(self.seq));
         audit(tx, &self.actor, "instance.delete", &self.id, &json!({"force": self.force, "open_deprovisions": open}))

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{App, label, time};
+use crate::service::desk::overdue;
 use crate::store::{Rows, Sql, StoreError};
 
 /// After so long a deprovision that is not settled needs somebody (R5), in microseconds.
@@ -30,6 +31,7 @@ impl App {
         let now = self.clock.micros();
         let mut items = Vec::new();
         self.attend_stuck(now, &mut items).await?;
+        self.attend_tasks(now, &mut items).await?;
         self.attend_held(&mut items).await?;
         self.attend_failed_runs(&mut items).await?;
         self.attend_ending_keys(now, &mut items).await?;
@@ -67,7 +69,7 @@ impl App {
                 "SELECT g.instance_seq, g.code, g.leaving, g.n, g.since, r.id, r.kind, r.name, w.reason, w.state, i.id AS instance_id, i.name AS instance_name, i.mode, \
                  (SELECT o.id FROM operation o WHERE o.resource_seq = r.seq AND o.state = 'open' ORDER BY o.seq DESC LIMIT 1) AS operation_id \
                  FROM (SELECT instance_seq, COALESCE(need, state) AS code, CASE WHEN lane = 0 THEN 1 ELSE 0 END AS leaving, CAST(COUNT(*) AS BIGINT) AS n, \
-                   MIN(since) AS since, MIN(resource_seq) AS example FROM work WHERE state = 'needs' OR (lane = 0 AND state <> 'held' AND since < $1) \
+                   MIN(since) AS since, MIN(resource_seq) AS example FROM work WHERE state = 'needs' OR (lane = 0 AND state <> 'held' AND NOT (state = 'waiting' AND need = 'person') AND since < $1) \
                    GROUP BY instance_seq, COALESCE(need, state), CASE WHEN lane = 0 THEN 1 ELSE 0 END) g \
                  JOIN instance i ON i.seq = g.instance_seq LEFT JOIN work w ON w.resource_seq = g.example LEFT JOIN resource r ON r.seq = g.example \
                  ORDER BY g.leaving DESC, g.since LIMIT $2",
@@ -113,6 +115,29 @@ impl App {
                 shown: json!({
                     "kind": kind, "code": code, "message": message, "count": row.col::<i64>("n")?, "deprovision": leaving,
                     "instance": {"id": instance, "name": row.col::<String>("instance_name")?}, "example": example, "act": act,
+                }),
+            });
+        }
+        Ok(())
+    }
+
+    /// Tasks that nobody did in time. Who should have lost access by one of them is a leaver like any other.
+    async fn attend_tasks(&self, now: i64, items: &mut Vec<Item>) -> Result<(), StoreError> {
+        for late in overdue(self.store.reader(), now).await? {
+            let leaving = late.removals > 0;
+            let some = if late.tasks == 1 { "A task is".to_owned() } else { format!("{} tasks are", late.tasks) };
+            let removals = match late.removals {
+                0 => String::new(),
+                1 => " Somebody keeps access by one of them.".to_owned(),
+                count => format!(" Access is kept by {count} of them."),
+            };
+            items.push(Item {
+                rank: if leaving { 0 } else { 3 },
+                since: late.due,
+                shown: json!({
+                    "kind": "task", "code": "person", "message": format!("{some} overdue.{removals}"), "count": late.tasks, "deprovision": leaving,
+                    "instance": {"id": late.id, "name": late.name},
+                    "act": {"method": "GET", "href": format!("/admin/v1/tasks?overdue=true&instance={}", late.id)},
                 }),
             });
         }

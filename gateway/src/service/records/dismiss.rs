@@ -61,6 +61,7 @@ impl Unit for Dismiss {
             ));
         };
         waivers::write(tx, resource, 0, work.col("rev")?, DISMISSED).await?;
+        crate::driver::desk::withdraw(tx, resource, true, DISMISSED).await?;
         let ids = withdraw_all(tx, resource, DISMISSED).await?;
         let detail = json!({"need": work.col::<Option<String>>("need")?, "lane": engine::Lane::from_number(work.col("lane")?), "withdrawn": ids});
         audit(tx, &self.actor, "operation.dismiss", &self.id, &detail).await?;

@@ -44,7 +44,7 @@ impl App {
     /// Rewrites whatever tells of the person; answers how many records do.
     async fn rewrite(&self, instance: &Instance, erased: &Erased) -> Result<u64, AdminError> {
         let mut rows = 0;
-        for table in [Told::Operations, Told::Attempts, Told::Refusals] {
+        for table in [Told::Operations, Told::Attempts, Told::Refusals, Told::Tasks] {
             let mut after = Some(0);
             while let Some(from) = after {
                 let unit = Rewrite { table, instance: instance.seq, erased: erased.clone(), after: from };
@@ -334,6 +334,7 @@ enum Told {
     Operations,
     Attempts,
     Refusals,
+    Tasks,
 }
 
 /// Rewrites one chunk of what tells of a person; how many rows changed, and behind which row it goes on.
@@ -354,6 +355,7 @@ impl Unit for Rewrite {
             Told::Operations => self.operations(tx).await,
             Told::Attempts => self.attempts(tx).await,
             Told::Refusals => self.refusals(tx).await,
+            Told::Tasks => self.tasks(tx).await,
         }
     }
 }
@@ -420,6 +422,28 @@ impl Rewrite {
                 .run(
                     "UPDATE attempt SET fault = $2, calls = $3 WHERE seq = $1",
                     vals![row.col::<i64>("seq")?, fault, calls],
+                )
+                .await?;
+        }
+        Ok((u64::try_from(rows.len()).unwrap_or(0), Self::next(&rows)?))
+    }
+
+    /// Tasks about the person: what was asked, by whom it was done and when stays.
+    async fn tasks(&self, tx: &Tx<'_>) -> Result<(u64, Option<i64>), StoreError> {
+        let rows = tx
+            .conn
+            .all(
+                "SELECT seq, title, comment FROM task WHERE seq > $2 AND (resource_seq = $1 OR item_seq = $1) AND live = 0 ORDER BY seq LIMIT $3",
+                vals![self.erased.seq, self.after, CHUNK],
+            )
+            .await?;
+        for row in &rows {
+            let title = self.redacted(&row.col::<String>("title")?);
+            let comment = row.col::<Option<String>>("comment")?.map(|text| self.redacted(&text));
+            tx.conn
+                .run(
+                    "UPDATE task SET title = $2, comment = $3, detail = '', ask = '{}' WHERE seq = $1",
+                    vals![row.col::<i64>("seq")?, title, comment],
                 )
                 .await?;
         }

@@ -30,10 +30,12 @@ pub(crate) enum Kind {
     Audit,
     /// Versions of manifests that an admin deleted, and that no instance holds to.
     Manifests,
+    /// Tasks that people closed, or that nobody wanted any more.
+    Tasks,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Attempts,
         Self::Operations,
         Self::History,
@@ -43,6 +45,7 @@ impl Kind {
         Self::Runs,
         Self::Audit,
         Self::Manifests,
+        Self::Tasks,
     ];
 
     /// The table, as the metric names it.
@@ -56,13 +59,14 @@ impl Kind {
             Self::Runs => "run",
             Self::Audit => "audit",
             Self::Manifests => "manifest",
+            Self::Tasks => "task",
         }
     }
 
     fn kept_for(self, retention: &Retention) -> i64 {
         let span = match self {
             Self::Attempts => retention.attempts,
-            Self::Operations | Self::History => retention.operations,
+            Self::Operations | Self::History | Self::Tasks => retention.operations,
             Self::Tombstones | Self::Deserted | Self::Manifests => retention.tombstones,
             Self::Rejected => retention.rejected,
             Self::Runs => retention.runs,
@@ -96,7 +100,7 @@ impl Kind {
                 "(t.what = 'member' OR EXISTS (SELECT 1 FROM history n WHERE n.subject_seq = t.subject_seq AND n.what = t.what AND n.seq > t.seq))",
             )),
             Self::Audit => Some(("at", "1 = 1")),
-            Self::Tombstones | Self::Deserted | Self::Rejected | Self::Runs | Self::Manifests => None,
+            Self::Tombstones | Self::Deserted | Self::Rejected | Self::Runs | Self::Manifests | Self::Tasks => None,
         }
     }
 }
@@ -140,6 +144,7 @@ impl Unit for Purge {
                      AND i.connector_version = t.version AND i.deleted_at IS NULL)";
                 self.some(tx, before, may_go).await
             }
+            (Kind::Tasks, _) => self.some(tx, before, "t.live = 0 AND t.closed_at < $1").await,
             _ => self.some(tx, before, "t.last_at < $1").await,
         }
     }
@@ -210,6 +215,7 @@ impl Purge {
              AND NOT EXISTS (SELECT 1 FROM link l WHERE l.resource_seq = r.seq AND l.state <> 'closed') \
              AND NOT EXISTS (SELECT 1 FROM member m WHERE m.group_seq = r.seq) AND NOT EXISTS (SELECT 1 FROM member m WHERE m.user_seq = r.seq) \
              AND NOT EXISTS (SELECT 1 FROM operation o WHERE o.resource_seq = r.seq AND o.state = 'open') \
+             AND NOT EXISTS (SELECT 1 FROM task t WHERE t.resource_seq = r.seq AND t.live = 1) \
              AND NOT EXISTS (SELECT 1 FROM attempt t WHERE t.resource_seq = r.seq AND t.state IN ('sending','unknown'))",
             seqs.join(",")
         );
@@ -267,7 +273,7 @@ async fn deserted(tx: &Tx<'_>, before: i64) -> Result<Purged, StoreError> {
         let text = format!(
             "DELETE FROM account WHERE seq IN (SELECT a.seq FROM account a WHERE a.instance_seq IN ({of}) LIMIT {CHUNK})"
         );
-        let rows = tx.conn.run(&text, vals![before]).await?;
+        let rows = tx.conn.run(&text, vals![before]).await? + desk(tx, of, before).await?;
         return Ok(Purged { rows, next: (rows > 0).then_some((0, 0)) });
     }
     let mut gone: Vec<String> = Vec::with_capacity(rows.len());
@@ -283,6 +289,17 @@ async fn deserted(tx: &Tx<'_>, before: i64) -> Result<Purged, StoreError> {
     }
     let rows = tx.conn.run(&format!("DELETE FROM resource WHERE seq IN ({gone})"), vals![]).await?;
     Ok(Purged { rows, next: Some((0, 0)) })
+}
+
+/// What is on record of targets without an API. Tasks go in their own time.
+async fn desk(tx: &Tx<'_>, of: &str, before: i64) -> Result<u64, StoreError> {
+    let mut gone = 0;
+    for (member, table) in [("account_seq", "desk_account"), ("group_seq", "desk_group")] {
+        let rows = format!("SELECT d.seq FROM {table} d WHERE d.instance_seq IN ({of}) ORDER BY d.seq LIMIT {CHUNK}");
+        tx.conn.run(&format!("DELETE FROM desk_member WHERE {member} IN ({rows})"), vals![before]).await?;
+        gone += tx.conn.run(&format!("DELETE FROM {table} WHERE seq IN ({rows})"), vals![before]).await?;
+    }
+    Ok(gone)
 }
 
 /// Purges everything whose time is over; `write` runs a chunk and says no once it is not this replica's to do.

@@ -66,6 +66,8 @@ impl Unit for Retry {
                 vals![resource, tx.now],
             )
             .await?;
+        // What a person refused is asked for once more.
+        crate::driver::desk::withdraw(tx, resource, false, "").await?;
         look_at_credential(tx, row.col("instance_seq")?).await?;
         tx.hint(Hint::Anything);
         // A person who was invited often enough, or declined, is asked again by an admin's wish.

@@ -10,7 +10,7 @@ use crate::store::{Rows, StoreError};
 /// Who asked, by the name of the key where there is one.
 pub(super) fn who(row: &QueryResult) -> Result<String, StoreError> {
     let actor: String = row.col("actor")?;
-    Ok(match row.col::<Option<String>>("key_name")? {
+    Ok(match row.col::<Option<String>>("key_name")?.filter(|name| !name.is_empty()) {
         Some(name) => format!("{actor} ({name})"),
         None => actor,
     })
@@ -30,6 +30,7 @@ pub(super) fn asked(item: &Value) -> Event {
     let what = if changed.is_empty() { String::new() } else { format!(" of {}", changed.join(", ")) };
     let by = item["key_name"]
         .as_str()
+        .filter(|name| !name.is_empty())
         .map_or_else(|| text("actor").to_owned(), |name| format!("{} ({name})", text("actor")));
     let mut ended = text("state").to_owned();
     if let Some(reason) = item["reason"].as_str() {
@@ -70,6 +71,26 @@ pub(super) fn tried(attempt: &Value, operation: Option<&str>) -> Event {
         said.push_str(&format!(". {message}"));
     }
     event(micros(attempt, "started_at"), "attempt", said, operation.map_or(Value::Null, |id| json!({"operation": id})))
+}
+
+/// A task for a person: when it was asked for and, by that time, what became of it.
+pub(super) fn by_hand(task: &Value, at: i64) -> Vec<Event> {
+    let text = |field: &str| task[field].as_str().unwrap_or_default();
+    let cause = json!({"task": task["id"], "operation": task["operation"]});
+    let due = text("due_at");
+    let mut events = vec![event(
+        micros(task, "created_at"),
+        "task",
+        format!("Asked a person: {} (task {}, due {due}).", text("title"), text("id")),
+        cause.clone(),
+    )];
+    let closed = micros(task, "closed_at");
+    if closed > 0 && closed <= at {
+        let comment = task["comment"].as_str().map(|comment| format!(": {comment}")).unwrap_or_default();
+        let by = task["closed_by"].as_str().map(|by| format!(" by {by}")).unwrap_or_default();
+        events.push(event(closed, "task", format!("Task {} {}{by}{comment}", text("id"), text("state")), cause));
+    }
+    events
 }
 
 pub(super) fn capital(word: &str) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::said::{answer, asked, capital, membership, state_of, tried, who};
+use super::said::{answer, asked, by_hand, capital, membership, state_of, tried, who};
 use super::{App, parsed, time};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError};
@@ -78,6 +78,7 @@ impl App {
         at: i64,
         operations: &[Value],
         attempts: &[Value],
+        tasks: &[Value],
     ) -> Result<Value, StoreError> {
         let mut chain = Vec::new();
         let mut standing = self.wished(hero, at).await?;
@@ -89,6 +90,7 @@ impl App {
             }
         }
         chain.extend(attempts.iter().map(|attempt| tried(attempt, None)));
+        chain.extend(tasks.iter().flat_map(|task| by_hand(task, at)));
         let all = operations.iter().flat_map(|item| item["attempts"].as_array().into_iter().flatten()).chain(attempts);
         let latest = all
             .filter(|attempt| attempt["message"].is_string())

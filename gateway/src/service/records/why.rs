@@ -80,7 +80,8 @@ impl App {
             list.unwrap_or(&mut loose).push(attempt(row)?);
         }
         let memberships = if hero.kind == "User" { self.memberships(seq).await? } else { Vec::new() };
-        let mut told = self.story(instance, &hero, until, &operations, &loose).await?;
+        let tasks = self.tasks_of(seq, until, limit).await?;
+        let mut told = self.story(instance, &hero, until, &operations, &loose, &tasks).await?;
         if let Some(member) = member.filter(|_| hero.kind == "Group") {
             let Some((person, _)) = self.hero(instance, member, at, Some("User")).await? else { return Ok(None) };
             let membership = self.membership_then(&hero, &person, until).await?;
@@ -99,6 +100,7 @@ impl App {
             "operations": operations,
             "attempts": loose,
             "memberships": memberships,
+            "tasks": tasks,
             "truncated": truncated,
         })))
     }

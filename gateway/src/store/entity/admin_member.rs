@@ -17,13 +17,7 @@ pub struct Model {
     #[sea_orm(column_type = "Text")]
     pub role: String,
     #[sea_orm(column_type = "Text")]
-    pub sign_in: String,
-    #[sea_orm(column_type = "Text", nullable)]
-    pub hash: Option<String>,
-    #[sea_orm(column_type = "Text", nullable)]
-    pub email: Option<String>,
-    #[sea_orm(column_type = "Text", nullable)]
-    pub email_key: Option<String>,
+    pub hash: String,
     pub created_at: i64,
     #[sea_orm(column_type = "Text")]
     pub created_by: String,

@@ -13,20 +13,17 @@ impl MigrationTrait for Migration {
     }
 }
 
-// admin_member: a person or program with a role. It signs in by a token of its own (`hash` is the token's, `id` its public
-// id) or by the identity provider of the console (`email`). The token that the gateway was started with is no row. Rows of
-// revoked members stay, because the audit names them.
+// admin_member: a person or program with a role and a token (`hash` is the token's, `id` its public id). The token that the
+// gateway was started with is no row. Rows of revoked members stay, because the audit names them.
 //
 // console_session: `hash` is that of the cookie's text. `member_id` is `admin` for the token that the gateway was started
 // with; `stamp` then says which token that was. A session counts only while its member has the role that it began with.
 const UP: &str = r"
 CREATE TABLE admin_member (
   id TEXT PRIMARY KEY, seq BIGINT NOT NULL, name TEXT NOT NULL, name_key TEXT NOT NULL,
-  role TEXT NOT NULL CHECK (role IN ('viewer','admin','owner')), sign_in TEXT NOT NULL CHECK (sign_in IN ('token','oidc')),
-  hash TEXT, email TEXT, email_key TEXT, created_at BIGINT NOT NULL, created_by TEXT NOT NULL, not_after BIGINT,
-  revoked_at BIGINT, revoked_by TEXT, last_used_at BIGINT, CHECK ((sign_in = 'token') = (hash IS NOT NULL)));
+  role TEXT NOT NULL CHECK (role IN ('viewer','admin','owner')), hash TEXT NOT NULL,
+  created_at BIGINT NOT NULL, created_by TEXT NOT NULL, not_after BIGINT, revoked_at BIGINT, revoked_by TEXT, last_used_at BIGINT);
 CREATE UNIQUE INDEX admin_member_name ON admin_member (name_key) WHERE revoked_at IS NULL;
-CREATE UNIQUE INDEX admin_member_email ON admin_member (email_key) WHERE revoked_at IS NULL AND email_key IS NOT NULL;
 CREATE TABLE console_session (
   hash TEXT PRIMARY KEY, member_id TEXT NOT NULL, role TEXT NOT NULL, stamp TEXT NOT NULL, created_at BIGINT NOT NULL,
   used_at BIGINT NOT NULL, ends_at BIGINT NOT NULL);

@@ -33,7 +33,9 @@ mod m0018_records;
 mod m0019_restore;
 mod m0020_sent;
 mod m0021_manifests;
+mod m0022_desk;
 mod m0023_members;
+mod m0024_unheard;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -63,7 +65,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_restore::Migration),
             Box::new(m0020_sent::Migration),
             Box::new(m0021_manifests::Migration),
+            Box::new(m0022_desk::Migration),
             Box::new(m0023_members::Migration),
+            Box::new(m0024_unheard::Migration),
         ]
     }
 }

@@ -101,6 +101,10 @@ impl World {
                 for link in self.rows.links.iter_mut().filter(|link| link.live && link.resource == old) {
                     link.resource = new;
                 }
+                // And what the target may still be at, though it was repeated.
+                for attempt in self.rows.attempts.values_mut().filter(|it| it.resource == old && !it.heard) {
+                    attempt.resource = new;
+                }
                 linked = true;
                 self.ledger.inherited.insert(old, new);
                 if group { self.inherit_members(old, new) } else { self.move_memberships(old, new) }
@@ -147,6 +151,11 @@ impl World {
                 |it: &&mut super::rows::Attempt| !forgets && it.resource == group && it.item == old && it.state.open();
             for attempt in self.rows.attempts.values_mut().filter(open) {
                 attempt.item = new;
+            }
+            for attempt in self.rows.attempts.values_mut() {
+                if attempt.resource == group && attempt.item == old && !attempt.heard && !attempt.state.open() {
+                    attempt.item = new;
+                }
             }
             self.rows.members.remove(&(group, old));
             let lane = if row.want { Lane::Grant } else { Lane::Removal };

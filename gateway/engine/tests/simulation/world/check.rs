@@ -204,8 +204,11 @@ impl World {
             Status::Active => object.state == State::Active,
             Status::Suspended | Status::Gone => false,
         };
-        (!right || there.is_empty())
-            .then(|| format!("wanted, and known as {:?}, but is {:?}", row.status, object.state))
+        if !right || there.is_empty() {
+            return Some(format!("wanted, and known as {:?}, but is {:?}", row.status, object.state));
+        }
+        let role = self.rows.resources[&seq].role.as_ref().filter(|_| object.state == State::Active)?;
+        (object.role != *role).then(|| format!("wanted with the role {role}, but has {}", object.role))
     }
 
     /// The target's object that a row stands for.

@@ -27,6 +27,13 @@ impl World {
             let name = doubt.sent.clone().filter(|_| self.sabotage != Some(Sabotage::LookByNewName)).unwrap_or(name);
             return Verdict::Call(Call::GroupLook { name }, Vec::new());
         }
+        if doubt.is_some() {
+            if let Some(until) = self.creation_under_way(subject.seq, self.now) {
+                return Verdict::Wait("outcome_unknown", until);
+            }
+            // The gateway reads the group here; here it is taken to be as it was found.
+            self.rows.resolve(subject.seq, 0);
+        }
         let whole = |call: Call| {
             let step = call.word();
             Verdict::Call(call, vec![(0, step)])
@@ -57,7 +64,13 @@ impl World {
             return whole(Call::GroupCreate { name });
         };
         let doubts = self.rows.unknown(subject.seq, 0).is_some_and(|it| it.step == "update");
+        // Another name may still come of a sender that died.
+        let renaming = self.rows.unheard(|it| it.resource == subject.seq && it.item == 0 && it.step == "update");
+        let renaming = renaming.map(|died| died + GOES_ON).filter(|until| *until > self.now);
         match self.plan_members(subject, &id) {
+            Verdict::Settled if (link.name != name || doubts) && renaming.is_some() => {
+                Verdict::Wait("outcome_unknown", renaming.unwrap_or(self.now))
+            }
             // A name in doubt is sent again: the target may have the other.
             Verdict::Settled if link.name != name || doubts => whole(Call::GroupRename { id, account: link.seq, name }),
             verdict => verdict,
@@ -102,6 +115,7 @@ impl World {
                     later = Some(later.map_or(until, |later| later.min(until)));
                     continue;
                 }
+                let row = self.rows.members.get(&(subject.seq, user)).cloned().unwrap_or(row);
                 let (view, account) = self.member_view(subject.seq, user, &row);
                 let step = member_step(&view);
                 let close = |world: &mut Self, ends: Ends| {
@@ -157,8 +171,8 @@ impl World {
     /// everything but another.
     fn contrary(&self, group: Seq, user: Seq, step: MemberStep) -> Option<i64> {
         let word = if step == MemberStep::Add { "remove_member" } else { "add_member" };
-        let doubt = self.rows.unknown(group, user).filter(|it| !it.heard && it.step == word)?;
-        Some(doubt.ended + GOES_ON).filter(|until| *until > self.now)
+        let died = self.unheard(|it| it.resource == group && it.item == user && it.step == word)?;
+        Some(died + GOES_ON).filter(|until| *until > self.now)
     }
 
     fn set_member(&mut self, group: Seq, user: Seq, state: MemberState) {
@@ -209,8 +223,13 @@ impl World {
                     }
                 },
                 [group] => {
+                    let verdict = self.tie_group(subject, group);
+                    if let Some(until) = self.creation_under_way(subject.seq, subject.asked) {
+                        // It may have been there before, and the creation may still come.
+                        return Some(Verdict::Wait("outcome_unknown", until));
+                    }
                     self.rows.resolve(subject.seq, 0);
-                    self.tie_group(subject, group)
+                    verdict
                 }
                 _ => Some(Verdict::Need(Need::new("ambiguous", "Several groups have that name."))),
             },
@@ -488,6 +507,14 @@ impl World {
         }
         if self.rows.linked(user).is_none() {
             self.reopen(user, account);
+            // If it is back, it is a member, whatever was known of it when it went: as one who is invited may be.
+            let forgets = self.sabotage == Some(Sabotage::ForgetReturnedMembers);
+            if let Some(row) = self.rows.members.get_mut(&(group, user))
+                && matches!(row.have, Have::No | Have::Unknown)
+                && !forgets
+            {
+                row.have = Have::Pending;
+            }
         } else if !self.rows.links.iter().any(|link| link.resource == user && link.account == account && link.late) {
             // Once the one that they have now is over.
             let link = rows::Link { resource: user, account, live: false, late: true, opened_at: self.now };
@@ -497,6 +524,7 @@ impl World {
 
     /// An account that may be back is taken as the person's again, who has no other.
     pub fn reopen(&mut self, user: Seq, account: Seq) {
+        self.tell(|| format!("account {account} of resource {user} may be back"));
         self.rows.not_late(account);
         if let Some(row) = self.rows.accounts.get_mut(&account) {
             row.status = if row.remote.is_some() { Status::Active } else { Status::Invited };

@@ -65,11 +65,19 @@ pub enum Sabotage {
     ForgetFlying,
     /// A membership that was in doubt stays so when its group turns out to be gone.
     DoubtWhatIsGone,
+    /// A call of a sender that died is over once it was repeated.
+    ForgetRepeated,
+    /// An account is gone though a grant came after the target was asked for it.
+    BelieveOldAnswers,
+    /// A creation of a sender that died is over once an account is found.
+    BelieveWhatIsFound,
+    /// Whom a late grant brought back is in no group.
+    ForgetReturnedMembers,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::RepeatBlindly,
         Self::IgnoreEpoch,
         Self::ForgetInvitations,
@@ -83,6 +91,10 @@ impl Sabotage {
         Self::TrustAlreadyGone,
         Self::ForgetFlying,
         Self::DoubtWhatIsGone,
+        Self::ForgetRepeated,
+        Self::BelieveOldAnswers,
+        Self::BelieveWhatIsFound,
+        Self::ForgetReturnedMembers,
     ];
 }
 

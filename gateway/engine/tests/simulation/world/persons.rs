@@ -255,14 +255,18 @@ impl World {
                     let sent = self.rows.invites_sent(subject.seq);
                     self.set_invites(row, sent + 1);
                 }
-                if self.rows.holder(row) == Some(subject.seq)
-                    && let Some(until) = self.creation_under_way(subject.seq, subject.asked)
-                {
-                    // It was there before, so the creation may still come.
-                    return Some(Verdict::Wait("outcome_unknown", until));
-                }
                 let ours = ours || self.rows.accounts[&row].ours;
-                self.tie(subject, row, found.evidence, ours)
+                let believes = self.sabotage == Some(Sabotage::BelieveWhatIsFound);
+                let until = self.creation_under_way(subject.seq, subject.asked).filter(|_| !believes);
+                match (until, self.link(subject.seq, row, found.evidence, ours)) {
+                    (_, Some(need)) => Some(Verdict::Need(need)),
+                    // It may have been there before, and the creation may still come.
+                    (Some(until), None) => Some(Verdict::Wait("outcome_unknown", until)),
+                    (None, None) => {
+                        self.rows.resolve(subject.seq, 0);
+                        None
+                    }
+                }
             }
             None if matching => Some(Verdict::Settled),
             None => {
@@ -298,20 +302,31 @@ impl World {
         self.rows.live_link(resource).filter(ours).is_some_and(|link| link.opened_at > asked - NEW)
     }
 
+    /// When the death of such a call's sender was noticed.
+    pub fn unheard(&self, like: impl Fn(&super::rows::Attempt) -> bool) -> Option<i64> {
+        let forgets = self.sabotage == Some(Sabotage::ForgetRepeated);
+        self.rows.unheard(|it| like(it) && !(forgets && it.state == super::rows::AttemptState::Resolved))
+    }
+
     /// Until when a write whose caller died may still come and undo what is wanted now.
     fn contrary_under_way(&self, resource: Seq, access: bool, step: &PersonStep) -> Option<i64> {
-        let doubt = self.rows.unknown(resource, 0).filter(|it| !it.heard)?;
-        let contrary = match doubt.step {
-            "remove" | "suspend" => access,
+        let contrary = |word: &str| match word {
+            "remove" | "suspend" | "update" => access,
             "restore" => !access && !matches!(step, PersonStep::Remove(_)),
             _ => false,
         };
-        contrary.then_some(doubt.ended + GOES_ON).filter(|until| *until > self.now)
+        let died = self.unheard(|it| it.resource == resource && it.item == 0 && contrary(it.step))?;
+        Some(died + GOES_ON).filter(|until| *until > self.now)
     }
 
     fn apply_read(&mut self, subject: &Subject, account: Option<&Account>) -> Option<Verdict> {
         if account.is_none() && self.is_new(subject.seq, subject.asked) {
             return Some(Verdict::Wait("not_visible", self.now + SOON));
+        }
+        let believes = self.sabotage == Some(Sabotage::BelieveOldAnswers);
+        if account.is_none() && !believes && self.granted_since(subject.seq, subject.asked) {
+            // A grant may have brought it back after the target was asked: it is asked again.
+            return None;
         }
         self.rows.resolve(subject.seq, 0);
         let row = self.rows.linked(subject.seq)?.clone();
@@ -337,6 +352,7 @@ impl World {
                 self.doubt_removal(subject.seq);
                 Some(Verdict::Wait("not_visible", self.now + SOON))
             }
+            Updated::AlreadyGone if self.granted_since(subject.seq, subject.asked) => None,
             Updated::AlreadyGone => {
                 if let Some(row) = self.rows.linked(subject.seq).map(|row| row.seq) {
                     self.rows.gone(subject.seq, row);
@@ -383,11 +399,13 @@ impl World {
         let mut removals =
             self.rows.attempts.values().filter(|it| it.resource == user && it.item == 0 && it.step == "remove");
         let Some((sent, granted)) = removals.next_back().map(|it| (it.started, it.granted)) else { return false };
-        granted
-            || !self
-                .rows
-                .of_user(user, |row| matches!(row.have, Have::Yes | Have::Pending) && row.have_at >= sent)
-                .is_empty()
+        granted || self.granted_since(user, sent)
+    }
+
+    /// Whether a grant came to the target after it was asked for the person's account, or may have.
+    fn granted_since(&self, user: Seq, asked: i64) -> bool {
+        let given = |row: &super::rows::Member| matches!(row.have, Have::Yes | Have::Pending) && row.have_at >= asked;
+        !self.rows.of_user(user, given).is_empty() && self.sabotage != Some(Sabotage::ForgetLateGrants)
     }
 
     fn apply_followed(&mut self, subject: &Subject, followed: &Followed) -> Option<Verdict> {

@@ -411,6 +411,13 @@ impl Rows {
         resolved
     }
 
+    /// When it was noticed that the sender of such a call died, which the target may still be at after that: also of
+    /// one that was repeated meanwhile, or looked at.
+    pub fn unheard(&self, like: impl Fn(&Attempt) -> bool) -> Option<i64> {
+        let open = |it: &&Attempt| !it.heard && matches!(it.state, AttemptState::Unknown | AttemptState::Resolved);
+        self.attempts.values().filter(open).filter(|it| like(it)).map(|it| it.ended).max()
+    }
+
     pub fn unknown(&self, resource: Seq, item: Seq) -> Option<&Attempt> {
         self.attempts
             .values()

@@ -1,0 +1,17 @@
+//! The console, whole router in process: what a browser would see and send.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test ends with what it did not expect, and says what it skipped"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod browser;
+mod colours;
+mod members;
+mod pages;
+mod sessions;
