@@ -109,7 +109,7 @@ async fn all(visit: Visit, id: Option<String>, query: Asked) -> Answer {
     };
     Ok(page
         .live()
-        .body(html! { div.card { (filters(&path, &[control], state.is_some())) (parts::live("holds", true, &body)) } }))
+        .body(html! { div.card { h2.hush { "The list" } (filters(&path, &[control], state.is_some())) (parts::live("holds", true, &body)) } }))
 }
 
 fn tag(hold: &Value) -> Markup {

@@ -149,9 +149,12 @@ impl Page {
     pub(super) fn of(instance: &Arc<Instance>, tab: Tab, title: impl Into<String>) -> Self {
         let base = format!("/console/instances/{}", instance.id);
         let kind = instance.connector.as_ref().ok().map(|connector| connector.traits().kind);
-        let mut page = Self::new(Nav::Instances, title).crumb("Instances", "/console/instances");
-        if tab != Tab::Overview {
-            page = page.crumb(instance.name.as_str(), base.as_str());
+        let mut page = Self::new(Nav::Instances, title);
+        if Nav::ALL.contains(&Nav::Instances) {
+            page = page.crumb("Instances", "/console/instances");
+            if tab != Tab::Overview {
+                page = page.crumb(instance.name.as_str(), base.as_str());
+            }
         }
         page.of = Some(instance.name.clone()).filter(|name| *name != page.title);
         page.tabs = Some(html! {
