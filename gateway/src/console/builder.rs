@@ -72,9 +72,12 @@ async fn show(visit: Visit, Query(from): Query<From>) -> Answer {
     } else {
         match copied(&visit, &from).await? {
             Some(text) => (text, None),
-            None => {
-                (BLANK.to_owned(), Some("That connector is code: there is no text to copy. This is a blank manifest."))
-            }
+            None => (
+                BLANK.to_owned(),
+                Some(
+                    "That connector is code, or there is none of that name: there is no text to copy. This is a blank manifest.",
+                ),
+            ),
         }
     };
     let body = html! { @if let Some(note) = note { (parts::note(Tone::Warn, &html! { p { (note) } })) } };

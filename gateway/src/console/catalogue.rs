@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use connector_sdk::{Class, Kind, Secrets, SettingKind};
+use connector_sdk::{Class, Entry, Kind, Removal, Secrets, Setting, SettingKind, Suspend, Traits};
 use maud::{Markup, html};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -61,17 +61,44 @@ async fn all(visit: Visit, Query(searched): Query<Searched>) -> Answer {
         }))
 }
 
-/// What a connector can do, found out by building it with sample settings; none where those do not do.
-fn traits(listed: &Listed) -> Option<connector_sdk::Traits> {
+/// What a connector can do, found out by building it with sample settings; none where those do not do. Of several
+/// credentials some connectors take one only, so each is tried alone as well.
+fn traits(listed: &Listed) -> Option<Traits> {
     let entry = &listed.entry;
-    let secrets = entry.settings.iter().filter(|one| one.class == Class::Credential);
-    let secrets = secrets.map(|one| (one.name.to_owned(), SecretString::from("sample")));
-    let built = entry.build(&filled(entry, &json!({})), &Secrets::new(secrets)).ok()?;
-    Some(built.traits().clone())
+    let all: Vec<&Setting> = entry.settings.iter().filter(|one| one.class == Class::Credential).collect();
+    let with = |wanted: &dyn Fn(&Setting) -> bool| {
+        let given = all.iter().filter(|one| wanted(one)).map(|one| (one.name.to_owned(), SecretString::from("sample")));
+        sampled(entry, &Secrets::new(given))
+    };
+    with(&|_| true)
+        .or_else(|| with(&|one| one.required))
+        .or_else(|| all.iter().find_map(|alone| with(&|one| one.required || one.name == alone.name)))
 }
 
-fn can(traits: &connector_sdk::Traits) -> Markup {
-    use connector_sdk::{Removal, Suspend};
+/// Builds it with what is required, and gives in addition what it then asks for.
+fn sampled(entry: &Entry, secrets: &Secrets) -> Option<Traits> {
+    let mut settings = filled(entry, &json!({}));
+    for _ in 0..=entry.settings.len() {
+        let error = match entry.build(&settings, secrets) {
+            Ok(built) => return Some(built.traits().clone()),
+            Err(error) => error,
+        };
+        let asked = entry.settings.iter().find(|one| one.name == error.field && one.class != Class::Credential)?;
+        if !settings[asked.name].is_null() {
+            return None;
+        }
+        settings[asked.name] = match &asked.kind {
+            SettingKind::Url => json!("https://target.example.com"),
+            SettingKind::Text => json!(asked.name),
+            SettingKind::Number => json!(1),
+            SettingKind::Flag => json!(true),
+            SettingKind::Choice { values } => json!(values.first()),
+        };
+    }
+    None
+}
+
+fn can(traits: &Traits) -> Markup {
     let people = traits.kind != Kind::Group;
     let groups = traits.kind != Kind::User;
     let row = |what: &'static str, able: bool, how: &str| html! { tr { th scope="row" { (what) } td { @if able { (parts::tag(Tone::Good, "Yes")) } @else { (parts::tag(Tone::Quiet, "No")) } } td { (how) } } };
@@ -160,7 +187,10 @@ async fn one(visit: Visit, Path(connector): Path<String>) -> Answer {
         .lead(html! { (about.summary) })
         .actions(create)
         .body(html! {
-            @if let Some(traits) = traits(&listed) { (parts::card("What it can do", &html! {}, &can(&traits))) }
+            (parts::card("What it can do", &html! {}, &html! { @match traits(&listed) {
+                Some(traits) => { (can(&traits)) div.pad { p.muted.small { "With its usual settings; some settings change it." } } },
+                None => div.pad { p { "It depends on its settings: the credential check of an instance says what it found." } },
+            } }))
             @if !about.cannot.is_empty() { (parts::card("What is not possible", &html! {}, &sentences(&about.cannot))) }
             @if !about.needs.is_empty() { (parts::card("What it needs", &html! {}, &sentences(&about.needs))) }
             (parts::card("Settings", &html! {}, &settings.draw()))

@@ -14,7 +14,7 @@ use super::form::{Errors, Field, Form, Sent};
 use super::instances::fresh;
 use super::layout::{Page, Tab};
 use super::parts::{self, Tone};
-use super::text::name;
+use super::text::{name, plain};
 use super::trouble::Trouble;
 use super::visit::Visit;
 use super::{Answer, Sending, policy};
@@ -53,7 +53,7 @@ async fn page(visit: &Visit, instance: &Arc<Instance>, wrong: Wrong) -> Result<P
     let settings = match &entry {
         Err(why) => parts::note(Tone::Bad, &html! { p { (name(why)) } }),
         Ok(listed) if visit.may(Role::Admin) => {
-            let shown = connection.map_or(instance.name.as_str(), |(sent, _)| sent.raw("name"));
+            let shown = connection.map_or_else(|| plain(&instance.name), |(sent, _)| sent.raw("name").to_owned());
             let mut form = Form::new(visit, format!("{root}/connection"), "Save settings")
                 .hidden("config_rev", rev.as_str())
                 .field(Field::text("name", "Name").hint("For people here.").value(shown))
@@ -144,7 +144,8 @@ async fn connection(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending
     if errors.is_empty() {
         let patch = declared::patch(&listed.entry, &instance.settings, &given);
         let change = InstanceChange {
-            name: Some(sent.text("name").to_owned()),
+            // What cannot be seen of a name is not shown, and no reason to change it.
+            name: sent.some("name").filter(|name| *name != plain(&instance.name)),
             settings: (!patch.is_empty()).then_some(patch),
             secrets: given.secrets.into_iter().map(|(name, secret)| (name, Some(secret))).collect(),
             force: sent.ticked("force"),

@@ -83,7 +83,7 @@ async fn page(
         .live()
         .body(html! {
             @if instance.mode == Mode::Disabled {
-                (parts::note(Tone::Warn, &html! { p { strong { "The instance is disabled." } " A connection test of the identity provider fails until it is enabled or rehearses. " a href={ (root) "/setup/review" } { "Look and enable" } } }))
+                (parts::note(Tone::Warn, &html! { p { strong { "The instance is disabled." } " A connection test of the identity provider fails until it is enabled or rehearses. " @if visit.may(Role::Admin) { a href={ (root) "/setup/review" } { "Look and enable" } } } }))
             }
             (parts::card("Address", &html! {}, &html! { div.pad.tight {
                 (parts::copy_field("base-url", "SCIM base URL", &visit.app.scim_base_url(&instance.id)))

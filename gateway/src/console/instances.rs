@@ -13,7 +13,7 @@ use super::extract::{Path, Query};
 use super::form::{Errors, Field, Form, Sent, button, confirm, typed};
 use super::layout::{Nav, Page, Tab};
 use super::parts::{self, Table, Tone};
-use super::text::{count, name, number, span};
+use super::text::{count, name, number, plain, span};
 use super::visit::Visit;
 use super::words::{int, list, text};
 use super::{Answer, Sending};
@@ -169,7 +169,7 @@ async fn overview(visit: Visit, Path(id): Path<String>) -> Answer {
         .body(html! {
             (trouble(&visit, &instance, &standing, &root))
             @if draft {
-                (parts::note(Tone::Busy, &html! { p { strong { "This instance is being set up." } " Nothing was imported and nothing is sent yet. " a href={ (root) "/setup/check" } { "Go on with the setup" } } }))
+                (parts::note(Tone::Busy, &html! { p { strong { "This instance is being set up." } " Nothing was imported and nothing is sent yet. " @if visit.may(Role::Admin) { a href={ (root) "/setup/check" } { "Go on with the setup" } } } }))
             }
             (parts::live("figures", true, &figures(&visit, &standing, &root)))
             div.cols {
@@ -292,7 +292,7 @@ fn checklist(visit: &Visit, instance: &Instance, standing: &Value, root: &str) -
     let item = |done: bool, what: &str, how: &Markup| {
         html! { li { div.inline {
             @if done { (parts::tag(Tone::Good, "Done")) } @else { (parts::tag(Tone::Quiet, "To do")) }
-            span { (what) @if !done { " " (how) } }
+            span { (what) @if !done && visit.may(Role::Admin) { " " (how) } }
         } } }
     };
     let enabled = instance.mode == Mode::Enabled;
@@ -410,8 +410,13 @@ fn delete_page(visit: &Visit, instance: &Arc<Instance>, standing: &Value, errors
     Page::of(instance, Tab::Overview, format!("Delete {}?", instance.name)).body(confirm(
         form,
         &body,
-        Some(&instance.name),
+        Some(spoken(instance)),
     ))
+}
+
+/// What is typed to delete an instance: its name, or its id where the name cannot be typed as it is seen.
+fn spoken(instance: &Instance) -> &str {
+    if plain(&instance.name) == instance.name { &instance.name } else { &instance.id }
 }
 
 async fn ask_delete(visit: Visit, Path(id): Path<String>) -> Answer {
@@ -424,7 +429,7 @@ async fn ask_delete(visit: Visit, Path(id): Path<String>) -> Answer {
 async fn delete(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
     visit.require(Role::Owner)?;
     let instance = fresh(&visit, &id).await?;
-    let result = match typed(&sent, &instance.name) {
+    let result = match typed(&sent, spoken(&instance)) {
         Err(errors) => Err(errors),
         Ok(()) => match visit.app.delete_instance(&visit.actor(), &instance, sent.ticked("force")).await {
             Ok(()) => Ok(()),

@@ -190,7 +190,7 @@ pub(super) fn code(text: &str, what: &str) -> Markup {
 
 /// An empty list: what this is, why it is empty, and one action.
 pub(super) fn empty(title: &str, body: &Markup, action: &Markup) -> Markup {
-    html! { div.empty { h3 { (title) } p { (body) } @if !action.0.is_empty() { div { (action) } } } }
+    html! { div.empty { h2 { (title) } p { (body) } @if !action.0.is_empty() { div { (action) } } } }
 }
 
 /// A table within a region that scrolls sideways and can be reached by keyboard. Rows are `tr`s; the first cell of a row

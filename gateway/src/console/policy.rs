@@ -258,7 +258,9 @@ pub(super) fn read(instance: &Instance, sent: &Sent) -> Result<Map<String, Value
         patch.insert(name.to_owned(), number(name));
     }
     for name in ["adopt", "adopt_groups", "repair", "on_group_delete", "dialect"] {
-        patch.insert(name.to_owned(), json!(text(name)));
+        if !text(name).is_empty() {
+            patch.insert(name.to_owned(), json!(text(name)));
+        }
     }
     for name in ["list_unmanaged", "allow_privileged"] {
         patch.insert(name.to_owned(), json!(sent.ticked(&format!("policy.{name}"))));

@@ -457,6 +457,9 @@ impl App {
                 },
             )
             .await?;
+        if !change.secrets.is_empty() {
+            self.probes.forget(old);
+        }
         self.instances.invalidate(old.seq);
         let instance = self
             .instances

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_sdk::ProbeCheck;
+use connector_sdk::{DriverKey, ProbeCheck};
 use jiff::Timestamp;
 use moka::sync::Cache;
+use serde_json::Value;
 
 use super::App;
 use super::records::AdminError;
@@ -25,14 +26,24 @@ pub(crate) struct Probed {
     pub(crate) identity: Option<String>,
     /// The checks.
     pub(crate) checks: Vec<ProbeCheck>,
+    /// The settings that were probed.
+    settings: Value,
+    driver_key: DriverKey,
 }
 
-/// What was found last, by instance and revision of its settings: other settings were not probed.
-pub(crate) struct Probes(Cache<(i64, i64), Arc<Probed>>);
+/// What was found last, by instance.
+pub(crate) struct Probes(Cache<i64, Arc<Probed>>);
 
 impl Default for Probes {
     fn default() -> Self {
         Self(Cache::builder().max_capacity(1_000).time_to_live(KEPT).build())
+    }
+}
+
+impl Probes {
+    /// What was found is no longer true: the settings or the credential are others.
+    pub(crate) fn forget(&self, instance: &Instance) {
+        self.0.invalidate(&instance.seq);
     }
 }
 
@@ -48,21 +59,23 @@ impl App {
         }
         let found = self.driver.probe(instance).await;
         let at = self.clock.now();
-        let probed = Arc::new(match found {
-            Ok(probe) => Probed { at, ok: probe.ok(), identity: probe.identity, checks: probe.checks },
+        let (ok, identity, checks) = match found {
+            Ok(probe) => (probe.ok(), probe.identity, probe.checks),
             // Nothing could be found out; the admin is told why, like of any other check.
             Err(fault) => {
-                let check = ProbeCheck { name: "target".to_owned(), ok: false, detail: fault.message };
-                Probed { at, ok: false, identity: None, checks: vec![check] }
+                (false, None, vec![ProbeCheck { name: "target".to_owned(), ok: false, detail: fault.message }])
             }
-        });
-        self.probes.0.insert((instance.seq, instance.config_rev), Arc::clone(&probed));
+        };
+        let (settings, driver_key) = (instance.settings.clone(), instance.driver_key.clone());
+        let probed = Arc::new(Probed { at, ok, identity, checks, settings, driver_key });
+        self.probes.0.insert(instance.seq, Arc::clone(&probed));
         Ok(probed)
     }
 
     /// What this replica found when it asked last, with the present settings.
     pub(crate) fn last_probe(&self, instance: &Instance) -> Option<Arc<Probed>> {
-        self.probes.0.get(&(instance.seq, instance.config_rev))
+        let same = |one: &Arc<Probed>| one.settings == instance.settings && one.driver_key == instance.driver_key;
+        self.probes.0.get(&instance.seq).filter(same)
     }
 
     /// Whether an instance is being set up: it is disabled and was never imported.
