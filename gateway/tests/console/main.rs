@@ -12,6 +12,8 @@ mod common;
 
 mod browser;
 mod colours;
+mod live;
 mod members;
 mod pages;
+mod record;
 mod sessions;
