@@ -47,11 +47,13 @@ pub fn builtin() -> Vec<Entry> {
 /// The texts of the manifests that are built in (`config/connectors`), by the name of their file.
 pub const MANIFESTS: &[(&str, &str)] = &[
     ("gitlab.toml", include_str!("../../config/connectors/gitlab.toml")),
+    ("gitlab_server.toml", include_str!("../../config/connectors/gitlab_server.toml")),
     ("grafana.toml", include_str!("../../config/connectors/grafana.toml")),
     ("jupyterhub.toml", include_str!("../../config/connectors/jupyterhub.toml")),
     ("pagerduty.toml", include_str!("../../config/connectors/pagerduty.toml")),
     ("sentry.toml", include_str!("../../config/connectors/sentry.toml")),
     ("terraform.toml", include_str!("../../config/connectors/terraform.toml")),
+    ("cloudflare.toml", include_str!("../../config/connectors/cloudflare.toml")),
 ];
 
 /// The manifests that are built in.

@@ -141,10 +141,12 @@ targets! {
     what_every_client_asks_for_is_at_datadog, "datadog", NOTHING;
     what_every_client_asks_for_is_at_pagerduty, "pagerduty", NOTHING;
     what_every_client_asks_for_is_at_gitlab, "gitlab", NOTHING;
+    what_every_client_asks_for_is_at_a_gitlab_server, "gitlab_server", NOTHING;
     what_every_client_asks_for_is_at_sentry, "sentry", NOTHING;
     what_every_client_asks_for_is_at_grafana, "grafana", NOTHING;
     what_every_client_asks_for_is_at_terraform, "terraform", Without { names: true, ..NOTHING };
     what_every_client_asks_for_is_at_tailscale, "tailscale", NOTHING;
+    what_every_client_asks_for_is_at_cloudflare, "cloudflare", Without { groups: true, ..NOTHING };
     what_every_client_asks_for_is_at_jupyterhub, "jupyterhub", NOTHING;
     what_every_client_asks_for_is_at_a_scim_server, "scim", NOTHING;
     what_every_client_asks_for_is_at_githubs_managed_users, "github_emu", NOTHING;

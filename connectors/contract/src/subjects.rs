@@ -153,11 +153,13 @@ pub fn subjects() -> Vec<Subject> {
             .way("identity email", json!({ "identity": "email" }))
             .knobs(json!({ "enterprise": true, "identities": false }))
             .limits(gitlab_limits),
+        Subject::of("gitlab_server").limits(gitlab_limits),
         Subject::of("sentry").limits(sentry_limits),
         Subject::of("grafana"),
         Subject::of("terraform").limits(terraform_limits),
         Subject::of("tailscale"),
         Subject::of("tailscale").way("people alone", json!({ "policy_groups": false })),
+        Subject::of("cloudflare").limits(cloudflare_limits),
     ]
 }
 
@@ -230,6 +232,17 @@ fn terraform_limits(_: Timestamp) -> Vec<RateLimit> {
         body: r#"{"errors":[{"detail":"You have exceeded the API's rate limit.","status":429,"title":"Too many requests"}]}"#
             .to_owned(),
         seconds: 7,
+    }]
+}
+
+fn cloudflare_limits(_: Timestamp) -> Vec<RateLimit> {
+    vec![RateLimit {
+        name: "Cloudflare's 429, for five minutes",
+        status: 429,
+        headers: vec![("retry-after", "300".to_owned())],
+        body: r#"{"result":null,"success":false,"errors":[{"code":971,"message":"Please wait and consider throttling your request speed"}],"messages":[]}"#
+            .to_owned(),
+        seconds: 300,
     }]
 }
 

@@ -199,7 +199,7 @@ pub trait Desk: Send + Sync {
     /// - Asked again with the same print, it is the same task.
     /// - Until somebody closed it, the answer is [`crate::FaultKind::Awaiting`]; one that was refused is
     ///   [`crate::FaultKind::Refused`] with the comment of who refused it; a group that is not there is
-    ///   [`crate::FaultKind::NotFound`] for its members.
+    ///   [`crate::FaultKind::NotFound`] for its members; another group's name is [`crate::FaultKind::NameTaken`].
     async fn ask(&self, task: Task) -> Result<Told, Fault>;
 
     /// One page of the accounts.

@@ -8,6 +8,7 @@
 pub mod buildkite;
 mod calls;
 mod clock;
+pub mod cloudflare;
 mod control;
 pub mod datadog;
 mod faults;
@@ -107,10 +108,12 @@ pub fn names() -> &'static [&'static str] {
         "slack",
         "pagerduty",
         "gitlab",
+        "gitlab_server",
         "sentry",
         "grafana",
         "terraform",
         "tailscale",
+        "cloudflare",
     ]
 }
 
@@ -124,8 +127,10 @@ pub fn target(name: &str, limits: Limits) -> Option<Box<dyn Target>> {
         "gitlab" => Some(Box::new(gitlab::GitLab::new(limits))),
         "sentry" => Some(Box::new(sentry::Sentry::new(limits))),
         "grafana" => Some(Box::new(grafana::Grafana::new(limits))),
+        "cloudflare" => Some(Box::new(cloudflare::Cloudflare::new(limits))),
         "tailscale" => Some(Box::new(tailscale::Tailscale::new(limits))),
         "terraform" => Some(Box::new(terraform::Terraform::new(limits))),
+        "gitlab_server" => Some(Box::new(gitlab::GitLab::server(limits))),
         "linear" => Some(Box::new(linear::Linear::new(limits))),
         "scim" => Some(Box::new(scim::Scim::new(limits))),
         "github_scim" => Some(Box::new(scim::Scim::github_organisation(limits))),

@@ -95,9 +95,11 @@ impl Connector for ByHand {
     }
 
     async fn probe(&self, cx: &Cx<'_>) -> Result<Probe, Fault> {
-        cx.desk()?;
+        let desk = cx.desk()?;
+        self.people.client.read(cx, "list accounts", desk.accounts(None)).await?;
         let detail = "There is no credential: tasks are laid on the desk, and people close them.".to_owned();
-        Ok(Probe { identity: None, checks: vec![ProbeCheck { name: "desk".to_owned(), ok: true, detail }] })
+        let app = self.people.client.settings.app.trim().to_owned();
+        Ok(Probe { identity: Some(app), checks: vec![ProbeCheck { name: "desk".to_owned(), ok: true, detail }] })
     }
 
     fn accounts(&self) -> Option<&dyn Accounts> {

@@ -7,6 +7,7 @@ mod support;
 
 mod datadog;
 mod gitlab;
+mod gitlab_server;
 mod grafana;
 mod linear;
 mod played;

@@ -117,6 +117,17 @@ async fn a_request_for_a_team_is_no_membership() {
 }
 
 #[tokio::test]
+async fn a_role_without_teams_is_told_as_that() {
+    let stage = Stage::new("sentry", Limits::None, json!({ "default_role": "billing" }));
+    let backend = team(&stage, "Backend").await;
+    let ada = accepted(&stage, "ada@corp.example").await;
+    let groups = stage.connector.groups().unwrap();
+    let fault = groups.change_members(&stage.cx(), &backend.id, &[ada], &[]).await.remove(0).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Refused);
+    assert!(fault.message.contains("another role"), "{fault}");
+}
+
+#[tokio::test]
 async fn what_sentrys_scim_keeps_is_left_to_it() {
     let stage = Stage::new("sentry", Limits::None, json!({}));
     let backend = team(&stage, "Backend").await;

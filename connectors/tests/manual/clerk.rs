@@ -123,9 +123,12 @@ impl Files {
                 let known = self.groups.iter().map(|(_, one)| one).find(|one| same(Some(&one.name), Some(name)));
                 known.map(|group| Ok(Told::Group { group: group.clone(), now: false }))
             }
-            Act::RenameGroup { id, name } => match self.group(id) {
+            Act::RenameGroup { id, name } => match self.group(id).cloned() {
+                Some(_) if self.groups.iter().any(|(_, one)| one.id != *id && same(Some(&one.name), Some(name))) => {
+                    Some(Err(Fault::new(FaultKind::NameTaken, "Another group has that name.")))
+                }
                 None => Some(Ok(Told::Gone { now: false })),
-                Some(group) => (group.name == *name).then(|| Ok(Told::Group { group: group.clone(), now: false })),
+                Some(group) => (group.name == *name).then_some(Ok(Told::Group { group, now: false })),
             },
             Act::RemoveGroup { id } => self.group(id).is_none().then_some(Ok(Told::Gone { now: false })),
             Act::AddMember { group, account } | Act::RemoveMember { group, account } => {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use connector_sdk::Probe;
 use http::{StatusCode, header};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -245,7 +244,8 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Checks the credential and its permissions at the target. Writes nothing there.
+/// Checks the credential and its permissions at the target. Writes nothing there. A disabled instance is only checked
+/// before its first import: it is being set up.
 #[utoipa::path(post, path = "/instances/{id}/probe", tag = "instances", params(("id" = String, Path, description = "instance")), responses((status = 200, description = "ok, identity and checks", body = Value)))]
 pub(super) async fn probe(
     _: Admin,
@@ -253,15 +253,8 @@ pub(super) async fn probe(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let instance = instance(&app, &id).await?;
-    refuse_silent(&instance)?;
-    let answer = match app.driver.probe(&instance).await {
-        Ok(probe) => json!({"ok": probe.ok(), "identity": probe.identity, "checks": Probe::clone(&probe).checks}),
-        // Nothing could be found out; the admin is told why, like of any other check.
-        Err(fault) => {
-            json!({"ok": false, "identity": null, "checks": [{"name": "target", "ok": false, "detail": fault.message}]})
-        }
-    };
-    Ok(Json(answer))
+    let probed = app.probe(&instance).await?;
+    Ok(Json(json!({"ok": probed.ok, "identity": probed.identity, "checks": probed.checks})))
 }
 
 /// The version that an instance is moved to.
@@ -332,7 +325,7 @@ pub(super) async fn reconcile(
 
 async fn start(app: &Arc<App>, admin: &Admin, id: &str, kind: RunKind) -> Result<Response, Problem> {
     let instance = instance(app, id).await?;
-    refuse_silent(&instance)?;
+    App::refuse_silent(&instance)?;
     match app.start_run(&instance, kind, &admin.actor).await? {
         Some(run) => Ok((StatusCode::ACCEPTED, Json(json!({"run_id": run}))).into_response()),
         None => Err(Problem::new(
@@ -340,18 +333,6 @@ async fn start(app: &Arc<App>, admin: &Admin, id: &str, kind: RunKind) -> Result
             "An import or reconciliation of this instance runs already. Wait for its end.",
         )),
     }
-}
-
-/// In these modes nothing at all is sent to the target (DECISIONS 15).
-fn refuse_silent(instance: &Instance) -> Result<(), Problem> {
-    if matches!(instance.mode, Mode::Paused | Mode::Disabled) {
-        let detail = format!(
-            "The instance is {}: nothing is sent to its target. Set its mode to enabled or rehearse first.",
-            instance.mode.as_str()
-        );
-        return Err(Problem::new(StatusCode::CONFLICT, detail));
-    }
-    Ok(())
 }
 
 /// An import or reconciliation.

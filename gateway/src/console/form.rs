@@ -108,6 +108,11 @@ impl Errors {
         Ok(errors)
     }
 
+    /// The same, with other names for the fields: what a service calls `org` is `settings.org` in a form.
+    pub(super) fn renamed(self, name: impl Fn(&str) -> String) -> Self {
+        Self(self.0.into_iter().map(|(field, message)| (name(&field), message)).collect())
+    }
+
     fn of(&self, field: &str) -> Option<&str> {
         self.0.get(field).map(String::as_str)
     }
@@ -328,6 +333,8 @@ pub(super) struct Form<'a> {
 
 enum Part {
     Field(Box<Field>),
+    /// Fields that few need, behind a summary.
+    Group(String, Vec<Field>),
     Other(Markup),
 }
 
@@ -362,6 +369,14 @@ impl<'a> Form<'a> {
     /// A field.
     pub(super) fn field(mut self, field: Field) -> Self {
         self.parts.push(Part::Field(Box::new(field)));
+        self
+    }
+
+    /// Fields that few need: they can be opened, and are open where one of them is wrong.
+    pub(super) fn group(mut self, summary: &str, fields: Vec<Field>) -> Self {
+        if !fields.is_empty() {
+            self.parts.push(Part::Group(summary.to_owned(), fields));
+        }
         self
     }
 
@@ -403,7 +418,11 @@ impl<'a> Form<'a> {
         let known: Vec<&Field> = self
             .parts
             .iter()
-            .filter_map(|part| if let Part::Field(field) = part { Some(&**field) } else { None })
+            .flat_map(|part| match part {
+                Part::Field(field) => std::slice::from_ref(&**field),
+                Part::Group(_, fields) => fields.as_slice(),
+                Part::Other(_) => &[],
+            })
             .collect();
         html! {
             @if !self.errors.0.is_empty() {
@@ -426,6 +445,10 @@ impl<'a> Form<'a> {
                 @for part in &self.parts {
                     @match part {
                         Part::Field(field) => (field.draw(self.errors.of(&field.name))),
+                        Part::Group(summary, fields) => details.more open[fields.iter().any(|one| self.errors.of(&one.name).is_some())] {
+                            summary { (summary) }
+                            div.stack { @for field in fields { (field.draw(self.errors.of(&field.name))) } }
+                        },
                         Part::Other(markup) => (markup),
                     }
                 }

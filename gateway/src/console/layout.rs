@@ -32,8 +32,16 @@ pub(super) enum Nav {
 
 impl Nav {
     /// Those whose pages are there, in their order.
-    pub(super) const ALL: &[Self] =
-        &[Self::Home, Self::People, Self::Groups, Self::Operations, Self::Holds, Self::Settings];
+    pub(super) const ALL: &[Self] = &[
+        Self::Home,
+        Self::Instances,
+        Self::People,
+        Self::Groups,
+        Self::Operations,
+        Self::Holds,
+        Self::Catalogue,
+        Self::Settings,
+    ];
 
     fn shown(self) -> (&'static str, &'static str, Icon) {
         match self {
@@ -65,7 +73,17 @@ pub(super) enum Tab {
 
 impl Tab {
     /// Those whose pages are there, in their order.
-    pub(super) const ALL: &[Self] = &[Self::People, Self::Groups, Self::Operations, Self::Plan, Self::Holds];
+    pub(super) const ALL: &[Self] = &[
+        Self::Overview,
+        Self::People,
+        Self::Groups,
+        Self::Operations,
+        Self::Plan,
+        Self::Holds,
+        Self::Budget,
+        Self::Keys,
+        Self::Settings,
+    ];
 
     fn shown(self) -> (&'static str, &'static str) {
         match self {
@@ -264,8 +282,7 @@ impl Page {
                     div.inline {
                         span { "scimgate " (env!("CARGO_PKG_VERSION")) }
                         @if self.live { button #pause .link type="button" aria-pressed="false" hidden { "Pause updates" } }
-                        a href="/admin/v1/openapi.json" { "Admin API" }
-                    }
+                        }
                 }
                 div #status .hush role="status" {}
             },

@@ -73,13 +73,14 @@ async fn list(visit: Visit, Query(from): Query<From>) -> Answer {
             td { (parts::when_or(visit.now, &member["expires_at"], "never")) }
         } });
     }
+    let shown = i64::try_from(slice.items.len()).unwrap_or(0) + i64::from(from.before.is_none());
     let next = slice.next.map(|row| format!("{HERE}?before={row}"));
     let add = html! { @if visit.may(Role::Owner) { a.btn.main href={ (HERE) "/new" } { "Add a member" } } };
     Ok(page("Members").actions(add).lead(html! { "People and programs that may use this console and the admin API." }).body(html! {
         @if !visit.may(Role::Owner) { p.muted { "You are " (article(visit.who.role)) ". Owners add and remove members." } }
         div.card {
             (table.draw())
-            (parts::pager(&count(i64::try_from(slice.items.len()).unwrap_or(0), "member here", "members here"), from.before.map(|_| HERE), next.as_deref()))
+            (parts::pager(&count(shown, "member here", "members here"), from.before.map(|_| HERE), next.as_deref()))
         }
         (roles())
     }))

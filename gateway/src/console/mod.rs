@@ -31,14 +31,22 @@
 
 mod assets;
 mod audit;
+mod builder;
+mod catalogue;
+mod change;
 mod compared;
+mod connect;
+mod declared;
 mod download;
 mod extract;
 mod form;
 mod guard;
+mod guide;
 mod holds;
 mod home;
 mod icons;
+mod instances;
+mod keys;
 mod layout;
 mod lists;
 mod members;
@@ -47,6 +55,8 @@ mod operations;
 mod parts;
 mod person;
 mod plan;
+mod policy;
+mod runs;
 mod search;
 pub(crate) mod session;
 mod settings;
@@ -54,6 +64,7 @@ mod text;
 mod timeline;
 mod trouble;
 mod visit;
+mod wizard;
 mod words;
 
 use std::sync::Arc;
@@ -80,12 +91,20 @@ pub const PREFIX: &str = "/console";
 fn pages() -> Router<Arc<App>> {
     Router::new()
         .merge(home::routes())
+        .merge(instances::routes())
+        .merge(runs::routes())
+        .merge(wizard::routes())
+        .merge(change::routes())
+        .merge(keys::routes())
+        .merge(connect::routes())
         .merge(lists::routes())
         .merge(person::routes())
         .merge(operations::routes())
         .merge(holds::routes())
         .merge(plan::routes())
         .merge(search::routes())
+        .merge(catalogue::routes())
+        .merge(builder::routes())
         .merge(settings::routes())
         .merge(members::routes())
         .merge(audit::routes())

@@ -546,7 +546,11 @@ impl App {
         }
     }
 
-    async fn has_runs(&self, seq: i64) -> Result<bool, StoreError> {
+    /// Whether an import or comparison of an instance was ever started.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn has_runs(&self, seq: i64) -> Result<bool, StoreError> {
         Ok(self
             .store
             .reader()

@@ -13,6 +13,7 @@ pub mod instances;
 pub mod keys;
 pub mod members;
 pub mod plan;
+pub(crate) mod probe;
 pub mod queue;
 pub mod records;
 pub(crate) mod restore;
@@ -72,6 +73,7 @@ pub struct App {
     pub(crate) walks: directory::Walks,
     pub(crate) twins: write::Twins,
     pub(crate) plans: plan::Plans,
+    pub(crate) probes: probe::Probes,
 }
 
 /// Why the gateway does not start; each is for the operator.
@@ -169,6 +171,7 @@ impl App {
             walks: directory::Walks::default(),
             twins: write::Twins::default(),
             plans: plan::plans(),
+            probes: probe::Probes::default(),
         }))
     }
 

@@ -27,6 +27,7 @@ mod rejected;
 mod retry;
 mod said;
 mod search;
+mod standing;
 mod status;
 mod story;
 #[cfg(test)]

@@ -247,6 +247,7 @@ async fn the_entities_are_what_the_migrations_made() {
             sealed,
             setting,
             tally,
+            task,
             waiver,
             work
         );

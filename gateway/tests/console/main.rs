@@ -11,7 +11,9 @@
 mod common;
 
 mod browser;
+mod builder;
 mod colours;
+mod instances;
 mod live;
 mod members;
 mod pages;

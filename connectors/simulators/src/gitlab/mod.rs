@@ -1,4 +1,5 @@
 //! A simulated GitLab: one top-level group with its members, invitations and subgroups, by the REST API v4.
+//! As a server of one's own ([`GitLab::server`]) it also has users, whom the token's user keeps as administrator.
 //!
 //! Sources: docs.gitlab.com (group members, invitations, groups, REST, rate limits of gitlab.com) and the open
 //! source of GitLab (`lib/api/members.rb`, `lib/api/invitations.rb`). Where those are silent the
@@ -9,9 +10,10 @@
 //! already: an invitation makes it a member at once), `enterprise` (whether members' addresses are shown),
 //! `identities` (whether members have a SAML identity), `usernames` (whether every username belongs to an
 //! account), `projects` (names of subgroups that hold one), `seats` (members the group may have besides the
-//! owner; null for no bound).
+//! owner; null for no bound), `ldap` (addresses of users whom LDAP has blocked).
 
 mod route;
+mod users;
 
 use std::time::Duration;
 
@@ -38,7 +40,10 @@ const REMOVALS_PER_MINUTE: usize = 60;
 #[derive(Debug)]
 pub struct GitLab {
     limits: Limits,
+    /// Whether it is a server of one's own.
+    server: bool,
     valid: bool,
+    ldap: Vec<String>,
     known: Vec<String>,
     enterprise: bool,
     identities: bool,
@@ -60,6 +65,8 @@ struct User {
     email: String,
     /// The name of its SAML identity in the group.
     extern_uid: Option<String>,
+    blocked: bool,
+    admin: bool,
 }
 
 #[derive(Debug)]
@@ -95,7 +102,9 @@ impl GitLab {
     pub fn new(limits: Limits) -> Self {
         let mut sim = Self {
             limits,
+            server: false,
             valid: true,
+            ldap: Vec::new(),
             known: Vec::new(),
             enterprise: false,
             identities: true,
@@ -111,6 +120,13 @@ impl GitLab {
         let mut top = Group::new(TOP, None, "Acme", "acme", "private");
         top.members.push(Membership { user: own, level: 50, since: Timestamp::UNIX_EPOCH });
         sim.groups.push(top);
+        sim
+    }
+
+    /// A server of one's own, with nobody in it but its administrator.
+    pub fn server(limits: Limits) -> Self {
+        let mut sim = Self { server: true, ..Self::new(limits) };
+        sim.users.iter_mut().for_each(|user| user.admin = true);
         sim
     }
 
@@ -131,6 +147,8 @@ impl GitLab {
             name: username.to_owned(),
             email: email.to_owned(),
             extern_uid: None,
+            blocked: false,
+            admin: false,
         });
         id
     }
@@ -223,12 +241,12 @@ fn retry_later() -> Response<Bytes> {
 
 impl Target for GitLab {
     fn name(&self) -> &'static str {
-        "gitlab"
+        if self.server { "gitlab_server" } else { "gitlab" }
     }
 
     fn offer(&self, base_url: &str) -> Offer {
         Offer {
-            connector: "gitlab",
+            connector: self.name(),
             settings: json!({
                 "url": format!("{}/api/v4", base_url.trim_end_matches('/')),
                 "group": TOP,
@@ -262,17 +280,18 @@ impl Target for GitLab {
         let own = self.own();
         let person = |id: u64| self.find_user(id).filter(|user| Some(user.id) != own);
         let top = self.groups.first();
-        let accounts: Vec<Value> = top
-            .into_iter()
-            .flat_map(|group| &group.members)
-            .filter_map(|member| {
-                let user = person(member.user)?;
-                Some(json!({
-                    "id": user.id, "login": user.username, "email": user.email, "active": true,
-                    "role": member.level, "identity": user.extern_uid,
-                }))
+        let shown = |user: &User, role: Value| {
+            json!({
+                "id": user.id, "login": user.username, "email": user.email, "name": user.name,
+                "active": !user.blocked, "role": role, "identity": user.extern_uid,
             })
-            .collect();
+        };
+        let accounts: Vec<Value> = if self.server {
+            self.users.iter().filter(|user| Some(user.id) != own).map(|user| shown(user, json!(user.admin))).collect()
+        } else {
+            let members = top.into_iter().flat_map(|group| &group.members);
+            members.filter_map(|member| Some(shown(person(member.user)?, json!(member.level)))).collect()
+        };
         let invitations: Vec<Value> = top
             .into_iter()
             .flat_map(|group| &group.invitations)
@@ -330,7 +349,9 @@ impl Target for GitLab {
         for n in 0..accounts {
             let (login, email) = (format!("load{n:04}"), format!("load{n:04}@example.com"));
             let user = self.user(&login, &email);
-            self.join(0, user, 10, now);
+            if !self.server {
+                self.join(0, user, 10, now);
+            }
         }
         for n in 0..groups {
             let (name, path) = (format!("Load group {n:04}"), format!("load-group-{n:04}"));
@@ -349,7 +370,7 @@ impl Target for GitLab {
         for (name, value) in knobs {
             let sound = match name.as_str() {
                 "token" => matches!(value.as_str(), Some("valid" | "revoked")),
-                "known" | "projects" => texts(value).is_some(),
+                "known" | "projects" | "ldap" => texts(value).is_some(),
                 "enterprise" | "identities" | "usernames" => value.is_boolean(),
                 "seats" => value.is_null() || value.is_u64(),
                 _ => false,
@@ -362,6 +383,7 @@ impl Target for GitLab {
             match name.as_str() {
                 "token" => self.valid = value == "valid",
                 "known" => self.known = texts(value).unwrap_or_default(),
+                "ldap" => self.ldap = texts(value).unwrap_or_default(),
                 "enterprise" => self.enterprise = value == true,
                 "identities" => self.identities = value == true,
                 "usernames" => self.usernames = value == true,

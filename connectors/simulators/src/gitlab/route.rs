@@ -14,16 +14,16 @@ const MOST: usize = 100;
 const LEVELS: [u64; 8] = [0, 5, 10, 15, 20, 30, 40, 50];
 const VISIBILITIES: [&str; 3] = ["private", "internal", "public"];
 
-fn refused(status: u16, message: &str) -> Refused {
+pub(super) fn refused(status: u16, message: &str) -> Refused {
     Refused::new(status, json!({ "message": message }))
 }
 
-fn not_found(what: &str) -> Refused {
+pub(super) fn not_found(what: &str) -> Refused {
     refused(404, &format!("404 {what} Not Found"))
 }
 
 /// A parameter that is missing or cannot be: GitLab's API names it under `error`.
-fn invalid(error: &str) -> Refused {
+pub(super) fn invalid(error: &str) -> Refused {
     Refused::new(400, json!({ "error": error }))
 }
 
@@ -33,7 +33,7 @@ fn whole(body: &Map<String, Value>, name: &str) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
-fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     body.get(name)?.as_str().filter(|text| !text.is_empty())
 }
 
@@ -43,7 +43,7 @@ fn level(body: &Map<String, Value>) -> Result<u64, Refused> {
 }
 
 /// One page of a list, with GitLab's headers.
-fn page(request: &Request<Bytes>, items: &[Value]) -> Answer {
+pub(super) fn page(request: &Request<Bytes>, items: &[Value]) -> Answer {
     let size = number(request, "per_page").unwrap_or(USUAL).clamp(1, MOST);
     let at = number(request, "page").unwrap_or(1).max(1);
     let pages = items.len().div_ceil(size).max(1);
@@ -78,6 +78,7 @@ impl GitLab {
                 ))
             }
             ("POST", ["groups"]) => self.create_group(request, now),
+            (method, ["users", below @ ..]) if self.server => self.server_users(request, method, below),
             (method, ["groups", id, below @ ..]) => {
                 // A group is named by its number or by its whole path.
                 let top = self.groups.first().map(|group| group.path.clone()).unwrap_or_default();
@@ -155,7 +156,14 @@ impl GitLab {
                 if let Some(above) = self.inherited(place, user)
                     && level < above
                 {
-                    let why = "should be greater than or equal to the inherited membership from group Acme";
+                    let role = match above {
+                        50 => "Owner",
+                        40 => "Maintainer",
+                        30 => "Developer",
+                        20 => "Reporter",
+                        _ => "Guest",
+                    };
+                    let why = format!("should be greater than or equal to {role} inherited membership from group Acme");
                     return Err(Refused::new(400, json!({ "message": { "access_level": [why] } })));
                 }
                 if place == 0 && self.full() {

@@ -32,7 +32,7 @@ const LOOK: i64 = 3_600_000_000;
 /// Answers about memberships that are heard at a time.
 const BATCH: i64 = 8;
 /// Why a task is not wanted any more.
-const OVERTAKEN: &str = "A later change overtook it.";
+pub(crate) const OVERTAKEN: &str = "A later change overtook it.";
 
 /// Whether people do what is asked of an instance's target.
 pub(super) fn is_by_hand(instance: &Instance) -> bool {
@@ -301,6 +301,17 @@ pub(crate) async fn withdraw(tx: &Tx<'_>, resource: i64, open: bool, why: &str) 
             )
             .await?;
     }
+    Ok(())
+}
+
+/// Withdraws what was asked for of memberships that were taken back; `users` is a JSON list of rows.
+pub(crate) async fn withdraw_items(tx: &Tx<'_>, group: i64, users: &str) -> Result<(), StoreError> {
+    let text = format!(
+        "UPDATE task SET state = 'withdrawn', live = 0, closed_at = $3, comment = $4 WHERE resource_seq = $1 AND state = 'open' \
+         AND item_seq IN (SELECT CAST(e.v AS BIGINT) FROM {} e)",
+        tx.conn.each(2)
+    );
+    tx.conn.run(&text, vals![group, users, tx.now, OVERTAKEN]).await?;
     Ok(())
 }
 

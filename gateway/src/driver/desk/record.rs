@@ -205,6 +205,9 @@ pub(super) async fn told(
         }
         Act::RenameGroup { id, name } => match group(conn, instance, id.as_str()).await? {
             None => Some(Ok(Told::Gone { now: false })),
+            Some(group) if !done && find_groups(conn, instance, name).await?.iter().any(|one| one.id != group.id) => {
+                Some(Err(taken(name)))
+            }
             Some(group) if done || group.name == *name => Some(Ok(Told::Group { group, now: done })),
             Some(_) => None,
         },
@@ -228,6 +231,11 @@ pub(super) async fn told(
             (done || !is_member(conn, instance, id.as_str(), id_of(at)).await?).then_some(Ok(Told::Member(false)))
         }
     })
+}
+
+fn taken(name: &str) -> Fault {
+    let message = format!("Another group on record at this target is named \"{name}\". Rename one of the two.");
+    Fault::new(FaultKind::NameTaken, message).context("desk")
 }
 
 fn not_found(what: &str) -> Fault {

@@ -382,7 +382,7 @@ async fn forget_memberships(tx: &Tx<'_>, instance: &Instance, group: i64) -> Res
     tx.conn.run("DELETE FROM member WHERE group_seq = $1 AND want = 0", vals![group]).await?;
     tx.conn
         .run(
-            "UPDATE member SET have = 0, state = 'todo', reason = NULL WHERE group_seq = $1 AND state <> 'todo'",
+            "UPDATE member SET have = 0, reason = CASE WHEN state = 'todo' THEN reason END, state = 'todo' WHERE group_seq = $1 AND (state <> 'todo' OR have <> 0)",
             vals![group],
         )
         .await?;

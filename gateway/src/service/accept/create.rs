@@ -17,6 +17,7 @@ use super::groups::UserSide;
 use super::members::{edit_members, inherit_members, move_memberships};
 use super::record::{Ends, Record, close_operation_items, index, tally, upsert_work};
 use super::{Accepted, is_active, name_of, taken, text, type_of};
+use crate::driver::desk;
 use crate::driver::doubt;
 use crate::driver::late::LATE;
 use crate::service::events;
@@ -193,7 +194,8 @@ impl Create {
         let rows = tx
             .conn
             .all(
-                "SELECT r.seq, r.name_key, r.doc, w.state, l.seq AS link, (SELECT COUNT(*) FROM attempt a WHERE a.resource_seq = r.seq AND a.state IN ('sending','unknown')) AS flying \
+                "SELECT r.seq, r.name_key, r.doc, w.state, l.seq AS link, (SELECT COUNT(*) FROM attempt a WHERE a.resource_seq = r.seq AND a.state IN ('sending','unknown')) \
+                 + (SELECT COUNT(*) FROM task k WHERE k.resource_seq = r.seq AND k.live = 1 AND k.heard = 0 AND k.state = 'done') AS flying \
                  FROM resource r LEFT JOIN work w ON w.resource_seq = r.seq LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
                  WHERE r.seq IN (SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND name_key = $3 AND deleted_at IS NOT NULL \
                    UNION SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND external_id = $4 AND deleted_at IS NOT NULL) \
@@ -223,6 +225,7 @@ impl Create {
                 continue;
             }
             tx.conn.run("DELETE FROM work WHERE resource_seq = $1", vals![old]).await?;
+            desk::withdraw(tx, old, true, desk::OVERTAKEN).await?;
             let open = tx
                 .conn
                 .all("SELECT seq, open_items FROM operation WHERE resource_seq = $1 AND state = 'open'", vals![old])

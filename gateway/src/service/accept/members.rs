@@ -15,6 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::record::{Ends, close_operation_items, upsert_work};
+use crate::driver::desk;
 use crate::driver::doubt;
 use crate::service::events;
 use crate::service::types::{Failure, Instance};
@@ -147,6 +148,7 @@ async fn settle_turns(tx: &Tx<'_>, group: i64, operation: i64, turns: &[Turn]) -
             tx.conn.each(2)
         );
         tx.conn.run(&text, vals![group, json!(forget).to_string()]).await?;
+        desk::withdraw_items(tx, group, &json!(forget).to_string()).await?;
     }
     for (users, want) in [(put, 1_i16), (take, 0)] {
         if !users.is_empty() {
@@ -265,9 +267,10 @@ fn turns(rows: &[QueryResult], want: bool) -> Result<Vec<Turn>, StoreError> {
     rows.iter().map(read).collect()
 }
 
-/// The users of a group's attempts whose outcome is open.
+/// The users of a group's attempts whose outcome is open, and of tasks that somebody did and nobody heard of yet.
 async fn flying(tx: &Tx<'_>, group: i64) -> Result<BTreeSet<i64>, StoreError> {
-    let text = "SELECT item_seq FROM attempt WHERE resource_seq = $1 AND state IN ('sending','unknown')";
+    let text = "SELECT item_seq FROM attempt WHERE resource_seq = $1 AND state IN ('sending','unknown') \
+         UNION SELECT item_seq FROM task WHERE resource_seq = $1 AND live = 1 AND heard = 0 AND state = 'done'";
     tx.conn.all(text, vals![group]).await?.iter().map(|row| row.at(0)).collect()
 }
 

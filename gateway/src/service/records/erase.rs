@@ -223,6 +223,7 @@ impl Erase {
             Failure::Store(error) => AdminError::Store(error),
         })?;
         tx.conn.run("DELETE FROM work WHERE resource_seq = $1", vals![seq]).await?;
+        crate::driver::desk::withdraw(tx, seq, true, crate::driver::desk::OVERTAKEN).await?;
         tx.conn.run("UPDATE resource SET settled_rev = rev WHERE seq = $1", vals![seq]).await?;
         if let Some(operation) = accepted.operation {
             close_operation_items(tx, operation, Ends { applied: accepted.items, ..Ends::default() }, None).await?;

@@ -144,7 +144,7 @@ impl Unit for Purge {
                      AND i.connector_version = t.version AND i.deleted_at IS NULL)";
                 self.some(tx, before, may_go).await
             }
-            (Kind::Tasks, _) => self.some(tx, before, "t.live = 0 AND t.closed_at < $1").await,
+            (Kind::Tasks, _) => self.some(tx, before, "(t.live = 0 OR (t.state = 'refused' AND NOT EXISTS (SELECT 1 FROM work w WHERE w.resource_seq = t.resource_seq))) AND t.closed_at < $1").await,
             _ => self.some(tx, before, "t.last_at < $1").await,
         }
     }
@@ -215,7 +215,7 @@ impl Purge {
              AND NOT EXISTS (SELECT 1 FROM link l WHERE l.resource_seq = r.seq AND l.state <> 'closed') \
              AND NOT EXISTS (SELECT 1 FROM member m WHERE m.group_seq = r.seq) AND NOT EXISTS (SELECT 1 FROM member m WHERE m.user_seq = r.seq) \
              AND NOT EXISTS (SELECT 1 FROM operation o WHERE o.resource_seq = r.seq AND o.state = 'open') \
-             AND NOT EXISTS (SELECT 1 FROM task t WHERE t.resource_seq = r.seq AND t.live = 1) \
+             AND NOT EXISTS (SELECT 1 FROM task t WHERE t.resource_seq = r.seq AND t.live = 1 AND t.state <> 'refused') \
              AND NOT EXISTS (SELECT 1 FROM attempt t WHERE t.resource_seq = r.seq AND t.state IN ('sending','unknown'))",
             seqs.join(",")
         );

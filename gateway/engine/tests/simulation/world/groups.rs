@@ -286,7 +286,7 @@ impl World {
                     self.rows.close_items(op, Ends { applied: 1, ..Ends::default() });
                 }
                 self.rows.members.remove(&(group, user));
-            } else if row.state != MemberState::Todo {
+            } else if row.state != MemberState::Todo || row.have != Have::Unknown {
                 let row = Member { have: Have::No, state: MemberState::Todo, ..row };
                 self.rows.members.insert((group, user), row);
             }

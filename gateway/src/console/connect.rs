@@ -1,0 +1,199 @@
+//! Connecting an identity provider: address, key, its guide with the values filled in, and whether it was heard of.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header;
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::extract::{Path, Query};
+use super::form::{Errors, Form, Sent};
+use super::layout::{Nav, Page, Tab};
+use super::parts::{self, Table, Tone};
+use super::text::{count, name, number};
+use super::trouble::Trouble;
+use super::visit::Visit;
+use super::words::{int, text};
+use super::{Answer, Sending, guide, keys};
+use crate::guides::{self, Guide, Values};
+use crate::service::App;
+use crate::service::members::Role;
+use crate::service::records::OperationFilter;
+use crate::service::types::{Instance, Mode};
+
+/// Requests that are shown of each sort.
+const SHOWN: i64 = 10;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/instances/{id}/connect", get(show).post(create))
+        .route("/instances/{id}/connect/guide.md", get(markdown))
+}
+
+/// Which guide.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Chosen {
+    idp: String,
+}
+
+fn values(visit: &Visit, instance: &Instance, key: Option<&str>) -> Values {
+    Values::new(&visit.app.scim_base_url(&instance.id), key, &instance.name, &instance.id)
+}
+
+async fn page(
+    visit: &Visit,
+    instance: &Arc<Instance>,
+    idp: &str,
+    made: Option<&Value>,
+    form: (Option<&Sent>, Errors),
+) -> Answer {
+    let root = format!("/console/instances/{}", instance.id);
+    let here = format!("{root}/connect");
+    let known = keys::of(visit, instance).await?;
+    let chosen = guides::by_id(idp);
+    let (sent, errors) = form;
+    let act = if chosen.is_some() { format!("{here}?idp={idp}") } else { here.clone() };
+    let create = keys::fields(
+        Form::new(visit, act, "Create key").hidden("seen", keys::seen(&known)).errors(errors.clone()),
+        sent,
+    )
+    .draw();
+    let live = known.iter().filter(|key| key["active"] == true).count();
+    let key = html! { div.pad.stack {
+        @match made {
+            Some(made) => { (keys::revealed(made, "scim-key.txt")) p { a.btn.main href=(here) { "I have stored it" } } },
+            None => {
+                @if live > 0 { p { (count(i64::try_from(live).unwrap_or(0), "key is live", "keys are live")) ". Their texts were shown when they were made and cannot be shown again. " a href={ (root) "/keys" } { "Look at the keys" } } }
+                @else { p { "The identity provider sends a key with every request. It is shown once, then never again." } }
+                @if visit.may(Role::Admin) {
+                    @if live > 0 && errors.is_empty() { (parts::more("Create another key", &create)) } @else { (create) }
+                } @else { p.muted { "You are a Viewer. Admins here create keys." } }
+            },
+        }
+    } };
+    let shown = made.map(|made| text(made, "key"));
+    Ok(Page::of(instance, Tab::Overview, "Connect an identity provider")
+        .crumb(instance.name.as_str(), root.as_str())
+        .tags(parts::state(instance.mode.as_str()))
+        .live()
+        .body(html! {
+            @if instance.mode == Mode::Disabled {
+                (parts::note(Tone::Warn, &html! { p { strong { "The instance is disabled." } " A connection test of the identity provider fails until it is enabled or rehearses. " a href={ (root) "/setup/review" } { "Look and enable" } } }))
+            }
+            (parts::card("Address", &html! {}, &html! { div.pad.tight {
+                (parts::copy_field("base-url", "SCIM base URL", &visit.app.scim_base_url(&instance.id)))
+                p.small.muted { "No slash at its end; one that the identity provider adds does no harm." }
+            } }))
+            (parts::card("Key", &html! {}, &key))
+            (parts::card("Identity provider", &html! {}, &html! { div.pad { (choice(&here, chosen)) } }))
+            @if let Some(chosen) = chosen {
+                p { a.btn href={ (here) "/guide.md?idp=" (chosen.id) } { "Download this guide (Markdown)" } }
+                (guide::draw(chosen, &values(visit, instance, shown), &here))
+            }
+            (parts::live("contact", true, &contact(visit, instance, &known).await?))
+        }))
+}
+
+fn choice(here: &str, chosen: Option<&Guide>) -> Markup {
+    html! { form.filters method="get" action=(here) {
+        div.field.wide {
+            label for="f-idp" { "Which one do you use?" }
+            select #f-idp name="idp" {
+                option value="" selected[chosen.is_none()] { "Choose one" }
+                @for one in guides::all() { option value=(one.id) selected[chosen.is_some_and(|chosen| chosen.id == one.id)] { (one.title) } }
+            }
+        }
+        button.btn type="submit" { "Show the steps" }
+    } }
+}
+
+/// What was heard of the identity provider.
+async fn contact(visit: &Visit, instance: &Arc<Instance>, known: &[Value]) -> Result<Markup, Trouble> {
+    let operations = visit.app.list_operations(instance, &OperationFilter::default(), i64::MAX, SHOWN).await?;
+    let (rejected, _) = visit.app.list_rejected(instance, None, SHOWN).await?;
+    let used: Vec<&Value> = known.iter().filter(|key| !key["last_used_at"].is_null()).collect();
+    if used.is_empty() && operations.items.is_empty() && rejected.is_empty() {
+        return Ok(parts::card(
+            "First contact",
+            &html! {},
+            &parts::empty(
+                "Waiting for the first call",
+                &html! { "Nothing with a key of this instance has come yet. The usual reasons: the address was copied without its last part, the key with a blank at its end, or the identity provider cannot reach this gateway through your firewall. Calls without a key, or with one of nobody, are in no list: it cannot be told whose they are." },
+                &html! {},
+            ),
+        ));
+    }
+    let mut asked = Table::new("Newest changes").hush().head("When").head("Asked for").head("Of").head("State");
+    for one in &operations.items {
+        let of = one["resource"]["name"].as_str().unwrap_or("nobody");
+        asked.row(html! { tr {
+            th scope="row" { (parts::ago_or(visit.now, &one["at"], "")) }
+            td { @if Nav::ALL.contains(&Nav::Operations) { a href={ "/console/operations/" (text(one, "id")) } { (text(one, "verb")) } } @else { (text(one, "verb")) } }
+            td { (name(of)) }
+            td { (parts::state(text(one, "state"))) }
+        } });
+    }
+    let mut refused =
+        Table::new("Refused requests").hush().head("Last seen").head("Request").head("Answer").number("Times");
+    for one in &rejected {
+        refused.row(html! { tr {
+            th scope="row" { (parts::ago_or(visit.now, &one["last_at"], "")) }
+            td { code { (text(one, "method")) " " (name(text(one, "path"))) } }
+            td { (int(one, "status")) ": " (name(text(one, "detail"))) }
+            td.num { (number(int(one, "count"))) }
+        } });
+    }
+    Ok(html! {
+        (parts::card("First contact", &html! {}, &html! { ul.list {
+            @for key in used { li { div.inline {
+                (parts::tag(Tone::Good, "Heard of"))
+                span { "Key " @if text(key, "name").is_empty() { code { (text(key, "id")) } } @else { (name(text(key, "name"))) } " was last used " (parts::ago_or(visit.now, &key["last_used_at"], ""))
+                    @if let Some(client) = key["client"].as_str() { ", recognised as " (name(client)) } "." }
+            } } }
+            @if operations.items.is_empty() { li { "It has read, and not yet asked for a change." } }
+        } }))
+        @if !operations.items.is_empty() { (parts::card("Newest changes", &html! {}, &asked.draw())) }
+        @if !rejected.is_empty() { (parts::card("Refused requests", &html! {}, &refused.draw())) }
+    })
+}
+
+async fn show(visit: Visit, Path(id): Path<String>, Query(chosen): Query<Chosen>) -> Answer {
+    let instance = visit.instance(&id).await?;
+    page(&visit, &instance, &chosen.idp, None, (None, Errors::default())).await
+}
+
+async fn create(visit: Visit, Path(id): Path<String>, Query(chosen): Query<Chosen>, sent: Sent) -> Sending {
+    let instance = visit.instance(&id).await?;
+    let known = keys::of(&visit, &instance).await?;
+    if sent.text("seen") != keys::seen(&known) {
+        let root = format!("/console/instances/{}", instance.id);
+        let body = html! { (keys::shown_before(&visit, &known)) p { a.btn href={ (root) "/connect" } { "Back" } " " a.btn href={ (root) "/keys" } { "To the keys" } } };
+        return Ok(Page::of(&instance, Tab::Overview, "Connect an identity provider").body(body).into_response());
+    }
+    let errors = match keys::read(&sent, visit.now) {
+        Err(errors) => errors,
+        Ok(new) => match visit.app.create_key(&visit.actor(), &instance, new).await {
+            Ok(made) => {
+                return Ok(page(&visit, &instance, &chosen.idp, Some(&made), (None, Errors::default()))
+                    .await?
+                    .into_response());
+            }
+            Err(error) => Errors::from(error)?,
+        },
+    };
+    Ok(page(&visit, &instance, &chosen.idp, None, (Some(&sent), errors)).await?.failed().into_response())
+}
+
+async fn markdown(visit: Visit, Path(id): Path<String>, Query(chosen): Query<Chosen>) -> Result<Response, Trouble> {
+    let instance = visit.instance(&id).await?;
+    let guide = guides::by_id(&chosen.idp).ok_or_else(Trouble::not_found)?;
+    let text = guide.markdown(&values(&visit, &instance, None));
+    let name = format!("attachment; filename=\"connect-{}.md\"", guide.id);
+    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, name)], text)
+        .into_response())
+}
