@@ -322,7 +322,7 @@ pub(super) async fn heard(tx: &Tx<'_>, job: &Job, done: &Done) -> Result<(), Sto
     };
     let mut items = Vec::new();
     match (&job.step, done) {
-        (Step::Person(_), Done::Person(result)) if act_of(&job.step).is_some() && told(result.as_ref().err()) => {
+        (step @ Step::Person(_), Done::Person(result)) if act_of(step).is_some() && told(result.as_ref().err()) => {
             items.push(0);
         }
         (Step::Group(call), Done::Group(GroupDone::Members(answers))) => {
@@ -331,7 +331,7 @@ pub(super) async fn heard(tx: &Tx<'_>, job: &Job, done: &Done) -> Result<(), Sto
                 items.extend(ended.map(|(change, _)| change.user));
             }
         }
-        (Step::Group(_), Done::Group(done)) if act_of(&job.step).is_some() && told(done.fault().as_ref()) => {
+        (step @ Step::Group(_), Done::Group(done)) if act_of(step).is_some() && told(done.fault().as_ref()) => {
             items.push(0);
         }
         _ => {}
