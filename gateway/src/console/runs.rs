@@ -229,8 +229,8 @@ async fn probe(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
 async fn budget(visit: Visit, Path(id): Path<String>) -> Answer {
     let instance = visit.instance(&id).await?;
     let budgets = visit.app.driver.budgets();
-    let own = budgets.as_array().map(Vec::as_slice).unwrap_or_default().iter();
-    let own = own.clone().find(|one| text(one, "driver_key") == instance.driver_key.as_str()).cloned();
+    let all = budgets.as_array().map(Vec::as_slice).unwrap_or_default();
+    let own = all.iter().find(|one| text(one, "driver_key") == instance.driver_key.as_str()).cloned();
     let standing = visit.app.standing(&instance).await?;
     let mut sharing = Vec::new();
     for other in visit.app.instances.page(0, 500).await? {
