@@ -67,7 +67,7 @@ async fn an_invitation_names_the_teams_of_the_person_each_once() {
     assert!(listed[0].pending, "{listed:?}");
     // Further teams wait until the person is a member.
     let at = AccountRef::Invite { id: invited.invite_id.unwrap(), email: None, login: None };
-    let added = groups.change_members(&cx(&built), &group.id, &[at.clone()], &[]).await.remove(0);
+    let added = groups.change_members(&cx(&built), &group.id, std::slice::from_ref(&at), &[]).await.remove(0);
     assert_eq!(added.unwrap_err().kind, FaultKind::Refused);
     let left = groups.change_members(&cx(&built), &group.id, &[], &[at]).await.remove(0);
     assert_eq!(left, Ok(Membership::Absent));

@@ -62,11 +62,7 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     for part in path.components() {
         match part {
             Component::Normal(name) => out.push(name),
-            Component::ParentDir => {
-                if !out.pop() {
-                    return None;
-                }
-            }
+            Component::ParentDir => out.pop().then_some(())?,
             _ => {}
         }
     }

@@ -43,7 +43,7 @@ async fn the_contract_is_kept_at_a_desk_whose_clerk_is_quick() {
         .await;
         println!("{settings}\n{report}\n");
         assert!(report.failed.is_empty(), "{settings} breaks the contract:\n{report}");
-        assert!(report.passed.len() > 20, "{settings}: little was played:\n{report}");
+        assert!(report.passed.len() > 10, "{settings}: little was played:\n{report}");
     }
 }
 

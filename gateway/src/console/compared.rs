@@ -32,7 +32,7 @@ struct Row {
 }
 
 /// A value in words.
-fn words(value: &Value) -> String {
+pub(super) fn words(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

@@ -136,7 +136,6 @@ impl Choice {
 #[derive(Clone, Debug)]
 enum Kind {
     Text,
-    Email,
     Secret,
     Number(i64, i64),
     Select(Vec<Choice>),
@@ -175,11 +174,6 @@ impl Field {
     /// A line of text.
     pub(super) fn text(name: &str, label: &str) -> Self {
         Self::new(name, label, Kind::Text)
-    }
-
-    /// An e-mail address.
-    pub(super) fn email(name: &str, label: &str) -> Self {
-        Self::new(name, label, Kind::Email)
     }
 
     /// A secret: never filled in, may be pasted.
@@ -309,7 +303,7 @@ impl Field {
                                 aria-invalid=[invalid] aria-describedby=[described];
                             button.btn type="button" data-reveal=(id) aria-pressed="false" { "Show" }
                         },
-                        kind => input type=(if matches!(kind, Kind::Email) { "email" } else { "text" }) id=(id) name=(self.name) value=(self.value)
+                        _ => input type="text" id=(id) name=(self.name) value=(self.value)
                             class=[class] autocomplete=(self.complete) spellcheck="false" aria-invalid=[invalid] aria-describedby=[described];,
                     }
                 }

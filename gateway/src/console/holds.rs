@@ -109,7 +109,7 @@ async fn all(visit: Visit, id: Option<String>, query: Asked) -> Answer {
     };
     Ok(page
         .live()
-        .body(html! { div.card { (filters(&path, &[control], state.is_some())) (parts::live("holds", true, &body)) } }))
+        .body(html! { div.card { h2.hush { "The list" } (filters(&path, &[control], state.is_some())) (parts::live("holds", true, &body)) } }))
 }
 
 fn tag(hold: &Value) -> Markup {
@@ -183,6 +183,9 @@ fn page(visit: &Visit, hold: &Value, next: Option<&str>, after: &str, decision: 
     let page = if failed { page.failed() } else { page };
     page.body(html! {
         @if let Some(before) = &decision.before { (difference(hold, before, &new)) }
+        @if failed && !open {
+            (parts::note(Tone::Bad, &html! { p { strong { "Somebody decided before you." } " Nothing was changed by this." } }))
+        }
         (reasons(visit, hold))
         @if open { (decide_forms(visit, hold, decision)) } @else { (decided(visit, hold)) }
         (items(visit, hold, next, after))
@@ -215,14 +218,14 @@ fn reasons(visit: &Visit, hold: &Value) -> Markup {
         _ => "people would lose access",
     };
     let first = list(hold, "items").first();
-    let rows = [
+    let mut rows = vec![
         (
             "Why",
             html! {
                 @if why["limit"].is_number() {
-                    "More than " (int(why, "limit")) " " (what) " within " (span(int(why, "window_minutes") * 60))
+                    "The brake lets " (number(int(why, "limit"))) " pass within " (span(int(why, "window_minutes") * 60))
                     @if int(why, "of") > 0 { ", of " (number(int(why, "of"))) }
-                    ". " (number(int(why, "sent"))) " went before the brake stopped the rest."
+                    ", and more " (what) ". " (number(int(why, "sent"))) " went before it stopped the rest."
                 } @else { "More would lose access than the brake lets pass." }
                 @if let Some(group) = why["group"]["name"].as_str() {
                     " The group: " a href=(place(text(&hold["instance"], "id"), "Group", text(&why["group"], "id"))) { (name(group)) } "."
@@ -251,6 +254,9 @@ fn reasons(visit: &Visit, hold: &Value) -> Markup {
             },
         ),
     ];
+    if text(hold, "state") != "open" {
+        rows.truncate(rows.len() - 1);
+    }
     parts::card("Why this is held", &html! {}, &html! { div.pad { (facts(&rows)) } })
 }
 

@@ -12,6 +12,7 @@ use super::layout::{Nav, Page};
 use super::parts::{self, Table, Tone};
 use super::text::{count, name, number, span};
 use super::visit::Visit;
+use super::words::{link, place};
 use crate::service::App;
 use crate::service::members::Role;
 
@@ -84,6 +85,7 @@ fn needs(visit: &Visit, items: &[Value], most: usize, seen: &Value) -> Markup {
                         " \u{b7} " (turn(kind, text(item, "code")))
                     }
                 }
+                @if let Some(way) = way(item) { a.btn.small href=(way) { "Look" span.hush { " at it: " (headline(item)) } } }
             } }
         }
     } }
@@ -117,6 +119,22 @@ fn headline(item: &Value) -> Markup {
             html! { @match example { Some(who) => (name(who)), None => "One change" } " waits for a decision" }
         }
         _ => html! { (count(n, "change waits", "changes wait")) " for the same cause" },
+    }
+}
+
+/// The page that says more: the one person's or group's, or the list of them.
+fn way(item: &Value) -> Option<String> {
+    let (instance, example) = (text(&item["instance"], "id"), &item["example"]);
+    let state = |word: &str| link(&format!("/console/instances/{instance}/people"), &[("state", word)]);
+    match text(item, "kind") {
+        "hold" => Some("/console/holds?state=open".to_owned()),
+        "run" => Some(format!("/console/instances/{instance}/plan")),
+        "key" | "connector" => None,
+        _ if int(item, "count") == 1 && !text(example, "id").is_empty() => {
+            Some(place(instance, text(example, "kind"), text(example, "id")))
+        }
+        "deprovision" => Some(state("pending")),
+        _ => Some(state("needs")),
     }
 }
 

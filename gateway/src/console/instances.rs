@@ -14,7 +14,7 @@ use super::form::{Errors, Field, Form, Sent, button, confirm, typed};
 use super::layout::{Nav, Page, Tab};
 use super::parts::{self, Table, Tone};
 use super::text::{count, name, number, plain, span};
-use super::visit::{Visit, see};
+use super::visit::Visit;
 use super::words::{int, list, text};
 use super::{Answer, Sending};
 use crate::service::App;
@@ -443,9 +443,4 @@ async fn delete(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
             Ok(delete_page(&visit, &instance, &standing, errors).failed().into_response())
         }
     }
-}
-
-/// Goes to an instance's first page.
-pub(super) fn home(id: &str) -> axum::response::Response {
-    see(&format!("/console/instances/{id}"))
 }

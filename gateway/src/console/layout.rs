@@ -111,7 +111,6 @@ pub(super) struct Page {
     nav: Option<Nav>,
     title: String,
     of: Option<String>,
-    suffix: String,
     crumbs: Vec<(String, String)>,
     tabs: Option<Markup>,
     tags: Option<Markup>,
@@ -131,7 +130,6 @@ impl Page {
             nav: Some(nav),
             title: title.into(),
             of: None,
-            suffix: String::new(),
             crumbs: Vec::new(),
             tabs: None,
             tags: None,
@@ -149,9 +147,12 @@ impl Page {
     pub(super) fn of(instance: &Arc<Instance>, tab: Tab, title: impl Into<String>) -> Self {
         let base = format!("/console/instances/{}", instance.id);
         let kind = instance.connector.as_ref().ok().map(|connector| connector.traits().kind);
-        let mut page = Self::new(Nav::Instances, title).crumb("Instances", "/console/instances");
-        if tab != Tab::Overview {
-            page = page.crumb(instance.name.as_str(), base.as_str());
+        let mut page = Self::new(Nav::Instances, title);
+        if Nav::ALL.contains(&Nav::Instances) {
+            page = page.crumb("Instances", "/console/instances");
+            if tab != Tab::Overview {
+                page = page.crumb(instance.name.as_str(), base.as_str());
+            }
         }
         page.of = Some(instance.name.clone()).filter(|name| *name != page.title);
         page.tabs = Some(html! {
@@ -197,12 +198,6 @@ impl Page {
         self
     }
 
-    /// What stands behind the title in brackets: `page 2`.
-    pub(super) fn suffix(mut self, suffix: impl Into<String>) -> Self {
-        self.suffix = suffix.into();
-        self
-    }
-
     /// A form was refused: the title says so, and the answer is a 422.
     pub(super) fn failed(mut self) -> Self {
         self.failed = true;
@@ -236,9 +231,6 @@ impl Page {
             title.push_str("Error: ");
         }
         title.push_str(&plain(&self.title));
-        if !self.suffix.is_empty() {
-            title.push_str(&format!(" ({})", plain(&self.suffix)));
-        }
         if let Some(of) = &self.of {
             title.push_str(&format!(" \u{b7} {}", plain(of)));
         }

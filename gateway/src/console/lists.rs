@@ -122,7 +122,7 @@ async fn draw(
         html! { (table.draw()) (parts::pager(&shown, first.as_deref(), next.as_deref())) }
     };
     let filter = filters(path, &controls(group, &word, state.unwrap_or_default(), active), narrowed);
-    Ok(page.body(html! { div.card { (filter) (body) } }))
+    Ok(page.body(html! { div.card { h2.hush { "The list" } (filter) (body) } }))
 }
 
 fn controls(group: bool, word: &str, state: &str, active: Option<bool>) -> Vec<Field> {

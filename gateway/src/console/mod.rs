@@ -27,8 +27,6 @@
 //! own. Links are whole paths. No inline style or script: the policy of the pages forbids both. A new entry of the
 //! navigation or tab goes into `Nav::ALL` or `Tab::ALL`. The tests walk every page that is linked, for each role.
 
-#![allow(dead_code, reason = "the parts of pages are there before every page that uses them")]
-
 mod assets;
 mod audit;
 mod builder;

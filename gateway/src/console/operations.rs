@@ -199,7 +199,7 @@ async fn log(visit: Visit, id: Option<String>, query: Asked) -> Answer {
     };
     let page = if query.before.is_none() { page.live() } else { page };
     Ok(page.actions(actions).body(html! {
-        div.card { (controls(&query, &path, instance.is_some())) (presets(&path)) (body) }
+        div.card { h2.hush { "The list" } (controls(&query, &path, instance.is_some())) (presets(&path)) (body) }
     }))
 }
 

@@ -229,8 +229,8 @@ async fn probe(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
 async fn budget(visit: Visit, Path(id): Path<String>) -> Answer {
     let instance = visit.instance(&id).await?;
     let budgets = visit.app.driver.budgets();
-    let all = budgets.as_array().map(Vec::as_slice).unwrap_or_default();
-    let own = all.iter().find(|one| text(one, "driver_key") == instance.driver_key.as_str()).cloned();
+    let mut all = budgets.as_array().map(Vec::as_slice).unwrap_or_default().iter();
+    let own = all.find(|one| text(one, "driver_key") == instance.driver_key.as_str());
     let standing = visit.app.standing(&instance).await?;
     let mut sharing = Vec::new();
     for other in visit.app.instances.page(0, 500).await? {
@@ -242,8 +242,8 @@ async fn budget(visit: Visit, Path(id): Path<String>) -> Answer {
         .lead(html! { "What the target's limits leave, and what waits for them. Deprovisions go first; an initial sync takes what is left." })
         .live()
         .body(html! {
-            (parts::live("limits", false, &parts::card("Limits of the target", &html! {}, &limits(&visit, &instance, own.as_ref()))))
-            (parts::live("lanes", false, &parts::card("Lanes", &html! {}, &lanes(&visit, &standing, own.as_ref()))))
+            (parts::live("limits", false, &parts::card("Limits of the target", &html! {}, &limits(&visit, &instance, own))))
+            (parts::live("lanes", false, &parts::card("Lanes", &html! {}, &lanes(&visit, &standing, own))))
             (parts::card("Who shares them", &html! {}, &html! { div.pad.stack {
                 p { "Limits follow the credential: " code { (name(instance.driver_key.as_str())) } "." }
                 @if sharing.is_empty() { p { "No other instance uses it." } } @else { ul.tight { @for other in &sharing { li { (parts::instance_link(&other.id, &other.name)) } } } }

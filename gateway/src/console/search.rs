@@ -50,7 +50,9 @@ async fn search(visit: Visit, Query(query): Query<Asked>) -> Sending {
             &html! { "People by user name, e-mail address, login or external id; groups by name; operations by their id or by the id of the request; instances by name or id." },
             &html! {},
         );
-        return Ok(Page::new(Nav::Home, "Search").body(html! { div.card { (body) } }).into_response());
+        return Ok(Page::new(Nav::Home, "Search")
+            .body(html! { div.card { h2.hush { "Search" } (body) } })
+            .into_response());
     }
     if let Some(page) = by_id(&visit, &word).await? {
         return Ok(page);
@@ -66,7 +68,7 @@ async fn search(visit: Visit, Query(query): Query<Asked>) -> Sending {
     let (groups, operations): (Vec<&Value>, Vec<&Value>) =
         rest.into_iter().partition(|item| text(item, "kind") == "Group");
     let body = if items.is_empty() && instances.is_empty() {
-        html! { div.card { (parts::empty(
+        html! { div.card { h2.hush { "Findings" } (parts::empty(
             "Nothing was found",
             &html! { "Nothing begins with \u{201c}" (name(&word)) "\u{201d}. Search matches from the start: try the whole e-mail address, the user name, or an id." },
             &html! {},

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use scim::quirks::Quirk;
 use serde_json::Value;
 
+use super::compared::words;
 use super::form::button;
 use super::parts::{self, facts};
 use super::text::{count, name, value};
@@ -147,7 +148,7 @@ fn understood(operation: &Value) -> Markup {
                 @if changes.len() > CHANGES { li.muted { "and " (changes.len() - CHANGES) " more" } }
             }
         }
-        @if let Some(dialect) = operation["dialect"].as_str() {
+        @if let Some(dialect) = operation["dialect"].as_str().filter(|dialect| *dialect != "auto") {
             p.small.muted { "Read as " (name(dialect)) @if operation["dialect_by"] == "requests" { ", recognised by its requests" } "." }
         }
         @for quirk in quirks.iter().filter_map(Value::as_str) {
@@ -180,7 +181,7 @@ fn changed(change: &Value) -> Markup {
         None | Some(Value::Null) => html! { code { (name(path)) } " is taken away" },
         Some(Value::String(to)) => html! { code { (name(path)) } " becomes " ins { (value(to)) } },
         Some(Value::Bool(to)) => html! { code { (name(path)) } " becomes " ins { (if *to { "yes" } else { "no" }) } },
-        Some(other) => html! { code { (name(path)) } " becomes " ins { (value(&other.to_string())) } },
+        Some(other) => html! { code { (name(path)) } " becomes " ins { (value(&words(other))) } },
     }
 }
 

@@ -270,9 +270,13 @@ impl Unit for Settle {
             }
             _ => return Err(StoreError::damaged("a run whose step and outcome differ")),
         };
-        if desk::is_by_hand(&self.instance) {
+        let first = if desk::is_by_hand(&self.instance) {
             desk::heard(tx, &self.job, done).await?;
-        }
+            // A refusal was heard: it stands if it is about what is wanted now, which the plan knows.
+            first.filter(|verdict| !matches!(verdict, Verdict::Failed(fault) if fault.kind == FaultKind::Refused))
+        } else {
+            first
+        };
         (fresh.rev, fresh.lane, fresh.tries, fresh.since) = (subject.rev, subject.lane, subject.tries, subject.since);
         (fresh.looks, fresh.panics, fresh.looked) = (subject.looks, subject.panics, step.looks_at_a_doubt());
         fresh.of_members = step.is_of_members();

@@ -130,7 +130,7 @@ impl App {
         let (seq, state): (i64, String) = (row.col("seq")?, row.col("state")?);
         let text = format!(
             "SELECT i.resource_seq, i.item_seq, i.effect, r.id, r.kind, r.name, r.deleted_at, u.id AS person_id, u.name AS person_name, \
-             o.id AS operation_id, o.actor, o.at, \
+             o.id AS operation_id, o.actor, o.key_name, o.at, \
              CASE WHEN i.effect = 'delete_group' THEN (SELECT COUNT(*) FROM member m WHERE m.group_seq = i.resource_seq AND m.have IN (1,2)) ELSE 1 END AS people \
              FROM ({}) i JOIN resource r ON r.seq = i.resource_seq LEFT JOIN resource u ON u.seq = i.item_seq \
              LEFT JOIN operation o ON o.seq = CASE WHEN i.item_seq = 0 THEN \
@@ -231,7 +231,7 @@ fn item(row: &QueryResult) -> Result<Value, StoreError> {
     };
     let operation = match row.col::<Option<String>>("operation_id")? {
         Some(id) => {
-            json!({"id": id, "actor": row.col::<Option<String>>("actor")?, "at": row.col::<Option<i64>>("at")?.map(time)})
+            json!({"id": id, "actor": row.col::<Option<String>>("actor")?, "key_name": row.col::<Option<String>>("key_name")?, "at": row.col::<Option<i64>>("at")?.map(time)})
         }
         None => Value::Null,
     };

@@ -14,6 +14,8 @@ mod browser;
 mod builder;
 mod colours;
 mod instances;
+mod live;
 mod members;
 mod pages;
+mod record;
 mod sessions;

@@ -15,7 +15,7 @@ async fn every_write_of_the_admin_api_is_refused_to_a_viewer() {
     let mut writes = 0;
     for (path, verbs) in description["paths"].as_object().unwrap() {
         for verb in verbs.as_object().unwrap().keys().filter(|verb| *verb != "get") {
-            let path = path.replace('{', "").replace('}', "");
+            let path = path.replace(['{', '}'], "");
             let reply = gateway.admin_as(&auth, &verb.to_uppercase(), &path, Some(json!({}))).await.expect(403);
             assert_eq!(reply.header("content-type"), "application/problem+json");
             assert!(reply.json()["detail"].as_str().unwrap().contains("needs the role"));

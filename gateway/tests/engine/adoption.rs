@@ -224,7 +224,7 @@ async fn a_person_absorbs_the_unmanaged_row_of_their_account() {
         assert_eq!((listed.len(), rig.state().await["invitations"].as_array().unwrap().len()), (3, 0));
         rig.reconcile().await;
         assert_eq!(found(&rig, "User", "").await.len(), 3, "a later import does not bring it back");
-        let audit = rig.app.list_audit(i64::MAX, 100).await.unwrap().items;
+        let audit = rig.app.list_audit(i64::MAX, 100, None).await.unwrap().items;
         assert!(audit.iter().any(|row| row["act"] == "account.adopt" && row["target"] == *ada), "{audit:?}");
 
         // The account is Ada's now: somebody else who claims it is a conflict, and both are named.

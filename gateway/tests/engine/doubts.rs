@@ -91,7 +91,7 @@ async fn a_creation_that_no_look_can_tell_is_a_persons_and_is_never_repeated() {
             assert_eq!(emails(&rig.state().await, "invitations"), ["ada@example.com"], "{when}");
             let over = answer(&rig, Answer::DidNot).await;
             assert!(matches!(over, Err(AdminError::Conflict(_))), "nothing is in doubt any more: {over:?}");
-            let audit = rig.app.list_audit(i64::MAX, 10).await.unwrap().items;
+            let audit = rig.app.list_audit(i64::MAX, 10, None).await.unwrap().items;
             assert_eq!(audit[0]["act"], "operation.outcome", "{audit:?}");
         }
     }

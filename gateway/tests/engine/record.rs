@@ -184,7 +184,7 @@ async fn what_is_erased_is_nowhere_and_what_happened_stays() {
         let all = rig.app.export_operations(&rig.instance, &Default::default()).await.unwrap();
         assert!(!format!("{all:?}").to_lowercase().contains("canary"), "{all:?}");
         assert!(rig.app.search("canary", 10).await.unwrap().0.is_empty());
-        let acts = rig.app.list_audit(i64::MAX, 100).await.unwrap().items;
+        let acts = rig.app.list_audit(i64::MAX, 100, None).await.unwrap().items;
         assert_eq!(acts.iter().filter(|act| act["act"] == "resource.erase").count(), 1);
         assert!(!format!("{acts:?}").contains("canary"), "{acts:?}");
         // The name is free for somebody else, who is another person with another id.

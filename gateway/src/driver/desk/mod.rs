@@ -322,10 +322,8 @@ pub(super) async fn heard(tx: &Tx<'_>, job: &Job, done: &Done) -> Result<(), Sto
     };
     let mut items = Vec::new();
     match (&job.step, done) {
-        (Step::Person(call), Done::Person(result)) => {
-            if act_of(&Step::Person(call.clone())).is_some() && told(result.as_ref().err()) {
-                items.push(0);
-            }
+        (Step::Person(_), Done::Person(result)) if act_of(&job.step).is_some() && told(result.as_ref().err()) => {
+            items.push(0);
         }
         (Step::Group(call), Done::Group(GroupDone::Members(answers))) => {
             if let GroupCall::Members { changes, .. } = call.as_ref() {
@@ -333,10 +331,8 @@ pub(super) async fn heard(tx: &Tx<'_>, job: &Job, done: &Done) -> Result<(), Sto
                 items.extend(ended.map(|(change, _)| change.user));
             }
         }
-        (Step::Group(call), Done::Group(done)) => {
-            if act_of(&Step::Group(call.clone())).is_some() && told(done.fault().as_ref()) {
-                items.push(0);
-            }
+        (Step::Group(_), Done::Group(done)) if act_of(&job.step).is_some() && told(done.fault().as_ref()) => {
+            items.push(0);
         }
         _ => {}
     }
