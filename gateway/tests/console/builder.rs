@@ -92,7 +92,11 @@ async fn every_connector_has_a_page_that_says_what_it_cannot() {
         for setting in &entry.settings {
             assert!(page.words().contains(setting.title), "{}: {}", entry.name, setting.title);
         }
-        assert!(page.words().contains("With its usual settings"), "{}: what it can do is not told", entry.name);
+        // Of some the settings are statements of their own, which no sample stands for.
+        let told =
+            page.words().contains("With its usual settings") || page.words().contains("It depends on its settings");
+        assert!(told, "{}: what it can do is not told", entry.name);
+        assert!(page.words().contains("With its usual settings") || entry.name != "github", "github can be told");
         assert!(!page.links().iter().any(|link| link.contains("/new")), "{}", entry.name);
     }
     assert!(viewer.get(BUILD).await.expect(200).forms().iter().all(|form| form.action != BUILD));
