@@ -1,9 +1,10 @@
 //! Links that a person decides: what is proposed to them, and what they say (DECISIONS 3, 5).
 
-use connector_sdk::{Account, Evidence, RemoteGroup, RemoteId};
+use connector_sdk::{Account, Evidence, Need, RemoteGroup, RemoteId};
 
 use super::accounts::{self, AccountRow, Linked};
 use super::group::tie_group;
+use super::run::Verdict;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
 
@@ -154,5 +155,18 @@ pub(crate) async fn set(
     match row {
         Some(row) => Ok(ByHand::Linked(row.col("seq")?)),
         None => Err(StoreError::damaged("a link that was just made")),
+    }
+}
+
+/// The login is another account's now: a person has to say which one is theirs.
+pub(super) fn relink(name: &str) -> Verdict {
+    Verdict::Need {
+        need: Need::new(
+            "relink",
+            format!(
+                "The login that \"{name}\" had at the target now belongs to another account. Nothing was changed. Link the account that is theirs by hand."
+            ),
+        ),
+        refused: None,
     }
 }

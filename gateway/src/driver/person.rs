@@ -550,7 +550,7 @@ async fn apply_updated(
             }
             Ok(None)
         }
-        Updated::OtherAccount => Ok(Some(relink(subject))),
+        Updated::OtherAccount => Ok(Some(links::relink(&subject.name))),
         _ => Ok(Some(unknown_answer())),
     }
 }
@@ -562,7 +562,7 @@ async fn apply_removed(
     removed: Removed,
 ) -> Result<Option<Verdict>, StoreError> {
     if removed == Removed::OtherAccount {
-        return Ok(Some(relink(subject)));
+        return Ok(Some(links::relink(&subject.name)));
     }
     let Some(row) = accounts::linked(tx, subject.seq).await? else {
         return Ok(None);
@@ -680,19 +680,6 @@ async fn apply_followed(
 
 fn unwanted(subject: &Subject) -> bool {
     !subject.active || subject.deleted
-}
-
-fn relink(subject: &Subject) -> Verdict {
-    Verdict::Need {
-        need: Need::new(
-            "relink",
-            format!(
-                "The login that \"{}\" had at the target now belongs to another account. Nothing was changed. Link the account that is theirs by hand.",
-                subject.name
-            ),
-        ),
-        refused: None,
-    }
 }
 
 /// The SDK's answers may grow; one that this build does not know is not guessed at.
