@@ -259,7 +259,7 @@ mod tests {
         for (line, kind) in [
             ("", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
             ("operation", ErrorKind::InvalidSubcommand),
-            ("simulate gitlab", ErrorKind::InvalidValue),
+            ("simulate abacus", ErrorKind::InvalidValue),
             ("simulate github --limits fast", ErrorKind::ValueValidation),
             ("instance create --connector github --name x --set org", ErrorKind::ValueValidation),
             ("instance create --connector github --name x --mode on", ErrorKind::InvalidValue),
