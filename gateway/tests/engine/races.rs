@@ -332,3 +332,34 @@ async fn an_invitation_taken_back_without_an_answer_is_no_invitation_accepted_by
         assert!(emails(&rig.state().await, "invitations").is_empty(), "{target}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_that_outlived_its_removal_counted_as_taken_back_for_ever() {
+    for db in databases() {
+        let rig = rig_with(&db, "github", json!({}), json!({"identity": "manual"})).await;
+        let ada = rig.user("ada@example.com").await;
+        let lost =
+            json!([{"match": {"method": "DELETE", "path": "/invitations/"}, "times": 1000, "do": {"drop": "before"}}]);
+        rig.control("POST", "/_sim/faults", lost).await;
+        rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": false}])).await.unwrap();
+        // She is wanted again before her invitation is taken back, which is seen to be there still.
+        rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": true}])).await.unwrap();
+        rig.quiet().await;
+        assert_eq!(emails(&rig.state().await, "invitations"), ["ada@example.com"]);
+        rig.control("POST", "/_sim/accept", json!({})).await;
+        rig.app.start_run(&rig.instance, RunKind::Reconcile, "test").await.unwrap();
+        rig.wait("somebody to be asked whose account it is", async || {
+            rig.open_work().await == [("needs".to_owned(), "identity".to_owned())]
+        })
+        .await;
+        let invited = rig
+            .calls()
+            .await
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|call| call["method"] == "POST" && call["path"] == "/orgs/acme/invitations")
+            .count();
+        assert_eq!(invited, 1, "nobody is invited a second time who has accepted");
+    }
+}

@@ -73,13 +73,11 @@ pub enum Sabotage {
     BelieveWhatIsFound,
     /// Whom a late grant brought back is in no group.
     ForgetReturnedMembers,
-    /// An invitation whose end was asked for counts as taken back though it was seen since.
-    ForgetSightings,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 17] = [
         Self::RepeatBlindly,
         Self::IgnoreEpoch,
         Self::ForgetInvitations,
@@ -97,7 +95,6 @@ impl Sabotage {
         Self::BelieveOldAnswers,
         Self::BelieveWhatIsFound,
         Self::ForgetReturnedMembers,
-        Self::ForgetSightings,
     ];
 }
 

@@ -467,8 +467,7 @@ impl World {
     fn taken_back(&self, resource: Seq) -> bool {
         let Some(link) = self.rows.live_link(resource) else { return false };
         let seen = self.rows.accounts.get(&link.account).map_or(0, |row| row.seen);
-        let forgets = self.sabotage == Some(Sabotage::ForgetSightings);
-        let opened = if forgets { link.opened_at } else { link.opened_at.max(seen) };
+        let opened = link.opened_at.max(seen);
         self.rows.attempts.values().any(|it| {
             use super::rows::AttemptState::{Resolved, Unknown};
             it.resource == resource
