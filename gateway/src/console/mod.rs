@@ -58,6 +58,7 @@ mod runs;
 mod search;
 pub(crate) mod session;
 mod settings;
+mod sign_in;
 mod text;
 mod timeline;
 mod trouble;
@@ -113,6 +114,7 @@ pub fn router(app: Arc<App>) -> Router {
     let inner = pages()
         .route("/assets/{hash}/{file}", get(assets::serve))
         .route("/sign-in", get(session::show).post(session::submit))
+        .merge(sign_in::routes())
         .route("/sign-out", post(session::sign_out))
         .route("/theme", post(session::theme))
         .fallback(async || Trouble::not_found())

@@ -31,9 +31,13 @@ impl Gateway {
     }
 
     pub(crate) async fn configured(folder: TempDir, settings: Overrides) -> Self {
-        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        Self::at(Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()), folder, None, settings).await
+    }
+
+    /// One by this clock, on a database of PostgreSQL or a file in the folder.
+    pub(crate) async fn at(clock: Clock, folder: TempDir, database: Option<&str>, settings: Overrides) -> Self {
         let token = settings.admin_token.clone();
-        let mut config = config(folder.path(), None, settings);
+        let mut config = config(folder.path(), database, settings);
         if token.is_some() {
             config.admin_token = token;
         }

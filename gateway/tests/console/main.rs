@@ -17,5 +17,7 @@ mod instances;
 mod live;
 mod members;
 mod pages;
+mod provider;
 mod record;
 mod sessions;
+mod sign_in;
