@@ -312,7 +312,9 @@ impl Compiler {
         model: &RequestModel,
         names: &[&'static str],
     ) -> Option<Request> {
-        let given = names;
+        let names: Vec<&'static str> =
+            names.iter().copied().filter(|name| *name != "current" || model.read_first).collect();
+        let given = names.as_slice();
         let names: Vec<&str> = names.iter().copied().chain(["settings", "maps"]).collect();
         let answers: Vec<&str> = names.iter().copied().chain(ANSWERS.iter().copied()).collect();
         let at = |name: &str| format!("{field}.{name}");
