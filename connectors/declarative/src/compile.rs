@@ -6,6 +6,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use crate::expr::{Expr, Text, from_json};
+use crate::known;
 use crate::model::{
     AccountsModel, AuthModel, GroupsModel, InvitesModel, MatchModel, Model, PagingModel, RepeatsModel, RequestModel,
     RuleModel, SettingType,
@@ -521,6 +522,9 @@ impl Compiler {
             let field = format!("accounts.update[{n}]");
             if request.writes.is_empty() {
                 self.wrong(&field, "needs `writes`");
+            }
+            for wrong in request.writes.iter().filter_map(|name| known::attribute(name)) {
+                self.wrong(&format!("{field}.writes"), wrong);
             }
             let names = &["account", "change", "current", "person"];
             update.push(self.request(&field, "accounts.update", "update account", request, names)?);

@@ -11,6 +11,41 @@ const TABLES: [(&str, &[&str]); 5] = [
     ("change", &["name", "role", "display_name", "email"]),
 ];
 
+/// The attributes of a SCIM user (RFC 7643, section 4.1) that an update may write.
+const ATTRIBUTES: [&str; 20] = [
+    "userName",
+    "externalId",
+    "name",
+    "displayName",
+    "nickName",
+    "profileUrl",
+    "title",
+    "userType",
+    "preferredLanguage",
+    "locale",
+    "timezone",
+    "emails",
+    "phoneNumbers",
+    "ims",
+    "photos",
+    "addresses",
+    "entitlements",
+    "roles",
+    "x509Certificates",
+    "groups",
+];
+
+/// What is wrong with the name of a SCIM attribute that is written (`displayname`, `name.givenName`), if anything is. An
+/// extension's is not known here.
+pub(crate) fn attribute(name: &str) -> Option<String> {
+    let first = name.split('.').next().unwrap_or(name);
+    if name.starts_with("urn:") || ATTRIBUTES.contains(&first) {
+        return None;
+    }
+    let hint = nearest(&first.replace('_', ""), ATTRIBUTES).map(|name| format!("; did you mean `{name}`?"));
+    Some(format!("`{name}` is no attribute of SCIM users{}", hint.unwrap_or_default()))
+}
+
 fn names(table: &str) -> Option<&'static [&'static str]> {
     TABLES.iter().find(|(name, _)| *name == table).map(|(_, names)| *names)
 }
