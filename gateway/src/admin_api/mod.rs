@@ -116,6 +116,7 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(insight::erase))
         .routes(routes!(insight::attention))
         .routes(routes!(insight::overview))
+        .routes(routes!(insight::activity))
         .routes(routes!(insight::search))
         .routes(routes!(live::events))
         .routes(routes!(records::dismiss))

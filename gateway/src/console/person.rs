@@ -210,19 +210,17 @@ async fn operations(visit: &Visit, why: &Value, until: Option<Timestamp>) -> Res
             }
         }
     }
-    let mut seen = BTreeSet::new();
-    let mut told = Vec::new();
+    let mut ids: Vec<String> = Vec::new();
     for (_, id) in wanted {
-        if seen.len() >= 2 * TOLD || !seen.insert(id.clone()) {
-            continue;
+        if ids.len() >= 2 * TOLD {
+            break;
         }
-        if let Some(operation) = visit.app.operation(&id).await? {
-            let at = parts::instant(&operation["at"]);
-            if until.is_none_or(|until| at.is_none_or(|at| at <= until)) {
-                told.push(operation);
-            }
+        if !ids.contains(&id) {
+            ids.push(id);
         }
     }
+    let mut told = visit.app.operations_whole(&ids).await?;
+    told.retain(|operation| until.is_none_or(|until| parts::instant(&operation["at"]).is_none_or(|at| at <= until)));
     told.sort_by_key(|operation| std::cmp::Reverse(parts::instant(&operation["at"])));
     told.truncate(TOLD);
     Ok(told)

@@ -12,6 +12,7 @@ use super::directory::time;
 use super::types::{Instance, MemberEntry};
 use crate::store::{FromStore, Rows, Sql, StoreError, Tx};
 
+mod activity;
 mod attention;
 mod browse;
 mod dismiss;
@@ -30,10 +31,12 @@ mod search;
 mod standing;
 mod status;
 mod story;
+mod stranger;
 #[cfg(test)]
 mod tests;
 mod why;
 
+pub use activity::Span;
 pub use browse::Browse;
 pub use export::{Audited, Chunk, Exported};
 pub use live::{Seen, Watch};
@@ -41,6 +44,7 @@ pub use operations::OperationFilter;
 pub(crate) use purge::keep_time;
 pub(crate) use rejected::shape;
 pub use rejected::{Refusal, Refusals};
+pub use stranger::{Kept, Stranger};
 
 /// Why an act of an admin fails.
 #[derive(Debug, thiserror::Error)]
