@@ -147,8 +147,8 @@ pub(super) async fn search(
     Ok(Json(json!({"items": items, "more": more, "next": null})))
 }
 
-/// The requests of an instance's clients that were refused, last seen first, one item per sort with a count. Calls that no
-/// key let in are one item, without `key` and `path` and with their `origin`.
+/// The requests of an instance's clients that were refused, last seen first, one item per sort with a count; `stranger` is
+/// the newest call that no key let in.
 #[utoipa::path(get, path = "/instances/{id}/rejected", tag = "record", params(("id" = String, Path, description = "instance"), PageQuery), responses((status = 200, description = "refused requests", body = Value)))]
 pub(super) async fn rejected(
     _: Admin,
@@ -165,7 +165,10 @@ pub(super) async fn rejected(
         }
     };
     let (items, next) = app.list_rejected(&instance, before, limit(page.limit)?).await?;
-    Ok(Json(json!({"items": items, "next": next.map(|(at, seq)| sealed(&format!("{at}:{seq}")))})))
+    let stranger = app.stranger(&instance).await?;
+    Ok(Json(
+        json!({"items": items, "next": next.map(|(at, seq)| sealed(&format!("{at}:{seq}"))), "stranger": stranger}),
+    ))
 }
 
 /// The operations of an instance as lines of JSON (NDJSON), oldest first, each with its attempts and the cursor from which

@@ -91,6 +91,7 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(instances::upgrade))
         .routes(routes!(instances::import))
         .routes(routes!(instances::reconcile))
+        .routes(routes!(instances::compare))
         .routes(routes!(instances::run))
         .routes(routes!(drift::runs))
         .routes(routes!(drift::drift))

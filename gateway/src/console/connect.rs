@@ -116,8 +116,6 @@ fn choice(here: &str, chosen: Option<&Guide>) -> Markup {
 async fn contact(visit: &Visit, instance: &Arc<Instance>, known: &[Value]) -> Result<Markup, Trouble> {
     let operations = visit.app.list_operations(instance, &OperationFilter::default(), i64::MAX, SHOWN).await?;
     let (rejected, _) = visit.app.list_rejected(instance, None, SHOWN).await?;
-    let rejected: Vec<Value> =
-        rejected.into_iter().filter(|one| one["origin"].is_null() && !text(one, "path").is_empty()).collect();
     let used: Vec<&Value> = known.iter().filter(|key| !key["last_used_at"].is_null()).collect();
     let root = format!("/console/instances/{}", instance.id);
     let last = used.iter().filter_map(|key| key["last_used_at"].as_str()).max().map_or(Value::Null, Value::from);

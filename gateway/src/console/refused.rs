@@ -73,7 +73,12 @@ async fn list(visit: Visit, Path(id): Path<String>, Query(query): Query<Asked>) 
         .crumb("Operations", format!("{root}/operations"))
         .lead(html! { "What the identity provider sent that was not taken, one row per sort, last seen first. Kept for " (days) " days; of bodies only their shape, never their values." });
     let page = if query.before.is_empty() { page.live() } else { page };
-    Ok(page.body(html! { div.card { h2.hush { "The list" } (body) } }))
+    let standing = visit.app.stranger(&instance).await?;
+    let keys = visit.app.standing(&instance).await?;
+    Ok(page.body(html! {
+        (stranger(&visit, standing.as_ref(), &keys["keys"]["last_used_at"], &root))
+        div.card { h2.hush { "The list" } (body) }
+    }))
 }
 
 fn table(visit: &Visit, items: &[Value]) -> Markup {
@@ -90,18 +95,14 @@ fn table(visit: &Visit, items: &[Value]) -> Markup {
         table.row(html! { tr {
             th scope="row" { (parts::ago_or(visit.now, &one["last_at"], "")) }
             td {
-                @match one["origin"].as_str() {
-                    Some(origin) => { (name(text(one, "method"))) " from " (name(origin)) },
-                    None => code { (name(text(one, "method"))) " " (name(text(one, "path"))) },
-                }
+                code { (name(text(one, "method"))) " " (name(text(one, "path"))) }
                 @if let Some(request) = one["request_id"].as_str() { p.small.muted { "Last request " (name(request)) } }
                 @if !one["body"].is_null() { (parts::more("Shape of the body", &html! { code { (super::text::value(&shape)) } })) }
             }
             td { strong { (int(one, "status")) } @if let Some(kind) = one["scimType"].as_str() { " " code { (name(kind)) } } ": " (super::text::value(&told)) }
-            td.rank2 { @match (one["key_name"].as_str().filter(|name| !name.is_empty()), one["key"].as_str()) {
-                (Some(key), _) => (name(key)),
-                (None, Some(key)) => code { (name(key)) },
-                (None, None) => "none that lets in",
+            td.rank2 { @match one["key_name"].as_str().filter(|name| !name.is_empty()) {
+                Some(key) => (name(key)),
+                None => code { (name(text(one, "key"))) },
             } }
             td.num { (number(int(one, "count"))) @if int(one, "count") > 1 { p.small.muted { "since " (parts::ago_or(visit.now, &one["first_at"], "")) } } }
         } });

@@ -315,6 +315,20 @@ impl App {
         rows.iter().map(|row| row.col("seq")).collect()
     }
 
+    /// The living people of a SCIM id or user name, the likeliest first.
+    pub(crate) async fn people_called(&self, instance: &Instance, word: &str) -> Result<Vec<i64>, StoreError> {
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT seq FROM resource WHERE instance_seq = $1 AND kind = 'User' AND deleted_at IS NULL AND (id = $2 OR name_key = $3) \
+                 ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END, seq DESC LIMIT 2",
+                vals![instance.seq, word, fold_name(word)],
+            )
+            .await?;
+        rows.iter().map(|row| row.col("seq")).collect()
+    }
+
     /// Whether a group has more members than `many`.
     ///
     /// # Errors

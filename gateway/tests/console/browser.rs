@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use crate::common::{ADMIN, Reply, USER, config, send};
+use crate::common::{ADMIN, Db, Reply, USER, config, send};
 
 pub(crate) const TOKEN: &str = "admin-token-for-tests";
 /// A name as a hostile directory would have it: markup, quotes, a change of the text's direction, nothing to see.
@@ -31,9 +31,18 @@ impl Gateway {
     }
 
     pub(crate) async fn configured(folder: TempDir, settings: Overrides) -> Self {
+        Self::built(folder, &Db::Sqlite, settings).await
+    }
+
+    /// On one of the databases.
+    pub(crate) async fn on(db: &Db) -> Self {
+        Self::built(TempDir::new().unwrap(), db, Overrides::default()).await
+    }
+
+    async fn built(folder: TempDir, db: &Db, settings: Overrides) -> Self {
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
         let token = settings.admin_token.clone();
-        let mut config = config(folder.path(), None, settings);
+        let mut config = config(folder.path(), db.make().await.as_deref(), settings);
         if token.is_some() {
             config.admin_token = token;
         }

@@ -235,7 +235,7 @@ fn shaped(value: &Value, depth: usize, left: &mut usize) -> Value {
 
 impl App {
     /// The requests of an instance's clients that were refused, last seen first, before a place (time and row) of that
-    /// order; and where the next page begins.
+    /// order; and where the next page begins. Calls that no key let in are not among them ([`App::stranger`]).
     ///
     /// # Errors
     /// The store's.
@@ -250,10 +250,10 @@ impl App {
             .store
             .reader()
             .all(
-                "SELECT j.seq, j.key_id, k.name AS key_name, j.method, j.path, j.status, j.scim_type, j.detail, j.request_id, j.shape, j.origin, j.n, j.first_at, j.last_at \
-                 FROM rejected j LEFT JOIN api_key k ON k.key_id = j.key_id WHERE j.instance_seq = $1 \
+                "SELECT j.seq, j.key_id, k.name AS key_name, j.method, j.path, j.status, j.scim_type, j.detail, j.request_id, j.shape, j.n, j.first_at, j.last_at \
+                 FROM rejected j LEFT JOIN api_key k ON k.key_id = j.key_id WHERE j.instance_seq = $1 AND j.digest <> $5 \
                  AND (j.last_at < $2 OR (j.last_at = $2 AND j.seq < $3)) ORDER BY j.last_at DESC, j.seq DESC LIMIT $4",
-                vals![instance.seq, at, seq, limit + 1],
+                vals![instance.seq, at, seq, limit + 1, stranger::DIGEST],
             )
             .await?;
         let size = usize::try_from(limit).unwrap_or(0);
@@ -263,7 +263,7 @@ impl App {
             let last_at: i64 = row.col("last_at")?;
             next = Some((last_at, row.col("seq")?));
             items.push(json!({
-                "key": Some(row.col::<String>("key_id")?).filter(|key| !key.is_empty()),
+                "key": row.col::<String>("key_id")?,
                 "key_name": row.col::<Option<String>>("key_name")?,
                 "method": row.col::<String>("method")?,
                 "path": row.col::<String>("path")?,
@@ -271,7 +271,6 @@ impl App {
                 "scimType": row.col::<Option<String>>("scim_type")?,
                 "detail": row.col::<String>("detail")?,
                 "request_id": row.col::<Option<String>>("request_id")?,
-                "origin": row.col::<Option<String>>("origin")?,
                 "body": row.col::<Option<String>>("shape")?.map(parsed),
                 "count": row.col::<i64>("n")?,
                 "first_at": time(row.col("first_at")?),

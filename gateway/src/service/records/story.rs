@@ -580,7 +580,7 @@ impl App {
             .store
             .reader()
             .one(
-                "SELECT id, kind, state, complete, ended_at FROM run WHERE instance_seq = $1 AND state <> 'running' AND ended_at <= $2 ORDER BY seq DESC LIMIT 1",
+                "SELECT id, kind, state, complete, ended_at FROM run WHERE instance_seq = $1 AND state <> 'running' AND kind <> 'look' AND ended_at <= $2 ORDER BY seq DESC LIMIT 1",
                 vals![instance.seq, at],
             )
             .await?;

@@ -19,7 +19,7 @@ use crate::service::types::Instance;
 use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
 
 /// What makes the row of strangers' calls one, beside the instance.
-const DIGEST: &str = "stranger";
+pub(super) const DIGEST: &str = "stranger";
 /// Longest id of an instance that is looked for, in bytes.
 const LONGEST_ID: usize = 64;
 
