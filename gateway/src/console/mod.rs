@@ -32,6 +32,7 @@ mod audit;
 mod builder;
 mod catalogue;
 mod change;
+mod chart;
 mod compared;
 mod connect;
 mod declared;
@@ -54,6 +55,7 @@ mod parts;
 mod person;
 mod plan;
 mod policy;
+mod refused;
 mod runs;
 mod search;
 pub(crate) mod session;
@@ -99,6 +101,7 @@ fn pages() -> Router<Arc<App>> {
         .merge(lists::routes())
         .merge(person::routes())
         .merge(operations::routes())
+        .merge(refused::routes())
         .merge(holds::routes())
         .merge(plan::routes())
         .merge(search::routes())

@@ -44,6 +44,10 @@ impl Walk<'_> {
         if self.place.started == 0 {
             self.enter(self.place.phase).await?;
         }
+        if let Some(person) = self.place.only {
+            self.one(person).await?;
+            return Ok(true);
+        }
         loop {
             match self.place.phase {
                 Phase::Invitations => self.invitations().await?,
@@ -253,6 +257,7 @@ impl Walk<'_> {
                 began: self.began,
                 complete: self.place.accounts_complete,
                 after: self.place.after,
+                only: None,
             };
             let page = self.keep(people, |counts, page| counts.add(page.found)).await?;
             match page.last {
