@@ -17,6 +17,7 @@ use http::{HeaderValue, Request, Response, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::knobs;
 use crate::rest::{self, Answer, Refused, parameter, set};
 use crate::{Accept, Limits, Offer, Target};
 
@@ -499,26 +500,22 @@ impl Target for Tailscale {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
         let (mut valid, mut approval, mut seats) = (self.valid, self.approval, self.seats);
         let mut policy = None;
-        for (name, value) in knobs {
-            match (name.as_str(), value) {
-                ("token", Value::String(text)) if text == "valid" => valid = true,
-                ("token", Value::String(text)) if text == "revoked" => valid = false,
-                ("approval", Value::Bool(needed)) => approval = *needed,
-                ("seats", Value::Null) => seats = None,
-                ("seats", value) if value.is_u64() => {
-                    seats = value.as_u64().and_then(|most| usize::try_from(most).ok());
-                }
-                ("policy", Value::String(text)) => {
-                    let file = standard(text).ok_or_else(|| "policy: no HuJSON".to_owned())?;
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => valid = knob.valid()?,
+                "approval" => approval = knob.flag()?,
+                "seats" => seats = knob.most()?,
+                "policy" => {
+                    let text = knob.text()?;
+                    let file = standard(&text).ok_or_else(|| "policy: no HuJSON".to_owned())?;
                     if let Some(wrong) = wrong(&file) {
                         return Err(format!("policy: {wrong}"));
                     }
-                    policy = Some(text.clone());
+                    policy = Some(text);
                 }
-                _ => return Err(format!("there is no knob {name:?} that takes this")),
+                _ => return knob.unknown(),
             }
         }
         (self.valid, self.approval, self.seats) = (valid, approval, seats);

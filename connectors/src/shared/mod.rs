@@ -1,6 +1,7 @@
 //! What more than one connector needs: addresses, ids in paths, and words of a target that are passed on.
 
 pub(crate) mod answer;
+pub(crate) mod probe;
 
 use connector_sdk::{Effect, Fault, FaultKind, InviteId, Person, RemoteId, Reply, SettingsError};
 use secrecy::{ExposeSecret, SecretString};

@@ -1,16 +1,19 @@
 //! The calls: addresses, headers, and what each status means.
 
 use connector_sdk::rates;
-use connector_sdk::{Call, Cx, Effect, Fault, FaultKind, Repeat, Reply, Retry};
+use connector_sdk::{Call, Cx, Fault, FaultKind, Repeat, Reply, Retry};
 use http::{Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 use url::Url;
 
 use super::people::User;
+use crate::shared::answer::{self, Refused, Success};
 use crate::shared::{clean, context, says};
+
+/// Where the address stands.
+const AT: &str = "the setting `api_url`";
 
 /// The way to one tailnet.
 pub(super) struct Client {
@@ -20,50 +23,8 @@ pub(super) struct Client {
     own: OnceCell<Option<String>>,
 }
 
-/// An answer that is a success, or a refusal that the caller may understand better.
-pub(super) enum Answer {
-    /// 2xx.
-    Yes(Success),
-    /// The 4xx that speak neither of the token nor of limits.
-    No(Refusal),
-}
-
-impl Answer {
-    /// The success; every refusal is a fault.
-    pub(super) fn success(self) -> Result<Success, Fault> {
-        match self {
-            Self::Yes(success) => Ok(success),
-            Self::No(refusal) => Err(refusal.fault()),
-        }
-    }
-}
-
-/// A 2xx answer.
-pub(super) struct Success {
-    pub(super) reply: Reply,
-    call: &'static str,
-    write: bool,
-}
-
-impl Success {
-    fn odd(&self, fault: Fault) -> Fault {
-        let context = format!("{}: {}", self.call, fault.context);
-        fault.effect(if self.write { Effect::Unknown } else { Effect::None }).context(context)
-    }
-
-    /// The body as JSON.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        self.reply.json().map_err(|fault| self.odd(fault))
-    }
-
-    /// That the answer is one of the API's: empty, or JSON. A page of a proxy must not pass for it.
-    pub(super) fn done(&self) -> Result<(), Fault> {
-        if self.reply.body.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        self.json::<serde::de::IgnoredAny>().map(|_| ())
-    }
-}
+/// What the API answers.
+pub(super) type Answer = answer::Answer<Refusal>;
 
 /// A 4xx answer.
 pub(super) struct Refusal {
@@ -93,9 +54,10 @@ impl Refusal {
         };
         Fault::new(kind, message).context(self.context.clone())
     }
+}
 
-    /// The fault it is where the caller knows no better.
-    pub(super) fn fault(&self) -> Fault {
+impl Refused for Refusal {
+    fn fault(&self) -> Fault {
         match self.status {
             StatusCode::FORBIDDEN => self.because(
                 FaultKind::Permission,
@@ -148,9 +110,8 @@ impl Client {
         let reply = cx.send(call).await?;
         let status = reply.status;
         if status.is_success() {
-            return Ok(Answer::Yes(Success { reply, call: name, write }));
+            return Ok(Answer::Yes(Success::new(reply, name, write)));
         }
-        let unless_read = if write { Effect::Unknown } else { Effect::None };
         let context = context(name, &reply);
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::new(
@@ -161,25 +122,11 @@ impl Client {
                 .retry(Retry::NotBefore(
                     rates::retry_after(&reply).unwrap_or_else(|| rates::after(reply.at, rates::USUAL_WAIT)),
                 )),
-            StatusCode::REQUEST_TIMEOUT => {
-                Fault::new(FaultKind::Unavailable, "Tailscale did not answer in time.").effect(unless_read)
-            }
-            status if status.is_server_error() => Fault::new(
-                FaultKind::Unavailable,
-                format!("Tailscale is in trouble (status {}). The gateway tries again.", status.as_u16()),
-            )
-            .effect(unless_read),
+            StatusCode::REQUEST_TIMEOUT => answer::trouble("Tailscale", AT, status, write),
             status if status.is_client_error() => {
                 return Ok(Answer::No(Refusal { status, reason: self.reason(&reply), context }));
             }
-            status => Fault::new(
-                FaultKind::Malformed,
-                format!(
-                    "Something at the address answered with status {}, which is not Tailscale's API. Check the setting `api_url`.",
-                    status.as_u16()
-                ),
-            )
-            .effect(unless_read),
+            status => answer::trouble("Tailscale", AT, status, write),
         }
         .context(context))
     }

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use super::client::{Answer, Client, Refusal};
 use super::policy::{self, Entry, Odd};
+use crate::shared::answer::Refused;
 
 /// Groups of one tailnet.
 pub(super) struct Teams {

@@ -12,11 +12,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_sdk::{
     About, Accounts, Bucket, CallAbout, Connector, ConnectorKind, Cx, DriverKey, Fault, FaultKind, Groups, Kind, Pace,
-    Probe, ProbeCheck, RoleTrait, Rule, Secrets, SettingsError, StepCost, Suspend, Tariff, Traits,
+    Probe, RoleTrait, Rule, Secrets, SettingsError, StepCost, Suspend, Tariff, Traits,
 };
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 
+use crate::shared::probe::{as_check, check};
 use crate::shared::{address, authority, credential};
 use client::Client;
 use groups::Teams;
@@ -201,20 +202,6 @@ struct Tailnet {
     client: Arc<Client>,
     people: People,
     teams: Option<Teams>,
-}
-
-fn check(name: &str, ok: bool, detail: impl Into<String>) -> ProbeCheck {
-    ProbeCheck { name: name.to_owned(), ok, detail: detail.into() }
-}
-
-/// A fault as a check that is not ok; what says nothing of the credential stays a fault.
-fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {
-    match fault.kind {
-        FaultKind::Credential | FaultKind::Permission | FaultKind::Refused | FaultKind::NotFound => {
-            Ok(check(name, false, fault.message))
-        }
-        _ => Err(fault),
-    }
 }
 
 #[async_trait]

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::client::{Answer, Client};
 use super::settings::Settings;
+use crate::shared::answer::Refused;
 use crate::shared::{email, held_id, invite_id, no_address, remote_id, same_address};
 
 /// Why two accounts are left alone.
