@@ -169,3 +169,18 @@ fn settings_may_say_whether_a_creation_invites() {
         assert!(matches!(created, Ok(Created::Invited(_))), "{created:?}");
     }
 }
+
+#[test]
+fn the_credentials_own_account_was_unprotected_where_the_target_tells_ids_as_numbers() {
+    let manifest = manifest(&[
+        ("identity = \"{{ body.name }}\"", "identity = \"{{ body.id }}\""),
+        ("id = \"item.id\"\nemail", "protected = \"item.id == own\"\nid = \"item.id\"\nemail"),
+    ]);
+    let sim = Scripted::new(|call, _| match call.url.path() {
+        "/v1/me" => reply(200, &json!({ "id": 100 }), None),
+        _ => reply(200, &json!({ "users": [{ "id": 100 }, { "id": 101 }] }), None),
+    });
+    let connector = built(&manifest, &settings());
+    let listed = block(connector.accounts().unwrap().list(&sim.cx(), None)).unwrap();
+    assert_eq!(listed.items.iter().map(|one| one.protected).collect::<Vec<_>>(), [true, false]);
+}
