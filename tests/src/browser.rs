@@ -234,13 +234,18 @@ impl Browser {
 
     /// Does something that leads to another page, and waits until that is there.
     async fn lead(&self, what: &str, act: impl AsyncFnOnce()) {
-        self.eval("window.scimgateLeft = true").await;
+        let from = self.eval("performance.timeOrigin").await;
         act().await;
+        // A page that is being left answers with an error, and one that leads on by itself is none: it has to stand still
+        // between two looks.
+        let there = "document.body !== null && !document.querySelector('meta[http-equiv=refresh]')
+            && performance.getEntriesByType('navigation')[0]?.loadEventEnd > 0 && performance.timeOrigin";
+        let mut before = from.clone();
         wait_until(&format!("{what} led to a page"), BOUND, async || {
-            // A page that is being left answers with an error; one that leads on by itself is none.
-            let there = "!window.scimgateLeft && document.body !== null && !document.querySelector('meta[http-equiv=refresh]')
-                && performance.getEntriesByType('navigation')[0]?.loadEventEnd > 0";
-            self.try_eval(there).await.is_ok_and(|there| there == true).then_some(())
+            let now = self.try_eval(there).await.unwrap_or_default();
+            let stands = now.is_number() && now != from && now == before;
+            before = now;
+            stands.then_some(())
         })
         .await;
     }
@@ -295,6 +300,19 @@ impl Browser {
     pub async fn click(&self, label: &str) {
         let place = self.place(label).await;
         self.press(&place).await;
+    }
+
+    /// Presses Enter in the field that is being typed into, and waits for the page that this leads to.
+    pub async fn enter(&self) {
+        self.lead("Enter", async || self.key("Enter", "\r").await).await;
+    }
+
+    /// Presses a key that types this.
+    pub async fn key(&self, key: &str, text: &str) {
+        let code = if key == "Enter" { 13 } else { 0 };
+        let down = json!({"type": "keyDown", "key": key, "text": text, "windowsVirtualKeyCode": code});
+        self.call("Input.dispatchKeyEvent", down).await;
+        self.call("Input.dispatchKeyEvent", json!({"type": "keyUp", "key": key, "windowsVirtualKeyCode": code})).await;
     }
 
     async fn place(&self, label: &str) -> Value {
