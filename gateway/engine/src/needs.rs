@@ -96,6 +96,7 @@ pub const ALL: &[Word] = &[
         "Link the account by hand, or remove the person at the target and answer that it did not happen.",
     ),
     waits("malformed", "The target's answer could not be understood.", "It is tried again by itself."),
+    waits("member", "A member of the group is just being changed.", "It goes on by itself at once."),
     person(
         "name_taken",
         "The name is taken at the target.",

@@ -27,6 +27,9 @@ pub(crate) trait Sql: ConnectionTrait {
     fn each(&self, place: usize) -> String;
     /// ` FOR UPDATE` where rows are locked (PostgreSQL), nothing where there is one writer.
     fn for_update(&self) -> &'static str;
+    /// ` FOR NO KEY UPDATE SKIP LOCKED` where rows are locked: without waiting, so that it joins no deadlock. Nothing
+    /// where there is one writer, for whom every row stands still.
+    fn for_what_is_free(&self) -> &'static str;
     /// The database's own time in microseconds, as an expression, where replicas with clocks of their
     /// own share it; else the placeholder of a value that holds it.
     fn clock_or(&self, placeholder: &'static str) -> &'static str;
@@ -58,6 +61,13 @@ impl<C: ConnectionTrait + Send> Sql for C {
     fn for_update(&self) -> &'static str {
         match self.get_database_backend() {
             DbBackend::Postgres => " FOR UPDATE",
+            _ => "",
+        }
+    }
+
+    fn for_what_is_free(&self) -> &'static str {
+        match self.get_database_backend() {
+            DbBackend::Postgres => " FOR NO KEY UPDATE SKIP LOCKED",
             _ => "",
         }
     }

@@ -67,6 +67,37 @@ async fn a_leaver_does_not_stay_by_an_invitation_accepted_meanwhile() {
     }
 }
 
+/// Neither of the two transactions saw the other, and the membership waited for the next change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_was_parked_while_another_transaction_linked_them() {
+    for (db, target) in everywhere() {
+        let crate::rig::Db::Postgres(_) = db else { continue };
+        let rig = rig(&db, target, json!({})).await;
+        let ada = rig.user("ada@example.com").await;
+        rig.quiet().await;
+        let link = sea_orm::Database::connect(rig.database.as_deref().unwrap()).await.unwrap();
+        let other = sea_orm::TransactionTrait::begin(&link).await.unwrap();
+        let locked = format!("SELECT seq FROM resource WHERE id = '{ada}' FOR UPDATE");
+        sea_orm::ConnectionTrait::execute_unprepared(&other, &locked).await.unwrap();
+        let group = json!({"displayName": "Eng", "members": [{"value": ada}]});
+        rig.post("Group", group).await.unwrap();
+        rig.wait("her to be waited for", async || {
+            rig.open_work().await == [("waiting".to_owned(), "member".to_owned())]
+        })
+        .await;
+        other.commit().await.unwrap();
+        link.close().await.unwrap();
+        rig.quiet().await;
+        rig.control("POST", "/_sim/accept", json!({})).await;
+        rig.reconcile().await;
+        rig.wait("her to be a member", async || {
+            rig.state().await["groups"][0]["members"].as_array().is_some_and(|members| members.len() == 1)
+        })
+        .await;
+        rig.quiet().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_address_takes_the_invitation_back_and_invites_again() {
     for (db, target) in everywhere() {

@@ -22,6 +22,8 @@ pub(crate) struct Rig {
     pub(crate) app: Arc<App>,
     pub(crate) instance: Arc<Instance>,
     pub(crate) sim: Simulator,
+    /// The URL of its database, unless it is a file of its own.
+    pub(crate) database: Option<String>,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
 }
@@ -40,7 +42,15 @@ pub(crate) fn everywhere() -> Vec<(Db, &'static str)> {
 impl Db {
     /// A gateway on a database of its own, with connectors of a test's own where it has some.
     pub(crate) async fn app_with(&self, folder: &std::path::Path, catalogue: Vec<connector_sdk::Entry>) -> Arc<App> {
-        let config = config(folder, self.make().await.as_deref(), Overrides::default());
+        Self::app_on(self.make().await.as_deref(), folder, catalogue).await
+    }
+
+    async fn app_on(
+        database: Option<&str>,
+        folder: &std::path::Path,
+        catalogue: Vec<connector_sdk::Entry>,
+    ) -> Arc<App> {
+        let config = config(folder, database, Overrides::default());
         App::with_connectors(config, Clock::system(), catalogue).await.unwrap()
     }
 }
@@ -74,7 +84,8 @@ pub(crate) async fn rig_of(
     let stop = CancellationToken::new();
     tokio::spawn(simulators::serve(sim.clone(), listener, stop.clone().cancelled_owned()));
     let folder = tempfile::tempdir().unwrap();
-    let app = db.app_with(folder.path(), crate::worse::catalogue()).await;
+    let database = db.make().await;
+    let app = Db::app_on(database.as_deref(), folder.path(), crate::worse::catalogue()).await;
     let driver = app.driver.clone();
     let token = stop.clone();
     tokio::spawn(async move { driver.start(token).await });
@@ -100,7 +111,7 @@ pub(crate) async fn rig_of(
         schema: Value::Null,
     };
     let instance = app.create_instance("admin", new).await.map_err(|error| format!("{error:?}")).unwrap();
-    let rig = Rig { app, instance, sim, stop, _folder: folder };
+    let rig = Rig { app, instance, sim, database, stop, _folder: folder };
     rig.wait("the import's end", async || rig.runs_open().await == 0).await;
     rig
 }

@@ -128,7 +128,15 @@ async fn a_type_that_was_too_much_to_look_at_was_answered_as_if_it_had_no_match(
             }
         };
         for path in ["/Users?filter=title+co+%22x%22", "/?filter=title+co+%22x%22"] {
-            slow(path).await.refused("tooMany");
+            let mut reply = slow(path).await;
+            // The looks may both have been answered before the clock had its turn.
+            for _ in 0..20 {
+                if reply.status != 200 {
+                    break;
+                }
+                reply = slow(path).await;
+            }
+            reply.refused("tooMany");
         }
     }
 }

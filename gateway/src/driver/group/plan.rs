@@ -1,6 +1,6 @@
 //! Choosing the next step of a group.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use connector_sdk::{AccountRef, Connector, GroupWant, InviteId, RemoteId, Repeatable, Suspend};
 use engine::doubt::{Doubt, ask};
@@ -8,7 +8,7 @@ use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
 use engine::policy::OnGroupDelete;
 use sea_orm::QueryResult;
 
-use super::members::{refuse, set_state};
+use super::members::{hold_still, refuse, set_state};
 use super::settle::close;
 use super::{GroupCall, MemberChange};
 use crate::driver::attempts::Attempted;
@@ -28,6 +28,8 @@ const BATCH: usize = 8;
 const PROTECTED: &str = "The account is protected (the credential's own, the last owner, or listed in the policy's `protected`), so it stays in the group. Change it at the target by hand, or take it off the list and ask for the removal again.";
 /// Members purged per transaction after a group is gone.
 const PURGE: i64 = 500;
+/// How long a member waits who is just being changed, in microseconds: about as long as a transaction.
+const MOMENT: i64 = 200_000;
 
 /// The link of a group, as its account row tells.
 struct GroupRow {
@@ -247,6 +249,7 @@ async fn plan_members(
     let doubts =
         "t.resource_seq = $1 AND t.item_seq = m.user_seq AND t.state IN ('sending','unknown') AND t.state = 'unknown'";
     let unheard = format!("resource_seq = $1 AND item_seq = m.user_seq AND {}", doubt::UNHEARD);
+    let (mut still, mut moving) = (HashSet::new(), HashSet::new());
     loop {
         let rows = tx
             .conn
@@ -266,14 +269,39 @@ async fn plan_members(
             let waits = if traits.by_hand { desk::after_members(tx, subject).await? } else { None };
             return Ok(waits.unwrap_or(Verdict::Settled));
         }
+        let mut members = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let member = read_member(row, takes, traits.pending_members, repeat)?;
+            members.push((row, late_grant(row)?, member));
+        }
+        // Whatever brings a membership to rest is decided of people who stand still.
+        let resting: Vec<i64> = members
+            .iter()
+            .filter(|(_, late, member)| late.is_some() || rests(&member_step(&member.view)))
+            .map(|(_, _, member)| member.user)
+            .filter(|user| !still.contains(user) && !moving.contains(user))
+            .collect();
+        if !resting.is_empty() {
+            let free = hold_still(tx, resting.iter().copied()).await?;
+            moving.extend(resting.into_iter().filter(|user| !free.contains(user)));
+            still.extend(free);
+            // Read before they stood still, unless there is one writer.
+            if !tx.conn.for_what_is_free().is_empty() {
+                continue;
+            }
+        }
         let mut ends: HashMap<i64, Ends> = HashMap::new();
         let (mut removals, mut additions) = (Vec::new(), Vec::new());
         let mut looks = Vec::new();
         let mut unknown = None;
         let mut later: Option<i64> = None;
+        let mut moves = false;
         let mut again = false;
-        for row in &rows {
-            let member = read_member(row, takes, traits.pending_members, repeat)?;
+        for (row, late, member) in members {
+            if moving.contains(&member.user) {
+                moves = true;
+                continue;
+            }
             let count = |ends: &mut HashMap<i64, Ends>, add: Ends| {
                 if let Some(operation) = member.operation {
                     let sum = ends.entry(operation).or_default();
@@ -282,7 +310,6 @@ async fn plan_members(
                 }
             };
             let step = member_step(&member.view);
-            let late = late_grant(row)?;
             // The contrary call of a gateway that died, should the target still be at it, would undo this step
             // behind our back. A grant is contrary to everything but another one to the same account.
             let contrary = if step == MemberStep::Add && late.is_none() { "removing" } else { "adding" };
@@ -373,6 +400,9 @@ async fn plan_members(
             let call = GroupCall::LookMembers { id: link.id.clone(), changes: looks };
             return Ok(Verdict::Call(Step::Group(Box::new(call)), Vec::new()));
         }
+        if moves {
+            return Ok(being_changed(tx.now.saturating_add(MOMENT)));
+        }
         if let Some(until) = later {
             return Ok(under_way(until));
         }
@@ -390,6 +420,23 @@ fn under_way(until: i64) -> Verdict {
         code: "outcome_unknown",
         reason: "The gateway stopped while it was changing a membership, and the target may still be at it. Going on in a few seconds.".to_owned(),
         until: moment(until),
+    }
+}
+
+/// Another transaction is at a member's own row.
+fn being_changed(until: i64) -> Verdict {
+    Verdict::Wait {
+        code: "member",
+        reason: "A member of the group is just being changed. Going on at once.".to_owned(),
+        until: moment(until),
+    }
+}
+
+/// Whether a step leaves a membership with nothing to do until somebody wakes it.
+fn rests(step: &MemberStep) -> bool {
+    match step {
+        MemberStep::Add | MemberStep::Remove => false,
+        MemberStep::Park(_) | MemberStep::Settled | MemberStep::Forget => true,
     }
 }
 
