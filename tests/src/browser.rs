@@ -383,12 +383,15 @@ impl Browser {
         }
     }
 
-    /// A picture of the whole page, no higher than `most` CSS pixels, as PNG.
-    pub async fn picture(&self, most: u32) -> Vec<u8> {
+    /// A picture of the whole page, no higher than `most` CSS pixels; `format` is `png` or `webp`.
+    pub async fn picture(&self, most: u32, format: &str) -> Vec<u8> {
         let size = self.eval("[innerWidth, Math.ceil(document.documentElement.getBoundingClientRect().height)]").await;
         let height = size[1].as_u64().unwrap_or_default().clamp(1, most.into());
         let clip = json!({"x": 0, "y": 0, "width": size[0], "height": height, "scale": 1});
-        let shot = json!({"format": "png", "captureBeyondViewport": true, "optimizeForSpeed": false, "clip": clip});
+        let mut shot = json!({"format": format, "captureBeyondViewport": true, "clip": clip});
+        if format == "webp" {
+            shot["quality"] = json!(82);
+        }
         let taken = self.call("Page.captureScreenshot", shot).await;
         BASE64_STANDARD.decode(taken["data"].as_str().unwrap_or_default()).expect("a picture comes as base64")
     }

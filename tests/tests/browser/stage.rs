@@ -1,6 +1,5 @@
 //! `scimgate demo` as a process, and its console in a browser.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -212,11 +211,4 @@ pub(crate) async fn hostile(demo: &Demo) -> String {
     scim.group(HOSTILE, &members).await;
     scim.group(&"\u{5d0}\u{5d1}W".repeat(1_000), &members[..1]).await;
     id
-}
-
-/// Where pictures go, made with its folders.
-#[allow(dead_code, reason = "the tests take no pictures")]
-pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) {
-    std::fs::create_dir_all(folder).expect("the folder can be made");
-    std::fs::write(folder.join(name), bytes).expect("the picture can be written");
 }
