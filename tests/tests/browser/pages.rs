@@ -53,15 +53,18 @@ async fn wrong(browser: &Browser, axe: &str, all: bool) -> Vec<String> {
             .eval(
                 "(() => {
                     const most = document.documentElement.clientWidth;
-                    if (document.documentElement.scrollWidth <= most && document.body.scrollWidth <= most) return [];
-                    return [...document.querySelectorAll('body *')]
-                        .filter((one) => one.getBoundingClientRect().right > most + 1 && !one.closest('.scroll, pre, .tabs'))
-                        .slice(0, 3).map((one) => one.outerHTML.slice(0, 120)).concat('');
+                    const out = [...document.querySelectorAll('main *')].filter((one) => {
+                        if (one.closest('.scroll, pre, .tabs, .hush, svg') || !one.getClientRects().length) return false;
+                        const card = one.closest('.card');
+                        const edge = Math.min(most, card ? card.getBoundingClientRect().right : most);
+                        return one.getBoundingClientRect().right > edge + 1;
+                    }).slice(0, 3).map((one) => one.outerHTML.slice(0, 120));
+                    return document.documentElement.scrollWidth > most ? out.concat('the whole page') : out;
                 })()",
             )
             .await;
         if over != json!([]) {
-            found.insert(format!("{} px: the page scrolls sideways: {over}", size.0));
+            found.insert(format!("{} px: sticks out at the side: {over}", size.0));
         }
     }
     browser.size(WIDE).await;
