@@ -43,7 +43,7 @@ pub(super) fn link(path: &str, fields: &[(&str, &str)]) -> String {
 /// The filters above a list: a form that only changes the address.
 pub(super) fn filters(action: &str, fields: &[Field], clear: bool) -> Markup {
     html! {
-        form.filters.pad role="search" aria-label="Filters" method="get" action=(action) {
+        form.filters.pad role="search" aria-label={ "Filter by " (fields.first().map_or("", Field::label)) } method="get" action=(action) {
             @for field in fields { (field.draw(None)) }
             div.buttons {
                 button.btn type="submit" { "Filter" }
