@@ -62,7 +62,9 @@ async fn draw(visit: &Visit, instance: &Arc<Instance>, query: &Asked, trouble: O
     let failed = trouble.is_some();
     let page = Page::of(instance, Tab::Plan, "Plan and drift")
         .lead(html! { "What would be sent to " (name(&instance.name)) ", and where it differs from what was asked. Nothing here is done before you say so." })
-        .actions(button(visit, &format!("/console/instances/{}/plan/compare", instance.id), "Compare now", &[]))
+        .actions(html! { @if matches!(instance.mode, Mode::Enabled | Mode::Rehearse) {
+            (button(visit, &format!("/console/instances/{}/plan/compare", instance.id), "Compare now", &[]))
+        } })
         .body(html! {
             @if let Some(trouble) = trouble { (parts::note(Tone::Bad, &trouble)) }
             (pending(visit, instance, query).await?)

@@ -101,7 +101,6 @@ async fn all(visit: Visit, Path(id): Path<String>, Query(cursor): Query<Cursor>)
 
 async fn start(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
     let instance = visit.instance(&id).await?;
-    App::refuse_silent(&instance)?;
     let kind = match sent.text("kind") {
         "import" => RunKind::Import,
         "reconcile" => RunKind::Reconcile,
