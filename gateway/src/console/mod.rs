@@ -58,6 +58,7 @@ mod runs;
 mod search;
 pub(crate) mod session;
 mod settings;
+mod tasks;
 mod text;
 mod timeline;
 mod trouble;
@@ -99,6 +100,7 @@ fn pages() -> Router<Arc<App>> {
         .merge(person::routes())
         .merge(operations::routes())
         .merge(holds::routes())
+        .merge(tasks::routes())
         .merge(plan::routes())
         .merge(search::routes())
         .merge(catalogue::routes())
