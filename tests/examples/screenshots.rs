@@ -5,7 +5,6 @@
 //! Needs Chromium and a built `scimgate`. `png` as a second argument makes larger files that lose nothing.
 
 #![expect(clippy::panic, reason = "what goes wrong here ends it")]
-#![expect(clippy::disallowed_methods, reason = "its arguments are its only configuration")]
 
 use std::path::{Path, PathBuf};
 

@@ -67,7 +67,7 @@ pub(super) fn value(text: &str) -> Markup {
 
 /// A sentence of a connector's own words, in which backticks mark code.
 pub(super) fn prose(text: &str) -> Markup {
-    if text.matches('`').count() % 2 != 0 {
+    if !text.matches('`').count().is_multiple_of(2) {
         return value(text);
     }
     html! { @for (n, part) in text.split('`').enumerate() {
