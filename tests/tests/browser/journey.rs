@@ -164,7 +164,7 @@ async fn from_the_printed_token_to_a_batch_that_is_discarded() {
     }
     until_says(&browser, &demo.console("/holds"), "6 changes").await;
     browser.follow("6 changes").await;
-    says(&browser.words().await, &["6 changes held at Buildkite acme", ada, "loses access", "Nobody is removed"]);
+    says(&browser.words().await, &["6 changes held at Buildkite acme", ada, "loses access", "nobody loses anything"]);
     browser.fill("Comment", "The directory was empty for a minute").await;
     browser.follow("Discard 6 changes").await;
     says(&browser.words().await, &["Discarded by", "The directory was empty for a minute"]);
