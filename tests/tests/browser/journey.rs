@@ -173,7 +173,7 @@ async fn from_the_printed_token_to_a_batch_that_is_discarded() {
     admin.run(id, "reconcile").await;
     assert_eq!(there(&sim).await, before, "the target lost somebody");
     assert_eq!(sim.writes().await[writes..], [""; 0], "something was sent for what was discarded");
-    until_says(&browser, &format!("{home}/people/{}", people[0]), "kept by decision").await;
+    until_says(&browser, &format!("{home}/people/{}", people[0]), "Kept by decision").await;
 
     // A connector without code: what is wrong is told, the requests are shown, it is kept.
     browser.open(&demo.console("/catalogue/build")).await;
