@@ -31,8 +31,8 @@ const PLACES: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/u
 /// What stands for the system's own letters: a typeface as desks have one, where there is one.
 const FONTS: &str = r#"<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
 <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
-<match target="pattern"><test name="family" compare="eq"><string>system-ui</string></test>
-<edit name="family" mode="assign" binding="strong"><string>Inter</string><string>Noto Sans</string><string>sans-serif</string></edit>
+<match target="pattern"><test qual="any" name="family"><string>system-ui</string></test>
+<edit name="family" mode="prepend" binding="strong"><string>Inter</string><string>Noto Sans</string></edit>
 </match></fontconfig>"#;
 
 /// A width and height of a window, in CSS pixels.
