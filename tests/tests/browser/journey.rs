@@ -194,6 +194,7 @@ async fn from_the_printed_token_to_a_batch_that_is_discarded() {
     // Forms that said what is wrong came with a status that the browser logs.
     let forms = [demo.console("/instances/new"), demo.console("/catalogue/build")];
     calm(&browser, "the journey", &[&forms[0], &forms[1]]);
+    browser.click("admin").await;
     browser.follow("Sign out").await;
     browser.end().await;
 }
