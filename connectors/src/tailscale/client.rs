@@ -1,11 +1,12 @@
 //! The calls: addresses, headers, and what each status means.
 
+use std::sync::OnceLock;
+
 use connector_sdk::rates;
 use connector_sdk::{Call, Cx, Fault, FaultKind, Repeat, Reply, Retry};
 use http::{Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::sync::OnceCell;
 use url::Url;
 
 use super::people::User;
@@ -20,7 +21,8 @@ pub(super) struct Client {
     api: Url,
     tailnet: String,
     key: SecretString,
-    own: OnceCell<Option<String>>,
+    /// Whose the token is, once it is known.
+    own: OnceLock<String>,
 }
 
 /// What the API answers.
@@ -73,7 +75,7 @@ impl Refused for Refusal {
 
 impl Client {
     pub(super) fn new(api: Url, tailnet: String, key: SecretString) -> Self {
-        Self { api, tailnet, key, own: OnceCell::new() }
+        Self { api, tailnet, key, own: OnceLock::new() }
     }
 
     /// A call below `/api/v2`.
@@ -159,17 +161,21 @@ impl Client {
         #[serde(rename_all = "camelCase")]
         struct Key {
             #[serde(default)]
-            user_id: String,
+            user_id: Option<String>,
         }
-        let own = self.own.get_or_try_init(|| async {
-            let id = self.key.expose_secret().strip_prefix("tskey-api-").and_then(|rest| rest.split_once('-'));
-            let Some(id) = id.map(|(id, _)| id.to_owned()).filter(|id| !id.is_empty()) else { return Ok(None) };
-            match self.send(cx, self.tailnet("get key", Method::GET, &["keys", &id])).await? {
-                Answer::Yes(success) => Ok(Some(success.json::<Key>()?.user_id).filter(|id| !id.is_empty())),
-                Answer::No(_) => Ok(None),
+        if let Some(own) = self.own.get() {
+            return Ok(Some(own));
+        }
+        let id = self.key.expose_secret().strip_prefix("tskey-api-").and_then(|rest| rest.split_once('-'));
+        let Some(id) = id.map(|(id, _)| id).filter(|id| !id.is_empty()) else { return Ok(None) };
+        match self.send(cx, self.tailnet("get key", Method::GET, &["keys", id])).await? {
+            Answer::Yes(success) => {
+                let user = success.json::<Key>()?.user_id.filter(|id| !id.is_empty());
+                Ok(user.map(|user| self.own.get_or_init(|| user).as_str()))
             }
-        });
-        Ok(own.await?.as_deref())
+            // Not remembered: a refusal may pass, and until then the token's own account is guarded by nothing else.
+            Answer::No(_) => Ok(None),
+        }
     }
 
     /// Every user of the tailnet; those who share a device into it are none. The API knows no pages.

@@ -91,7 +91,7 @@ async fn answer(app: &Arc<App>, request: Request, next: Next, reference: &str) -
         Ok(read) => read,
         Err(trouble) => return bare(theme, &trouble, reference),
     };
-    if path == "/sign-in" {
+    if path == "/sign-in" || path.starts_with("/sign-in/") {
         return caught(next, request, reference).await;
     }
     let visit = match visit(app, request.headers().clone(), whole_path(&request), theme).await {
