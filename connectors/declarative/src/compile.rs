@@ -162,6 +162,12 @@ impl Compiler {
                 self.wrong(field, "must be from 1 to 100 characters");
             }
         }
+        // It stands in addresses.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'+' | b'-');
+        let version = model.version.as_str();
+        if !version.bytes().all(plain) || version == "." || version == ".." {
+            self.wrong("version", "must be letters, digits, `.`, `_`, `+` and `-`");
+        }
         let mut seen = vec!["pace"];
         let settings = model.settings.iter().enumerate().map(|(n, one)| (format!("settings[{n}].name"), &one.name));
         let secrets = model.secrets.iter().enumerate().map(|(n, one)| (format!("secrets[{n}].name"), &one.name));

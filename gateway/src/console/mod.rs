@@ -61,6 +61,7 @@ mod search;
 pub(crate) mod session;
 mod settings;
 mod sign_in;
+mod tasks;
 mod text;
 mod timeline;
 mod trouble;
@@ -103,6 +104,7 @@ fn pages() -> Router<Arc<App>> {
         .merge(operations::routes())
         .merge(refused::routes())
         .merge(holds::routes())
+        .merge(tasks::routes())
         .merge(plan::routes())
         .merge(search::routes())
         .merge(catalogue::routes())

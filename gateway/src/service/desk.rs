@@ -18,6 +18,8 @@ use crate::driver::desk::PREFIX;
 use crate::driver::desk::record::{self, Entered};
 use crate::store::{Hint, Priority, Rows, Sql, StoreError, Tx, Unit};
 
+/// The connector whose target is people.
+const BY_HAND: &str = "manual";
 /// The longest comment, in bytes.
 const MAX_COMMENT: usize = 2_000;
 /// The longest name or id of an account, in characters.
@@ -172,6 +174,17 @@ impl App {
             None => None,
         };
         Ok((items, next))
+    }
+
+    /// How many tasks are open; none where no instance has a target that people work at, and no task was ever open.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn count_open_tasks(&self) -> Result<Option<i64>, StoreError> {
+        let text = "SELECT (SELECT COUNT(*) FROM task WHERE state = 'open') AS n, \
+             CASE WHEN EXISTS (SELECT 1 FROM instance WHERE connector = $1 AND deleted_at IS NULL) OR EXISTS (SELECT 1 FROM task) THEN 1 ELSE 0 END AS there";
+        let Some(row) = self.store.reader().one(text, vals![BY_HAND]).await? else { return Ok(None) };
+        Ok(if row.col::<i32>("there")? == 1 { Some(row.col("n")?) } else { None })
     }
 
     /// One task.
