@@ -16,6 +16,7 @@ mod colours;
 mod instances;
 mod live;
 mod members;
+mod mended;
 mod pages;
 mod record;
 mod sessions;
