@@ -6,6 +6,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use crate::expr::{Expr, Text, from_json};
+use crate::known;
 use crate::model::{
     AccountsModel, AuthModel, GroupsModel, InvitesModel, MatchModel, Model, PagingModel, RepeatsModel, RequestModel,
     RuleModel, SettingType,
@@ -318,7 +319,9 @@ impl Compiler {
         model: &RequestModel,
         names: &[&'static str],
     ) -> Option<Request> {
-        let given = names;
+        let names: Vec<&'static str> =
+            names.iter().copied().filter(|name| *name != "current" || model.read_first).collect();
+        let given = names.as_slice();
         let names: Vec<&str> = names.iter().copied().chain(["settings", "maps"]).collect();
         let answers: Vec<&str> = names.iter().copied().chain(ANSWERS.iter().copied()).collect();
         let at = |name: &str| format!("{field}.{name}");
@@ -525,6 +528,9 @@ impl Compiler {
             let field = format!("accounts.update[{n}]");
             if request.writes.is_empty() {
                 self.wrong(&field, "needs `writes`");
+            }
+            for wrong in request.writes.iter().filter_map(|name| known::attribute(name)) {
+                self.wrong(&format!("{field}.writes"), wrong);
             }
             let names = &["account", "change", "current", "person"];
             update.push(self.request(&field, "accounts.update", "update account", request, names)?);

@@ -151,7 +151,7 @@ fn kind_of(kind: &SettingKind) -> String {
 }
 
 fn sentences(all: &[&str]) -> Markup {
-    html! { div.pad.prose { ul { @for one in all { li { (super::text::value(one)) } } } } }
+    html! { div.pad.prose { ul { @for one in all { li { (super::text::prose(one)) } } } } }
 }
 
 async fn one(visit: Visit, Path(connector): Path<String>) -> Answer {

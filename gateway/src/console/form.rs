@@ -247,6 +247,11 @@ impl Field {
         self
     }
 
+    /// What it asks for.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// The id of its control: names may have dots, ids are safer without.
     fn id(&self) -> String {
         let plain: String = self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use maud::{Markup, html};
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::Answer;
+use super::extract::Query;
 use super::layout::{Nav, Page};
 use super::parts::{self, Table, Tone};
 use super::text::{count, name, number, span};
 use super::visit::Visit;
 use super::words::{link, place, turn_of};
+use super::{Answer, chart};
 use crate::service::App;
 use crate::service::members::Role;
+use crate::service::records::Span;
 
 /// Things that need somebody, on the first page.
 const SHOWN: usize = 10;
@@ -31,7 +34,21 @@ fn int(value: &Value, field: &str) -> i64 {
     value[field].as_i64().unwrap_or(0)
 }
 
-async fn home(visit: Visit) -> Answer {
+/// What the address asks for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Spanned {
+    /// The span of time of the chart.
+    span: String,
+}
+
+impl Spanned {
+    pub(super) fn span(&self) -> Span {
+        Span::parse(&self.span).unwrap_or_default()
+    }
+}
+
+async fn home(visit: Visit, Query(query): Query<Spanned>) -> Answer {
     let seen = visit.app.glance().await?;
     let items = visit.app.attention().await?;
     let none = Vec::new();
@@ -41,10 +58,12 @@ async fn home(visit: Visit) -> Answer {
         return Ok(page.body(first_run(&visit)));
     }
     let more = html! { @if items.len() > SHOWN { a href="/console/attention" { "See all " (items.len()) } } };
+    let activity = visit.app.activity(None, query.span()).await?;
     Ok(page.live().body(html! {
         (parts::live("attention", true, &parts::card("Needs attention", &more, &needs(&visit, &items, SHOWN, &seen))))
         (parts::live("oldest", false, &oldest(&seen["oldest_deprovision"])))
         (parts::live("instances", false, &parts::card("Instances", &html! {}, &table(&visit, instances))))
+        (parts::live("outcomes", false, &chart::outcomes(&activity, query.span(), "/console")))
     }))
 }
 

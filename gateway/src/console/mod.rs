@@ -32,6 +32,7 @@ mod audit;
 mod builder;
 mod catalogue;
 mod change;
+mod chart;
 mod compared;
 mod connect;
 mod declared;
@@ -54,10 +55,12 @@ mod parts;
 mod person;
 mod plan;
 mod policy;
+mod refused;
 mod runs;
 mod search;
 pub(crate) mod session;
 mod settings;
+mod sign_in;
 mod tasks;
 mod text;
 mod timeline;
@@ -99,6 +102,7 @@ fn pages() -> Router<Arc<App>> {
         .merge(lists::routes())
         .merge(person::routes())
         .merge(operations::routes())
+        .merge(refused::routes())
         .merge(holds::routes())
         .merge(tasks::routes())
         .merge(plan::routes())
@@ -115,6 +119,7 @@ pub fn router(app: Arc<App>) -> Router {
     let inner = pages()
         .route("/assets/{hash}/{file}", get(assets::serve))
         .route("/sign-in", get(session::show).post(session::submit))
+        .merge(sign_in::routes())
         .route("/sign-out", post(session::sign_out))
         .route("/theme", post(session::theme))
         .fallback(async || Trouble::not_found())

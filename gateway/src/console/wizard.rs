@@ -18,7 +18,7 @@ use super::form::{Errors, Field, Form, Sent, button};
 use super::instances::fresh;
 use super::layout::{Nav, Page, Tab};
 use super::parts::{self, Tone};
-use super::text::{count, name};
+use super::text::{count, name, prose};
 use super::trouble::Trouble;
 use super::visit::{Visit, see};
 use super::words::{int, list, text};
@@ -93,8 +93,8 @@ pub(super) async fn cards(visit: &Visit, q: &str, to: impl Fn(&str) -> String) -
             section.card { div.pad.tight {
                 h2 { a href=(to(entry.name)) { (name(entry.title)) } }
                 p.inline { (parts::tag(Tone::Quiet, kind(entry.kind))) @if let Some(version) = &one.version { span.small.muted { "manifest, version " (name(version)) } } }
-                @if let Some(cannot) = entry.about.cannot.first() { p { span.muted { "Not possible: " } (name(cannot)) } }
-                @if let Some(needs) = entry.about.needs.first() { p { span.muted { "Needs: " } (name(needs)) } }
+                @if let Some(cannot) = entry.about.cannot.first() { p.brief { span.muted { "Not possible: " } (prose(cannot)) } }
+                @if let Some(needs) = entry.about.needs.first() { p.brief { span.muted { "Needs: " } (prose(needs)) } }
             } }
         }
     } })
@@ -148,7 +148,7 @@ fn settings(visit: &Visit, listed: &Listed, sent: Option<&Sent>, errors: Errors)
         .crumb("Choose a target", "/console/instances/new")
         .body(html! {
             (bar(2))
-            @if !entry.about.needs.is_empty() { (parts::card("What you need", &html! {}, &html! { div.pad.prose { ul { @for one in &entry.about.needs { li { (super::text::value(one)) } } } } })) }
+            @if !entry.about.needs.is_empty() { (parts::card("What you need", &html! {}, &html! { div.pad.prose { ul { @for one in &entry.about.needs { li { (prose(one)) } } } } })) }
             (parts::card("Settings", &html! {}, &html! { div.pad { (form.draw()) } }))
         })
 }

@@ -43,7 +43,7 @@ pub(super) fn link(path: &str, fields: &[(&str, &str)]) -> String {
 /// The filters above a list: a form that only changes the address.
 pub(super) fn filters(action: &str, fields: &[Field], clear: bool) -> Markup {
     html! {
-        form.filters.pad role="search" aria-label="Filters" method="get" action=(action) {
+        form.filters.pad role="search" aria-label={ "Filter by " (fields.first().map_or("", Field::label)) } method="get" action=(action) {
             @for field in fields { (field.draw(None)) }
             div.buttons {
                 button.btn type="submit" { "Filter" }
@@ -266,8 +266,11 @@ pub(super) fn explained(visit: &Visit, work: &Value) -> Markup {
             p { strong { (meaning) } }
             p { "Whose turn: " (turn.who) ". " (turn.exit) }
             @if state == "waiting" && work["due_at"].is_string() { p { "Next try " (parts::ago_or(visit.now, &work["due_at"], "soon")) "." } }
-            @if need == "person" { p { a href="/console/tasks" { "Look at the tasks" } } }
-            @if let Some(hold) = work["hold"].as_str() { p { a href={ "/console/holds/" (hold) } { "Look at the hold" } } }
+             @if need == "person" { p { a href="/console/tasks" { "Look at the tasks" } } }
+            @if let Some(hold) = work["hold"].as_str().filter(|_| state == "held") {
+                p { "Held with the others of its hold, which was opened " (parts::ago_or(visit.now, &work["held_at"], "before")) ". " a href={ "/console/holds/" (hold) } { "Look at the hold" } }
+                p.small { "By the command line: " code { "scimgate hold allow " (name(hold)) } " or " code { "scimgate hold discard " (name(hold)) } }
+            }
             @if !text(work, "reason").is_empty() { (parts::more("What the target or the gateway said", &html! { p { (super::text::value(text(work, "reason"))) } })) }
         },
     )

@@ -149,7 +149,7 @@ impl App {
     /// The store's.
     pub async fn sheet(&self, instance: &Instance, kind: &str, id: &str) -> Result<Option<Value>, StoreError> {
         let text = format!(
-            "SELECT {ROW}, r.created_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id {TABLES} \
+            "SELECT {ROW}, r.created_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id, h.opened_at AS held_at {TABLES} \
              LEFT JOIN hold h ON h.seq = w.hold_seq WHERE r.instance_seq = $1 AND r.kind = $2 AND r.id = $3"
         );
         let Some(row) = self.store.reader().one(&text, vals![instance.seq, kind, id]).await? else { return Ok(None) };
@@ -171,6 +171,7 @@ impl App {
                 "since": row.col::<Option<i64>>("since")?.map(time),
                 "tries": row.col::<Option<i64>>("tries")?,
                 "hold": row.col::<Option<String>>("hold_id")?,
+                "held_at": row.col::<Option<i64>>("held_at")?.map(time),
                 "leaving": row.col::<Option<i16>>("lane")? == Some(0),
             }),
         };
