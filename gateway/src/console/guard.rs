@@ -177,10 +177,13 @@ fn whole_path(request: &Request) -> String {
 fn came_from(headers: &HeaderMap) -> String {
     let referer = headers.get(header::REFERER).and_then(|value| value.to_str().ok());
     let from = referer.and_then(|text| Url::parse(text).ok());
-    from.map_or_else(|| "/console".to_owned(), |url| {
-        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        visit::back(&format!("{}{query}", url.path()))
-    })
+    from.map_or_else(
+        || "/console".to_owned(),
+        |url| {
+            let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+            visit::back(&format!("{}{query}", url.path()))
+        },
+    )
 }
 
 /// Sends who has no session to where one begins. A browser withholds the cookie from a link of another site, so the first

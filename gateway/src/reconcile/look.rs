@@ -81,6 +81,7 @@ impl Walk<'_> {
         let Some((account, at)) = row.and_then(|row| Some((row.seq, row.reference()?))) else {
             return Err(Stop::Words("The person has no account at the target that could be read any more.".to_owned()));
         };
+        let asked = self.shared.clock.micros();
         let mut found = self.read(accounts.get(self.cx, &at).await)?;
         if found.is_none() {
             // There is no listing that misses it, so its absence has to be said twice.
@@ -94,7 +95,10 @@ impl Walk<'_> {
                 let sweep = SweepAccounts { instance: self.instance.clone(), run, accounts: vec![account], started };
                 self.keep(sweep, |_, _| {}).await?;
             }
-            None => self.keep(Vanished { account }, |counts, ()| counts.vanished += 1).await?,
+            None => {
+                let vanished = Vanished { account, asked };
+                self.keep(vanished, |counts, gone| counts.vanished += u64::from(*gone)).await?;
+            }
         }
         let people = People {
             instance: self.instance.clone(),
