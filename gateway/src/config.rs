@@ -1,6 +1,7 @@
 //! Settings of the gateway itself: flags before environment before file before defaults. This is
 //! the one place that knows their names, their defaults and their bounds.
 
+mod oidc;
 pub mod variables;
 
 use std::fmt;
@@ -16,6 +17,8 @@ use toml::de::DeTable;
 use url::Url;
 
 use crate::inbound::{BadRate, Rate};
+pub(crate) use oidc::is_local;
+pub use oidc::{ClaimRoles, Oidc};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -55,6 +58,27 @@ pub struct Overrides {
     /// Base64 of 32 bytes that seal the targets' credentials; several, comma-separated: the first seals [default: the file master.key in the data directory; required with PostgreSQL]
     #[arg(long, env = "SCIMGATE_MASTER_KEY", value_name = "KEY", hide_env_values = true, value_parser = secret)]
     pub master_key: Option<SecretString>,
+    /// Issuer of the OpenID Connect provider that people sign in to the console through [default: none; tokens only]
+    #[arg(long, env = "SCIMGATE_OIDC_ISSUER", value_name = "URL")]
+    pub oidc_issuer: Option<String>,
+    /// What the gateway is called at that provider
+    #[arg(long, env = "SCIMGATE_OIDC_CLIENT_ID", value_name = "ID")]
+    pub oidc_client_id: Option<String>,
+    /// The gateway's secret at that provider [default: none; a public client with PKCE]
+    #[arg(long, env = "SCIMGATE_OIDC_CLIENT_SECRET", value_name = "SECRET", hide_env_values = true, value_parser = secret)]
+    pub oidc_client_secret: Option<SecretString>,
+    /// What people know that provider by, such as Okta [default: the issuer's host]
+    #[arg(long, env = "SCIMGATE_OIDC_NAME", value_name = "NAME")]
+    pub oidc_name: Option<String>,
+    /// Scopes to ask it for, separated by blanks [default: openid profile email]
+    #[arg(long, env = "SCIMGATE_OIDC_SCOPES", value_name = "SCOPES")]
+    pub oidc_scopes: Option<String>,
+    /// The claim that gives people roles without an invitation, such as groups [default: none]
+    #[arg(long, env = "SCIMGATE_OIDC_ROLE_CLAIM", value_name = "CLAIM")]
+    pub oidc_role_claim: Option<String>,
+    /// Which value of that claim gives which role: platform-team=admin; helpdesk=viewer
+    #[arg(long, env = "SCIMGATE_OIDC_ROLES", value_name = "VALUE=ROLE; ...")]
+    pub oidc_roles: Option<String>,
     /// Let targets have private addresses, and plain http
     #[arg(long, env = "SCIMGATE_ALLOW_PRIVATE_TARGETS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     pub allow_private_targets: Option<bool>,
@@ -124,13 +148,20 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 }
 
 /// The keys of the file.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 32] = [
     "listen",
     "public_url",
     "data_dir",
     "database_url",
     "admin_token",
     "master_key",
+    "oidc_issuer",
+    "oidc_client_id",
+    "oidc_client_secret",
+    "oidc_name",
+    "oidc_scopes",
+    "oidc_role_claim",
+    "oidc_roles",
     "allow_private_targets",
     "manifests_dir",
     "target_files",
@@ -275,6 +306,8 @@ pub struct Config {
     pub admin_token: Option<SecretString>,
     /// The master keys that the operator gave.
     pub master_key: Option<SecretString>,
+    /// The provider that people sign in to the console through.
+    pub oidc: Option<Oidc>,
     /// Whether targets may have private addresses and plain http.
     pub allow_private_targets: bool,
     /// The folder of manifests.
@@ -338,6 +371,7 @@ impl Config {
     }
 
     fn check(said: Overrides) -> Result<Self, ConfigError> {
+        let oidc = oidc::check(&said)?;
         let listen = said.listen.as_deref().unwrap_or("127.0.0.1:8080");
         let listen = listen.parse().map_err(|_| {
             value("listen", format!("{listen:?} is not an address and port such as 127.0.0.1:8080 or [::]:8080"))
@@ -361,6 +395,7 @@ impl Config {
         }
         Ok(Self {
             listen,
+            oidc,
             public_url: said.public_url.as_deref().map(public_url).transpose()?,
             data_dir,
             database,
@@ -414,6 +449,13 @@ impl Overrides {
             database_url: self.database_url.or(other.database_url),
             admin_token: self.admin_token.or(other.admin_token),
             master_key: self.master_key.or(other.master_key),
+            oidc_issuer: self.oidc_issuer.or(other.oidc_issuer),
+            oidc_client_id: self.oidc_client_id.or(other.oidc_client_id),
+            oidc_client_secret: self.oidc_client_secret.or(other.oidc_client_secret),
+            oidc_name: self.oidc_name.or(other.oidc_name),
+            oidc_scopes: self.oidc_scopes.or(other.oidc_scopes),
+            oidc_role_claim: self.oidc_role_claim.or(other.oidc_role_claim),
+            oidc_roles: self.oidc_roles.or(other.oidc_roles),
             allow_private_targets: self.allow_private_targets.or(other.allow_private_targets),
             manifests_dir: self.manifests_dir.or(other.manifests_dir),
             target_files: self.target_files.or(other.target_files),
@@ -526,7 +568,7 @@ fn parse_file(text: &str) -> Result<Overrides, (usize, String)> {
             .iter()
             .find(|(key, value)| (line_of(text, key.span().start)..=line_of(text, value.span().end)).contains(&line))
             .map_or("", |(key, _)| key.get_ref().as_ref());
-        let secret = ["admin_token", "master_key", "database_url"].contains(&key);
+        let secret = ["admin_token", "master_key", "database_url", "oidc_client_secret"].contains(&key);
         (line, if secret { format!("{key}: it must be a text in quotes") } else { format!("{key}: {message}") })
     })
 }

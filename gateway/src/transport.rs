@@ -37,6 +37,7 @@ use crate::clock::Clock;
 use crate::limits::{Budget, Pass, Permit};
 use crate::telemetry::names;
 
+mod ask;
 mod guard;
 mod post;
 mod record;

@@ -24,8 +24,11 @@ pub(super) struct CreateMember {
     /// What they may do: `viewer` reads, `admin` also changes and exports, `owner` also changes members and deletes
     /// instances.
     role: Role,
-    /// When the token dies (RFC 3339).
+    /// When the membership ends (RFC 3339), and with it the token.
     expires_at: Option<String>,
+    /// The address of a person who signs in to the console through the OpenID Connect provider. They get no token: the first
+    /// who comes with this address, verified by the provider, within 14 days is the member from then on.
+    email: Option<String>,
 }
 
 /// What to change of a member.
@@ -53,7 +56,7 @@ pub(super) async fn list(
     Ok(Json(listed(app.list_members(before, limit(page.limit)?).await?)))
 }
 
-/// Makes a member. A token is shown this once. Owners only.
+/// Makes a member. A token is shown this once; a person who is invited by an address gets none. Owners only.
 #[utoipa::path(post, path = "/members", tag = "members", request_body = CreateMember, responses((status = 201, description = "the member, with its `token`", body = Value), (status = 403, description = "not an Owner"), (status = 409, description = "the name is taken")))]
 pub(super) async fn create(
     admin: Admin,
@@ -62,7 +65,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     admin.require(Role::Owner)?;
     let expires_at = new.expires_at.as_deref().map(|text| instant("expires_at", text)).transpose()?;
-    let new = NewMember { name: new.name, role: new.role, expires_at };
+    let new = NewMember { name: new.name, role: new.role, expires_at, email: new.email };
     Ok((StatusCode::CREATED, Json(app.create_member(&admin.actor, new).await?)))
 }
 

@@ -58,6 +58,7 @@ fn table(config: &Config) -> Table {
         ("database_url", database),
         ("admin_token", config.admin_token.as_ref().map_or("(generated at the first start)", |_| SET).to_owned()),
         ("master_key", master_key),
+        ("oidc_issuer", config.oidc.as_ref().map_or("(none)", |oidc| &oidc.issuer).to_owned()),
         ("allow_private_targets", config.allow_private_targets.to_string()),
         (
             "manifests_dir",
@@ -79,6 +80,21 @@ fn table(config: &Config) -> Table {
         ("invitation_look_seconds", config.invitation_look.as_secs().to_string()),
     ] {
         table.row([name.to_owned(), value]);
+    }
+    if let Some(oidc) = &config.oidc {
+        let roles = oidc.roles.iter().flat_map(|roles| &roles.of);
+        let roles: Vec<_> = roles.map(|(value, role)| format!("{value}={}", role.as_str())).collect();
+        let claim = oidc.roles.as_ref().map_or("(none)", |roles| &roles.claim);
+        for (name, value) in [
+            ("oidc_client_id", oidc.client_id.clone()),
+            ("oidc_client_secret", oidc.client_secret.as_ref().map_or("(none)", |_| SET).to_owned()),
+            ("oidc_name", oidc.name.clone()),
+            ("oidc_scopes", oidc.scopes.clone()),
+            ("oidc_role_claim", claim.to_owned()),
+            ("oidc_roles", roles.join("; ")),
+        ] {
+            table.row([name.to_owned(), value]);
+        }
     }
     table
 }
@@ -108,11 +124,15 @@ mod tests {
             database_url: Some(
                 "postgres://gate:s3cret-word@db.example.com/gate?password=s3cret-query".to_owned().into(),
             ),
+            public_url: Some("https://scim.example.com".to_owned()),
+            oidc_issuer: Some("https://login.example.com".to_owned()),
+            oidc_client_id: Some("gate".to_owned()),
+            oidc_client_secret: Some("s3cret-client".to_owned().into()),
             ..Overrides::default()
         };
         let text = table(&Config::load(overrides).unwrap()).render(Look::Tabs);
         assert!(!text.contains("s3cret"), "{text}");
         assert!(text.contains("postgres://gate:***@db.example.com/gate?***"), "{text}");
-        assert_eq!(text.lines().count(), 19);
+        assert_eq!(text.lines().count(), 26);
     }
 }

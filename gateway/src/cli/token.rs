@@ -87,12 +87,20 @@ async fn list(client: &Client, page: &Page) -> Done {
         column("NAME"),
         column("ROLE"),
         column("ID"),
+        column("SIGNS IN BY").rank(3),
         column("LAST USED").rank(1),
         column("EXPIRES").rank(2),
     ]);
     for item in &items {
         let when = |field: &str| item[field].as_str().map_or_else(|| "never".to_owned(), |time| client.out.time(time));
-        table.row([text(item, "name"), text(item, "role"), text(item, "id"), when("last_used_at"), when("expires_at")]);
+        table.row([
+            text(item, "name"),
+            text(item, "role"),
+            text(item, "id"),
+            text(item, "signs_in_by"),
+            when("last_used_at"),
+            when("expires_at"),
+        ]);
     }
     let empty =
         "There is the first token alone, which is an Owner's. Make one with: scimgate token create NAME --role viewer";

@@ -16,7 +16,7 @@ use super::layout::{Nav, Page, Tab};
 use super::parts::{self, Table, Tone};
 use super::text::{count, name, number, plain, span};
 use super::visit::Visit;
-use super::words::{int, list, text};
+use super::words::{int, link, list, text};
 use super::{Answer, Sending, chart, refused};
 use crate::service::App;
 use crate::service::instances::InstanceChange;
@@ -175,6 +175,12 @@ async fn overview(visit: Visit, Path(id): Path<String>, Query(query): Query<Span
                 (parts::note(Tone::Busy, &html! { p { strong { "This instance is being set up." } " Nothing was imported and nothing is sent yet. " @if visit.may(Role::Admin) { a href={ (root) "/setup/check" } { "Go on with the setup" } } } }))
             }
             (parts::live("stranger", true, &refused::stranger(&visit, stranger.as_ref(), &standing["keys"]["last_used_at"], &root)))
+            @if super::tasks::by_hand(&instance) {
+                (parts::note(Tone::Quiet, &html! { p { "People do by hand what is asked of this target. "
+                    a href=(link("/console/tasks", &[("instance", instance.id.as_str())])) { "Its tasks" }
+                    @if visit.may(Role::Admin) { " \u{b7} " a href={ (root) "/accounts" } { "Enter accounts that are there already" } }
+                } }))
+            }
             (parts::live("figures", true, &figures(&visit, &standing, &root)))
             div.cols {
                 (parts::card("Mode", &html! {}, &html! { div.pad.stack { (modes(&visit, &instance, draft, &root)) } }))

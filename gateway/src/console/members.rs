@@ -14,7 +14,7 @@ use super::extract::{Path, Query};
 use super::form::{Choice, Errors, Field, Form, Sent, confirm};
 use super::layout::{Nav, Page};
 use super::parts::{self, Table, Tone};
-use super::text::{count, name};
+use super::text::{count, name, plain};
 use super::visit::Visit;
 use super::{Answer, Sending};
 use crate::service::App;
@@ -56,11 +56,13 @@ struct From {
 
 async fn list(visit: Visit, Query(from): Query<From>) -> Answer {
     let slice = visit.app.list_members(from.before.unwrap_or(i64::MAX), PAGE).await?;
-    let mut table = Table::new("Members").hush().head("Name").head("Role").head("Last used").head("Ends");
+    let mut table =
+        Table::new("Members").hush().head("Name").head("Role").head("Signs in").head("Last used").head("Ends");
     if from.before.is_none() {
         table.row(html! { tr {
             th scope="row" { "admin" " " span.muted.small { "the token that the gateway was started with" } }
             td { (Role::Owner.title()) }
+            td { "by token" }
             td { span.muted { "not recorded" } }
             td { span.muted { "never" } }
         } });
@@ -69,6 +71,7 @@ async fn list(visit: Visit, Query(from): Query<From>) -> Answer {
         table.row(html! { tr {
             th scope="row" { a href={ (HERE) "/" (text(member, "id")) } { (name(text(member, "name"))) } }
             td { (role(member).title()) @if member["active"] == false { " " (parts::tag(Tone::Quiet, "Ended")) } }
+            td { (signs_in(&visit, member)) }
             td { (parts::ago_or(visit.now, &member["last_used_at"], "never")) }
             td { (parts::when_or(visit.now, &member["expires_at"], "never")) }
         } });
@@ -84,6 +87,25 @@ async fn list(visit: Visit, Query(from): Query<From>) -> Answer {
         }
         (roles())
     }))
+}
+
+/// How a member signs in.
+fn signs_in(visit: &Visit, member: &Value) -> Markup {
+    let provider = visit.app.oidc.as_ref();
+    let email = html! { @if let Some(email) = member["email"].as_str() { ", as " (name(email)) } };
+    if member["signs_in_by"] != "provider" {
+        return html! { "by token" };
+    }
+    if member["active"] == true && !member["invited_until"].is_null() {
+        return html! { (parts::tag(Tone::Busy, "Invited")) (email) };
+    }
+    match (provider, member["issuer"].as_str()) {
+        (Some(provider), Some(issuer)) if provider.issuer() == issuer => {
+            html! { "through " (name(provider.name())) (email) }
+        }
+        (_, Some(issuer)) => html! { span.muted { "through " (name(issuer)) ", which is not set up any more" } },
+        (_, None) => html! { span.muted { "was invited" (email) } },
+    }
 }
 
 fn article(role: Role) -> String {
@@ -114,13 +136,45 @@ fn add_page(visit: &Visit, sent: &Sent, errors: Errors) -> Page {
         "" => ("viewer", "90"),
         role => (role, sent.text("lives")),
     };
-    let form = Form::new(visit, HERE, "Make the token")
-        .owners()
-        .field(Field::text("name", "Name").hint("A person or a program: the audit shows it. For example \u{201c}Ada\u{201d} or \u{201c}terraform\u{201d}.").value(sent.text("name")))
-        .field(role_field(chosen))
-        .field(Field::select("lives", "The token ends after", lives).value(life))
-        .cancel(HERE)
-        .errors(errors);
+    let name =
+        "A person or a program: the audit shows it. For example \u{201c}Ada\u{201d} or \u{201c}terraform\u{201d}.";
+    let named = Field::text("name", "Name").hint(name).value(sent.text("name"));
+    let role = role_field(chosen);
+    let lives = |label| Field::select("lives", label, lives).value(life);
+    let form = match &visit.app.oidc {
+        None => Form::new(visit, HERE, "Make the token")
+            .owners()
+            .field(named)
+            .field(role)
+            .field(lives("The token ends after")),
+        Some(oidc) => {
+            let through = format!("Through {}, by an address", plain(oidc.name()));
+            let ways = vec![
+                Choice::new(
+                    "provider",
+                    &through,
+                    "For people. The first who comes with that address, verified, within 14 days is the member.",
+                ),
+                Choice::new(
+                    "token",
+                    "By a token",
+                    "For programs, and for people without an account there. It is shown once.",
+                ),
+            ];
+            let by = if sent.text("by") == "token" { "token" } else { "provider" };
+            let email = Field::text("email", "Address")
+                .hint("Only for a person who signs in through the provider.")
+                .value(sent.text("email"));
+            Form::new(visit, HERE, "Add the member")
+                .owners()
+                .field(named)
+                .field(role)
+                .field(Field::radio("by", "How they sign in", ways).value(by))
+                .field(email.optional())
+                .field(lives("Access ends after"))
+        }
+    };
+    let form = form.cancel(HERE).errors(errors);
     page("Add a member").crumb("Members", HERE).body(html! { div.card.narrow { div.pad { (form.draw()) } } })
 }
 
@@ -142,8 +196,15 @@ async fn create(visit: Visit, sent: Sent) -> Sending {
             }
         },
     };
-    let new = NewMember { name: sent.text("name").to_owned(), role, expires_at };
+    let email = (sent.text("by") == "provider").then(|| sent.text("email").to_owned());
+    let new = NewMember { name: sent.text("name").to_owned(), role, expires_at, email };
     match visit.app.create_member(&visit.actor(), new).await {
+        Ok(member) if member["signs_in_by"] == "provider" => {
+            let to = format!("{HERE}/{}", text(&member, "id"));
+            let link = format!("{}/console", visit.app.config.public_url_at(visit.app.config.listen));
+            let note = format!("{} is invited. Send them this address: {link}", text(&member, "name"));
+            Ok(visit.done(&to, &note))
+        }
         Ok(member) => {
             let file = format!("scimgate-token-{}.txt", text(&member, "id"));
             let body = html! {
@@ -170,7 +231,7 @@ async fn show(visit: Visit, Path(id): Path<String>) -> Answer {
 }
 
 fn member_page(visit: &Visit, member: &Value, errors: Errors) -> Page {
-    let id = text(member, "id");
+    let (id, by_claim) = (text(member, "id"), member["role_by_claim"] == true);
     let change = Form::new(visit, format!("{HERE}/{id}"), "Change the role")
         .owners()
         .field(role_field(text(member, "role")).hint("Sessions of this member end, and begin anew with the new role."))
@@ -178,13 +239,18 @@ fn member_page(visit: &Visit, member: &Value, errors: Errors) -> Page {
     page(text(member, "name")).crumb("Members", HERE).body(html! {
         (parts::card("Member", &html! {}, &html! { div.pad { (parts::facts(&[
             ("Role", html! { (role(member).title()) ". " (role(member).meaning()) }),
+            ("Signs in", html! {
+                (signs_in(visit, member))
+                @if !member["invited_until"].is_null() { ". The invitation ends " (parts::when_or(visit.now, &member["invited_until"], "")) }
+                @if by_claim { ". The role follows from what the provider says of them" }
+            }),
             ("Id", parts::id(id)),
             ("Made", html! { (parts::when_or(visit.now, &member["created_at"], "")) ", by " (name(text(member, "created_by"))) }),
             ("Last used", parts::when_or(visit.now, &member["last_used_at"], "never")),
             ("Ends", parts::when_or(visit.now, &member["expires_at"], "never")),
         ])) } }))
         @if visit.may(Role::Owner) {
-            (parts::card("Role", &html! {}, &html! { div.pad { (change.draw()) } }))
+            @if !by_claim { (parts::card("Role", &html! {}, &html! { div.pad { (change.draw()) } })) }
             p { a.btn.danger href={ (HERE) "/" (id) "/remove" } { "Remove this member\u{2026}" } }
         }
     })
@@ -212,7 +278,11 @@ async fn ask(visit: Visit, Path(id): Path<String>) -> Answer {
         .cancel(format!("{HERE}/{id}"));
     let consequence = html! {
         p { (name(who)) " can no longer sign in, and sessions that are open end now." }
-        p { "A program that uses the token is answered 401 from its next request. What was done with it stays in the audit." }
+        @if member["signs_in_by"] == "provider" {
+            p { "What they did stays in the audit. They come back only if an Owner invites their address anew." }
+        } @else {
+            p { "A program that uses the token is answered 401 from its next request. What was done with it stays in the audit." }
+        }
     };
     Ok(page(&format!("Remove {who}?")).crumb("Members", HERE).body(confirm(form, &consequence, None)))
 }

@@ -60,6 +60,8 @@ mod runs;
 mod search;
 pub(crate) mod session;
 mod settings;
+mod sign_in;
+mod tasks;
 mod text;
 mod timeline;
 mod trouble;
@@ -102,6 +104,7 @@ fn pages() -> Router<Arc<App>> {
         .merge(operations::routes())
         .merge(refused::routes())
         .merge(holds::routes())
+        .merge(tasks::routes())
         .merge(plan::routes())
         .merge(search::routes())
         .merge(catalogue::routes())
@@ -116,6 +119,7 @@ pub fn router(app: Arc<App>) -> Router {
     let inner = pages()
         .route("/assets/{hash}/{file}", get(assets::serve))
         .route("/sign-in", get(session::show).post(session::submit))
+        .merge(sign_in::routes())
         .route("/sign-out", post(session::sign_out))
         .route("/theme", post(session::theme))
         .fallback(async || Trouble::not_found())

@@ -120,6 +120,9 @@ pub(super) struct Next {
 /// The page that asks for the token.
 pub(super) async fn show(State(app): State<Arc<App>>, headers: HeaderMap, Query(next): Query<Next>) -> Response {
     let said = match next.ended.as_deref() {
+        Some("out") if app.oidc.is_some() => {
+            Some("You are signed out here. At the provider that you signed in through you may still be signed in.")
+        }
         Some("out") => Some("You are signed out."),
         Some(_) => Some("Your session has ended. Sign in again; what was not saved has to be entered again."),
         None => None,
@@ -154,10 +157,11 @@ fn page(
                 @if plain {
                     div.note.warn { (icon(Icon::Warning)) div { p { "This page came over plain http: others on the network can read the token. Serve scimgate by https, and set its public URL." } } }
                 }
+                (super::sign_in::button(app, to))
                 form.form method="post" action="/console/sign-in" novalidate {
                     input type="hidden" name="next" value=(to);
                     (field.complete("current-password").draw(error.map(|_| "Enter the token again.")))
-                    button.btn.main type="submit" { "Sign in" }
+                    button.btn.main[app.oidc.is_none()] type="submit" { "Sign in" }
                 }
                 (help())
             }
@@ -210,7 +214,7 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Res
     }
     let who = if token.len() > MAX_TOKEN { Ok(None) } else { app.verify_member(token).await };
     let begun = match who {
-        Ok(Some(who)) => app.begin_session(&who).await.map(Some),
+        Ok(Some(who)) => app.begin_session(&who, "token").await.map(Some),
         Ok(None) => Ok(None),
         Err(error) => Err(error),
     };

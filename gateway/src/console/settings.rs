@@ -38,6 +38,15 @@ async fn settings(visit: Visit) -> Answer {
             ("Version", html! { (env!("CARGO_PKG_VERSION")) }),
             ("Public URL", html! { code { (config.public_url_at(config.listen)) } }),
             ("Database", html! { (if config.database.embedded() { "embedded (SQLite)" } else { "PostgreSQL" }) }),
+            ("Sign-in", html! {
+                @match &config.oidc {
+                    None => "by token",
+                    Some(oidc) => {
+                        "through " (name(&oidc.name)) ", " code { (oidc.issuer) } ", and by token"
+                        @if let Some(roles) = &oidc.roles { ". Roles follow from the claim " code { (roles.claim) } }
+                    }
+                }
+            }),
             ("Private targets", html! { (if config.allow_private_targets { "allowed, and plain http" } else { "refused" }) }),
         ])) } }))
         (parts::card("How long what is kept", &html! {}, &html! { div.pad { (facts(&[

@@ -65,6 +65,16 @@ pub(super) fn value(text: &str) -> Markup {
     marked(text, LONG)
 }
 
+/// A sentence of a connector's own words, in which backticks mark code.
+pub(super) fn prose(text: &str) -> Markup {
+    if text.matches('`').count() % 2 != 0 {
+        return value(text);
+    }
+    html! { @for (n, part) in text.split('`').enumerate() {
+        @if n % 2 == 0 { (value(part)) } @else { code { (value(part)) } }
+    } }
+}
+
 /// A text where no markup can stand: titles, attributes.
 pub(super) fn plain(text: &str) -> String {
     let mut out: String =

@@ -31,7 +31,7 @@ use uuid::Uuid;
 use crate::driver::Shared;
 use crate::service::App;
 use crate::service::directory::time;
-use crate::service::records::{Slice, audit};
+use crate::service::records::{AdminError, Slice, audit};
 use crate::service::types::{Instance, Mode};
 use crate::store::entity::run;
 use crate::store::{Hint, Priority, Rows, Sql, StoreError, Tx, Unit};
@@ -84,14 +84,19 @@ impl App {
     /// it was.
     ///
     /// # Errors
-    /// The store's.
+    /// The instance is paused or disabled (conflict): nothing is sent to its target; it was deleted; the store's.
     pub async fn start_run(
         &self,
         instance: &Instance,
         kind: RunKind,
         actor: &str,
-    ) -> Result<Option<String>, StoreError> {
-        let start = Start::new(instance, kind, actor);
+    ) -> Result<Option<String>, AdminError> {
+        // As it is now: another replica may have paused it a moment ago.
+        self.instances.invalidate(instance.seq);
+        let instance = self.instances.by_seq(instance.seq).await?;
+        let instance = instance.ok_or_else(|| AdminError::NotFound("The instance was deleted.".to_owned()))?;
+        Self::refuse_silent(&instance)?;
+        let start = Start::new(&instance, kind, actor);
         let started = self.store.write(Priority::Request, start).await?;
         if started.is_some() {
             self.driver.wake();

@@ -203,13 +203,15 @@ impl Walk<'_> {
                 return Ok(());
             }
             for row in rows {
+                let asked = self.shared.clock.micros();
                 let is_gone = match row.reference() {
                     Some(at) => self.read(accounts.get(self.cx, &at).await)?.is_none(),
                     None => false,
                 };
                 self.place.after = row.seq;
                 if is_gone {
-                    self.keep(Vanished { account: row.seq }, |counts, ()| counts.vanished += 1).await?;
+                    self.keep(Vanished { account: row.seq, asked }, |counts, gone| counts.vanished += u64::from(*gone))
+                        .await?;
                 } else {
                     self.keep(Step, |_, ()| {}).await?;
                 }

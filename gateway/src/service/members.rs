@@ -1,7 +1,8 @@
 //! Who may use the admin API and the console, and what they may do there.
 //!
-//! A **member** is a person or a program with a name, a role and a token. The token that the gateway was started with is an
-//! Owner called `admin`, and no row: it cannot be revoked here, so nobody is locked out.
+//! A **member** is a person or a program with a name, a role and a token, or a person who signs in to the console through the
+//! provider (`oidc`) and has no token. The token that the gateway was started with is an Owner called `admin`, and no row: it
+//! cannot be revoked here, so nobody is locked out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::directory::time;
 use super::keys::NOBODY;
+use super::oidc::address;
 use super::records::{AdminError, Slice, audit};
 use crate::keys::{self, ApiKey, KeyType};
 use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
@@ -28,9 +30,11 @@ const FRESH: Duration = Duration::from_secs(2);
 /// The use of a token is recorded at most so often, in microseconds.
 const TOUCH: i64 = 60_000_000;
 /// The longest name, in bytes.
-const MAX_NAME: usize = 100;
+pub(super) const MAX_NAME: usize = 100;
 /// The most members at once; each is a person or a program.
-const MOST: i64 = 1_000;
+pub(super) const MOST: i64 = 1_000;
+/// How long an invitation may be taken, in microseconds: an address may be somebody else's some day.
+pub(super) const INVITED: i64 = 14 * 86_400 * 1_000_000;
 /// Name and id of the token that the gateway was started with.
 pub(crate) const FIRST: &str = "admin";
 
@@ -134,6 +138,13 @@ impl Default for MemberCache {
     }
 }
 
+impl MemberCache {
+    /// What is known of a member is out of date.
+    pub(super) fn forget(&self, id: &str) {
+        self.0.invalidate(id);
+    }
+}
+
 /// What an Owner gives to make a member.
 #[derive(Debug)]
 pub struct NewMember {
@@ -141,24 +152,36 @@ pub struct NewMember {
     pub name: String,
     /// What they may do.
     pub role: Role,
-    /// When the token dies, in microseconds.
+    /// When the membership ends, and with it the token, in microseconds.
     pub expires_at: Option<i64>,
+    /// The address of a person who signs in through the provider; they get no token.
+    pub email: Option<String>,
 }
 
 /// The columns of a member.
-const COLUMNS: &str = "seq, id, name, role, created_at, created_by, not_after, last_used_at";
+const COLUMNS: &str =
+    "seq, id, name, role, created_at, created_by, not_after, last_used_at, email, issuer, subject, by_claim";
 
 fn described(row: &QueryResult, now: i64) -> Result<Value, StoreError> {
     let end: Option<i64> = row.col("not_after")?;
+    let made: i64 = row.col("created_at")?;
+    let email: Option<String> = row.col("email")?;
+    let joined = row.col::<Option<String>>("subject")?.is_some();
+    let invited = email.is_some() && !joined;
     Ok(json!({
         "id": row.col::<String>("id")?,
         "name": row.col::<String>("name")?,
         "role": row.col::<String>("role")?,
-        "created_at": time(row.col("created_at")?),
+        "created_at": time(made),
         "created_by": row.col::<String>("created_by")?,
         "expires_at": end.map(time),
         "last_used_at": row.col::<Option<i64>>("last_used_at")?.map(time),
-        "active": end.is_none_or(|end| now < end),
+        "active": end.is_none_or(|end| now < end) && !(invited && made + INVITED <= now),
+        "signs_in_by": if invited || joined { "provider" } else { "token" },
+        "email": email,
+        "issuer": row.col::<Option<String>>("issuer")?,
+        "invited_until": invited.then(|| time(made + INVITED)),
+        "role_by_claim": row.col::<i64>("by_claim")? == 1,
     }))
 }
 
@@ -246,7 +269,7 @@ impl App {
         Ok(described(&row, self.clock.micros())?)
     }
 
-    /// Makes a member. The answer holds the token, which is shown this once.
+    /// Makes a member. The answer holds the token, which is shown this once; a person who is invited by an address gets none.
     ///
     /// # Errors
     /// Input that cannot be used, naming the field; a name that is taken (conflict); the store's.
@@ -265,6 +288,10 @@ impl App {
         if new.expires_at.is_some_and(|end| end <= self.clock.micros()) {
             return Err(AdminError::invalid("expires_at", "must be in the future"));
         }
+        let invited = match &new.email {
+            None => None,
+            Some(email) => Some(self.invitation(email)?),
+        };
         let key = ApiKey::generate(KeyType::Admin);
         let unit = Join {
             actor: actor.to_owned(),
@@ -272,14 +299,33 @@ impl App {
             name,
             name_key,
             role: new.role,
-            hash: self.keys.hash(key.expose()),
+            // Nothing hashes to the empty text, so who is invited has no token.
+            hash: if invited.is_some() { String::new() } else { self.keys.hash(key.expose()) },
             not_after: new.expires_at,
+            invited,
         };
+        let token = unit.invited.is_none();
         self.store.write(Priority::Request, unit).await?;
         self.members.0.invalidate(&key.key_id);
         let mut shown = self.show_member(&key.key_id).await?;
-        shown["token"] = json!(key.expose());
+        if token {
+            shown["token"] = json!(key.expose());
+        }
         Ok(shown)
+    }
+
+    /// Checks an invitation: the address, and the provider that is to say whose it is.
+    fn invitation(&self, email: &str) -> Result<(String, String), AdminError> {
+        let Some(oidc) = &self.oidc else {
+            return Err(AdminError::invalid(
+                "email",
+                "no provider is set up that people could sign in through: see oidc_issuer in the configuration",
+            ));
+        };
+        let email = address(email).ok_or_else(|| {
+            AdminError::invalid("email", "must be an address such as ada@example.com, in letters without accents")
+        })?;
+        Ok((email, oidc.issuer().to_owned()))
     }
 
     /// Gives a member another role. Their sessions end: they sign in again with the new one.
@@ -334,6 +380,8 @@ struct Join {
     role: Role,
     hash: String,
     not_after: Option<i64>,
+    /// The address of a person, and the provider that is asked for it.
+    invited: Option<(String, String)>,
 }
 
 #[async_trait]
@@ -342,12 +390,23 @@ impl Unit for Join {
     type Err = AdminError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), AdminError> {
-        let taken = "SELECT id FROM admin_member WHERE revoked_at IS NULL AND name_key = $1";
-        if tx.conn.one(taken, vals![self.name_key.as_str()]).await?.is_some() {
+        // The audit names members by their names: one that was anybody's stays theirs.
+        let taken = "SELECT CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END AS gone FROM admin_member WHERE name_key = $1 ORDER BY revoked_at IS NOT NULL LIMIT 1";
+        if let Some(row) = tx.conn.one(taken, vals![self.name_key.as_str()]).await? {
+            let verb = if row.col::<i32>("gone")? == 1 { "was" } else { "is" };
             return Err(AdminError::Conflict(format!(
-                "There is a member called \"{}\" already. Choose another name.",
+                "There {verb} a member called \"{}\" already. The record knows members by their names: choose another.",
                 self.name
             )));
+        }
+        if let Some((email, issuer)) = &self.invited {
+            let known = "SELECT name FROM admin_member WHERE revoked_at IS NULL AND email = $1 AND (subject IS NULL OR issuer = $2)";
+            if let Some(row) = tx.conn.one(known, vals![email.as_str(), issuer.as_str()]).await? {
+                let name: String = row.col("name")?;
+                return Err(AdminError::Conflict(format!(
+                    "That address is the one of \"{name}\" already. To invite anew, remove that member first."
+                )));
+            }
         }
         let count = tx.conn.one("SELECT COUNT(*) AS n FROM admin_member WHERE revoked_at IS NULL", vals![]).await?;
         if count.map_or(Ok(0), |row| row.col::<i64>("n"))? >= MOST {
@@ -357,8 +416,8 @@ impl Unit for Join {
         }
         tx.conn
             .run(
-                "INSERT INTO admin_member (id, seq, name, name_key, role, hash, created_at, created_by, not_after) \
-                 VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)",
+                "INSERT INTO admin_member (id, seq, name, name_key, role, hash, created_at, created_by, not_after, email) \
+                 VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)",
                 vals![
                     self.id.as_str(),
                     tx.seq()?,
@@ -368,26 +427,32 @@ impl Unit for Join {
                     self.hash.as_str(),
                     tx.now,
                     self.actor.as_str(),
-                    self.not_after
+                    self.not_after,
+                    self.invited.as_ref().map(|(email, _)| email.as_str())
                 ],
             )
             .await?;
-        let detail = json!({"member": self.id, "role": self.role, "expires_at": self.not_after.map(time)});
+        let mut detail = json!({"member": self.id, "role": self.role, "expires_at": self.not_after.map(time)});
+        if let Some((email, _)) = &self.invited {
+            detail["email"] = json!(email);
+        }
         audit(tx, &self.actor, "member.create", &self.name, &detail).await?;
         Ok(())
     }
 }
 
-/// The name and role of a member who is there, locked.
-async fn locked(tx: &Tx<'_>, id: &str) -> Result<(String, String), AdminError> {
-    let text =
-        format!("SELECT name, role FROM admin_member WHERE id = $1 AND revoked_at IS NULL{}", tx.conn.for_update());
+/// The name and role of a member who is there, locked; and whether a claim says the role.
+async fn locked(tx: &Tx<'_>, id: &str) -> Result<(String, String, bool), AdminError> {
+    let text = format!(
+        "SELECT name, role, by_claim FROM admin_member WHERE id = $1 AND revoked_at IS NULL{}",
+        tx.conn.for_update()
+    );
     let row = tx.conn.one(&text, vals![id]).await?.ok_or_else(no_member)?;
-    Ok((row.col("name")?, row.col("role")?))
+    Ok((row.col("name")?, row.col("role")?, row.col::<i64>("by_claim")? == 1))
 }
 
 /// Ends every session of a member.
-async fn end_sessions(tx: &Tx<'_>, id: &str) -> Result<(), StoreError> {
+pub(super) async fn end_sessions(tx: &Tx<'_>, id: &str) -> Result<(), StoreError> {
     tx.conn.run("DELETE FROM console_session WHERE member_id = $1", vals![id]).await?;
     Ok(())
 }
@@ -404,9 +469,15 @@ impl Unit for Promote {
     type Err = AdminError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), AdminError> {
-        let (name, before) = locked(tx, &self.id).await?;
+        let (name, before, by_claim) = locked(tx, &self.id).await?;
         if before == self.role.as_str() {
             return Ok(());
+        }
+        if by_claim {
+            return Err(AdminError::Conflict(format!(
+                "The role of \"{name}\" follows from what the sign-in provider says of them. Change it there; it holds from \
+                 their next sign-in."
+            )));
         }
         tx.conn
             .run("UPDATE admin_member SET role = $2 WHERE id = $1", vals![self.id.as_str(), self.role.as_str()])
@@ -429,7 +500,7 @@ impl Unit for Leave {
     type Err = AdminError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), AdminError> {
-        let (name, role) = locked(tx, &self.id).await?;
+        let (name, role, _) = locked(tx, &self.id).await?;
         tx.conn
             .run(
                 "UPDATE admin_member SET revoked_at = $2, revoked_by = $3 WHERE id = $1",

@@ -12,6 +12,7 @@ pub(crate) mod holds;
 pub mod instances;
 pub mod keys;
 pub mod members;
+pub mod oidc;
 pub mod plan;
 pub(crate) mod probe;
 pub mod queue;
@@ -56,6 +57,8 @@ pub struct App {
     pub keys: keys::KeyCache,
     /// Who may use the admin API and the console, cached.
     pub(crate) members: members::MemberCache,
+    /// Sign-in to the console through a provider, where one is set up.
+    pub(crate) oidc: Option<oidc::Oidc>,
     /// Failed attempts to sign in to the console.
     pub(crate) attempts: crate::console::session::Attempts,
     /// The driver.
@@ -151,6 +154,7 @@ impl App {
         let public_url = config.public_url_at(config.listen);
         let events = Arc::new(events::Events::new(store.clone(), ring.clone(), public_url));
         let driver = driver::Handle::new(store.clone(), instances.clone(), http, &config, events.clone());
+        let oidc = oidc::Oidc::build(&config, &clock)?;
         let inbound = Inbound::new(clock.clone(), config.inbound_per_key);
         Ok(Arc::new(Self {
             store,
@@ -161,6 +165,7 @@ impl App {
             instances,
             keys,
             members: members::MemberCache::default(),
+            oidc,
             attempts: crate::console::session::Attempts::default(),
             driver,
             inbound,

@@ -28,13 +28,13 @@ fn micros(time: Duration) -> i64 {
 }
 
 impl App {
-    /// Begins a session; the answer is the text for the cookie.
+    /// Begins a session; the answer is the text for the cookie. `by` says in the audit how they signed in.
     ///
     /// # Errors
     /// The store's.
-    pub async fn begin_session(&self, who: &Who) -> Result<SecretString, StoreError> {
+    pub async fn begin_session(&self, who: &Who, by: &'static str) -> Result<SecretString, StoreError> {
         let text = keys::random_text(LENGTH);
-        let unit = Begin { who: who.clone(), hash: self.keys.hash(&text), stamp: self.stamp(who) };
+        let unit = Begin { who: who.clone(), hash: self.keys.hash(&text), stamp: self.stamp(who), by };
         self.store.write(Priority::Request, unit).await?;
         Ok(SecretString::from(text))
     }
@@ -53,7 +53,7 @@ impl App {
             .store
             .reader()
             .one(
-                "SELECT s.member_id, s.role, s.stamp, s.used_at, m.name, m.role AS now_role, m.revoked_at, m.not_after FROM console_session s \
+                "SELECT s.member_id, s.role, s.stamp, s.used_at, m.name, m.role AS now_role, m.revoked_at, m.not_after, m.issuer FROM console_session s \
                  LEFT JOIN admin_member m ON m.id = s.member_id WHERE s.hash = $1 AND s.ends_at > $2 AND s.used_at > $3",
                 vals![hash.as_str(), now, now - micros(IDLE)],
             )
@@ -71,7 +71,11 @@ impl App {
             };
             let gone = row.col::<Option<i64>>("revoked_at")?.is_some()
                 || row.col::<Option<i64>>("not_after")?.is_some_and(|end| end <= now);
-            if gone || role_of(&now_role)? != role {
+            // Who came through a provider that is not the one of the settings any more comes through the one that is.
+            let elsewhere = row
+                .col::<Option<String>>("issuer")?
+                .is_some_and(|issuer| self.oidc.as_ref().is_none_or(|oidc| oidc.issuer() != issuer));
+            if gone || elsewhere || role_of(&now_role)? != role {
                 return Ok(None);
             }
             Who { id, name, role }
@@ -80,7 +84,10 @@ impl App {
             return Ok(None);
         }
         if used && now - row.col::<i64>("used_at")? >= TOUCH {
-            self.store.write(Priority::Request, Touch { hash, at: now }).await?;
+            // Where nothing can be written, one still has to be able to look at what is wrong.
+            if let Err(error) = self.store.write(Priority::Request, Touch { hash, at: now }).await {
+                tracing::debug!(%error, "the use of a session was not recorded");
+            }
         }
         Ok(Some(who))
     }
@@ -114,6 +121,7 @@ struct Begin {
     who: Who,
     hash: String,
     stamp: String,
+    by: &'static str,
 }
 
 #[async_trait]
@@ -140,7 +148,7 @@ impl Unit for Begin {
             let text = "UPDATE admin_member SET last_used_at = $2 WHERE id = $1";
             tx.conn.run(text, vals![self.who.id.as_str(), tx.now]).await?;
         }
-        audit(tx, &self.who.actor(), "session.begin", &self.who.name, &json!({})).await
+        audit(tx, &self.who.actor(), "session.begin", &self.who.name, &json!({"by": self.by})).await
     }
 }
 

@@ -31,18 +31,19 @@ impl Gateway {
     }
 
     pub(crate) async fn configured(folder: TempDir, settings: Overrides) -> Self {
-        Self::built(folder, &Db::Sqlite, settings).await
+        Self::at(Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()), folder, None, settings).await
     }
 
     /// On one of the databases.
     pub(crate) async fn on(db: &Db) -> Self {
-        Self::built(TempDir::new().unwrap(), db, Overrides::default()).await
+        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        Self::at(clock, TempDir::new().unwrap(), db.make().await.as_deref(), Overrides::default()).await
     }
 
-    async fn built(folder: TempDir, db: &Db, settings: Overrides) -> Self {
-        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+    /// One by this clock, on a database of PostgreSQL or a file in the folder.
+    pub(crate) async fn at(clock: Clock, folder: TempDir, database: Option<&str>, settings: Overrides) -> Self {
         let token = settings.admin_token.clone();
-        let mut config = config(folder.path(), db.make().await.as_deref(), settings);
+        let mut config = config(folder.path(), database, settings);
         if token.is_some() {
             config.admin_token = token;
         }

@@ -19,5 +19,7 @@ mod live;
 mod many;
 mod members;
 mod pages;
+mod provider;
 mod record;
 mod sessions;
+mod sign_in;

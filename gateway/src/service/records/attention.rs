@@ -113,7 +113,7 @@ impl App {
                 },
                 since: row.col("since")?,
                 shown: json!({
-                    "kind": kind, "code": code, "message": message, "count": row.col::<i64>("n")?, "deprovision": leaving,
+                    "kind": kind, "code": code, "state": row.col::<Option<String>>("state")?, "message": message, "count": row.col::<i64>("n")?, "deprovision": leaving,
                     "instance": {"id": instance, "name": row.col::<String>("instance_name")?}, "example": example, "act": act,
                 }),
             });

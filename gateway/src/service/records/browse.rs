@@ -24,11 +24,12 @@ pub struct Browse {
 
 impl Browse {
     /// What `state` may be.
-    pub const STATES: [&str; 10] =
-        ["pending", "held", "needs", "settled", "parked", "drifted", "waived", "unlinked", "unmanaged", "protected"];
+    pub const STATES: [&str; 11] =
+        ["leaving", "pending", "held", "needs", "settled", "parked", "drifted", "waived", "unlinked", "unmanaged", "protected"];
 
     fn condition(&self) -> Option<&'static str> {
         Some(match self.state.as_deref()? {
+            "leaving" => "w.lane = 0",
             "pending" => "w.state IN ('todo','running','waiting')",
             "held" => {
                 "(w.state = 'held' OR EXISTS (SELECT 1 FROM member m WHERE m.group_seq = r.seq AND m.held = 1 AND m.state = 'todo'))"
@@ -84,7 +85,11 @@ impl App {
         limit: i64,
     ) -> Result<Slice, StoreError> {
         let mut values: Vec<SqlValue> = vals![which.kind, before, limit + 1];
-        let mut condition = "r.kind = $1 AND r.deleted_at IS NULL AND r.seq < $2".to_owned();
+        let mut condition = "r.kind = $1 AND r.seq < $2".to_owned();
+        // Who was deleted is listed for as long as something is left to do about it.
+        if !matches!(which.state.as_deref(), Some("leaving" | "pending" | "held" | "needs")) {
+            condition.push_str(" AND r.deleted_at IS NULL");
+        }
         if let Some(instance) = instance {
             values.push(instance.seq.into());
             condition.push_str(&format!(" AND r.instance_seq = ${}", values.len()));
@@ -242,6 +247,7 @@ fn row_of(row: &QueryResult) -> Result<Value, StoreError> {
     let mut item = standing(row)?;
     item.insert("kind".into(), json!(row.col::<String>("kind")?));
     item.insert("name".into(), json!(row.col::<String>("name")?));
+    item.insert("deleted".into(), json!(row.col::<Option<i64>>("deleted_at")?.is_some()));
     item.insert("called".into(), json!(called(&doc)));
     item.insert("modified_at".into(), json!(time(row.col("modified_at")?)));
     item.insert("protected".into(), json!(row.col::<Option<i16>>("protected")? == Some(1)));

@@ -26,6 +26,13 @@ pub struct Model {
     #[sea_orm(column_type = "Text", nullable)]
     pub revoked_by: Option<String>,
     pub last_used_at: Option<i64>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub email: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub issuer: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub subject: Option<String>,
+    pub by_claim: i64,
 }
 
 /// None: joins are written where they are used.
