@@ -8,6 +8,8 @@ use maud::{Markup, PreEscaped, html};
 
 /// The longest value in a table or heading, in characters.
 const SHORT: usize = 120;
+/// The longest value where many stand on one page.
+const PASSAGE: usize = 300;
 /// The longest value on a page.
 const LONG: usize = 8_000;
 /// Marks of hidden characters in one text; more are counted.
@@ -58,6 +60,11 @@ fn marked(text: &str, most: usize) -> Markup {
 /// A name or short value: in a table, a heading, a sentence.
 pub(super) fn name(text: &str) -> Markup {
     marked(text, SHORT)
+}
+
+/// A value where many stand on one page: one of a list of events, or of changes.
+pub(super) fn passage(text: &str) -> Markup {
+    marked(text, PASSAGE)
 }
 
 /// A value, up to some thousand characters.
