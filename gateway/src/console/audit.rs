@@ -118,6 +118,7 @@ fn words(act: &str) -> Markup {
         "manifest.upload" => "Uploaded a manifest",
         "member.change" => "Changed a member's role",
         "member.create" => "Added a member",
+        "member.join" => "Came for the first time",
         "member.remove" => "Removed a member",
         "operation.dismiss" => "Dismissed an operation",
         "operation.outcome" => "Told what became of a call",
@@ -125,6 +126,7 @@ fn words(act: &str) -> Markup {
         "secrets.rotate" => "Exchanged the master key",
         "session.begin" => "Signed in",
         "session.end" => "Signed out",
+        "session.refused" => "Refused a sign-in",
         other => return html! { code { (other) } },
     };
     html! { (words) }
