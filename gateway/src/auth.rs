@@ -10,9 +10,11 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use crate::inbound::Rate;
+use crate::keys::{self, KeyType, ParsedKey};
 use crate::service::App;
 use crate::service::keys::Scope;
 use crate::service::members::Who;
+use crate::service::records::Kept;
 use crate::service::types::Instance;
 use crate::store::StoreError;
 
@@ -87,6 +89,16 @@ fn presented(headers: &HeaderMap) -> Result<(Cow<'_, str>, Form), Denied> {
             Ok((Cow::Owned(password.to_owned()), Form::Basic))
         }
         Some(_) => Err(Denied::Wrong),
+    }
+}
+
+/// What was sent where a key should be, without its secret part: for the record of calls that were not let in.
+pub(crate) fn meant(headers: &HeaderMap) -> Kept {
+    let Ok((text, _)) = presented(headers) else { return Kept::NoKey };
+    match keys::parse(&text) {
+        Some(ParsedKey { kind: KeyType::Instance, key_id }) => Kept::Key(key_id),
+        Some(_) => Kept::AdminToken,
+        None => Kept::NoKey,
     }
 }
 

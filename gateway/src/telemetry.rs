@@ -50,6 +50,8 @@ pub mod names {
     pub const STORE_COMMIT_SECONDS: &str = "scimgate_store_commit_seconds";
     /// Writes that shared one commit. With PostgreSQL each has its own.
     pub const STORE_COMMIT_BATCH_ROWS: &str = "scimgate_store_commit_batch_rows";
+    /// Statements sent to the database.
+    pub const STORE_STATEMENTS_TOTAL: &str = "scimgate_store_statements_total";
     /// The size of the embedded database's write-ahead log.
     pub const STORE_LOG_BYTES: &str = "scimgate_store_log_bytes";
 
@@ -90,6 +92,7 @@ pub mod names {
         (OLDEST_PARKED_SECONDS, 'g', "Age of the membership that has been parked for the longest; 0 if there is none."),
         (PARKED_MEMBERSHIPS_ROWS, 'g', "Memberships that wait for their person."),
         (STORE_COMMIT_SECONDS, 'h', "Time that commits of the store took."),
+        (STORE_STATEMENTS_TOTAL, 'c', "Statements sent to the database."),
         (ALERTS_TOTAL, 'c', "Alerts told, reminders included."),
         (STORE_COMMIT_BATCH_ROWS, 'h', "Writes that shared one commit."),
         (OPERATIONS_CLOSED_TOTAL, 'c', "Operations that ended."),

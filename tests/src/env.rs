@@ -9,6 +9,7 @@
 //! | `SCIMGATE_TEST_SEED` | what chance begins with, to see a failure again |
 //! | `SCIMGATE_STORAGE_PEOPLE` | how many accounts the test of a large directory has |
 //! | `SCIMGATE_TEST_TOOLS` | folder with the programs of `conformance-tools.txt`; `tests/run` installs them |
+//! | `SCIMGATE_TEST_AXE` | the file of axe-core, which looks at the console's pages; `tests/run` installs it |
 //! | `SCIMGATE_TEST_PARTIES` | folder with the programs of `third-parties.txt`; `tests/run` installs them |
 
 use std::path::{Path, PathBuf};

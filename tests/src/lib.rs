@@ -10,6 +10,7 @@
 #![expect(clippy::panic, reason = "a harness reports by failing the test")]
 
 pub mod admin;
+pub mod browser;
 pub mod db;
 pub mod dice;
 pub mod env;
@@ -28,6 +29,7 @@ pub mod sim;
 pub mod wait;
 
 pub use admin::Admin;
+pub use browser::Browser;
 pub use db::{Database, Db, databases};
 pub use dice::Dice;
 pub use env::{facts, workspace};

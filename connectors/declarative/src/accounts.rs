@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connector_sdk::{
     Account, AccountChange, AccountRef, Accounts, Created, Cx, Effect, Ended, Evidence, Fault, FaultKind, Followed,
-    Found, InviteId, Need, Page, PageToken, Person, RemoteId, Removed, Updated,
+    Found, InviteId, Need, Page, PageToken, Person, RemoteId, Removed, Retry, Updated,
 };
 use minijinja::Value;
 use serde_json::json;
@@ -196,12 +196,34 @@ impl People {
                 found.push((one, evidence));
             }
         }
-        found.sort_by_key(|(one, _)| one.standing == Standing::Invited || one.standing == Standing::Expired);
+        let rank = |evidence: Evidence| plan.matches.iter().position(|by| proves(*by, evidence));
+        found.sort_by_key(|(one, evidence)| {
+            let invited = one.standing == Standing::Invited || one.standing == Standing::Expired;
+            (invited, rank(*evidence), *evidence == Evidence::Email)
+        });
         Ok(found)
     }
 
+    /// The one that a creation meets: the best of those that are there, if no other is as good.
+    fn met(&self, found: Vec<(Mapped, Evidence)>) -> Option<Created> {
+        let mut there = found.into_iter().filter(|(one, _)| one.standing != Standing::Expired);
+        let (best, evidence) = there.next()?;
+        let pending = |one: &Mapped| one.standing == Standing::Invited;
+        let mut rivals = there.filter(|(one, _)| at(one) != at(&best));
+        if rivals.any(|(one, other)| other == evidence && pending(&one) == pending(&best)) {
+            return Some(Created::ActionRequired(Need::new(
+                "ambiguous",
+                format!(
+                    "Several accounts of {} are this person's by the same evidence. Link the right one, or mend the others there.",
+                    self.client.title()
+                ),
+            )));
+        }
+        Some(Created::AlreadyThere(Found { account: best.account, evidence }))
+    }
+
     /// The item of an account or invitation, and what it is; `None` if it is not there.
-    async fn read(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Option<(Value, Mapped)>, Fault> {
+    pub(crate) async fn read(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Option<(Value, Mapped)>, Fault> {
         let plan = self.plan()?;
         let (id, request) = match (at, &plan.invitations, &plan.get) {
             (AccountRef::Invite { id, .. }, Some(invitations), _) => (id.as_str(), invitations),
@@ -241,6 +263,16 @@ impl People {
         Ok((mapped.standing != Standing::Gone).then_some((item, mapped)))
     }
 
+    /// That an account or invitation is not there, as the answer to a write has it: it is asked for itself, because some
+    /// targets answer so where the credential may not.
+    async fn absent(&self, cx: &Cx<'_>, at: &AccountRef, fault: Fault) -> Result<(), Fault> {
+        self.client.confirm_absence(cx).await?;
+        match self.read(cx, at).await? {
+            None => Ok(()),
+            Some(_) => Err(self.client.shown_all_the_same(fault)),
+        }
+    }
+
     /// Takes away what a reference names, without asking whether it may be.
     async fn take_away(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Removed, Fault> {
         let plan = self.plan()?;
@@ -249,7 +281,8 @@ impl People {
             _ => plan.remove.as_ref().ok_or_else(cannot)?,
         };
         match self.client.send(cx, request, &self.scope_at(at), &[]).await? {
-            Answer::Missing(_) | Answer::Outcome(OutcomeModel::AlreadyGone, _) => {
+            Answer::Missing(fault) => self.absent(cx, at, fault).await.map(|()| Removed::AlreadyGone),
+            Answer::Outcome(OutcomeModel::AlreadyGone, _) => {
                 self.client.confirm_absence(cx).await?;
                 Ok(Removed::AlreadyGone)
             }
@@ -325,13 +358,23 @@ impl People {
             };
         }
         match self.client.send(cx, request, scope, &[]).await? {
-            Answer::Missing(_) | Answer::Outcome(OutcomeModel::AlreadyGone, _) => {
+            Answer::Missing(fault) => self.absent(cx, at, fault).await.map(|()| None),
+            Answer::Outcome(OutcomeModel::AlreadyGone, _) => {
                 self.client.confirm_absence(cx).await?;
                 Ok(None)
             }
             Answer::Outcome(OutcomeModel::Done | OutcomeModel::AlreadyThere, _) => Ok(Some(None)),
             other => self.client.success(other).map(|done| Some(Some(done))),
         }
+    }
+}
+
+/// Whether a match gives that evidence.
+fn proves(by: MatchModel, evidence: Evidence) -> bool {
+    match by {
+        MatchModel::Saml => evidence == Evidence::SamlIdentity,
+        MatchModel::Email => matches!(evidence, Evidence::Email | Evidence::VerifiedEmail),
+        MatchModel::Login => evidence == Evidence::Login,
     }
 }
 
@@ -395,24 +438,20 @@ impl Accounts for People {
             }
         }
         if create.look_first {
-            for (mapped, evidence) in self.matching(cx, want).await? {
-                if mapped.standing != Standing::Expired {
-                    return Ok(Created::AlreadyThere(Found { account: mapped.account, evidence }));
-                }
-                // An invitation whose time is over stands in the way of the next.
-                if let Some(at) = at(&mapped) {
-                    self.take_away(cx, &at).await?;
-                }
+            let (over, there): (Vec<_>, Vec<_>) =
+                self.matching(cx, want).await?.into_iter().partition(|(one, _)| one.standing == Standing::Expired);
+            if let Some(met) = self.met(there) {
+                return Ok(met);
+            }
+            // An invitation whose time is over stands in the way of the next.
+            for at in over.iter().filter_map(|(mapped, _)| at(mapped)) {
+                self.take_away(cx, &at).await?;
             }
         }
         match self.client.send(cx, create, &scope, &[]).await? {
             Answer::Outcome(OutcomeModel::AlreadyThere, told) => {
-                let found =
-                    self.matching(cx, want).await?.into_iter().find(|(one, _)| one.standing != Standing::Expired);
-                match found {
-                    Some((one, evidence)) => Ok(Created::AlreadyThere(Found { account: one.account, evidence })),
-                    None => Err(Fault::new(FaultKind::Refused, told.message).context(told.context)),
-                }
+                let met = self.met(self.matching(cx, want).await?);
+                met.ok_or_else(|| Fault::new(FaultKind::Refused, told.message).context(told.context))
             }
             Answer::Outcome(OutcomeModel::Waiting, told) => {
                 Ok(Created::Waiting { reason: told.message, until: told.until })
@@ -502,9 +541,10 @@ impl Accounts for People {
         let removed = self.take_away(cx, at).await?;
         if removed == Removed::AlreadyGone && separate && self.joined(cx, at).await? {
             return Err(Fault::new(
-                FaultKind::Refused,
-                "The invitation is gone because it was accepted: the person has an account now.",
+                FaultKind::NotFound,
+                "The invitation was accepted meanwhile, so there is an account now instead of an invitation.",
             )
+            .retry(Retry::Soon)
             .context("revoke after acceptance"));
         }
         Ok(removed)

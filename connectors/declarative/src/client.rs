@@ -15,7 +15,7 @@ use crate::model::Dialect;
 use crate::paging::Place;
 use crate::plan::{Fields, Plan};
 use crate::request::Request;
-use crate::rules::{Answer, Done, Judge, context};
+use crate::rules::{Answer, Done, Judge, Rule, context};
 
 /// Pages that a search reads before it gives up.
 const MOST_SEARCHED: usize = 5_000;
@@ -116,7 +116,8 @@ impl Client {
 
     /// Until when nothing is to be sent, if an answer says so.
     pub(crate) fn throttled(&self, reply: &Reply) -> Option<Timestamp> {
-        self.judge_of(Some(reply)).throttled(reply)
+        let own: Vec<&Rule> = self.plan.requests().into_iter().flat_map(|request| &request.rules).collect();
+        self.judge_of(Some(reply)).throttled(reply, &own)
     }
 
     /// The call of a request.
@@ -273,6 +274,19 @@ impl Client {
             .context(fault.context)),
             Answer::Outcome(outcome, told) => Err(told.fault(outcome)),
         }
+    }
+
+    /// A write that was answered as if its object were not there, although the object is shown: that is how some targets
+    /// say that the credential may not.
+    pub(crate) fn shown_all_the_same(&self, fault: Fault) -> Fault {
+        Fault::new(
+            FaultKind::Permission,
+            format!(
+                "{} answers as if it were not there, and shows it all the same. Give the credential what the connector's page names under needs.",
+                self.title()
+            ),
+        )
+        .context(fault.context)
     }
 
     /// Whom the credential speaks for, remembered.

@@ -6,6 +6,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use crate::expr::{Expr, Text, from_json};
+use crate::known;
 use crate::model::{
     AccountsModel, AuthModel, GroupsModel, InvitesModel, MatchModel, Model, PagingModel, RepeatsModel, RequestModel,
     RuleModel, SettingType,
@@ -161,6 +162,12 @@ impl Compiler {
                 self.wrong(field, "must be from 1 to 100 characters");
             }
         }
+        // It stands in addresses.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'+' | b'-');
+        let version = model.version.as_str();
+        if !version.bytes().all(plain) || version == "." || version == ".." {
+            self.wrong("version", "must be letters, digits, `.`, `_`, `+` and `-`");
+        }
         let mut seen = vec!["pace"];
         let settings = model.settings.iter().enumerate().map(|(n, one)| (format!("settings[{n}].name"), &one.name));
         let secrets = model.secrets.iter().enumerate().map(|(n, one)| (format!("secrets[{n}].name"), &one.name));
@@ -312,7 +319,9 @@ impl Compiler {
         model: &RequestModel,
         names: &[&'static str],
     ) -> Option<Request> {
-        let given = names;
+        let names: Vec<&'static str> =
+            names.iter().copied().filter(|name| *name != "current" || model.read_first).collect();
+        let given = names.as_slice();
         let names: Vec<&str> = names.iter().copied().chain(["settings", "maps"]).collect();
         let answers: Vec<&str> = names.iter().copied().chain(ANSWERS.iter().copied()).collect();
         let at = |name: &str| format!("{field}.{name}");
@@ -519,6 +528,9 @@ impl Compiler {
             let field = format!("accounts.update[{n}]");
             if request.writes.is_empty() {
                 self.wrong(&field, "needs `writes`");
+            }
+            for wrong in request.writes.iter().filter_map(|name| known::attribute(name)) {
+                self.wrong(&format!("{field}.writes"), wrong);
             }
             let names = &["account", "change", "current", "person"];
             update.push(self.request(&field, "accounts.update", "update account", request, names)?);

@@ -12,6 +12,8 @@ use connector_sdk::spelling;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior};
 
+use crate::known;
+
 /// The longest source of an expression, in bytes.
 const LONGEST_SOURCE: usize = 2_000;
 /// What one evaluation may burn.
@@ -338,12 +340,21 @@ impl Expr {
             return Err("multiplies, which expressions may not do (`*`)".to_owned());
         }
         let compiled = SANDBOX.compile_expression_owned(source.to_owned()).map_err(|error| {
+            if source.trim_start().starts_with("{{") {
+                return "is an expression as a whole: write it without the double braces".to_owned();
+            }
             format!("is no expression: {}", error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))
         })?;
         for used in compiled.undeclared_variables(false) {
             if !names.contains(&used.as_str()) {
+                if used == "current" {
+                    return Err("uses `current`, which is there in changes that say `read_first = true`".to_owned());
+                }
                 return Err(format!("uses `{used}`; there is {}", names.join(", ")));
             }
+        }
+        if let Some(wrong) = compiled.undeclared_variables(true).iter().find_map(|path| known::wrong(path)) {
+            return Err(wrong);
         }
         // Filters and tests are looked up when they run; a trial run finds those that are not there.
         let unknown = compiled.eval(Value::from(Scope::new())).err();
@@ -441,6 +452,10 @@ impl Text {
         }
         if rest.contains("{%") || rest.contains("{#") {
             return Err("has a statement or comment (`{%`, `{#`); only expressions are allowed".to_owned());
+        }
+        if parts.is_empty() && known::meant(rest) {
+            let text = rest.trim();
+            return Err(format!("is the text `{text}` itself; for its value write `{{{{ {text} }}}}`"));
         }
         if !rest.is_empty() {
             parts.push(Part::Fixed(rest.to_owned()));

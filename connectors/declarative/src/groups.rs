@@ -10,7 +10,7 @@ use connector_sdk::{
 use minijinja::Value;
 use serde_json::json;
 
-use crate::accounts::account_value;
+use crate::accounts::{People, account_value};
 use crate::client::Client;
 use crate::expr::{Failed, Scope, from_json};
 use crate::mapping::{self, asks_own};
@@ -18,6 +18,9 @@ use crate::model::OutcomeModel;
 use crate::plan::{Fields, GroupsPlan};
 use crate::request::Request;
 use crate::rules::Answer;
+
+/// Pages that a search for a member reads before it gives up.
+const MOST_PAGES: usize = 1_000;
 
 /// The groups of one target.
 pub(crate) struct Teams {
@@ -133,8 +136,66 @@ impl Teams {
         Ok(Some((item, group)))
     }
 
+    /// That a group is not there, as the answer to a write has it: it is asked for itself.
+    async fn absent(&self, cx: &Cx<'_>, id: &RemoteId, fault: Fault) -> Result<(), Fault> {
+        self.client.confirm_absence(cx).await?;
+        match self.read(cx, id).await? {
+            None => Ok(()),
+            Some(_) => Err(self.client.shown_all_the_same(fault)),
+        }
+    }
+
     fn gone(&self) -> Fault {
         Fault::new(FaultKind::NotFound, format!("The group is not there any more at {}.", self.client.title()))
+    }
+
+    fn stranger(&self, fault: Fault) -> Fault {
+        Fault::new(
+            FaultKind::Refused,
+            format!("{} does not know an account whose membership shall change.", self.client.title()),
+        )
+        .context(fault.context)
+    }
+
+    /// What it means that somebody was not added to a group that is there, as if they were not there themselves.
+    async fn not_added(&self, cx: &Cx<'_>, who: &AccountRef, fault: Fault) -> Result<Membership, Fault> {
+        if self.client.plan.accounts.is_some() {
+            let people = People { client: Arc::clone(&self.client) };
+            if people.read(cx, who).await?.is_some() {
+                return Err(self.client.shown_all_the_same(fault));
+            }
+        }
+        Err(self.stranger(fault))
+    }
+
+    /// What it means that somebody was not taken out of a group that is there: they are in it no more, unless the target
+    /// lists them all the same.
+    async fn not_taken_out(
+        &self,
+        cx: &Cx<'_>,
+        id: &RemoteId,
+        who: &AccountRef,
+        fault: Fault,
+    ) -> Result<Membership, Fault> {
+        let key = |at: &AccountRef| match at {
+            AccountRef::Account { id, .. } => id.as_str().to_owned(),
+            AccountRef::Invite { id, .. } => id.as_str().to_owned(),
+        };
+        let mut page: Option<PageToken> = None;
+        for _ in 0..MOST_PAGES {
+            let listed = self.members(cx, id, page.as_ref()).await?;
+            if listed.items.iter().any(|member| key(&member.account) == key(who)) {
+                return Err(self.client.shown_all_the_same(fault));
+            }
+            page = listed.next;
+            if page.is_none() && listed.complete {
+                return Ok(Membership::Absent);
+            }
+            if page.is_none() {
+                break;
+            }
+        }
+        Err(self.stranger(fault))
     }
 
     /// One call for members.
@@ -165,16 +226,13 @@ impl Teams {
                 Ok(Membership::Absent)
             }
             Answer::Outcome(OutcomeModel::Kept, told) => Ok(Membership::Kept { why: told.message }),
-            // Which of the two is not there, the group or the member?
-            Answer::Missing(fault) => match self.read(cx, id).await? {
-                None => Err(self.gone().context(fault.context)),
+            // Which of the two is not there, the group or the member, or neither?
+            Answer::Missing(fault) => match (self.read(cx, id).await?, accounts) {
+                (None, _) => Err(self.gone().context(fault.context)),
+                (Some(_), [one]) if add => self.not_added(cx, one, fault).await,
+                (Some(_), [one]) => self.not_taken_out(cx, id, one, fault).await,
                 // Of several, one that is not there says nothing of the others: each is asked for alone then.
-                Some(_) if !add && accounts.len() == 1 => Ok(Membership::Absent),
-                Some(_) => Err(Fault::new(
-                    FaultKind::Refused,
-                    format!("{} does not know an account whose membership shall change.", self.client.title()),
-                )
-                .context(fault.context)),
+                (Some(_), _) => Err(self.stranger(fault)),
             },
             other => Err(match self.client.success(other) {
                 Ok(done) => self.client.malformed(request, &done.reply, "an outcome that is none of members'"),
@@ -278,7 +336,11 @@ impl Groups for Teams {
             };
         }
         let done = match self.client.send(cx, request, &scope, &[]).await? {
-            Answer::Missing(_) | Answer::Outcome(OutcomeModel::AlreadyGone, _) => {
+            Answer::Missing(fault) => {
+                self.absent(cx, id, fault).await?;
+                return Ok(GroupUpdated::AlreadyGone);
+            }
+            Answer::Outcome(OutcomeModel::AlreadyGone, _) => {
                 self.client.confirm_absence(cx).await?;
                 return Ok(GroupUpdated::AlreadyGone);
             }
@@ -296,7 +358,8 @@ impl Groups for Teams {
     async fn remove(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Removed, Fault> {
         let request = &self.plan()?.remove;
         match self.client.send(cx, request, &self.scope_at(id), &[]).await? {
-            Answer::Missing(_) | Answer::Outcome(OutcomeModel::AlreadyGone, _) => {
+            Answer::Missing(fault) => self.absent(cx, id, fault).await.map(|()| Removed::AlreadyGone),
+            Answer::Outcome(OutcomeModel::AlreadyGone, _) => {
                 self.client.confirm_absence(cx).await?;
                 Ok(Removed::AlreadyGone)
             }

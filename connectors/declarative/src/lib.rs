@@ -19,6 +19,7 @@ mod client;
 mod compile;
 mod expr;
 mod groups;
+mod known;
 mod mapping;
 mod model;
 mod paging;

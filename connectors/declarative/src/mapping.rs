@@ -61,6 +61,16 @@ fn standing(fields: &Fields, scope: &Scope) -> Result<Standing, Failed> {
     })
 }
 
+/// Whether an account is the credential's own by its id, where `protected` asks for that: an id is often a number in
+/// answers, and `item.id == own` compares it with a text.
+fn is_own(fields: &Fields, account: &Account, scope: &Scope) -> bool {
+    expr(fields, "protected").is_some_and(|expr| expr.uses("own"))
+        && scope
+            .get("own")
+            .and_then(Value::as_str)
+            .is_some_and(|own| account.remote_id.as_ref().is_some_and(|id| id.as_str() == own))
+}
+
 /// An account of an item. `invitation` says that the listing holds nothing but invitations.
 pub(crate) fn account(fields: &Fields, item: &Value, scope: &Scope, invitation: bool) -> Result<Mapped, Failed> {
     let mut scope = scope.clone();
@@ -86,7 +96,7 @@ pub(crate) fn account(fields: &Fields, item: &Value, scope: &Scope, invitation: 
     account.email_verified = flag(fields, "email_verified", &scope)?;
     account.display_name = text(fields, "display_name", &scope)?;
     account.role = text(fields, "role", &scope)?;
-    account.protected = flag(fields, "protected", &scope)?;
+    account.protected = flag(fields, "protected", &scope)? || is_own(fields, &account, &scope);
     account.expires_at = text(fields, "expires_at", &scope)?.and_then(|text| text.parse().ok());
     let saml_identity = text(fields, "saml_identity", &scope)?;
     Ok(Mapped { account, saml_identity, standing })

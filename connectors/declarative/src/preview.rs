@@ -79,6 +79,9 @@ pub struct Rendered {
     pub body: Option<String>,
     /// Why it could not be rendered with this sample, where it could not.
     pub problem: Option<String>,
+    /// What it will hold beside what is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Rendered {
@@ -92,6 +95,7 @@ impl Rendered {
             headers: Vec::new(),
             body: None,
             problem: Some(problem),
+            note: None,
         }
     }
 }
@@ -184,6 +188,7 @@ fn render(client: &Client, people: &People, request: &Request, sample: &Sample) 
             }
         }
     }
+    let partial = request.read_first && sample.item.as_object().is_some_and(serde_json::Map::is_empty);
     let body = (!call.body.is_empty()).then(|| String::from_utf8_lossy(&call.body).into_owned());
     Rendered {
         operation: request.op.to_owned(),
@@ -194,5 +199,8 @@ fn render(client: &Client, people: &People, request: &Request, sample: &Sample) 
         headers,
         body,
         problem: None,
+        note: partial.then(|| {
+            "What it takes from `current` is left out: give `item` in the sample, the object as the target shows it.".to_owned()
+        }),
     }
 }

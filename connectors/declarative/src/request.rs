@@ -96,6 +96,9 @@ impl Path {
                 if fixed.is_empty() || fixed == "." || fixed == ".." {
                     return Err("has an empty segment, or one that is `.` or `..`".to_owned());
                 }
+                if fixed.contains(['{', '}']) {
+                    return Err(format!("has single braces; for a value write two: `{{{{ … }}}}` (in `{fixed}`)"));
+                }
                 if fixed.contains(['?', '#', '%', '\\']) {
                     return Err("is a path alone, not encoded: parameters are given under `query`".to_owned());
                 }

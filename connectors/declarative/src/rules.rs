@@ -198,7 +198,7 @@ impl Judge<'_> {
                 )));
             }
             StatusCode::TOO_MANY_REQUESTS => say(FaultKind::RateLimited, format!("{title}'s rate limit is used up."))
-                .retry(Retry::NotBefore(self.not_before(None, &reply, &scope))),
+                .retry(Retry::NotBefore(self.not_before(None, &reply))),
             StatusCode::REQUEST_TIMEOUT => {
                 say(FaultKind::Unavailable, format!("{title} did not answer in time.")).effect(unless_read)
             }
@@ -264,7 +264,7 @@ impl Judge<'_> {
         match kind {
             FaultKind::NotFound => Ok(Answer::Missing(fault)),
             FaultKind::RateLimited => {
-                Err(fault.retry(Retry::NotBefore(self.not_before(told, reply, scope))).effect(Effect::None))
+                Err(fault.retry(Retry::NotBefore(self.not_before(told, reply))).effect(Effect::None))
             }
             FaultKind::Quota => Err(match told {
                 Some(until) => fault.retry(Retry::NotBefore(rates::patient(reply, until))),
@@ -276,13 +276,16 @@ impl Judge<'_> {
     }
 
     /// The latest of all that an answer says of when to come again.
-    fn not_before(&self, told: Option<Timestamp>, reply: &Reply, _scope: &Scope) -> Timestamp {
+    fn not_before(&self, told: Option<Timestamp>, reply: &Reply) -> Timestamp {
         let latest = [told, rates::retry_after(reply), self.used_up].into_iter().flatten().max();
         latest.map_or_else(|| rates::after(reply.at, rates::USUAL_WAIT), |until| rates::patient(reply, until))
     }
 
     /// Until when nothing is to be sent, if an answer says so: a 429, or a common rule of that kind.
-    pub(crate) fn throttled(&self, reply: &Reply) -> Option<Timestamp> {
+    ///
+    /// Which request an answer is to is not known here, so a request's own rule is heard where it names this status and
+    /// speaks of something else: a quota that is used up says nothing of other calls.
+    pub(crate) fn throttled(&self, reply: &Reply, own: &[&Rule]) -> Option<Timestamp> {
         let plain = reply.status == StatusCode::TOO_MANY_REQUESTS;
         let disguises: Vec<&Rule> = self
             .rules
@@ -297,9 +300,17 @@ impl Judge<'_> {
         let mut scope = scope_of(reply, body.as_ref(), &Scope::new());
         let words = self.error_text.and_then(|expr| expr.text(&scope).ok().flatten()).unwrap_or_default();
         scope.insert("text", minijinja::Value::from(words));
+        let speaks = |rule: &&&Rule| {
+            rule.status.contains(&reply.status.as_u16())
+                && rule.verdict != Verdict::Fault(FaultKind::RateLimited)
+                && rule.when.as_ref().is_some_and(|when| when.holds(&scope))
+        };
+        if own.iter().any(|rule| speaks(&rule)) {
+            return None;
+        }
         let rule = disguises.into_iter().find(|rule| rule.when.as_ref().is_none_or(|when| when.holds(&scope)));
         let told = rule.and_then(|rule| rule.wait.as_ref()?.until(reply, &scope));
-        (plain || rule.is_some()).then(|| self.not_before(told, reply, &scope))
+        (plain || rule.is_some()).then(|| self.not_before(told, reply))
     }
 
     /// An answer that is not what the manifest says.

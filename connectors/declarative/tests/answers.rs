@@ -85,6 +85,17 @@ fn waits_are_read_in_every_dialect() {
 }
 
 #[test]
+fn a_used_up_quota_held_back_everything_for_a_minute() {
+    let rule = "[[accounts.create.errors]]\nstatus = [429]\nwhen = \"text is containing('too many invitations')\"\noutcome = 'waiting'\nmessage = 'Full.'\n\n[[accounts.update]]";
+    let manifest = Manifest::parse(&MANIFEST.replacen("[[accounts.update]]", rule, 1), Format::Toml).unwrap();
+    let connector = built(&manifest, &json!({ "url": "https://api.example.com/v1" }));
+    let quota = reply(429, &json!({ "message": "Too many invitations today" }), None);
+    assert_eq!(connector.throttled(&quota), None);
+    let haste = reply(429, &json!({ "message": "Slow down" }), None);
+    assert!(connector.throttled(&haste).is_some());
+}
+
+#[test]
 fn a_success_may_be_a_refusal_by_its_body() {
     let rule = "[[errors]]\nstatus = [200]\nwhen = \"body.status == 'error'\"\noutcome = 'waiting'\nmessage = 'Full.'\nwait = { seconds = 60 }\n\n[probe]";
     let manifest = MANIFEST.replacen("[probe]", rule, 1);
@@ -149,6 +160,34 @@ fn what_is_wrong_is_told_with_line_and_field() {
         ),
         (
             "path = \"/users/{{ account.id }}\"",
+            "path = \"/users/{account.id}\"",
+            "accounts.get.path",
+            line("[accounts.get]") + 2,
+            "single braces",
+        ),
+        (
+            "path = \"/users/{{ account.id }}\"",
+            "path = \"/users/{{ account.number }}\"",
+            "accounts.get.path",
+            line("[accounts.get]") + 2,
+            "of `account` there is id, login, email, invited",
+        ),
+        (
+            "email = \"{{ person.email }}\", exact",
+            "email = \"person.email\", exact",
+            "accounts.find.query.email",
+            line("query = { email = \"{{ person.email }}\", exact"),
+            "write `{{ person.email }}`",
+        ),
+        (
+            "id = \"item.id\"\nemail",
+            "id = \"{{ item.id }}\"\nemail",
+            "accounts.fields.id",
+            line("id = \"item.id\""),
+            "without the double braces",
+        ),
+        (
+            "path = \"/users/{{ account.id }}\"",
             "path = \"/users/{{ acount.id }}\"",
             "accounts.get.path",
             line("[accounts.get]") + 2,
@@ -187,6 +226,7 @@ fn a_batch_that_misses_one_member_removed_nobody_and_said_all_were() {
     let manifest = Manifest::parse(&manifest, Format::Toml).unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sent = Arc::clone(&seen);
+    // Whoever left is not listed.
     let sim = Scripted::new(move |call, _| {
         let body = String::from_utf8_lossy(&call.body).into_owned();
         if call.method == "DELETE" {
@@ -195,7 +235,7 @@ fn a_batch_that_misses_one_member_removed_nobody_and_said_all_were() {
         match call.method.as_str() {
             "DELETE" if body.contains("gone") => reply(404, &json!({}), None),
             "DELETE" => with(204, HeaderMap::new(), ""),
-            _ => reply(200, &json!({ "groups": [{ "id": "g", "name": "G" }] }), None),
+            _ => reply(200, &json!({ "groups": [{ "id": "g", "name": "G" }], "members": [] }), None),
         }
     });
     let connector = built(&manifest, &json!({ "url": "https://api.example.com/v1" }));

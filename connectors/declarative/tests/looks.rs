@@ -41,13 +41,13 @@ fn what_is_looked_for_before_decides_whether_a_write_is_sent() {
         (200, json!({ "projects": [] }), 2),
         (200, json!({ "projects": [1] }), 1),
         (503, json!({}), 1),
-        // The group is not there; the probe confirms that the whole still is.
-        (404, json!({}), 2),
+        // The group is not there: the probe confirms that the whole still is, and the list that the group is not in it.
+        (404, json!({}), 3),
     ] {
         let shown = body.clone();
         let sim = Scripted::new(move |call, _| match (call.method.as_str(), call.name) {
             ("GET", "look before") => reply(status, &body, None),
-            ("GET", _) => reply(200, &json!({ "name": "gateway" }), None),
+            ("GET", _) => reply(200, &json!({ "name": "gateway", "groups": [] }), None),
             _ => reply(200, &json!({}), None),
         });
         let connector = built(&manifest, &settings());
@@ -148,7 +148,63 @@ fn an_identity_counts_before_an_address() {
     let found = block(connector.accounts().unwrap().find(&sim.cx(), &who)).unwrap();
     let found: Vec<_> =
         found.iter().map(|one| (one.account.remote_id.as_ref().unwrap().as_str(), one.evidence)).collect();
-    assert_eq!(found, [("1", Evidence::Email), ("2", Evidence::SamlIdentity)]);
+    assert_eq!(found, [("2", Evidence::SamlIdentity), ("1", Evidence::Email)]);
+    // The creation meets that one too, and nobody is made.
+    match block(connector.accounts().unwrap().create(&sim.cx(), &who)) {
+        Ok(Created::AlreadyThere(found)) => assert_eq!(found.evidence, Evidence::SamlIdentity),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn of_two_accounts_with_one_address_the_first_of_the_list_was_linked() {
+    let connector = built(&manifest(&[]), &settings());
+    for (users, ambiguous) in [
+        (json!([{ "id": "1", "email": "ada@x.example" }, { "id": "2", "email": "ADA@x.example" }]), true),
+        // One that is listed twice is one.
+        (json!([{ "id": "1", "email": "ada@x.example" }, { "id": "1", "email": "ada@x.example" }]), false),
+    ] {
+        let sim = Scripted::new(move |_, _| reply(200, &json!({ "users": users }), None));
+        match block(connector.accounts().unwrap().create(&sim.cx(), &person())) {
+            Ok(Created::ActionRequired(need)) if ambiguous => assert_eq!(need.code, "ambiguous"),
+            Ok(Created::AlreadyThere(_)) if !ambiguous => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A target that answers writes with 404 where the credential may not.
+#[test]
+fn what_the_credential_may_not_was_recorded_as_done_because_the_answer_was_404() {
+    let connector = built(&manifest(&[]), &settings());
+    let at = AccountRef::Account { id: RemoteId::new("7"), login: None };
+    let group = RemoteId::new("g");
+    for there in [true, false] {
+        let sim = Scripted::new(move |call, _| match (call.method.as_str(), call.url.path()) {
+            ("GET", "/v1/users/7") if there => reply(200, &json!({ "id": "7", "email": "ada@x.example" }), None),
+            ("GET", "/v1/groups") => reply(200, &json!({ "groups": [{ "id": "g", "name": "G" }] }), None),
+            ("GET", "/v1/groups/g/members") if there => reply(200, &json!({ "members": [{ "id": "7" }] }), None),
+            ("GET", "/v1/groups/g/members") => reply(200, &json!({ "members": [] }), None),
+            ("GET", "/v1/me") => reply(200, &json!({ "name": "gateway" }), None),
+            _ => reply(404, &json!({}), None),
+        });
+        let removed = block(connector.accounts().unwrap().remove(&sim.cx(), &at));
+        let groups = connector.groups().unwrap();
+        let one = std::slice::from_ref(&at);
+        let added = block(groups.change_members(&sim.cx(), &group, one, &[])).remove(0);
+        let left = block(groups.change_members(&sim.cx(), &group, &[], one)).remove(0);
+        let deleted = block(groups.remove(&sim.cx(), &group));
+        assert_eq!(deleted.unwrap_err().kind, FaultKind::Permission);
+        if there {
+            assert_eq!(removed.unwrap_err().kind, FaultKind::Permission);
+            assert_eq!(added.unwrap_err().kind, FaultKind::Permission);
+            assert_eq!(left.unwrap_err().kind, FaultKind::Permission);
+        } else {
+            assert_eq!(removed, Ok(Removed::AlreadyGone));
+            assert_eq!(added.unwrap_err().kind, FaultKind::Refused);
+            assert_eq!(left, Ok(connector_sdk::Membership::Absent));
+        }
+    }
 }
 
 #[test]
@@ -168,4 +224,19 @@ fn settings_may_say_whether_a_creation_invites() {
         let created = block(connector.accounts().unwrap().create(&sim.cx(), &person()));
         assert!(matches!(created, Ok(Created::Invited(_))), "{created:?}");
     }
+}
+
+#[test]
+fn the_credentials_own_account_was_unprotected_where_the_target_tells_ids_as_numbers() {
+    let manifest = manifest(&[
+        ("identity = \"{{ body.name }}\"", "identity = \"{{ body.id }}\""),
+        ("id = \"item.id\"\nemail", "protected = \"item.id == own\"\nid = \"item.id\"\nemail"),
+    ]);
+    let sim = Scripted::new(|call, _| match call.url.path() {
+        "/v1/me" => reply(200, &json!({ "id": 100 }), None),
+        _ => reply(200, &json!({ "users": [{ "id": 100 }, { "id": 101 }] }), None),
+    });
+    let connector = built(&manifest, &settings());
+    let listed = block(connector.accounts().unwrap().list(&sim.cx(), None)).unwrap();
+    assert_eq!(listed.items.iter().map(|one| one.protected).collect::<Vec<_>>(), [true, false]);
 }

@@ -15,6 +15,7 @@ use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::knobs;
 use crate::rest::{self, Answer, Refused, number, parameter, set};
 use crate::{Accept, Limits, Offer, Target};
 
@@ -311,19 +312,18 @@ impl Target for Cloudflare {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
         let (mut token, mut direct_add, mut rejected) = (self.token, self.direct_add, None);
-        for (name, value) in knobs {
-            match (name.as_str(), value) {
+        for knob in knobs::each(what)? {
+            match (knob.name, knob.value) {
                 ("token", Value::String(text)) if text == "valid" => token = Token::Valid,
                 ("token", Value::String(text)) if text == "revoked" => token = Token::Revoked,
                 ("token", Value::String(text)) if text == "garbled" => token = Token::Garbled,
-                ("direct_add", Value::Bool(may)) => direct_add = *may,
+                ("direct_add", _) => direct_add = knob.flag()?,
                 ("rejected", Value::String(email)) => {
                     let place = self.members.iter().position(|one| one.email.eq_ignore_ascii_case(email));
                     rejected = Some(place.ok_or_else(|| "rejected: no such address".to_owned())?);
                 }
-                _ => return Err(format!("there is no knob {name:?} that takes this")),
+                _ => return knob.unknown(),
             }
         }
         (self.token, self.direct_add) = (token, direct_add);

@@ -21,6 +21,7 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::knobs;
 use crate::rest::{self, Answer, Refused, number, parameter, set};
 use crate::{Accept, Limits, Offer, Target};
 
@@ -440,29 +441,19 @@ impl Target for Grafana {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
-        let texts = |value: &Value| -> Option<Vec<String>> {
-            value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect()
-        };
-        for (name, value) in knobs {
-            let sound = match name.as_str() {
-                "token" => matches!(value.as_str(), Some("valid" | "revoked")),
-                "external" | "elsewhere" => texts(value).is_some(),
-                "server_admin" => value.is_boolean(),
-                _ => false,
-            };
-            if !sound {
-                return Err(format!("there is no knob {name:?} that takes this"));
+        let (mut valid, mut server_admin) = (self.valid, self.server_admin);
+        let (mut external, mut elsewhere) = (self.external.clone(), self.elsewhere.clone());
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => valid = knob.valid()?,
+                "external" => external = knob.texts()?,
+                "elsewhere" => elsewhere = knob.texts()?,
+                "server_admin" => server_admin = knob.flag()?,
+                _ => return knob.unknown(),
             }
         }
-        for (name, value) in knobs {
-            match name.as_str() {
-                "token" => self.valid = value == "valid",
-                "external" => self.external = texts(value).unwrap_or_default(),
-                "elsewhere" => self.elsewhere = texts(value).unwrap_or_default(),
-                _ => self.server_admin = value == true,
-            }
-        }
+        (self.valid, self.server_admin) = (valid, server_admin);
+        (self.external, self.elsewhere) = (external, elsewhere);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ pub mod gitlab;
 pub mod grafana;
 mod graphql;
 pub mod jupyterhub;
+mod knobs;
 mod limits;
 pub mod linear;
 pub mod pagerduty;

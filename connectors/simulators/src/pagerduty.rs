@@ -14,6 +14,7 @@ use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::knobs;
 use crate::rest::{self, Answer, Refused, number, parameter, set};
 use crate::{Accept, Limits, Offer, Target};
 
@@ -405,20 +406,13 @@ impl Target for PagerDuty {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
         let (mut valid, mut licences, mut on_call) = (self.valid, self.licences, self.on_call.clone());
-        for (name, value) in knobs {
-            match (name.as_str(), value) {
-                ("token", Value::String(text)) if text == "valid" => valid = true,
-                ("token", Value::String(text)) if text == "revoked" => valid = false,
-                ("licences", Value::Null) => licences = None,
-                ("licences", value) if value.is_u64() => {
-                    licences = value.as_u64().and_then(|most| usize::try_from(most).ok());
-                }
-                ("on_call", Value::Array(all)) => {
-                    on_call = all.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect();
-                }
-                _ => return Err(format!("there is no knob {name:?} that takes this")),
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => valid = knob.valid()?,
+                "licences" => licences = knob.most()?,
+                "on_call" => on_call = knob.texts()?,
+                _ => return knob.unknown(),
             }
         }
         (self.valid, self.licences, self.on_call) = (valid, licences, on_call);

@@ -4,7 +4,8 @@
 //! tailscale-rest, which is held against the vendor's description, show it, and tailscale.com/kb/1271 (invitations are
 //! used once, by whoever holds the link, and end after 30 days). Where those are silent the choice is named at the place.
 //! The tailnet is `acme.example`; its owner and the token's own user stay out of `/_sim/state`. A group's entry there has
-//! the comment that stands on the line above it in the file.
+//! the comment that stands on the line above it in the file, and its members as they are written there: an address that
+//! is no user's has no id.
 //!
 //! Knobs of `POST /_sim/set`: `token` (`"valid"` or `"revoked"`), `approval` (who accepts has to be approved), `seats`
 //! (users besides the two that there are; null for no bound), `policy` (the policy file as somebody writes it in the
@@ -17,6 +18,7 @@ use http::{HeaderValue, Request, Response, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::knobs;
 use crate::rest::{self, Answer, Refused, parameter, set};
 use crate::{Accept, Limits, Offer, Target};
 
@@ -442,16 +444,13 @@ impl Target for Tailscale {
             .into_iter()
             .flatten()
             .map(|(key, members)| {
-                let held = |user: &&User| {
-                    members
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .any(|one| one.as_str().is_some_and(|one| one.eq_ignore_ascii_case(&user.login)))
-                };
-                let members: Vec<Value> = others()
-                    .filter(held)
-                    .map(|user| json!({ "id": user.id, "login": user.login, "email": user.login }))
+                let written = members.as_array().into_iter().flatten().filter_map(Value::as_str);
+                let members: Vec<Value> = written
+                    .filter(|one| !one.eq_ignore_ascii_case(OWNER) && !one.eq_ignore_ascii_case(GATEWAY))
+                    .map(|one| {
+                        let user = self.users.iter().find(|user| user.login.to_lowercase() == one.to_lowercase());
+                        json!({ "id": user.map(|user| &user.id), "login": one, "email": one })
+                    })
                     .collect();
                 let name = key.strip_prefix("group:").unwrap_or(key);
                 json!({ "id": name, "name": name, "comment": self.comment(key), "members": members })
@@ -499,26 +498,22 @@ impl Target for Tailscale {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
         let (mut valid, mut approval, mut seats) = (self.valid, self.approval, self.seats);
         let mut policy = None;
-        for (name, value) in knobs {
-            match (name.as_str(), value) {
-                ("token", Value::String(text)) if text == "valid" => valid = true,
-                ("token", Value::String(text)) if text == "revoked" => valid = false,
-                ("approval", Value::Bool(needed)) => approval = *needed,
-                ("seats", Value::Null) => seats = None,
-                ("seats", value) if value.is_u64() => {
-                    seats = value.as_u64().and_then(|most| usize::try_from(most).ok());
-                }
-                ("policy", Value::String(text)) => {
-                    let file = standard(text).ok_or_else(|| "policy: no HuJSON".to_owned())?;
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => valid = knob.valid()?,
+                "approval" => approval = knob.flag()?,
+                "seats" => seats = knob.most()?,
+                "policy" => {
+                    let text = knob.text()?;
+                    let file = standard(&text).ok_or_else(|| "policy: no HuJSON".to_owned())?;
                     if let Some(wrong) = wrong(&file) {
                         return Err(format!("policy: {wrong}"));
                     }
-                    policy = Some(text.clone());
+                    policy = Some(text);
                 }
-                _ => return Err(format!("there is no knob {name:?} that takes this")),
+                _ => return knob.unknown(),
             }
         }
         (self.valid, self.approval, self.seats) = (valid, approval, seats);

@@ -15,6 +15,7 @@ use http::{HeaderValue, Request, Response, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::knobs;
 use crate::rest::{self, Answer, Refused, number, parameter, set};
 use crate::{Accept, Limits, Offer, Target};
 
@@ -552,19 +553,14 @@ impl Target for Terraform {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
         let (mut valid, mut seats, mut team_needed, mut free) = (self.valid, self.seats, self.team_needed, self.free);
-        for (name, value) in knobs {
-            match (name.as_str(), value) {
-                ("token", Value::String(text)) if text == "valid" => valid = true,
-                ("token", Value::String(text)) if text == "revoked" => valid = false,
-                ("seats", Value::Null) => seats = None,
-                ("seats", value) if value.is_u64() => {
-                    seats = value.as_u64().and_then(|most| usize::try_from(most).ok());
-                }
-                ("team_needed", Value::Bool(needed)) => team_needed = *needed,
-                ("free", Value::Bool(plan)) => free = *plan,
-                _ => return Err(format!("there is no knob {name:?} that takes this")),
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => valid = knob.valid()?,
+                "seats" => seats = knob.most()?,
+                "team_needed" => team_needed = knob.flag()?,
+                "free" => free = knob.flag()?,
+                _ => return knob.unknown(),
             }
         }
         (self.valid, self.seats, self.team_needed, self.free) = (valid, seats, team_needed, free);

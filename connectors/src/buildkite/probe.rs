@@ -1,12 +1,13 @@
 //! What the credential is and may. Reads only.
 
-use connector_sdk::{Cx, Fault, FaultKind, Probe, ProbeCheck, Repeat};
+use connector_sdk::{Cx, Fault, FaultKind, Probe, Repeat};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Client};
 use crate::shared::answer::Refused;
+use crate::shared::probe::{as_check, check};
 
 /// What the connector's calls need.
 const SCOPES: [&str; 7] = [
@@ -36,20 +37,6 @@ struct Token {
 #[derive(Deserialize)]
 struct Role {
     role: Option<String>,
-}
-
-fn check(name: impl Into<String>, ok: bool, detail: impl Into<String>) -> ProbeCheck {
-    ProbeCheck { name: name.into(), ok, detail: detail.into() }
-}
-
-/// A fault as a check that is not ok; what says nothing of the credential stays a fault.
-fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {
-    match fault.kind {
-        FaultKind::Credential | FaultKind::Permission | FaultKind::Refused | FaultKind::NotFound => {
-            Ok(check(name, false, fault.message))
-        }
-        _ => Err(fault),
-    }
 }
 
 /// Checks the credential: whose it is, its scopes, the organisation, the role there, GraphQL.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::client::{Answer, Client, MOST_PAGES};
 use crate::shared::answer::Refused;
-use crate::shared::{endless, held_id, remote_id};
+use crate::shared::{endless, held_id, remote_id, shown_all_the_same, taken_out};
 
 /// The longest handle (the vendor's description of `TeamCreateAttributes.handle`).
 const LONGEST_HANDLE: usize = 195;
@@ -145,7 +145,7 @@ impl Teams {
         };
         if refusal.absent() {
             return match self.team(cx, id).await? {
-                Some(_) => Ok(Membership::Absent),
+                Some(_) => taken_out(self, cx, "Datadog", id, who).await,
                 None => Err(no_team()),
             };
         }
@@ -238,7 +238,12 @@ impl Groups for Teams {
     }
 
     async fn remove(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Removed, Fault> {
-        self.client.remove(cx, "delete team", "team", &["team", held_id("Datadog", id.as_str())?]).await
+        let path = ["team", held_id("Datadog", id.as_str())?];
+        let removed = self.client.remove(cx, "delete team", "team", &path).await?;
+        if removed == Removed::AlreadyGone && self.team(cx, id).await?.is_some() {
+            return Err(shown_all_the_same("Datadog"));
+        }
+        Ok(removed)
     }
 
     async fn members(&self, cx: &Cx<'_>, id: &RemoteId, page: Option<&PageToken>) -> Result<Page<Member>, Fault> {

@@ -1,25 +1,12 @@
 //! What the keys are and may. Reads only.
 
-use connector_sdk::{Cx, Fault, FaultKind, Probe, ProbeCheck};
+use connector_sdk::{Cx, Fault, Probe};
 use http::Method;
 
 use super::client::{Answer, Client};
 use super::roles::Roles;
 use super::settings::{GroupsAre, Settings};
-
-fn check(name: &str, ok: bool, detail: impl Into<String>) -> ProbeCheck {
-    ProbeCheck { name: name.to_owned(), ok, detail: detail.into() }
-}
-
-/// A fault as a check that is not ok; what says nothing of the credential stays a fault.
-fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {
-    match fault.kind {
-        FaultKind::Credential | FaultKind::Permission | FaultKind::Refused | FaultKind::NotFound => {
-            Ok(check(name, false, fault.message))
-        }
-        _ => Err(fault),
-    }
-}
+use crate::shared::probe::{as_check, check};
 
 /// Checks the keys: whose they are, what can be read, and whether the role of new people is there.
 pub(super) async fn probe(client: &Client, roles: &Roles, settings: &Settings, cx: &Cx<'_>) -> Result<Probe, Fault> {
@@ -42,7 +29,7 @@ pub(super) async fn probe(client: &Client, roles: &Roles, settings: &Settings, c
         let mut call = client.call("probe", Method::GET, &[path]);
         call.url.query_pairs_mut().append_pair("page[size]", "1");
         probe.checks.push(match client.send(cx, call).await.and_then(Answer::success) {
-            Ok(_) => check(name, true, "Listed."),
+            Ok(_) => check(*name, true, "Listed."),
             Err(fault) => as_check(name, fault)?,
         });
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::client::{Answer, Client, MOST_PAGES};
 use crate::shared::answer::Refused;
-use crate::shared::{endless, held_id, remote_id};
+use crate::shared::{endless, held_id, remote_id, shown_all_the_same, taken_out};
 
 /// The roles that every organisation has (docs.datadoghq.com/account_management/rbac).
 pub(super) const MANAGED: [&str; 3] = ["Datadog Admin Role", "Datadog Standard Role", "Datadog Read Only Role"];
@@ -162,7 +162,10 @@ impl Roles {
         match self.client.send(cx, call).await? {
             Answer::Yes(success) => success.json::<serde::de::IgnoredAny>().map(|_| Membership::Absent),
             Answer::No(refusal) if refusal.absent() => match self.role(cx, &RemoteId::new(role)).await? {
-                Some(_) => Ok(Membership::Absent),
+                Some(_) => {
+                    let who = AccountRef::Account { id: RemoteId::new(id), login: None };
+                    taken_out(self, cx, "Datadog", &RemoteId::new(role), &who).await
+                }
                 None => Err(no_role()),
             },
             Answer::No(refusal) => Err(refusal.fault()),
@@ -249,7 +252,12 @@ impl Groups for Roles {
     }
 
     async fn remove(&self, cx: &Cx<'_>, id: &RemoteId) -> Result<Removed, Fault> {
-        self.client.remove(cx, "delete role", "role", &["roles", held_id("Datadog", id.as_str())?]).await
+        let path = ["roles", held_id("Datadog", id.as_str())?];
+        let removed = self.client.remove(cx, "delete role", "role", &path).await?;
+        if removed == Removed::AlreadyGone && self.role(cx, id).await?.is_some() {
+            return Err(shown_all_the_same("Datadog"));
+        }
+        Ok(removed)
     }
 
     async fn members(&self, cx: &Cx<'_>, id: &RemoteId, page: Option<&PageToken>) -> Result<Page<Member>, Fault> {

@@ -7,10 +7,7 @@ use super::filter::Filter;
 use super::groups;
 use super::message::PAGED;
 use super::settings::{Directory, NewPassword};
-
-fn check(name: &str, ok: bool, detail: impl Into<String>) -> ProbeCheck {
-    ProbeCheck { name: name.to_owned(), ok, detail: detail.into() }
-}
+use crate::shared::probe::check;
 
 /// A fault that is the answer to a check; one that says nothing stays a fault.
 fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {

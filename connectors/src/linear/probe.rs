@@ -1,11 +1,12 @@
 //! What the credential is and may. Reads only.
 
-use connector_sdk::{Cx, Fault, FaultKind, Probe, ProbeCheck, Repeat};
+use connector_sdk::{Cx, Fault, Probe, Repeat};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::settings::Settings;
+use crate::shared::probe::{as_check, check};
 
 const LOOK: &str = "query { viewer { id name admin owner } organization { id name urlKey scimEnabled } }";
 const READ: &str = "query($first: Int!) { organizationInvites(first: $first) { nodes { id } } administrableTeams(first: $first) { nodes { id } } }";
@@ -30,20 +31,6 @@ struct Organization {
     name: String,
     url_key: String,
     scim_enabled: bool,
-}
-
-fn check(name: &str, ok: bool, detail: impl Into<String>) -> ProbeCheck {
-    ProbeCheck { name: name.to_owned(), ok, detail: detail.into() }
-}
-
-/// A fault as a check that is not ok; what says nothing of the credential stays a fault.
-fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {
-    match fault.kind {
-        FaultKind::Credential | FaultKind::Permission | FaultKind::Refused | FaultKind::NotFound => {
-            Ok(check(name, false, fault.message))
-        }
-        _ => Err(fault),
-    }
 }
 
 /// Checks the key: whose it is, the workspace, the role there, whether invitations and teams can be read.

@@ -16,6 +16,7 @@ use super::document::{self, Wanted};
 use super::listing::Search;
 use crate::shared::answer::Refused;
 use crate::shared::answer::Success;
+use crate::shared::shown_all_the_same;
 
 /// What PATCH messages are (RFC 7644 section 3.5.2).
 pub(super) const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -360,6 +361,12 @@ impl Accounts for Server {
             Answer::Yes(success) => success.done().map(|()| Removed::Done),
             Answer::No(refusal) if refusal.absent() => {
                 self.confirm_absence(cx, &offer, &offer.users).await?;
+                let read = self.read(cx, "get user", &offer, &offer.users, id, &[]).await?;
+                let shown = read.and_then(|read| document::account(&read.document));
+                // Some servers keep who was deleted, as suspended.
+                if shown.is_some_and(|account| account.status == AccountStatus::Active) {
+                    return Err(shown_all_the_same("The target"));
+                }
                 Ok(Removed::AlreadyGone)
             }
             Answer::No(refusal) => Err(refusal.fault()),

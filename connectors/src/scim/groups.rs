@@ -15,6 +15,7 @@ use super::discovery::{GROUP, Offer, Served};
 use super::document;
 use super::listing::Search;
 use crate::shared::answer::Refused;
+use crate::shared::shown_all_the_same;
 
 /// What a list of groups is asked to leave out (RFC 7644 section 3.9): members may be thousands.
 const WITHOUT_MEMBERS: [(&str, &str); 1] = [("excludedAttributes", "members")];
@@ -242,7 +243,10 @@ impl Groups for Server {
             Answer::Yes(success) => success.done().map(|()| Removed::Done),
             Answer::No(refusal) if refusal.absent() => {
                 self.confirm_absence(cx, &offer, &served).await?;
-                Ok(Removed::AlreadyGone)
+                match self.read(cx, "get group", &offer, &served, id.as_str(), &WITHOUT_MEMBERS).await? {
+                    Some(_) => Err(shown_all_the_same("The target")),
+                    None => Ok(Removed::AlreadyGone),
+                }
             }
             Answer::No(refusal) => Err(refusal.fault()),
         }

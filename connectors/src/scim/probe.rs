@@ -1,18 +1,9 @@
 //! What the credential may, and what the server says that it can do. Reads only.
 
-use connector_sdk::{Cx, Fault, FaultKind, Probe, ProbeCheck};
+use connector_sdk::{Cx, Fault, Probe};
 
 use super::Server;
-
-/// A fault as a check that is not ok; what says nothing of the credential stays a fault.
-fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {
-    match fault.kind {
-        FaultKind::Credential | FaultKind::Permission | FaultKind::Refused | FaultKind::NotFound => {
-            Ok(ProbeCheck { name: name.to_owned(), ok: false, detail: fault.message })
-        }
-        _ => Err(fault),
-    }
-}
+use crate::shared::probe::{as_check, check};
 
 impl Server {
     pub(super) async fn look(&self, cx: &Cx<'_>) -> Result<Probe, Fault> {
@@ -41,14 +32,14 @@ impl Server {
             can("bulk", offer.bulk > 0),
             can("groups", offer.groups.is_some()),
         );
-        probe.checks.push(ProbeCheck { name: "discovery".to_owned(), ok: true, detail });
+        probe.checks.push(check("discovery", true, detail));
         let lists =
             [("users: read", "list users", Some(&offer.users)), ("groups: read", "list groups", offer.groups.as_ref())];
-        for (check, call, served) in lists {
+        for (name, call, served) in lists {
             let Some(served) = served else { continue };
             probe.checks.push(match self.client.peek(cx, call, served).await {
-                Ok(()) => ProbeCheck { name: check.to_owned(), ok: true, detail: "They can be listed.".to_owned() },
-                Err(fault) => as_check(check, fault)?,
+                Ok(()) => check(name, true, "They can be listed."),
+                Err(fault) => as_check(name, fault)?,
             });
         }
         Ok(probe)

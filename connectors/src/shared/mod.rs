@@ -1,13 +1,19 @@
 //! What more than one connector needs: addresses, ids in paths, and words of a target that are passed on.
 
 pub(crate) mod answer;
+pub(crate) mod probe;
 
-use connector_sdk::{Effect, Fault, FaultKind, InviteId, Person, RemoteId, Reply, SettingsError};
+use connector_sdk::{
+    AccountRef, Cx, Effect, Fault, FaultKind, Groups, InviteId, Membership, PageToken, Person, RemoteId, Reply,
+    SettingsError,
+};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 /// How much of a target's own words is passed on.
 const LONGEST_REASON: usize = 300;
+/// Pages that a search for a member reads before it gives up.
+const MOST_PAGES: usize = 1_000;
 /// The longest id accepted; a UUID has 36 characters.
 const LONGEST_ID: usize = 64;
 
@@ -93,6 +99,43 @@ fn sound(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= LONGEST_ID
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// A write that was answered as if its object were not there, although the target shows it.
+pub(crate) fn shown_all_the_same(target: &str) -> Fault {
+    Fault::new(
+        FaultKind::Permission,
+        format!(
+            "{target} answers as if it were not there, and shows it all the same. Give the credential what the connector's page names under needs."
+        ),
+    )
+}
+
+/// What a 404 for taking somebody out of a group that is there means: they are in it no more, unless the target lists
+/// them all the same.
+pub(crate) async fn taken_out(
+    groups: &dyn Groups,
+    cx: &Cx<'_>,
+    target: &str,
+    id: &RemoteId,
+    who: &AccountRef,
+) -> Result<Membership, Fault> {
+    let key = |at: &AccountRef| match at {
+        AccountRef::Account { id, .. } => id.as_str().to_owned(),
+        AccountRef::Invite { id, .. } => id.as_str().to_owned(),
+    };
+    let mut page: Option<PageToken> = None;
+    for _ in 0..MOST_PAGES {
+        let listed = groups.members(cx, id, page.as_ref()).await?;
+        if listed.items.iter().any(|member| key(&member.account) == key(who)) {
+            return Err(shown_all_the_same(target));
+        }
+        page = listed.next;
+        if page.is_none() {
+            return Ok(Membership::Absent);
+        }
+    }
+    Err(endless(target, MOST_PAGES))
 }
 
 /// An id that we hold, for a path.

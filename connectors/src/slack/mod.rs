@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_sdk::{
-    About, Accounts, CallAbout, Connector, ConnectorKind, Cx, DriverKey, Fault, FaultKind, Groups, Kind, Probe,
-    ProbeCheck, Reply, Secrets, SettingsError, Traits,
+    About, Accounts, CallAbout, Connector, ConnectorKind, Cx, DriverKey, Fault, Groups, Kind, Probe, Reply, Secrets,
+    SettingsError, Traits,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::shared::probe::{as_check, check};
 use crate::shared::{address, authority, credential};
 use accounts::People;
 use client::{Answer, Client};
@@ -148,20 +149,6 @@ struct Who {
     user: String,
     team: String,
     team_id: String,
-}
-
-fn check(name: &str, ok: bool, detail: impl Into<String>) -> ProbeCheck {
-    ProbeCheck { name: name.to_owned(), ok, detail: detail.into() }
-}
-
-/// A fault as a check that is not ok; what says nothing of the credential stays a fault.
-fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {
-    match fault.kind {
-        FaultKind::Credential | FaultKind::Permission | FaultKind::Refused | FaultKind::NotFound => {
-            Ok(check(name, false, fault.message))
-        }
-        _ => Err(fault),
-    }
 }
 
 #[async_trait]

@@ -10,10 +10,7 @@ use super::named::Statement;
 use super::ops;
 use super::schema::{self, Schema};
 use super::values::Params;
-
-fn check(name: impl Into<String>, ok: bool, detail: impl Into<String>) -> ProbeCheck {
-    ProbeCheck { name: name.into(), ok, detail: detail.into() }
-}
+use crate::shared::probe::check;
 
 /// A fault as a check that is not ok; what says nothing of the settings stays a fault.
 fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {

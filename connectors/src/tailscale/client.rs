@@ -1,69 +1,32 @@
 //! The calls: addresses, headers, and what each status means.
 
+use std::sync::OnceLock;
+
 use connector_sdk::rates;
-use connector_sdk::{Call, Cx, Effect, Fault, FaultKind, Repeat, Reply, Retry};
+use connector_sdk::{Call, Cx, Fault, FaultKind, Repeat, Reply, Retry};
 use http::{Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use tokio::sync::OnceCell;
 use url::Url;
 
 use super::people::User;
+use crate::shared::answer::{self, Refused, Success};
 use crate::shared::{clean, context, says};
+
+/// Where the address stands.
+const AT: &str = "the setting `api_url`";
 
 /// The way to one tailnet.
 pub(super) struct Client {
     api: Url,
     tailnet: String,
     key: SecretString,
-    own: OnceCell<Option<String>>,
+    /// Whose the token is, once it is known.
+    own: OnceLock<String>,
 }
 
-/// An answer that is a success, or a refusal that the caller may understand better.
-pub(super) enum Answer {
-    /// 2xx.
-    Yes(Success),
-    /// The 4xx that speak neither of the token nor of limits.
-    No(Refusal),
-}
-
-impl Answer {
-    /// The success; every refusal is a fault.
-    pub(super) fn success(self) -> Result<Success, Fault> {
-        match self {
-            Self::Yes(success) => Ok(success),
-            Self::No(refusal) => Err(refusal.fault()),
-        }
-    }
-}
-
-/// A 2xx answer.
-pub(super) struct Success {
-    pub(super) reply: Reply,
-    call: &'static str,
-    write: bool,
-}
-
-impl Success {
-    fn odd(&self, fault: Fault) -> Fault {
-        let context = format!("{}: {}", self.call, fault.context);
-        fault.effect(if self.write { Effect::Unknown } else { Effect::None }).context(context)
-    }
-
-    /// The body as JSON.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        self.reply.json().map_err(|fault| self.odd(fault))
-    }
-
-    /// That the answer is one of the API's: empty, or JSON. A page of a proxy must not pass for it.
-    pub(super) fn done(&self) -> Result<(), Fault> {
-        if self.reply.body.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        self.json::<serde::de::IgnoredAny>().map(|_| ())
-    }
-}
+/// What the API answers.
+pub(super) type Answer = answer::Answer<Refusal>;
 
 /// A 4xx answer.
 pub(super) struct Refusal {
@@ -93,9 +56,10 @@ impl Refusal {
         };
         Fault::new(kind, message).context(self.context.clone())
     }
+}
 
-    /// The fault it is where the caller knows no better.
-    pub(super) fn fault(&self) -> Fault {
+impl Refused for Refusal {
+    fn fault(&self) -> Fault {
         match self.status {
             StatusCode::FORBIDDEN => self.because(
                 FaultKind::Permission,
@@ -111,7 +75,7 @@ impl Refusal {
 
 impl Client {
     pub(super) fn new(api: Url, tailnet: String, key: SecretString) -> Self {
-        Self { api, tailnet, key, own: OnceCell::new() }
+        Self { api, tailnet, key, own: OnceLock::new() }
     }
 
     /// A call below `/api/v2`.
@@ -148,9 +112,8 @@ impl Client {
         let reply = cx.send(call).await?;
         let status = reply.status;
         if status.is_success() {
-            return Ok(Answer::Yes(Success { reply, call: name, write }));
+            return Ok(Answer::Yes(Success::new(reply, name, write)));
         }
-        let unless_read = if write { Effect::Unknown } else { Effect::None };
         let context = context(name, &reply);
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::new(
@@ -161,25 +124,11 @@ impl Client {
                 .retry(Retry::NotBefore(
                     rates::retry_after(&reply).unwrap_or_else(|| rates::after(reply.at, rates::USUAL_WAIT)),
                 )),
-            StatusCode::REQUEST_TIMEOUT => {
-                Fault::new(FaultKind::Unavailable, "Tailscale did not answer in time.").effect(unless_read)
-            }
-            status if status.is_server_error() => Fault::new(
-                FaultKind::Unavailable,
-                format!("Tailscale is in trouble (status {}). The gateway tries again.", status.as_u16()),
-            )
-            .effect(unless_read),
+            StatusCode::REQUEST_TIMEOUT => answer::trouble("Tailscale", AT, status, write),
             status if status.is_client_error() => {
                 return Ok(Answer::No(Refusal { status, reason: self.reason(&reply), context }));
             }
-            status => Fault::new(
-                FaultKind::Malformed,
-                format!(
-                    "Something at the address answered with status {}, which is not Tailscale's API. Check the setting `api_url`.",
-                    status.as_u16()
-                ),
-            )
-            .effect(unless_read),
+            status => answer::trouble("Tailscale", AT, status, write),
         }
         .context(context))
     }
@@ -212,17 +161,21 @@ impl Client {
         #[serde(rename_all = "camelCase")]
         struct Key {
             #[serde(default)]
-            user_id: String,
+            user_id: Option<String>,
         }
-        let own = self.own.get_or_try_init(|| async {
-            let id = self.key.expose_secret().strip_prefix("tskey-api-").and_then(|rest| rest.split_once('-'));
-            let Some(id) = id.map(|(id, _)| id.to_owned()).filter(|id| !id.is_empty()) else { return Ok(None) };
-            match self.send(cx, self.tailnet("get key", Method::GET, &["keys", &id])).await? {
-                Answer::Yes(success) => Ok(Some(success.json::<Key>()?.user_id).filter(|id| !id.is_empty())),
-                Answer::No(_) => Ok(None),
+        if let Some(own) = self.own.get() {
+            return Ok(Some(own));
+        }
+        let id = self.key.expose_secret().strip_prefix("tskey-api-").and_then(|rest| rest.split_once('-'));
+        let Some(id) = id.map(|(id, _)| id).filter(|id| !id.is_empty()) else { return Ok(None) };
+        match self.send(cx, self.tailnet("get key", Method::GET, &["keys", id])).await? {
+            Answer::Yes(success) => {
+                let user = success.json::<Key>()?.user_id.filter(|id| !id.is_empty());
+                Ok(user.map(|user| self.own.get_or_init(|| user).as_str()))
             }
-        });
-        Ok(own.await?.as_deref())
+            // Not remembered: a refusal may pass, and until then the token's own account is guarded by nothing else.
+            Answer::No(_) => Ok(None),
+        }
     }
 
     /// Every user of the tailnet; those who share a device into it are none. The API knows no pages.

@@ -12,7 +12,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::Mutex;
 
 use super::client::{Answer, Client, Refusal};
-use super::policy::{self, Entry, Odd};
+use super::policy::{self, Entry, Odd, same};
+use crate::shared::answer::Refused;
 
 /// Groups of one tailnet.
 pub(super) struct Teams {
@@ -47,15 +48,14 @@ fn gone() -> Fault {
     Fault::new(FaultKind::NotFound, "The group is not in the tailnet policy file any more.")
 }
 
-fn same(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
-}
-
-/// What is to be written of a person: the name of their sign-in.
-fn login<'a>(at: &'a AccountRef, known: &'a BTreeMap<String, String>) -> Result<Option<&'a str>, Fault> {
+/// What is to be written of a person: the name of their sign-in, as the tailnet has it. Whom it does not have is known by
+/// what they were called: to be taken out alone, and only if nobody else is called that now.
+fn login<'a>(at: &'a AccountRef, known: &'a BTreeMap<String, String>, adds: bool) -> Result<Option<&'a str>, Fault> {
     match at {
         AccountRef::Account { id, login } => {
-            Ok(known.get(id.as_str()).map(String::as_str).or(login.as_deref()).filter(|login| !login.is_empty()))
+            let former = || login.as_deref().filter(|login| !adds && !known.values().any(|one| same(one, login)));
+            let now = known.get(id.as_str()).map(String::as_str);
+            Ok(now.or_else(former).filter(|login| !login.trim().is_empty()))
         }
         AccountRef::Invite { .. } => Err(Fault::new(
             FaultKind::Refused,
@@ -69,7 +69,11 @@ impl Teams {
     async fn file(&self, cx: &Cx<'_>) -> Result<File, Fault> {
         let mut call = self.client.tailnet("get policy file", Method::GET, &["acl"]);
         call.headers.insert(header::ACCEPT, HeaderValue::from_static("application/hujson"));
-        let success = self.client.send(cx, call).await?.success()?;
+        let success = match self.client.send(cx, call).await? {
+            Answer::Yes(success) => success,
+            Answer::No(refusal) if refusal.absent() => return Err(unseen(&refusal)),
+            Answer::No(refusal) => return Err(refusal.fault()),
+        };
         let text = std::str::from_utf8(&success.reply.body).map_err(|_| odd(Odd("not in UTF-8")))?.to_owned();
         let version = success.reply.headers.get(header::ETAG).cloned().ok_or_else(|| odd(Odd("no ETag")))?;
         Ok(File { text, version })
@@ -124,7 +128,7 @@ impl Teams {
         let mut text = file.text.clone();
         let mut answers = Vec::with_capacity(add.len() + remove.len());
         for (at, adds) in add.iter().map(|at| (at, true)).chain(remove.iter().map(|at| (at, false))) {
-            answers.push(match login(at, &known) {
+            answers.push(match login(at, &known, adds) {
                 Ok(Some(login)) if adds => {
                     text = policy::with_member(&text, id.as_str(), login).map_err(odd)?;
                     Ok(Membership::Present)
@@ -143,9 +147,32 @@ impl Teams {
         }
         Ok(answers)
     }
+
+    /// Takes somebody who left the tailnet out of every group: an address that stays would give them their places back
+    /// when they join again. Not where another user is called that now.
+    pub(super) async fn forget(&self, cx: &Cx<'_>, login: &str) -> Result<(), Fault> {
+        let _turn = self.writing.lock().await;
+        let file = self.file(cx).await?;
+        let text = policy::without_person(&file.text, login).map_err(odd)?;
+        if text == file.text || self.logins(cx).await?.values().any(|one| same(one, login)) {
+            return Ok(());
+        }
+        self.write_or(cx, &file, text).await
+    }
+}
+
+/// A 404 of the file, which every tailnet has: nobody left a group because of it.
+fn unseen(refusal: &Refusal) -> Fault {
+    refusal.because(
+        FaultKind::Permission,
+        "Tailscale does not show the tailnet's policy file to the token, or does not know the tailnet. Check the setting `tailnet`, and that the token's user is an Admin.",
+    )
 }
 
 fn refused(refusal: &Refusal) -> Fault {
+    if refusal.absent() {
+        return unseen(refusal);
+    }
     if refusal.status != StatusCode::BAD_REQUEST {
         return refusal.fault();
     }
@@ -179,7 +206,7 @@ impl Groups for Teams {
             return Ok(GroupCreated::AlreadyThere(group(there)));
         }
         let key = policy::key_of(&want.name);
-        if entries.iter().any(|entry| entry.key.eq_ignore_ascii_case(&key)) {
+        if entries.iter().any(|entry| same(&entry.key, &key)) {
             return Err(Fault::new(
                 FaultKind::NameTaken,
                 format!(

@@ -12,11 +12,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_sdk::{
     About, Accounts, Bucket, CallAbout, Connector, ConnectorKind, Cx, DriverKey, Fault, FaultKind, Groups, Kind, Pace,
-    Probe, ProbeCheck, RoleTrait, Rule, Secrets, SettingsError, StepCost, Suspend, Tariff, Traits,
+    Probe, RoleTrait, Rule, Secrets, SettingsError, StepCost, Suspend, Tariff, Traits,
 };
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 
+use crate::shared::probe::{as_check, check};
 use crate::shared::{address, authority, credential};
 use client::Client;
 use groups::Teams;
@@ -59,7 +60,7 @@ fn costs() -> Vec<StepCost> {
         ("look", 2),
         ("create", 3),
         ("update", 2),
-        ("remove", 2),
+        ("remove", 5),
         ("revoke", 2),
         ("add_member", 3),
         ("remove_member", 3),
@@ -91,7 +92,7 @@ impl ConnectorKind for Tailscale {
         let token = credential(secrets, "api_key")?;
         let kind = if settings.policy_groups { Kind::UserAndGroup } else { Kind::User };
         let fingerprint = secrets.fingerprint("api_key").unwrap_or_default();
-        let key = format!("tailscale:{}:{tailnet}:{fingerprint}", authority(&api));
+        let key = format!("tailscale:{}:{fingerprint}", authority(&api));
         let mut traits = Traits::new(kind, DriverKey::new(key));
         traits.buckets = buckets(settings.pace);
         traits.tariff = Tariff::new([Rule::any().charge(CALLS, 1)]);
@@ -107,11 +108,13 @@ impl ConnectorKind for Tailscale {
         let of_user = token.expose_secret().starts_with(TOKEN);
         let client = Arc::new(Client::new(api, tailnet, token.clone()));
         let settings = Arc::new(settings);
+        let teams = || Arc::new(Teams { client: Arc::clone(&client), writing: Mutex::new(()) });
+        let teams = settings.policy_groups.then(teams);
         Ok(Arc::new(Tailnet {
             traits,
             of_user,
-            people: People { client: Arc::clone(&client), settings: Arc::clone(&settings) },
-            teams: settings.policy_groups.then(|| Teams { client: Arc::clone(&client), writing: Mutex::new(()) }),
+            people: People { client: Arc::clone(&client), settings, teams: teams.clone() },
+            teams,
             client,
         }))
     }
@@ -200,21 +203,7 @@ struct Tailnet {
     of_user: bool,
     client: Arc<Client>,
     people: People,
-    teams: Option<Teams>,
-}
-
-fn check(name: &str, ok: bool, detail: impl Into<String>) -> ProbeCheck {
-    ProbeCheck { name: name.to_owned(), ok, detail: detail.into() }
-}
-
-/// A fault as a check that is not ok; what says nothing of the credential stays a fault.
-fn as_check(name: &str, fault: Fault) -> Result<ProbeCheck, Fault> {
-    match fault.kind {
-        FaultKind::Credential | FaultKind::Permission | FaultKind::Refused | FaultKind::NotFound => {
-            Ok(check(name, false, fault.message))
-        }
-        _ => Err(fault),
-    }
+    teams: Option<Arc<Teams>>,
 }
 
 #[async_trait]
@@ -260,6 +249,6 @@ impl Connector for Tailnet {
     }
 
     fn groups(&self) -> Option<&dyn Groups> {
-        self.teams.as_ref().map(|teams| teams as &dyn Groups)
+        self.teams.as_deref().map(|teams| teams as &dyn Groups)
     }
 }

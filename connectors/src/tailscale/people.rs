@@ -11,13 +11,18 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, Refusal};
+use super::groups::Teams;
 use super::settings::Settings;
+use crate::shared::answer::Refused;
 use crate::shared::{email, held_id, invite_id, no_address, remote_id, same_address};
 
 /// Why two accounts are left alone.
 const LEFT_ALONE: &str =
     "This account is the one that the gateway's token belongs to, or the tailnet's owner, so it is left alone.";
+
+/// What is said where a write is answered as if its object were not there.
+const SHOWN: &str = "Tailscale answers as if this were not there, and shows it all the same. The token has to belong to a user who is an Admin.";
 
 /// People of one tailnet.
 pub(super) struct People {
@@ -25,6 +30,8 @@ pub(super) struct People {
     pub(super) client: Arc<Client>,
     /// How to invite.
     pub(super) settings: Arc<Settings>,
+    /// The groups, where they are kept in the policy file: who is deleted leaves them too.
+    pub(super) teams: Option<Arc<Teams>>,
 }
 
 /// A user, as the API shows them.
@@ -47,9 +54,9 @@ struct Invite {
     id: String,
     #[serde(default)]
     role: String,
-    /// Empty for a link that nobody was mailed.
+    /// Empty or null for a link that nobody was mailed.
     #[serde(default)]
-    email: String,
+    email: Option<String>,
 }
 
 impl User {
@@ -71,7 +78,7 @@ impl User {
 impl Invite {
     fn account(&self) -> Result<Account, Fault> {
         let mut account = Account::invited(invite_id("Tailscale", &self.id)?);
-        account.email = Some(self.email.clone());
+        account.email = self.email.clone();
         account.role = Some(self.role.clone());
         Ok(account)
     }
@@ -124,7 +131,7 @@ impl People {
     async fn invites(&self, cx: &Cx<'_>) -> Result<Vec<Invite>, Fault> {
         let call = self.client.tailnet("list invitations", Method::GET, &["user-invites"]);
         let all: Vec<Invite> = self.client.send(cx, call).await?.success()?.json()?;
-        Ok(all.into_iter().filter(|invite| !invite.email.is_empty()).collect())
+        Ok(all.into_iter().filter(|invite| invite.email.as_ref().is_some_and(|email| !email.is_empty())).collect())
     }
 
     async fn invite(&self, cx: &Cx<'_>, id: &InviteId) -> Result<Option<Invite>, Fault> {
@@ -139,20 +146,29 @@ impl People {
             .map(|account| Found { account, evidence: Evidence::Email })
             .collect();
         if found.is_empty() {
-            for invite in self.invites(cx).await?.iter().filter(|invite| same_address(Some(&invite.email), email)) {
+            for invite in self.invites(cx).await?.iter().filter(|invite| same_address(invite.email.as_deref(), email)) {
                 found.push(Found { account: invite.account()?, evidence: Evidence::Email });
             }
         }
         Ok(found)
     }
 
+    /// What a 404 for a user's verb means: `None` where the user is not there; one who is shown all the same may not be
+    /// touched by this token.
+    async fn missing(&self, cx: &Cx<'_>, id: &RemoteId, refusal: &Refusal) -> Result<Option<()>, Fault> {
+        match self.user(cx, id).await? {
+            None => Ok(None),
+            Some(_) => Err(refusal.because(FaultKind::Permission, SHOWN)),
+        }
+    }
+
     /// One verb of a user; `None` where the user is not there.
-    async fn verb(&self, cx: &Cx<'_>, name: &'static str, id: &str, verb: &str) -> Result<Option<()>, Fault> {
-        let call = self.client.call(name, Method::POST, &["users", id, verb]).repeat(Repeat::Idempotent);
+    async fn verb(&self, cx: &Cx<'_>, name: &'static str, id: &RemoteId, verb: &str) -> Result<Option<()>, Fault> {
+        let call = self.client.call(name, Method::POST, &["users", id.as_str(), verb]).repeat(Repeat::Idempotent);
         match self.client.send(cx, call).await? {
             Answer::Yes(success) => success.done().map(Some),
-            Answer::No(refusal) if refusal.absent() => Ok(None),
-            Answer::No(refusal) if refusal.says(&["yourself", "own user", "your own", "owner"]) => {
+            Answer::No(refusal) if refusal.absent() => self.missing(cx, id, &refusal).await,
+            Answer::No(refusal) if refusal.says(&["yourself", "own user", "your own", "tailnet owner"]) => {
                 Err(refusal.because(FaultKind::Protected, LEFT_ALONE))
             }
             Answer::No(refusal) => Err(refusal.fault()),
@@ -172,9 +188,24 @@ impl People {
         let call = self.client.call("revoke invitation", Method::DELETE, &["user-invites", key]);
         match self.client.send(cx, call).await? {
             Answer::Yes(success) => success.done().map(|()| Removed::Done),
-            Answer::No(refusal) if refusal.absent() => Ok(Removed::AlreadyGone),
+            Answer::No(refusal) if refusal.absent() => match self.invite(cx, id).await? {
+                None => Ok(Removed::AlreadyGone),
+                Some(_) => Err(refusal.because(FaultKind::Permission, SHOWN)),
+            },
             Answer::No(refusal) => Err(refusal.fault()),
         }
+    }
+
+    /// Takes somebody who is deleted out of the groups of the policy file.
+    async fn forget(&self, cx: &Cx<'_>, login: Option<&str>) -> Result<(), Fault> {
+        let Some((teams, login)) = self.teams.as_ref().zip(login.filter(|login| !login.trim().is_empty())) else {
+            return Ok(());
+        };
+        teams.forget(cx, login).await.map_err(|mut fault| {
+            fault.message =
+                format!("The user is deleted, and stands in groups of the policy file yet. {}", fault.message);
+            fault
+        })
     }
 }
 
@@ -214,7 +245,7 @@ impl Accounts for People {
         match self.client.send(cx, call).await? {
             Answer::Yes(success) => {
                 let sent: Vec<Invite> = success.json()?;
-                let sent = sent.into_iter().find(|invite| same_address(Some(&invite.email), &email));
+                let sent = sent.into_iter().find(|invite| same_address(invite.email.as_deref(), &email));
                 let sent = sent.ok_or_else(|| {
                     Fault::new(FaultKind::Malformed, "Tailscale's answer to the invitation does not show it.")
                         .effect(Effect::Unknown)
@@ -265,7 +296,10 @@ impl Accounts for People {
         let call = call.repeat(Repeat::Idempotent).json(&json!({ "role": role }));
         match self.client.send(cx, call).await? {
             Answer::Yes(success) => success.done()?,
-            Answer::No(refusal) if refusal.absent() => return Ok(Updated::AlreadyGone),
+            Answer::No(refusal) if refusal.absent() => {
+                self.missing(cx, id, &refusal).await?;
+                return Ok(Updated::AlreadyGone);
+            }
             Answer::No(refusal) => return Err(refusal.fault()),
         }
         account.role = Some(role.to_owned());
@@ -289,7 +323,7 @@ impl Accounts for People {
             (true, _) => ("restore user", "restore"),
             (false, _) => ("suspend user", "suspend"),
         };
-        if self.verb(cx, name, id.as_str(), verb).await?.is_none() {
+        if self.verb(cx, name, id, verb).await?.is_none() {
             return Ok(Updated::AlreadyGone);
         }
         account.status = status;
@@ -297,17 +331,21 @@ impl Accounts for People {
     }
 
     async fn remove(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Removed, Fault> {
-        let id = match at {
-            AccountRef::Account { id, .. } => id,
+        let (id, last) = match at {
+            AccountRef::Account { id, login } => (id, login),
             AccountRef::Invite { id, email, .. } => return self.revoke(cx, id, email.as_deref()).await,
         };
-        match self.user(cx, id).await? {
-            None => return Ok(Removed::AlreadyGone),
+        let (login, removed) = match self.user(cx, id).await? {
+            None => (last.clone(), Removed::AlreadyGone),
             Some((_, account)) if account.protected => return Err(Fault::new(FaultKind::Protected, LEFT_ALONE)),
-            Some(_) => {}
-        }
-        let done = self.verb(cx, "delete user", id.as_str(), "delete").await?;
-        Ok(if done.is_some() { Removed::Done } else { Removed::AlreadyGone })
+            Some((_, account)) => match self.verb(cx, "delete user", id, "delete").await? {
+                Some(()) => (account.login, Removed::Done),
+                None => (account.login, Removed::AlreadyGone),
+            },
+        };
+        // Elsewhere a deletion takes memberships along; here the address would stay in the file.
+        self.forget(cx, login.as_deref()).await?;
+        Ok(removed)
     }
 
     async fn follow(&self, cx: &Cx<'_>, invite: &InviteId, who: &Person) -> Result<Followed, Fault> {

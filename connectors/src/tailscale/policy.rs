@@ -229,6 +229,11 @@ fn entry(text: &str, field: &Field) -> Result<Option<Entry>, Odd> {
     }))
 }
 
+/// Whether two texts name the same person or group: the one comparison for all that is looked for in the file.
+pub(super) fn same(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
+}
+
 /// The groups, in the order of the file.
 pub(super) fn groups(text: &str) -> Result<Vec<Entry>, Odd> {
     let (_, groups) = read(text)?;
@@ -359,7 +364,7 @@ pub(super) fn with_member(text: &str, key: &str, member: &str) -> Result<String,
     let field = groups.as_ref().and_then(|groups| field(groups, key)).ok_or(Odd("a group that is not there"))?;
     let (open, items) = Scan { text, at: field.value.start }.list(2)?;
     for item in &items {
-        if (Scan { text, at: item.value.start }).string()?.0.eq_ignore_ascii_case(member) {
+        if same(&(Scan { text, at: item.value.start }).string()?.0, member) {
             return Ok(text.to_owned());
         }
     }
@@ -379,7 +384,7 @@ pub(super) fn without_member(text: &str, key: &str, member: &str) -> Result<Stri
         let (_, items) = Scan { text: &text, at: field.value.start }.list(2)?;
         let mut place = None;
         for (n, item) in items.iter().enumerate() {
-            if (Scan { text: &text, at: item.value.start }).string()?.0.eq_ignore_ascii_case(member) {
+            if same(&(Scan { text: &text, at: item.value.start }).string()?.0, member) {
                 place = Some(n);
                 break;
             }
@@ -393,6 +398,16 @@ pub(super) fn without_member(text: &str, key: &str, member: &str) -> Result<Stri
             (comma, _) => dropped(&text, value.start, comma.map_or(value.end, |comma| comma + 1)),
         };
     }
+}
+
+/// The file without a member of any group; as it is where they are in none.
+pub(super) fn without_person(text: &str, member: &str) -> Result<String, Odd> {
+    let held = |entry: &Entry| entry.members.iter().any(|one| same(one, member));
+    let mut left = text.to_owned();
+    for entry in groups(text)?.iter().filter(|entry| held(entry)) {
+        left = without_member(&left, &entry.key, member)?;
+    }
+    Ok(left)
 }
 
 #[cfg(test)]

@@ -178,3 +178,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_address_in_capitals_beyond_ascii_was_another_person_when_written() {
+    let text = "{\"groups\": {\"group:a\": [\"J\u{d6}RG@x.example \"], \"group:b\": []}}";
+    assert_eq!(with_member(text, "a", "j\u{f6}rg@x.example").unwrap(), text);
+    let left = groups(&without_person(text, "j\u{f6}rg@x.example").unwrap()).unwrap();
+    assert!(left.iter().all(|entry| entry.members.is_empty()), "{left:?}");
+}

@@ -4,6 +4,7 @@
 //!     cargo bench -p gateway --bench throughput
 //!     cargo bench -p gateway --bench throughput -- --users 1000 --seconds 2
 //!     cargo bench -p gateway --bench throughput -- --users 1000000
+//!     cargo bench -p gateway --bench throughput -- --pages --users 100000
 //!
 //! Everything runs in one process over real loopback HTTP: the servers, the load client (16
 //! keep-alive connections), and the simulated target (no limits, no delay). SQLite is on disk in
@@ -14,6 +15,7 @@
 
 mod bare;
 mod load;
+mod pages;
 mod place;
 
 use std::time::Duration;
@@ -40,6 +42,9 @@ struct Options {
     /// Keep-alive connections
     #[arg(long, default_value_t = 16)]
     connections: usize,
+    /// Measure the console's pages instead, with accounts and a week of operations
+    #[arg(long)]
+    pages: bool,
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -97,6 +102,9 @@ enum Against {
 async fn main() -> Result<()> {
     let options = Options::parse();
     gateway::telemetry::start_log("error", LogFormat::Text)?;
+    if options.pages {
+        return pages::measure(&options).await;
+    }
     println!(
         "{} connections, {} users, at most {} s a case, SQLite synchronous=FULL",
         options.connections, options.users, options.seconds

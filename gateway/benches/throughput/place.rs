@@ -27,7 +27,8 @@ use crate::load::{Load, Outcome, Shot, shoot};
 pub(crate) const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
-const TOKEN: &str = "bench-admin-token";
+/// The admin token of the gateway.
+pub(crate) const TOKEN: &str = "bench-admin-token";
 /// How long the target may take to agree with the directory.
 const PATIENCE: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_millis(20);
@@ -79,8 +80,8 @@ pub(crate) struct People {
 
 /// The gateway and the target.
 pub(crate) struct Place {
-    address: SocketAddr,
-    instance: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) instance: String,
     scim: String,
     key: String,
     mode: Mode,
@@ -285,6 +286,11 @@ impl Place {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The gateway's database.
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        self.folder.path().join("scimgate.db")
     }
 
     /// Ends both.

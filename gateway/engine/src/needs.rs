@@ -196,6 +196,21 @@ pub fn find(code: &str) -> Option<&'static Word> {
     ALL.iter().find(|word| word.code == code)
 }
 
+/// Whose turn it is, in words for people, while work stands at a word: at `needs`, or else waiting. What has no word waits
+/// for its turn, or for an admin of the gateway.
+pub fn who(code: &str, needs: bool) -> &'static str {
+    if !needs {
+        return if code == "person" { "whoever does the task" } else { "nobody" };
+    }
+    match code {
+        "name_taken" | "not_a_member" | "not_found" | "plan" | "quota" | "seat" | "suspended" => "the target's admin",
+        "credential" | "permission" => "whoever has the target's credential",
+        "incomplete" | "refused" => "the identity provider's admin",
+        "invitation" => "the person",
+        _ => "an Admin here",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -77,14 +77,35 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
 }
 
 /// Segments of the path.
-#[derive(FromRequestParts)]
-#[from_request(via(axum::extract::Path), rejection(Problem))]
 pub(super) struct Path<T>(pub(super) T);
 
 /// The query.
-#[derive(FromRequestParts)]
-#[from_request(via(axum::extract::Query), rejection(Problem))]
 pub(super) struct Query<T>(pub(super) T);
+
+/// No database knows a text with a NUL in it, so nothing of that name is here.
+fn refuse_nul(text: &str) -> Result<(), Problem> {
+    if text.contains("%00") { Err(Problem::not_found("Nothing has a name with a NUL in it.")) } else { Ok(()) }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        refuse_nul(parts.uri.path())?;
+        let axum::extract::Path(found) = axum::extract::Path::from_request_parts(parts, state).await?;
+        Ok(Self(found))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        refuse_nul(parts.uri.query().unwrap_or_default())?;
+        let axum::extract::Query(found) = axum::extract::Query::from_request_parts(parts, state).await?;
+        Ok(Self(found))
+    }
+}
 
 /// A JSON body that must be there.
 pub(super) struct Body<T>(pub(super) T);

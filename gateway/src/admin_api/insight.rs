@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::records::{OPERATION_STATES, known_state};
 use crate::service::App;
 use crate::service::members::Role;
-use crate::service::records::{Audited, Chunk, Exported, OperationFilter};
+use crate::service::records::{Audited, Chunk, Exported, OperationFilter, Span};
 use crate::service::types::Instance;
 use crate::store::StoreError;
 
@@ -95,6 +95,35 @@ pub(super) async fn overview(_: Admin, State(app): State<Arc<App>>) -> Result<Js
     Ok(Json(app.glance().await?))
 }
 
+/// Which outcomes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ActivityQuery {
+    /// `day` (the default; by the hour) or `week` (by the day).
+    span: Option<String>,
+    /// Only of this instance.
+    instance: Option<String>,
+}
+
+/// How many operations were applied and how many failed, by the hour or by the day.
+#[utoipa::path(get, path = "/activity", tag = "record", params(ActivityQuery), responses((status = 200, description = "from, to, part_seconds, complete, and at, applied, failed, counted of each part", body = Value)))]
+pub(super) async fn activity(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Query(query): Query<ActivityQuery>,
+) -> Result<Json<Value>, Problem> {
+    let span = match query.span.as_deref() {
+        None => Span::default(),
+        Some(word) => Span::parse(word).ok_or_else(|| Problem::field("span", "must be day or week"))?,
+    };
+    let of = match &query.instance {
+        Some(id) => Some(instance(&app, id).await?),
+        None => None,
+    };
+    Ok(Json(app.activity(of.as_deref(), span).await?))
+}
+
 /// Finds people, groups and operations over all instances.
 #[utoipa::path(get, path = "/search", tag = "record", params(SearchQuery), responses((status = 200, description = "findings, the likeliest first", body = Value)))]
 pub(super) async fn search(
@@ -118,7 +147,8 @@ pub(super) async fn search(
     Ok(Json(json!({"items": items, "more": more, "next": null})))
 }
 
-/// The requests of an instance's clients that were refused, last seen first, one item per sort with a count.
+/// The requests of an instance's clients that were refused, last seen first, one item per sort with a count; `stranger` is
+/// the newest call that no key let in.
 #[utoipa::path(get, path = "/instances/{id}/rejected", tag = "record", params(("id" = String, Path, description = "instance"), PageQuery), responses((status = 200, description = "refused requests", body = Value)))]
 pub(super) async fn rejected(
     _: Admin,
@@ -135,7 +165,10 @@ pub(super) async fn rejected(
         }
     };
     let (items, next) = app.list_rejected(&instance, before, limit(page.limit)?).await?;
-    Ok(Json(json!({"items": items, "next": next.map(|(at, seq)| sealed(&format!("{at}:{seq}")))})))
+    let stranger = app.stranger(&instance).await?;
+    Ok(Json(
+        json!({"items": items, "next": next.map(|(at, seq)| sealed(&format!("{at}:{seq}"))), "stranger": stranger}),
+    ))
 }
 
 /// The operations of an instance as lines of JSON (NDJSON), oldest first, each with its attempts and the cursor from which

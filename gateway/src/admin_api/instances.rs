@@ -323,9 +323,31 @@ pub(super) async fn reconcile(
     start(&app, &admin, &id, RunKind::Reconcile).await
 }
 
+/// Whom to compare.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CompareBody {
+    /// The person: SCIM id or userName.
+    resource: String,
+}
+
+/// Compares one person with their account at the target: it is read, and what differs is mended or reported by the
+/// instance's policy.
+#[utoipa::path(post, path = "/instances/{id}/compare", tag = "instances", params(("id" = String, Path, description = "instance")), request_body = CompareBody, responses((status = 202, description = "run_id", body = Value), (status = 404, description = "no such person"), (status = 409, description = "there is no account to read, or one runs already")))]
+pub(super) async fn compare(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Body(body): Body<CompareBody>,
+) -> Result<Response, Problem> {
+    let instance = instance(&app, &id).await?;
+    App::refuse_silent(&instance)?;
+    let run = app.compare_one(&instance, &body.resource, &admin.actor).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({"run_id": run}))).into_response())
+}
+
 async fn start(app: &Arc<App>, admin: &Admin, id: &str, kind: RunKind) -> Result<Response, Problem> {
     let instance = instance(app, id).await?;
-    App::refuse_silent(&instance)?;
     match app.start_run(&instance, kind, &admin.actor).await? {
         Some(run) => Ok((StatusCode::ACCEPTED, Json(json!({"run_id": run}))).into_response()),
         None => Err(Problem::new(

@@ -252,6 +252,9 @@ fn preview(out: Out, file: &Path, sample: Option<&Path>, set: &[(String, String)
                     out.line("")?;
                     out.line(body)?;
                 }
+                if let Some(note) = &one.note {
+                    out.line(&format!("# {note}"))?;
+                }
             }
         }
         out.line("")?;

@@ -90,7 +90,7 @@ enum Command {
     /// Read the accounts and groups that a target has
     Import(runs::Run),
     /// Compare a target with what is wanted
-    Reconcile(runs::Run),
+    Reconcile(runs::Reconcile),
     /// What would be sent to a target, before anything is
     Plan(plan::Plan),
     /// Where a target differs from what was asked for
@@ -157,7 +157,7 @@ async fn run(command: Command) -> Done {
         Command::Hold(command) => command.run().await,
         Command::Task(command) => command.run().await,
         Command::Import(run) => run.run("import").await,
-        Command::Reconcile(run) => run.run("reconcile").await,
+        Command::Reconcile(run) => run.run().await,
         Command::Plan(plan) => plan.run().await,
         Command::Drift(drift) => drift.run().await,
         Command::Why(why) => why.run().await,
@@ -234,6 +234,7 @@ mod tests {
             "hold discard h_1 --list-hash abc",
             "import acme --no-wait",
             "reconcile acme",
+            "reconcile acme --user ada@example.com",
             "plan acme --json --exit-code",
             "plan acme --limit 5",
             "drift acme --class extra --limit 5",

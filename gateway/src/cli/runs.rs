@@ -30,15 +30,39 @@ pub(super) struct Run {
     remote: Remote,
 }
 
+/// `scimgate reconcile NAME`.
+#[derive(Debug, Args)]
+pub(super) struct Reconcile {
+    #[command(flatten)]
+    run: Run,
+    /// Compare only this person, by userName or SCIM id
+    #[arg(long, value_name = "NAME", conflicts_with = "watch")]
+    user: Option<String>,
+}
+
+impl Reconcile {
+    pub(super) async fn run(self) -> Done {
+        match self.user {
+            Some(user) => self.run.start("reconcile", "compare", &json!({"resource": user})).await,
+            None => self.run.run("reconcile").await,
+        }
+    }
+}
+
 impl Run {
     pub(super) async fn run(self, kind: &str) -> Done {
+        self.start(kind, kind, &json!({})).await
+    }
+
+    /// Starts it by a call of the admin API, or watches one that was started.
+    async fn start(self, kind: &str, call: &str, body: &Value) -> Done {
         let client = Client::new(&self.remote)?;
         let instance = client.instance(&self.instance).await?;
         let (id, name) = (text(&instance, "id"), text(&instance, "name"));
         let run = match self.watch {
             Some(run) => run,
             None => {
-                let started = client.call(Method::POST, &format!("/instances/{id}/{kind}"), Some(&json!({}))).await?;
+                let started = client.call(Method::POST, &format!("/instances/{id}/{call}"), Some(body)).await?;
                 if self.no_wait && client.out.json {
                     client.out.document(&started)?;
                     return Ok(Exit::Ok);

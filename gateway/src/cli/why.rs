@@ -127,12 +127,16 @@ fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<Strin
     }
     for membership in list(found, "memberships") {
         let reason = membership["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let held = membership["hold"]
+            .as_str()
+            .map(|hold| format!("; held by the brake: scimgate hold allow {hold}, or scimgate hold discard {hold}"));
         lines.push(format!(
-            "Group {}: {}, at the target {}, {}{reason}",
+            "Group {}: {}, at the target {}, {}{reason}{}",
             text(&membership["group"], "displayName"),
             if membership["wanted"] == true { "wanted" } else { "not wanted" },
             text(membership, "at_target"),
             text(membership, "state"),
+            held.unwrap_or_default(),
         ));
     }
     lines.extend(found["answer"].as_str().map(str::to_owned));

@@ -151,7 +151,7 @@ fn kind_of(kind: &SettingKind) -> String {
 }
 
 fn sentences(all: &[&str]) -> Markup {
-    html! { div.pad.prose { ul { @for one in all { li { (super::text::value(one)) } } } } }
+    html! { div.pad.prose { ul { @for one in all { li { (super::text::prose(one)) } } } } }
 }
 
 async fn one(visit: Visit, Path(connector): Path<String>) -> Answer {
@@ -214,7 +214,7 @@ fn versions(visit: &Visit, manifest: &Value) -> Markup {
         Table::new("Versions").hush().head("Version").head("Uploaded").less("By").head("State").number("Instances");
     for one in list(manifest, "versions") {
         table.row(html! { tr {
-            th scope="row" { a href={ (root) "/versions/" (text(one, "version")) } { (name(text(one, "version"))) } }
+            th scope="row" { a href={ (root) "/versions/" (segment(text(one, "version"))) } { (name(text(one, "version"))) } }
             td { (parts::ago_or(visit.now, &one["created_at"], "")) }
             td.rank2 { (name(text(one, "created_by"))) }
             td {
@@ -228,6 +228,12 @@ fn versions(visit: &Visit, manifest: &Value) -> Markup {
     table.draw()
 }
 
+/// A version as a segment of a path, or a value in a query. Versions of today need nothing of it; older ones may.
+fn segment(text: &str) -> String {
+    let encoded: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    encoded.replace('+', "%20")
+}
+
 async fn version(visit: Visit, Path((manifest, version)): Path<(String, String)>) -> Answer {
     let shown = visit.app.manifest_version(&manifest, &version).await?;
     let root = format!("/console/catalogue/{manifest}");
@@ -236,7 +242,7 @@ async fn version(visit: Visit, Path((manifest, version)): Path<(String, String)>
     Ok(Page::new(Nav::Catalogue, format!("{manifest} {version}"))
         .crumb("Catalogue", "/console/catalogue")
         .crumb(manifest.as_str(), root.as_str())
-        .actions(html! { a.btn href={ "/console/catalogue/build?from=" (manifest) "&version=" (version) } { "Make a new version" } @if visit.may(Role::Admin) { " " a.btn href={ "/console/catalogue/build/test?manifest=" (manifest) "&version=" (version) } { "Live test" } } })
+        .actions(html! { a.btn href={ "/console/catalogue/build?from=" (manifest) "&version=" (segment(&version)) } { "Make a new version" } @if visit.may(Role::Admin) { " " a.btn href={ "/console/catalogue/build/test?manifest=" (manifest) "&version=" (segment(&version)) } { "Live test" } } })
         .body(html! {
             @if let Some(problem) = shown["problem"].as_str() { (parts::note(Tone::Bad, &html! { p { (name(problem)) } })) }
             (parts::card("About this version", &html! {}, &html! { div.pad.stack {
@@ -247,7 +253,7 @@ async fn version(visit: Visit, Path((manifest, version)): Path<(String, String)>
                     ("Instances", html! { (count(i64::try_from(instances.len()).unwrap_or(0), "instance holds", "instances hold")) " to it" }),
                 ]))
                 @if !instances.is_empty() { ul.tight { @for one in instances { li { (parts::instance_link(text(one, "id"), text(one, "name"))) } } } }
-                @if uploaded && instances.is_empty() && visit.may(Role::Admin) { p { a.btn.danger href={ (root) "/versions/" (version) "/delete" } { "Delete this version" } } }
+                @if uploaded && instances.is_empty() && visit.may(Role::Admin) { p { a.btn.danger href={ (root) "/versions/" (segment(&version)) "/delete" } { "Delete this version" } } }
             } }))
             (parts::card("Text", &html! {}, &html! { div.pad { pre tabindex="0" role="region" aria-label="The text" { (shown["text"].as_str().unwrap_or_default()) } } }))
         }))
@@ -257,7 +263,7 @@ async fn ask_delete(visit: Visit, Path((manifest, version)): Path<(String, Strin
     visit.require(Role::Admin)?;
     visit.app.manifest_version(&manifest, &version).await?;
     let root = format!("/console/catalogue/{manifest}");
-    let form = Form::new(&visit, format!("{root}/versions/{version}/delete"), "Delete this version")
+    let form = Form::new(&visit, format!("{root}/versions/{}/delete", segment(&version)), "Delete this version")
         .cancel(root.as_str())
         .danger();
     let body = confirm(

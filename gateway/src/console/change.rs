@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use maud::html;
+use maud::{Markup, html};
 use serde_json::Value;
 
 use super::declared::{self, Before};
@@ -49,7 +49,13 @@ async fn page(visit: &Visit, instance: &Arc<Instance>, wrong: Wrong) -> Result<P
         Wrong::Connection(sent, errors) => (Some((sent, errors)), None),
         Wrong::Policy(sent, errors) => (None, Some((sent, errors))),
     };
-    let rev = instance.config_rev.to_string();
+    // A page that was overtaken stays so: sent again as it is, it would write over a change that nobody here has seen.
+    let present = instance.config_rev.to_string();
+    let rev = match &wrong {
+        Wrong::Nothing => present.clone(),
+        Wrong::Connection(sent, _) | Wrong::Policy(sent, _) => sent.text("config_rev").to_owned(),
+    };
+    let stale = rev != present;
     let settings = match &entry {
         Err(why) => parts::note(Tone::Bad, &html! { p { (name(why)) } }),
         Ok(listed) if visit.may(Role::Admin) => {
@@ -70,23 +76,7 @@ async fn page(visit: &Visit, instance: &Arc<Instance>, wrong: Wrong) -> Result<P
             }
             form.draw()
         }
-        Ok(listed) => {
-            let rows: Vec<_> = listed
-                .entry
-                .settings
-                .iter()
-                .map(|setting| {
-                    let value = match &instance.settings[setting.name] {
-                        Value::Null if stored.iter().any(|one| one == setting.name) => "stored".to_owned(),
-                        Value::Null => "not set".to_owned(),
-                        Value::String(text) => text.clone(),
-                        other => other.to_string(),
-                    };
-                    (setting.title, name(&value))
-                })
-                .collect();
-            parts::facts(&rows)
-        }
+        Ok(listed) => as_stored(instance, listed, &stored),
     };
     let policies = if visit.may(Role::Admin) {
         let form =
@@ -94,10 +84,17 @@ async fn page(visit: &Visit, instance: &Arc<Instance>, wrong: Wrong) -> Result<P
         let form = form.errors(policy.map(|(_, errors)| errors.clone()).unwrap_or_default());
         policy::fields(form, instance, policy.map(|(sent, _)| sent)).draw()
     } else {
-        let lines = policy::summary(&instance.policy);
-        parts::facts(&lines.iter().map(|(what, value)| (*what, name(value))).collect::<Vec<_>>())
+        policies_as_stored(instance)
     };
     let page = Page::of(instance, Tab::Settings, "Settings").body(html! {
+        @if stale {
+            (parts::card("As it is stored now", &html! { a.btn href=(root) { "Load the page again" } }, &html! { div.pad.stack {
+                @match (&wrong, &entry) {
+                    (Wrong::Policy(..), _) | (_, Err(_)) => (policies_as_stored(instance)),
+                    (_, Ok(listed)) => { (parts::facts(&[("Name", name(&instance.name))])) (as_stored(instance, listed, &stored)) },
+                }
+            } }))
+        }
         (parts::card("Connection", &html! {}, &html! { div.pad { (settings) } }))
         (parts::card("Policies", &html! {}, &html! { div.pad.stack { p.muted { (policy::leaving(instance)) } (policies) } }))
         @if visit.may(Role::Owner) {
@@ -110,13 +107,31 @@ async fn page(visit: &Visit, instance: &Arc<Instance>, wrong: Wrong) -> Result<P
     Ok(if failed { page.failed() } else { page })
 }
 
+/// The settings as they are stored.
+fn as_stored(instance: &Instance, listed: &Listed, stored: &[String]) -> Markup {
+    let value = |setting: &connector_sdk::Setting| match &instance.settings[setting.name] {
+        Value::Null if stored.iter().any(|one| one == setting.name) => "stored".to_owned(),
+        Value::Null => "not set".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let rows: Vec<_> =
+        listed.entry.settings.iter().map(|setting| (setting.title, name(&value(setting)))).collect();
+    parts::facts(&rows)
+}
+
+fn policies_as_stored(instance: &Instance) -> Markup {
+    let lines = policy::summary(&instance.policy);
+    parts::facts(&lines.iter().map(|(what, value)| (*what, name(value))).collect::<Vec<_>>())
+}
+
 async fn show(visit: Visit, Path(id): Path<String>) -> Answer {
     let instance = visit.instance(&id).await?;
     page(&visit, &instance, Wrong::Nothing).await
 }
 
 /// Somebody else's change is not written over.
-fn overtaken(instance: &Instance, sent: &Sent) -> Option<Errors> {
+pub(super) fn overtaken(instance: &Instance, sent: &Sent) -> Option<Errors> {
     (sent.text("config_rev") != instance.config_rev.to_string()).then(|| {
         let mut errors = Errors::default();
         errors.add("", "Somebody else changed this instance since the page was loaded. Nothing of yours was saved. Compare what stands below, load the page again, and repeat your change.");

@@ -18,7 +18,7 @@ use super::text::{count, name, number};
 use super::trouble::Trouble;
 use super::visit::Visit;
 use super::words::{int, text};
-use super::{Answer, Sending, guide, keys};
+use super::{Answer, Sending, guide, keys, refused};
 use crate::guides::{self, Guide, Values};
 use crate::service::App;
 use crate::service::members::Role;
@@ -117,16 +117,21 @@ async fn contact(visit: &Visit, instance: &Arc<Instance>, known: &[Value]) -> Re
     let operations = visit.app.list_operations(instance, &OperationFilter::default(), i64::MAX, SHOWN).await?;
     let (rejected, _) = visit.app.list_rejected(instance, None, SHOWN).await?;
     let used: Vec<&Value> = known.iter().filter(|key| !key["last_used_at"].is_null()).collect();
+    let root = format!("/console/instances/{}", instance.id);
+    let last = used.iter().filter_map(|key| key["last_used_at"].as_str()).max().map_or(Value::Null, Value::from);
+    let stranger = visit.app.stranger(instance).await?;
+    let stranger = refused::stranger(visit, stranger.as_ref(), &last, &root);
     if used.is_empty() && operations.items.is_empty() && rejected.is_empty() {
-        return Ok(parts::card(
+        let card = parts::card(
             "First contact",
             &html! {},
             &parts::empty(
                 "Waiting for the first call",
-                &html! { "Nothing with a key of this instance has come yet. The usual reasons: the address was copied without its last part, the key with a blank at its end, or the identity provider cannot reach this gateway through your firewall. Calls without a key, or with one of nobody, are in no list: it cannot be told whose they are." },
+                &html! { "Nothing with a key of this instance has come yet. The usual reasons: the address was copied without its last part, the key with a blank at its end, or the identity provider cannot reach this gateway through your firewall. A call with a wrong key, or with none, is shown here within seconds." },
                 &html! {},
             ),
-        ));
+        );
+        return Ok(html! { (stranger) (card) });
     }
     let mut asked = Table::new("Newest changes").hush().head("When").head("Asked for").head("Of").head("State");
     for one in &operations.items {
@@ -138,10 +143,10 @@ async fn contact(visit: &Visit, instance: &Arc<Instance>, known: &[Value]) -> Re
             td { (parts::state(text(one, "state"))) }
         } });
     }
-    let mut refused =
+    let mut turned_away =
         Table::new("Refused requests").hush().head("Last seen").head("Request").head("Answer").number("Times");
     for one in &rejected {
-        refused.row(html! { tr {
+        turned_away.row(html! { tr {
             th scope="row" { (parts::ago_or(visit.now, &one["last_at"], "")) }
             td { code { (text(one, "method")) " " (name(text(one, "path"))) } }
             td { (int(one, "status")) ": " (name(text(one, "detail"))) }
@@ -149,6 +154,7 @@ async fn contact(visit: &Visit, instance: &Arc<Instance>, known: &[Value]) -> Re
         } });
     }
     Ok(html! {
+        (stranger)
         (parts::card("First contact", &html! {}, &html! { ul.list {
             @for key in used { li { div.inline {
                 (parts::tag(Tone::Good, "Heard of"))
@@ -158,7 +164,7 @@ async fn contact(visit: &Visit, instance: &Arc<Instance>, known: &[Value]) -> Re
             @if operations.items.is_empty() { li { "It has read, and not yet asked for a change." } }
         } }))
         @if !operations.items.is_empty() { (parts::card("Newest changes", &html! {}, &asked.draw())) }
-        @if !rejected.is_empty() { (parts::card("Refused requests", &html! {}, &refused.draw())) }
+        @if !rejected.is_empty() { (parts::card("Refused requests", &html! { a href={ (root) "/rejected" } { "All of them" } }, &turned_away.draw())) }
     })
 }
 

@@ -6,13 +6,15 @@ use http::{HeaderValue, header};
 use serde_json::Value;
 
 /// What a spreadsheet would take a cell for a formula by.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+const FORMULA: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
 /// A cell of a table: quoted, and never a formula.
 pub(super) fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 3);
     out.push('"');
-    if text.starts_with(FORMULA) {
+    // Some spreadsheets drop the blanks before one.
+    if text.starts_with(FORMULA) || text.trim_start().starts_with(FORMULA) {
         out.push('\'');
     }
     for c in text.chars() {
@@ -67,6 +69,8 @@ mod tests {
             ("Ada", "\"Ada\""),
             ("=HYPERLINK(\"x\")", "\"'=HYPERLINK(\"\"x\"\")\""),
             ("-1", "\"'-1\""),
+            (" =1", "\"' =1\""),
+            ("\u{ff1d}1", "\"'\u{ff1d}1\""),
             ("a,\nb", "\"a,\nb\""),
             ("a\u{202e}b", "\"a\u{fffd}b\""),
         ] {

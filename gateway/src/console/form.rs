@@ -26,9 +26,10 @@ const MOST: usize = 20_000;
 pub(super) struct Sent(Vec<(String, String)>);
 
 impl Sent {
-    /// Reads a form (`application/x-www-form-urlencoded`).
+    /// Reads a form (`application/x-www-form-urlencoded`). No database stores a NUL in a text, so none is kept.
     pub(super) fn parse(bytes: &[u8]) -> Self {
-        Self(url::form_urlencoded::parse(bytes).take(MOST).map(|(name, value)| (name.into(), value.into())).collect())
+        let clean = |text: std::borrow::Cow<'_, str>| text.replace('\0', "");
+        Self(url::form_urlencoded::parse(bytes).take(MOST).map(|(name, value)| (clean(name), clean(value))).collect())
     }
 
     /// A field as it was sent; empty if it was not.
@@ -111,6 +112,16 @@ impl Errors {
     /// The same, with other names for the fields: what a service calls `org` is `settings.org` in a form.
     pub(super) fn renamed(self, name: impl Fn(&str) -> String) -> Self {
         Self(self.0.into_iter().map(|(field, message)| (name(&field), message)).collect())
+    }
+
+    /// What is wrong, the first of it; empty if nothing is.
+    pub(super) fn first(&self) -> &str {
+        self.0.values().next().map_or("", String::as_str)
+    }
+
+    /// Every field with what is wrong with it.
+    pub(super) fn into_inner(self) -> BTreeMap<String, String> {
+        self.0
     }
 
     fn of(&self, field: &str) -> Option<&str> {
@@ -234,6 +245,11 @@ impl Field {
     pub(super) fn complete(mut self, word: &'static str) -> Self {
         self.complete = word;
         self
+    }
+
+    /// What it asks for.
+    pub(super) fn label(&self) -> &str {
+        &self.label
     }
 
     /// The id of its control: names may have dots, ids are safer without.

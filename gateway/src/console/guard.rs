@@ -27,6 +27,8 @@ use crate::telemetry::names;
 
 /// Largest form: a manifest in a text field is the largest thing that is sent.
 const MAX_BODY: usize = 4 << 20;
+/// Largest form of who has no session yet: a token and where to go.
+const MAX_SIGN_IN: usize = 16 << 10;
 /// How long a client may take to send it.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
@@ -87,16 +89,20 @@ async fn answer(app: &Arc<App>, request: Request, next: Next, reference: &str) -
             reference,
         );
     }
-    let (request, sent) = match body(request).await {
-        Ok(read) => read,
-        Err(trouble) => return bare(theme, &trouble, reference),
-    };
     if path == "/sign-in" || path.starts_with("/sign-in/") {
-        return caught(next, request, reference).await;
+        return match body(request, MAX_SIGN_IN).await {
+            Ok((request, _)) => caught(next, request, reference).await,
+            Err(trouble) => bare(theme, &trouble, reference),
+        };
     }
+    // Before the form is read: a stranger's is not waited for, nor kept in memory.
     let visit = match visit(app, request.headers().clone(), whole_path(&request), theme).await {
         Ok(Some(visit)) => visit,
         Ok(None) => return unsigned(&request),
+        Err(trouble) => return bare(theme, &trouble, reference),
+    };
+    let (request, sent) = match body(request, MAX_BODY).await {
+        Ok(read) => read,
         Err(trouble) => return bare(theme, &trouble, reference),
     };
     let checked = match sent {
@@ -197,8 +203,8 @@ fn is_ours(app: &App, headers: &HeaderMap) -> bool {
         .is_some_and(|here| here.origin() == origin.origin())
 }
 
-/// Reads a form, if the request is one.
-async fn body(request: Request) -> Result<(Request, Option<Sent>), Trouble> {
+/// Reads a form of at most `most` bytes, if the request is one.
+async fn body(request: Request, most: usize) -> Result<(Request, Option<Sent>), Trouble> {
     if request.method().is_safe() {
         return Ok((request, None));
     }
@@ -207,13 +213,13 @@ async fn body(request: Request) -> Result<(Request, Option<Sent>), Trouble> {
         return Err(Trouble::form("The console takes forms only. Programs use the admin API, under /admin/v1."));
     }
     let (parts, body) = request.into_parts();
-    let bytes: Bytes = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, MAX_BODY)).await {
+    let bytes: Bytes = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, most)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => {
             return Err(Trouble::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "That was too much",
-                format!("A form may hold {} MiB. Nothing was changed.", MAX_BODY >> 20),
+                format!("This form may hold {} KiB. Nothing was changed.", most >> 10),
             ));
         }
         Err(_) => return Err(Trouble::form("The form did not arrive in time. Nothing was changed; send it again.")),

@@ -121,10 +121,11 @@ fn tag(hold: &Value) -> Markup {
 
 /// Who decided, by name.
 fn decider(by: &str) -> Markup {
-    match by.strip_prefix("admin:").unwrap_or(by) {
+    // The whole word first: a member may be called as a part of the gateway is.
+    match by {
         "admin" => html! { "an admin" },
         "timeout" | "gateway" | "driver" => html! { "scimgate, after the time that the policy sets" },
-        other => name(other),
+        other => name(other.strip_prefix("admin:").unwrap_or(other)),
     }
 }
 
@@ -187,7 +188,10 @@ fn page(visit: &Visit, hold: &Value, next: Option<&str>, after: &str, decision: 
             (parts::note(Tone::Bad, &html! { p { strong { "Somebody decided before you." } " Nothing was changed by this." } }))
         }
         (reasons(visit, hold))
-        @if open { (decide_forms(visit, hold, decision)) } @else { (decided(visit, hold)) }
+        @if !open { (decided(visit, hold)) }
+        // What was read is compared with the first page: it is decided there.
+        @else if after.is_empty() { (decide_forms(visit, hold, decision)) }
+        @else { (parts::note(Tone::Quiet, &html! { p { "It is decided on the first page of the list. " a href={ "/console/holds/" (text(hold, "id")) } { "Go there" } } })) }
         (items(visit, hold, next, after))
     })
 }

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use maud::{Markup, html};
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::Answer;
+use super::extract::Query;
 use super::layout::{Nav, Page};
 use super::parts::{self, Table, Tone};
 use super::text::{count, name, number, span};
 use super::visit::Visit;
-use super::words::{link, place};
+use super::words::{link, place, turn_of};
+use super::{Answer, chart};
 use crate::service::App;
 use crate::service::members::Role;
+use crate::service::records::Span;
 
 /// Things that need somebody, on the first page.
 const SHOWN: usize = 10;
@@ -31,7 +34,21 @@ fn int(value: &Value, field: &str) -> i64 {
     value[field].as_i64().unwrap_or(0)
 }
 
-async fn home(visit: Visit) -> Answer {
+/// What the address asks for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Spanned {
+    /// The span of time of the chart.
+    span: String,
+}
+
+impl Spanned {
+    pub(super) fn span(&self) -> Span {
+        Span::parse(&self.span).unwrap_or_default()
+    }
+}
+
+async fn home(visit: Visit, Query(query): Query<Spanned>) -> Answer {
     let seen = visit.app.glance().await?;
     let items = visit.app.attention().await?;
     let none = Vec::new();
@@ -41,10 +58,12 @@ async fn home(visit: Visit) -> Answer {
         return Ok(page.body(first_run(&visit)));
     }
     let more = html! { @if items.len() > SHOWN { a href="/console/attention" { "See all " (items.len()) } } };
+    let activity = visit.app.activity(None, query.span()).await?;
     Ok(page.live().body(html! {
         (parts::live("attention", true, &parts::card("Needs attention", &more, &needs(&visit, &items, SHOWN, &seen))))
         (parts::live("oldest", false, &oldest(&seen["oldest_deprovision"])))
         (parts::live("instances", false, &parts::card("Instances", &html! {}, &table(&visit, instances))))
+        (parts::live("outcomes", false, &chart::outcomes(&activity, query.span(), "/console")))
     }))
 }
 
@@ -82,7 +101,7 @@ fn needs(visit: &Visit, items: &[Value], most: usize, seen: &Value) -> Markup {
                     p.small.muted {
                         (parts::instance_link(text(&item["instance"], "id"), text(&item["instance"], "name")))
                         " \u{b7} since " (parts::ago_or(visit.now, &item["since"], "now"))
-                        " \u{b7} " (turn(kind, text(item, "code")))
+                        " \u{b7} " (turn(kind, item))
                     }
                 }
                 @if let Some(way) = way(item) { a.btn.small href=(way) { "Look" span.hush { " at it: " (headline(item)) } } }
@@ -98,6 +117,7 @@ fn tag(kind: &str, leaving: bool) -> Markup {
         "hold" => parts::tag(Tone::Warn, "Held"),
         "run" => parts::tag(Tone::Bad, "Failed"),
         "key" => parts::tag(Tone::Warn, "Ends soon"),
+        "task" => parts::tag(Tone::Warn, "Overdue"),
         _ => parts::tag(Tone::Warn, "Needs somebody"),
     }
 }
@@ -115,6 +135,7 @@ fn headline(item: &Value) -> Markup {
         "hold" => html! { (count(n, "change is", "changes are")) " held by the brake" },
         "run" => html! { "The last " (match text(item, "code") { "import" => "import", _ => "comparison" }) " failed" },
         "key" => html! { "A key of the identity provider ends soon" },
+        "task" => html! { (count(n, "task is", "tasks are")) " overdue" },
         _ if n == 1 => {
             html! { @match example { Some(who) => (name(who)), None => "One change" } " waits for a decision" }
         }
@@ -125,30 +146,36 @@ fn headline(item: &Value) -> Markup {
 /// The page that says more: the one person's or group's, or the list of them.
 fn way(item: &Value) -> Option<String> {
     let (instance, example) = (text(&item["instance"], "id"), &item["example"]);
-    let state = |word: &str| link(&format!("/console/instances/{instance}/people"), &[("state", word)]);
+    let list = if text(example, "kind") == "Group" { "groups" } else { "people" };
+    let state = |word: &str| link(&format!("/console/instances/{instance}/{list}"), &[("state", word)]);
     match text(item, "kind") {
         "hold" => Some("/console/holds?state=open".to_owned()),
         "run" => Some(format!("/console/instances/{instance}/plan")),
-        "key" | "connector" => None,
+        "task" => Some(link("/console/tasks", &[("instance", instance), ("overdue", "1")])),
+        "credential" => Some(format!("/console/instances/{instance}/probe")),
+        "connector" => Some(format!("/console/instances/{instance}/settings")),
+        "key" => Some(format!("/console/instances/{instance}/keys")),
         _ if int(item, "count") == 1 && !text(example, "id").is_empty() => {
             Some(place(instance, text(example, "kind"), text(example, "id")))
         }
-        "deprovision" => Some(state("pending")),
+        "deprovision" => Some(state("leaving")),
         _ => Some(state("needs")),
     }
 }
 
 /// Whose turn it is.
-fn turn(kind: &str, code: &str) -> &'static str {
-    match (kind, code) {
-        ("credential" | "connector", _) => "Turn of: whoever has the target's credential",
-        ("key", _) => "Turn of: an Admin here, then the identity provider's admin",
-        ("hold", _) => "Turn of: an Admin here",
-        ("run", _) => "Turn of: nobody, it runs again by itself; or an Admin here",
-        (_, "todo" | "running" | "waiting") => "Turn of: nobody, it goes on by itself",
-        (_, "seats" | "limit" | "quota") => "Turn of: the target's admin",
-        _ => "Turn of: an Admin here",
-    }
+fn turn(kind: &str, item: &Value) -> Markup {
+    let (state, code) = (text(item, "state"), text(item, "code"));
+    let who = match kind {
+        "credential" => turn_of("needs", code).who,
+        "connector" => turn_of("needs", "connector").who,
+        "hold" => turn_of("held", "").who,
+        "task" => turn_of("waiting", "person").who,
+        "key" => "an Admin here, then the identity provider's admin",
+        "run" => "nobody, it runs again by itself; or an Admin here",
+        _ => turn_of(state, code).who,
+    };
+    html! { "Turn of: " (who) }
 }
 
 /// The person who has waited longest to lose access: the first number of this product.

@@ -13,6 +13,7 @@ pub(super) enum Icon {
     Groups,
     Operations,
     Holds,
+    Tasks,
     Catalogue,
     Settings,
     Search,
@@ -42,6 +43,7 @@ pub(super) fn icon(icon: Icon) -> Markup {
         }
         Icon::Operations => "M2.5 4h1M6 4h7.5M2.5 8h1M6 8h7.5M2.5 12h1M6 12h7.5",
         Icon::Holds => "M5.5 2.5h5l3 3v5l-3 3h-5l-3-3v-5zM6.5 6v4M9.5 6v4",
+        Icon::Tasks => "M3 2.5h10v11H3zM5.5 6.5l1 1 2-2M5.5 10.5h5",
         Icon::Catalogue => "M3 3h4v4H3zM9 3h4v4H9zM3 9h4v4H3zM9 9h4v4H9z",
         Icon::Settings => {
             "M2.5 4.5h6M12 4.5h1.5M10.5 6a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3ZM2.5 11.5H4M7.5 11.5h6M5.5 13a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3Z"

@@ -11,12 +11,13 @@ use serde_json::Value;
 
 use super::extract::{Path, Query};
 use super::form::{Errors, Field, Form, Sent, button, confirm, typed};
+use super::home::Spanned;
 use super::layout::{Nav, Page, Tab};
 use super::parts::{self, Table, Tone};
 use super::text::{count, name, number, plain, span};
 use super::visit::Visit;
-use super::words::{int, list, text};
-use super::{Answer, Sending};
+use super::words::{int, link, list, text};
+use super::{Answer, Sending, chart, refused};
 use crate::service::App;
 use crate::service::instances::InstanceChange;
 use crate::service::members::Role;
@@ -154,9 +155,11 @@ pub(super) fn meaning(mode: Mode) -> &'static str {
     }
 }
 
-async fn overview(visit: Visit, Path(id): Path<String>) -> Answer {
+async fn overview(visit: Visit, Path(id): Path<String>, Query(query): Query<Spanned>) -> Answer {
     let instance = visit.instance(&id).await?;
     let standing = visit.app.standing(&instance).await?;
+    let stranger = visit.app.stranger(&instance).await?;
+    let activity = visit.app.activity(Some(&instance), query.span()).await?;
     let runs = visit.app.list_runs(&instance, i64::MAX, 5).await?;
     let draft = visit.app.is_draft(&instance).await?;
     let base = visit.app.scim_base_url(&instance.id);
@@ -171,6 +174,13 @@ async fn overview(visit: Visit, Path(id): Path<String>) -> Answer {
             @if draft {
                 (parts::note(Tone::Busy, &html! { p { strong { "This instance is being set up." } " Nothing was imported and nothing is sent yet. " @if visit.may(Role::Admin) { a href={ (root) "/setup/check" } { "Go on with the setup" } } } }))
             }
+            (parts::live("stranger", true, &refused::stranger(&visit, stranger.as_ref(), &standing["keys"]["last_used_at"], &root)))
+            @if super::tasks::by_hand(&instance) {
+                (parts::note(Tone::Quiet, &html! { p { "People do by hand what is asked of this target. "
+                    a href=(link("/console/tasks", &[("instance", instance.id.as_str())])) { "Its tasks" }
+                    @if visit.may(Role::Admin) { " \u{b7} " a href={ (root) "/accounts" } { "Enter accounts that are there already" } }
+                } }))
+            }
             (parts::live("figures", true, &figures(&visit, &standing, &root)))
             div.cols {
                 (parts::card("Mode", &html! {}, &html! { div.pad.stack { (modes(&visit, &instance, draft, &root)) } }))
@@ -178,6 +188,7 @@ async fn overview(visit: Visit, Path(id): Path<String>) -> Answer {
             }
             (parts::live("lanes", false, &parts::card("What waits", &html! { a href={ (root) "/budget" } { "Budget" } }, &lanes(&visit, &standing))))
             @if !list(&standing, "needs").is_empty() { (parts::live("needs", false, &parts::card("Needs somebody", &html! {}, &needs(&visit, &standing)))) }
+            (parts::live("outcomes", false, &chart::outcomes(&activity, query.span(), &root)))
             (parts::live("runs", false, &parts::card("Imports and comparisons", &super::runs::starts(&visit, &instance), &super::runs::table(&visit, &instance, &runs.items))))
             (parts::card("About this instance", &html! {}, &html! { div.pad.stack {
                 (parts::copy_field("base-url", "SCIM base URL", &base))
@@ -252,7 +263,7 @@ fn figures(visit: &Visit, standing: &Value, root: &str) -> Markup {
             }
         }))
         (figure("Identity provider last seen", &parts::ago_or(visit.now, &standing["keys"]["last_used_at"], "Never"),
-            &html! { (count(int(&standing["keys"], "live"), "live key", "live keys")) ". " a href={ (root) "/connect" } { "First contact" } }))
+            &html! { (count(int(&standing["keys"], "live"), "live key", "live keys")) ". " a href={ (root) "/connect" } { "First contact" } " \u{b7} " a href={ (root) "/rejected" } { "Refused requests" } }))
         (figure("Held and failed", &html! { (number(n("holds"))) " / " (number(n("failed"))) }, &html! {
             "Holds that wait for a decision, and operations that failed in the last 24 hours. "
             @if Tab::ALL.contains(&Tab::Holds) { a href={ (root) "/holds" } { "Holds" } }

@@ -26,6 +26,7 @@ pub(super) enum Nav {
     Groups,
     Operations,
     Holds,
+    Tasks,
     Catalogue,
     Settings,
 }
@@ -39,6 +40,7 @@ impl Nav {
         Self::Groups,
         Self::Operations,
         Self::Holds,
+        Self::Tasks,
         Self::Catalogue,
         Self::Settings,
     ];
@@ -51,6 +53,7 @@ impl Nav {
             Self::Groups => ("Groups", "/console/groups", Icon::Groups),
             Self::Operations => ("Operations", "/console/operations", Icon::Operations),
             Self::Holds => ("Holds", "/console/holds", Icon::Holds),
+            Self::Tasks => ("Tasks", "/console/tasks", Icon::Tasks),
             Self::Catalogue => ("Catalogue", "/console/catalogue", Icon::Catalogue),
             Self::Settings => ("Settings", "/console/settings", Icon::Settings),
         }
@@ -294,6 +297,8 @@ impl IntoResponse for Page {
 #[derive(Default)]
 pub(super) struct Frame {
     holds: i64,
+    /// Tasks that are open; none where no target is done by hand.
+    tasks: Option<i64>,
     /// Instances whose credential the target refuses: the first one's id and name, and how many there are.
     dead: Option<(String, String, usize)>,
 }
@@ -313,7 +318,7 @@ impl Frame {
                 Some((first.instance.clone(), name.unwrap_or_default(), degraded.len()))
             }
         };
-        Ok(Self { holds: app.count_open_holds().await?, dead })
+        Ok(Self { holds: app.count_open_holds().await?, tasks: app.count_open_tasks().await?, dead })
     }
 
     /// Trouble of the whole system, the worst alone.
@@ -350,12 +355,15 @@ impl Frame {
 fn navigation(current: Option<Nav>, frame: &Frame) -> Markup {
     html! {
         ul.navlist {
-            @for one in Nav::ALL {
+            @for one in Nav::ALL.iter().filter(|one| **one != Nav::Tasks || frame.tasks.is_some() || current == Some(Nav::Tasks)) {
                 @let (label, href, sign) = one.shown();
                 li { a href=(href) aria-current=[(current == Some(*one)).then_some("page")] {
                     (icon(sign)) (label)
                     @if *one == Nav::Holds && frame.holds > 0 {
                         span.count { (number(frame.holds)) span.hush { " waiting" } }
+                    }
+                    @if let (Nav::Tasks, Some(open)) = (*one, frame.tasks.filter(|open| *open > 0)) {
+                        span.count { (number(open)) span.hush { " open" } }
                     }
                 } }
             }

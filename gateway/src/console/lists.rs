@@ -128,6 +128,7 @@ async fn draw(
 fn controls(group: bool, word: &str, state: &str, active: Option<bool>) -> Vec<Field> {
     let mut states = vec![Choice::new("", "Any state", "")];
     for (value, label) in [
+        ("leaving", "Waits to lose access"),
         ("pending", "Pending"),
         ("held", "Held by the brake"),
         ("needs", "Needs somebody"),
@@ -171,7 +172,7 @@ fn row(visit: &Visit, one: &Value, group: bool, all: bool) -> Markup {
         th scope="row" { a href=(href) { (name(shown)) } }
         @if !group {
             td.rank2 { (name(text(one, "name"))) }
-            td { @if one["managed"] == false { span.muted { "Nobody asked" } } @else if one["active"] == true { "Yes" } @else { "No" } }
+            td { @if one["deleted"] == true { "No, removed" } @else if one["managed"] == false { span.muted { "Nobody asked" } } @else if one["active"] == true { "Yes" } @else { "No" } }
         }
         td { (account(one, group)) }
         td { (sync(one)) }

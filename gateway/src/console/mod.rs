@@ -32,6 +32,7 @@ mod audit;
 mod builder;
 mod catalogue;
 mod change;
+mod chart;
 mod compared;
 mod connect;
 mod declared;
@@ -54,11 +55,13 @@ mod parts;
 mod person;
 mod plan;
 mod policy;
+mod refused;
 mod runs;
 mod search;
 pub(crate) mod session;
 mod settings;
 mod sign_in;
+mod tasks;
 mod text;
 mod timeline;
 mod trouble;
@@ -99,7 +102,9 @@ fn pages() -> Router<Arc<App>> {
         .merge(lists::routes())
         .merge(person::routes())
         .merge(operations::routes())
+        .merge(refused::routes())
         .merge(holds::routes())
+        .merge(tasks::routes())
         .merge(plan::routes())
         .merge(search::routes())
         .merge(catalogue::routes())

@@ -189,6 +189,7 @@ async fn log(visit: Visit, id: Option<String>, query: Asked) -> Answer {
         if query.before.is_none() { parts::live("operations", true, &list) } else { list }
     };
     let actions = html! {
+        @if let Some(instance) = &instance { a.btn href={ "/console/instances/" (instance.id) "/rejected" } { "Refused requests" } }
         @if visit.may(Role::Admin) && !slice.items.is_empty() { a.btn href=(query.link(&format!("{path}/export.ndjson"), None)) { "Download as NDJSON" } }
     };
     let page = match &instance {

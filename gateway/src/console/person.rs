@@ -29,7 +29,7 @@ use super::{Answer, Sending};
 use crate::service::App;
 use crate::service::instances::InstanceChange;
 use crate::service::members::Role;
-use crate::service::types::Instance;
+use crate::service::types::{Instance, Mode};
 
 /// Changes of a timeline.
 const TOLD: usize = 20;
@@ -61,6 +61,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
     both("people", "User")
         .merge(both("groups", "Group"))
         .route("/instances/{id}/people/{resource}/protect", post(protect))
+        .route("/instances/{id}/people/{resource}/compare", post(compare))
 }
 
 /// What the address of such a page asks for.
@@ -210,19 +211,17 @@ async fn operations(visit: &Visit, why: &Value, until: Option<Timestamp>) -> Res
             }
         }
     }
-    let mut seen = BTreeSet::new();
-    let mut told = Vec::new();
+    let mut ids: Vec<String> = Vec::new();
     for (_, id) in wanted {
-        if seen.len() >= 2 * TOLD || !seen.insert(id.clone()) {
-            continue;
+        if ids.len() >= 2 * TOLD {
+            break;
         }
-        if let Some(operation) = visit.app.operation(&id).await? {
-            let at = parts::instant(&operation["at"]);
-            if until.is_none_or(|until| at.is_none_or(|at| at <= until)) {
-                told.push(operation);
-            }
+        if !ids.contains(&id) {
+            ids.push(id);
         }
     }
+    let mut told = visit.app.operations_whole(&ids).await?;
+    told.retain(|operation| until.is_none_or(|until| parts::instant(&operation["at"]).is_none_or(|at| at <= until)));
     told.sort_by_key(|operation| std::cmp::Reverse(parts::instant(&operation["at"])));
     told.truncate(TOLD);
     Ok(told)
@@ -260,8 +259,13 @@ fn head(visit: &Visit, instance: &Instance, sheet: &Value, group: bool) -> Marku
     rows.push(("Known since", parts::when_or(visit.now, &sheet["created_at"], "")));
     rows.push(("Last change", parts::when_or(visit.now, &sheet["modified_at"], "")));
     rows.push(("Account last seen", parts::when_or(visit.now, &sheet["seen_at"], "not yet")));
-    let _ = instance;
-    parts::card(if group { "This group" } else { "This person" }, &html! {}, &html! { div.pad { (facts(&rows)) } })
+    let reads = matches!(instance.mode, Mode::Enabled | Mode::Rehearse)
+        && matches!(there["status"].as_str(), Some("active" | "suspended"))
+        && sheet["managed"] == true
+        && sheet["deleted_at"].is_null();
+    let here = place(&instance.id, "User", text(sheet, "id"));
+    let acts = html! { @if reads && !group { (button(visit, &format!("{here}/compare"), "Compare with the target now", &[])) } };
+    parts::card(if group { "This group" } else { "This person" }, &acts, &html! { div.pad { (facts(&rows)) } })
 }
 
 /// Accounts that may be this one's: a person confirms or rejects.
@@ -450,6 +454,15 @@ async fn protect(visit: Visit, Path((id, resource)): Path<(String, String)>, sen
     let note =
         if on { "The person is protected." } else { "The person is not on the list of protected ones any more." };
     Ok(visit.done(&place(&instance.id, "User", text(&sheet, "id")), note))
+}
+
+/// Has this one compared with the account at the target.
+async fn compare(visit: Visit, Path((id, resource)): Path<Place>) -> Sending {
+    let instance = visit.instance(&id).await?;
+    App::refuse_silent(&instance)?;
+    visit.app.compare_one(&instance, &resource, &visit.actor()).await?;
+    let note = "The account is being read at the target. Load this page again in a moment to see what came of it.";
+    Ok(visit.done(&place(&instance.id, "User", &resource), note))
 }
 
 async fn set_link(visit: Visit, kind: &'static str, (id, resource): (String, String), sent: Sent) -> Sending {

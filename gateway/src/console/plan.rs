@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::extract::{Path, Query};
 use super::form::{Errors, Field, Form, Sent, button, confirm};
+use super::instances::fresh;
 use super::layout::{Page, Tab};
 use super::parts::{self, Table, Tone};
 use super::text::{count, name, number, span, value};
@@ -25,6 +26,7 @@ use crate::reconcile::RunKind;
 use crate::service::App;
 use crate::service::instances::InstanceChange;
 use crate::service::members::Role;
+use crate::service::plan::STALE as STALE_PLAN;
 use crate::service::records::AdminError;
 use crate::service::types::{Instance, Mode};
 
@@ -62,7 +64,9 @@ async fn draw(visit: &Visit, instance: &Arc<Instance>, query: &Asked, trouble: O
     let failed = trouble.is_some();
     let page = Page::of(instance, Tab::Plan, "Plan and drift")
         .lead(html! { "What would be sent to " (name(&instance.name)) ", and where it differs from what was asked. Nothing here is done before you say so." })
-        .actions(button(visit, &format!("/console/instances/{}/plan/compare", instance.id), "Compare now", &[]))
+        .actions(html! { @if matches!(instance.mode, Mode::Enabled | Mode::Rehearse) {
+            (button(visit, &format!("/console/instances/{}/plan/compare", instance.id), "Compare now", &[]))
+        } })
         .body(html! {
             @if let Some(trouble) = trouble { (parts::note(Tone::Bad, &trouble)) }
             (pending(visit, instance, query).await?)
@@ -178,11 +182,12 @@ fn enable_form(visit: &Visit, instance: &Instance, digest: &str) -> Markup {
 }
 
 async fn enable(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
-    let instance = visit.instance(&id).await?;
+    let instance = fresh(&visit, &id).await?;
     let change =
         InstanceChange { mode: Some(Mode::Enabled), plan_digest: sent.some("digest"), ..InstanceChange::default() };
     match visit.app.update_instance(&visit.actor(), &instance, change).await {
         Ok(_) => Ok(visit.done(&base(&instance), "The instance is enabled, and the plan is being carried out.")),
+        Err(AdminError::Conflict(why)) if why != STALE_PLAN => refused(&visit, &fresh(&visit, &id).await?, &why).await,
         Err(AdminError::Conflict(_)) => {
             let words = html! { p { strong { "Nothing was changed: the plan is another one than you read." } " Something was accepted or found since. This is the plan now." } };
             Ok(draw(&visit, &instance, &Asked::default(), Some(words)).await?.into_response())
@@ -411,9 +416,7 @@ async fn repair(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
     let note = if errors.is_empty() {
         format!("{done} being repaired.")
     } else {
-        format!(
-            "{done} being repaired; {left} could not be: nothing can be done about it from here, or it is being worked on."
-        )
+        format!("{done} being repaired; {left} could not be: {}", errors.first())
     };
     Ok(visit.done(&base(&instance), &note))
 }

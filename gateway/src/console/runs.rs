@@ -101,7 +101,6 @@ async fn all(visit: Visit, Path(id): Path<String>, Query(cursor): Query<Cursor>)
 
 async fn start(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
     let instance = visit.instance(&id).await?;
-    App::refuse_silent(&instance)?;
     let kind = match sent.text("kind") {
         "import" => RunKind::Import,
         "reconcile" => RunKind::Reconcile,
@@ -185,7 +184,7 @@ pub(super) fn checks(visit: &Visit, instance: &Instance) -> Markup {
     let Some(probed) = visit.app.last_probe(instance) else {
         return parts::empty(
             "Not checked yet",
-            &html! { "The check asks the target who the credential speaks for and what it may do. It changes nothing there." },
+            &html! { "The check asks the target who the credential speaks for and what it may do. It changes nothing there. What was found is shown for a day, by the process that asked, while settings and credential stay as they are." },
             &html! {},
         );
     };
@@ -258,7 +257,7 @@ fn limits(visit: &Visit, instance: &Instance, own: Option<&Value>) -> Markup {
             .as_ref()
             .map_or_else(|_| Vec::new(), |one| one.traits().buckets.iter().map(|bucket| bucket.title).collect());
         let body = html! {
-            "This gateway has sent nothing to it since its start, so it counted nothing."
+            "This process has sent nothing to it since its start, so it counted nothing."
             @if !declared.is_empty() { " Declared are: " (declared.join(", ")) "." }
         };
         return parts::empty("Nothing was used yet", &body, &html! {});

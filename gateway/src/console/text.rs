@@ -10,6 +10,8 @@ use maud::{Markup, PreEscaped, html};
 const SHORT: usize = 120;
 /// The longest value on a page.
 const LONG: usize = 8_000;
+/// Marks of hidden characters in one text; more are counted.
+const MARKS: usize = 20;
 
 /// Whether a character is invisible or moves others about.
 fn hidden(c: char) -> bool {
@@ -31,15 +33,22 @@ fn marked(text: &str, most: usize) -> Markup {
         }
     };
     let mut rest = text.chars();
+    let mut marks = 0;
     for c in rest.by_ref().take(most) {
         if hidden(c) {
             flush(&mut out, &mut plain);
-            let _ = write!(out, "<span class=\"mark\">U+{:04X}</span>", u32::from(c));
+            marks += 1;
+            if marks <= MARKS {
+                let _ = write!(out, "<span class=\"mark\">U+{:04X}</span>", u32::from(c));
+            }
         } else {
             plain.push(c);
         }
     }
     flush(&mut out, &mut plain);
+    if marks > MARKS {
+        let _ = write!(out, "<span class=\"mark\">{} more hidden characters</span>", marks - MARKS);
+    }
     if rest.next().is_some() {
         out.push('\u{2026}');
     }
@@ -54,6 +63,16 @@ pub(super) fn name(text: &str) -> Markup {
 /// A value, up to some thousand characters.
 pub(super) fn value(text: &str) -> Markup {
     marked(text, LONG)
+}
+
+/// A sentence of a connector's own words, in which backticks mark code.
+pub(super) fn prose(text: &str) -> Markup {
+    if text.matches('`').count() % 2 != 0 {
+        return value(text);
+    }
+    html! { @for (n, part) in text.split('`').enumerate() {
+        @if n % 2 == 0 { (value(part)) } @else { code { (value(part)) } }
+    } }
 }
 
 /// A text where no markup can stand: titles, attributes.
@@ -110,6 +129,8 @@ mod tests {
             "<bdi>a<span class=\"mark\">U+202E</span>b<span class=\"mark\">U+0000</span></bdi>"
         );
         assert_eq!(shown(&"é".repeat(5_000)).chars().count(), 11 + 121);
+        let marks = shown(&"\u{202e}".repeat(200));
+        assert!(marks.len() < 900 && marks.contains("100 more hidden characters"), "{marks}");
         assert_eq!(plain("a\u{202e}\nb"), "a\u{fffd}\u{fffd}b");
     }
 

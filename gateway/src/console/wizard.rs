@@ -11,20 +11,21 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::change::overtaken;
 use super::declared::{self, Before};
 use super::extract::{Path, Query};
 use super::form::{Errors, Field, Form, Sent, button};
 use super::instances::fresh;
 use super::layout::{Nav, Page, Tab};
 use super::parts::{self, Tone};
-use super::text::{count, name};
+use super::text::{count, name, prose};
 use super::trouble::Trouble;
 use super::visit::{Visit, see};
 use super::words::{int, list, text};
 use super::{Answer, Sending, policy, runs};
 use crate::service::App;
 use crate::service::catalogue::Listed;
-use crate::service::instances::{InstanceChange, NewInstance};
+use crate::service::instances::{InstanceChange, NewInstance, is_id, new_id};
 use crate::service::members::Role;
 use crate::service::plan;
 use crate::service::records::AdminError;
@@ -92,8 +93,8 @@ pub(super) async fn cards(visit: &Visit, q: &str, to: impl Fn(&str) -> String) -
             section.card { div.pad.tight {
                 h2 { a href=(to(entry.name)) { (name(entry.title)) } }
                 p.inline { (parts::tag(Tone::Quiet, kind(entry.kind))) @if let Some(version) = &one.version { span.small.muted { "manifest, version " (name(version)) } } }
-                @if let Some(cannot) = entry.about.cannot.first() { p { span.muted { "Not possible: " } (name(cannot)) } }
-                @if let Some(needs) = entry.about.needs.first() { p { span.muted { "Needs: " } (name(needs)) } }
+                @if let Some(cannot) = entry.about.cannot.first() { p.brief { span.muted { "Not possible: " } (prose(cannot)) } }
+                @if let Some(needs) = entry.about.needs.first() { p.brief { span.muted { "Needs: " } (prose(needs)) } }
             } }
         }
     } })
@@ -136,6 +137,7 @@ fn settings(visit: &Visit, listed: &Listed, sent: Option<&Sent>, errors: Errors)
     let name = sent.map_or_else(|| entry.title.to_owned(), |sent| sent.raw("name").to_owned());
     let form = Form::new(visit, "/console/instances/new", "Save and check the credential")
         .hidden("connector", entry.name)
+        .hidden("made", sent.map_or_else(new_id, |sent| sent.text("made").to_owned()))
         .field(Field::text("name", "Name").hint("For people here, such as \u{201c}GitHub acme\u{201d}.").value(name))
         .errors(errors)
         .cancel("/console/instances/new");
@@ -146,12 +148,21 @@ fn settings(visit: &Visit, listed: &Listed, sent: Option<&Sent>, errors: Errors)
         .crumb("Choose a target", "/console/instances/new")
         .body(html! {
             (bar(2))
-            @if !entry.about.needs.is_empty() { (parts::card("What you need", &html! {}, &html! { div.pad.prose { ul { @for one in &entry.about.needs { li { (super::text::value(one)) } } } } })) }
+            @if !entry.about.needs.is_empty() { (parts::card("What you need", &html! {}, &html! { div.pad.prose { ul { @for one in &entry.about.needs { li { (prose(one)) } } } } })) }
             (parts::card("Settings", &html! {}, &html! { div.pad { (form.draw()) } }))
         })
 }
 
 async fn create(visit: Visit, sent: Sent) -> Sending {
+    // The page named the instance that it makes: sent twice, it makes one.
+    let id = sent.text("made");
+    if !is_id(id) {
+        return Err(Trouble::form("The form is not whole. Nothing was made; open the page again."));
+    }
+    let there = see(&format!("/console/instances/{id}/setup/check"));
+    if visit.app.instances.get(id).await?.is_some() {
+        return Ok(there);
+    }
     let listed = listed(&visit, sent.text("connector")).await?;
     let (given, mut errors) = declared::read(&listed.entry, &sent, &[]);
     if sent.text("name").is_empty() {
@@ -168,8 +179,9 @@ async fn create(visit: Visit, sent: Sent) -> Sending {
             policy: Value::Null,
             schema: Value::Null,
         };
-        match visit.app.create_instance(&visit.actor(), new).await {
-            Ok(instance) => return Ok(see(&format!("/console/instances/{}/setup/check", instance.id))),
+        match visit.app.create_instance_as(id.to_owned(), &visit.actor(), new).await {
+            Ok(_) => return Ok(there),
+            Err(_) if visit.app.instances.get(id).await?.is_some() => return Ok(there),
             Err(error) => errors = Errors::from(error)?.renamed(|field| declared::field_name(&listed.entry, field)),
         }
     }
@@ -205,7 +217,8 @@ async fn check(visit: Visit, Path(id): Path<String>) -> Answer {
             div.buttons {
                 a.btn href={ (root) "/settings" } { "Change the settings" }
                 @if works { a.btn.main href={ (root) "/setup/policy" } { "Continue" } }
-                @else if probed.is_some() { a.btn href={ (root) "/setup/policy" } { "Continue although something is missing" } }
+                @else if probed.is_none() { a.btn href={ (root) "/setup/policy" } { "Continue without a check" } }
+                @else { a.btn href={ (root) "/setup/policy" } { "Continue although something is missing" } }
             }
         },
     ))
@@ -213,7 +226,11 @@ async fn check(visit: Visit, Path(id): Path<String>) -> Answer {
 
 fn policy_page(visit: &Visit, instance: &Arc<Instance>, sent: Option<&Sent>, errors: Errors) -> Page {
     let root = format!("/console/instances/{}", instance.id);
+    // What was overtaken stays so until the page is loaded again.
+    let rev = sent.map_or_else(|| instance.config_rev.to_string(), |sent| sent.text("config_rev").to_owned());
+    let stale = rev != instance.config_rev.to_string();
     let form = Form::new(visit, format!("{root}/setup/policy"), "Save and continue")
+        .hidden("config_rev", rev)
         .errors(errors)
         .cancel(format!("{root}/setup/check"));
     let form = policy::fields(form, instance, sent);
@@ -223,6 +240,11 @@ fn policy_page(visit: &Visit, instance: &Arc<Instance>, sent: Option<&Sent>, err
         "Policies",
         html! {
             (parts::note(Tone::Quiet, &html! { p { strong { "Who leaves: " } (policy::leaving(instance)) } }))
+            @if stale {
+                (parts::card("As it is stored now", &html! { a.btn href={ (root) "/setup/policy" } { "Load the page again" } }, &html! { div.pad {
+                    (parts::facts(&policy::summary(&instance.policy).iter().map(|(what, value)| (*what, name(value))).collect::<Vec<_>>()))
+                } }))
+            }
             (parts::card("Policies", &html! {}, &html! { div.pad { (form.draw()) } }))
         },
     )
@@ -236,7 +258,7 @@ async fn policies(visit: Visit, Path(id): Path<String>) -> Answer {
 
 async fn set_policies(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
     let instance = fresh(&visit, &id).await?;
-    let errors = match policy::read(&instance, &sent) {
+    let errors = match overtaken(&instance, &sent).map_or_else(|| policy::read(&instance, &sent), Err) {
         Err(errors) => errors,
         Ok(patch) => {
             let change = InstanceChange { policy: Some(patch), ..InstanceChange::default() };
@@ -333,7 +355,11 @@ async fn review_page(visit: &Visit, instance: &Arc<Instance>, errors: Errors) ->
     let change =
         |to: &str| html! { " " a href={ (root) (to) } { "Change" span.hush { " " (to.trim_start_matches('/')) } } };
     let act = format!("{root}/setup/review");
-    let mut enable = Form::new(visit, act.as_str(), "Enable").hidden("mode", "enabled").errors(errors);
+    let rev = instance.config_rev.to_string();
+    let mut enable = Form::new(visit, act.as_str(), "Enable")
+        .hidden("mode", "enabled")
+        .hidden("config_rev", rev.as_str())
+        .errors(errors);
     if let Some(plan) = &plan {
         enable = enable.hidden("plan_digest", plan.digest.as_str());
     }
@@ -382,8 +408,8 @@ async fn review_page(visit: &Visit, instance: &Arc<Instance>, errors: Errors) ->
                 div.card { div.pad.stack {
                     (enable.draw())
                     div.buttons {
-                        @if instance.mode != Mode::Rehearse { (button(visit, &act, "Enable in rehearse mode", &[("mode", "rehearse")])) }
-                        (button(visit, &act, "Save as disabled", &[("mode", "disabled")]))
+                        @if instance.mode != Mode::Rehearse { (button(visit, &act, "Enable in rehearse mode", &[("mode", "rehearse"), ("config_rev", rev.as_str())])) }
+                        (button(visit, &act, "Save as disabled", &[("mode", "disabled"), ("config_rev", rev.as_str())]))
                     }
                 } }
             }
@@ -417,6 +443,11 @@ async fn finish(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
     let Some(mode) = Mode::parse(sent.text("mode")) else {
         return Err(Trouble::form("The form names no mode. Nothing was changed."));
     };
+    if overtaken(&instance, &sent).is_some() {
+        let mut errors = Errors::default();
+        errors.add("", "Somebody else changed this instance since the page was loaded. Nothing was done. Below is how it is now; look at it, and decide again.");
+        return Ok(review_page(&visit, &instance, errors).await?.failed().into_response());
+    }
     let change =
         InstanceChange { mode: Some(mode), plan_digest: sent.some("plan_digest"), ..InstanceChange::default() };
     match visit.app.update_instance(&visit.actor(), &instance, change).await {

@@ -43,7 +43,7 @@ pub(super) fn link(path: &str, fields: &[(&str, &str)]) -> String {
 /// The filters above a list: a form that only changes the address.
 pub(super) fn filters(action: &str, fields: &[Field], clear: bool) -> Markup {
     html! {
-        form.filters.pad role="search" aria-label="Filters" method="get" action=(action) {
+        form.filters.pad role="search" aria-label={ "Filter by " (fields.first().map_or("", Field::label)) } method="get" action=(action) {
             @for field in fields { (field.draw(None)) }
             div.buttons {
                 button.btn type="submit" { "Filter" }
@@ -159,6 +159,9 @@ pub(super) fn outcome(operation: &Value) -> String {
         _ => match operation["decision"]["work"]["state"].as_str() {
             Some("held") => "Held by the brake.".to_owned(),
             Some("needs") => "Somebody has to act.".to_owned(),
+            Some("waiting") if operation["decision"]["work"]["need"] == "person" => {
+                "Waits for whoever does it by hand.".to_owned()
+            }
             Some("waiting") => "Waits, and goes on by itself.".to_owned(),
             Some("running") => "Being carried out.".to_owned(),
             _ => "Not finished.".to_owned(),
@@ -238,13 +241,9 @@ pub(super) fn turn_of(state: &str, need: &str) -> Turn {
     match (state, need) {
         ("held", _) => turn("an Admin here", "Allow or discard the hold."),
         ("todo" | "running", _) => turn("nobody", "scimgate is at it; nothing for you to do."),
-        ("waiting", _) => turn("nobody", exit),
-        ("needs", "seat" | "quota" | "plan" | "suspended" | "not_a_member" | "not_found" | "name_taken") => {
-            turn("the target's admin", exit)
+        ("waiting" | "needs", _) => {
+            turn(needs::who(need, state == "needs"), exit)
         }
-        ("needs", "incomplete" | "refused") => turn("the identity provider's admin", exit),
-        ("needs", "invitation") => turn("the person", exit),
-        ("needs", _) => turn("an Admin here", exit),
         _ => turn("nobody", "Nothing is left to do."),
     }
 }
@@ -269,7 +268,11 @@ pub(super) fn explained(visit: &Visit, work: &Value) -> Markup {
             p { strong { (meaning) } }
             p { "Whose turn: " (turn.who) ". " (turn.exit) }
             @if state == "waiting" && work["due_at"].is_string() { p { "Next try " (parts::ago_or(visit.now, &work["due_at"], "soon")) "." } }
-            @if let Some(hold) = work["hold"].as_str() { p { a href={ "/console/holds/" (hold) } { "Look at the hold" } } }
+             @if need == "person" { p { a href="/console/tasks" { "Look at the tasks" } } }
+            @if let Some(hold) = work["hold"].as_str().filter(|_| state == "held") {
+                p { "Held with the others of its hold, which was opened " (parts::ago_or(visit.now, &work["held_at"], "before")) ". " a href={ "/console/holds/" (hold) } { "Look at the hold" } }
+                p.small { "By the command line: " code { "scimgate hold allow " (name(hold)) } " or " code { "scimgate hold discard " (name(hold)) } }
+            }
             @if !text(work, "reason").is_empty() { (parts::more("What the target or the gateway said", &html! { p { (super::text::value(text(work, "reason"))) } })) }
         },
     )

@@ -7,7 +7,7 @@ use scim::fold::fold_text;
 use serde_json::{Value, json};
 
 use super::{late, links};
-use crate::service::accept::{move_memberships, upsert_work};
+use crate::service::accept::{lock_groups, move_memberships, upsert_work};
 use crate::service::records::audit;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
@@ -411,6 +411,7 @@ async fn is_abandoned(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreError> {
 /// A person's account is there: parked memberships may go on, refused ones are tried anew, and ones
 /// that an invitation carried are looked at (DECISIONS 20).
 pub(crate) async fn wake_memberships(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), StoreError> {
+    lock_groups(tx, user).await?;
     let which = "((state IN ('parked','refused') AND want = 1) OR have = 2)";
     let groups = tx
         .conn
@@ -430,6 +431,7 @@ pub(crate) async fn wake_memberships(tx: &Tx<'_>, instance: &Instance, user: i64
 
 /// Another account takes the place of the linked one: what that was a member of, this is not.
 async fn grant_anew(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), StoreError> {
+    lock_groups(tx, user).await?;
     let which = "want = 1 AND (have IS NULL OR have <> 0)";
     let groups = tx
         .conn
@@ -449,6 +451,7 @@ async fn grant_anew(tx: &Tx<'_>, instance: &Instance, user: i64) -> Result<(), S
 
 /// The account is gone: its link ends and its memberships with it; what is still wanted is parked.
 pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(), StoreError> {
+    lock_groups(tx, resource).await?;
     tx.conn.run("UPDATE account SET status = 'gone', seen_at = $2 WHERE seq = $1", vals![account, tx.now]).await?;
     tx.conn
         .run(

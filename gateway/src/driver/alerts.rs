@@ -213,7 +213,7 @@ async fn conditions(shared: &Shared) -> Result<Vec<Condition>, StoreError> {
     let runs = reader
         .all(
             "SELECT r.id, r.kind, r.instance_seq, r.ended_at FROM instance i JOIN run r ON r.seq = \
-             (SELECT MAX(s.seq) FROM run s WHERE s.instance_seq = i.seq AND s.state <> 'running') \
+             (SELECT MAX(s.seq) FROM run s WHERE s.instance_seq = i.seq AND s.state <> 'running' AND s.kind <> 'look') \
              WHERE i.deleted_at IS NULL AND i.mode IN ('enabled','rehearse') AND r.state = 'failed'",
             vals![],
         )

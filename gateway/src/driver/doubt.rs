@@ -231,14 +231,15 @@ pub(crate) async fn hand_over_member(tx: &Tx<'_>, group: i64, from: i64, to: i64
     Ok(())
 }
 
-/// Whether the end of the linked invitation was asked for and not answered: then that it is gone is
-/// our doing.
+/// Whether the end of the linked invitation was asked for and not answered, and it was not seen since: then that it is
+/// gone is our doing. Seen again, it outlived that, and who accepts it later has accepted it.
 pub(super) async fn taken_back(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreError> {
     let asked = tx
         .conn
         .one(
             "SELECT 1 AS one FROM attempt WHERE resource_seq = $1 AND item_seq = 0 AND step = 'remove' AND state IN ('unknown','resolved') \
-             AND started_at >= (SELECT MAX(opened_at) FROM link WHERE resource_seq = $1 AND state = 'live') LIMIT 1",
+             AND started_at >= (SELECT MAX(CASE WHEN a.seen_at > l.opened_at THEN a.seen_at ELSE l.opened_at END) \
+             FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = $1 AND l.state = 'live') LIMIT 1",
             vals![resource],
         )
         .await?;

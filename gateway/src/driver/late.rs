@@ -231,7 +231,7 @@ pub(super) async fn granted_meanwhile(tx: &Tx<'_>, user: i64) -> Result<bool, St
 
 /// Whether a grant came to the target after it was asked for the person's account, or may have: that the account
 /// was gone by then is not the end of it.
-pub(super) async fn granted_since(tx: &Tx<'_>, user: i64, asked: i64) -> Result<bool, StoreError> {
+pub(crate) async fn granted_since(tx: &Tx<'_>, user: i64, asked: i64) -> Result<bool, StoreError> {
     let row = tx
         .conn
         .one(

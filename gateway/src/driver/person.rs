@@ -14,7 +14,7 @@ use super::accounts::{self, AccountRow, Linked};
 use super::attempts::Attempted;
 use super::run::{Step, Subject, Verdict};
 use super::{doubt, late, links};
-use crate::service::accept::wake_groups;
+use crate::service::accept::{lock_groups, wake_groups};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError, Tx};
 
@@ -261,6 +261,8 @@ pub(super) async fn apply(
     call: &PersonCall,
     done: &PersonDone,
 ) -> Result<Option<Verdict>, StoreError> {
+    // Most answers change the link, or are weighed against what came of the memberships meanwhile.
+    lock_groups(tx, subject.seq).await?;
     let verdict = match done {
         PersonDone::Created(created) => apply_created(tx, instance, subject, created).await,
         PersonDone::Found(found) => apply_found(tx, instance, subject, call, found).await,

@@ -243,8 +243,15 @@ async fn guarded(
     tracing::error!(instance = %instance.id, resource, "a run of the driver panicked; it is tried again in a minute, and three times at most");
     shared.waiters.tell(resource, i64::MAX, &Settlement::Later);
     while AssertUnwindSafe(free_claim(shared, &key, resource, epoch, true)).catch_unwind().await.is_err() {
-        // A claim that nobody frees lasts as long as the lease: what panics now may not later.
-        shared.clock.sleep(Duration::from_secs(60)).await;
+        // A claim that nobody frees lasts as long as the lease: what panics now may not later. Once the lease is given
+        // up, whoever takes it frees what was left.
+        if shared.held_key(&key).is_none_or(|held| held.epoch != epoch) {
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = shared.clock.sleep(Duration::from_secs(60)) => {}
+        }
     }
 }
 

@@ -160,7 +160,7 @@ impl Trial {
             }
         };
         if let Some(accounts) = connector.accounts() {
-            self.read_accounts(accounts).await;
+            self.read_accounts(accounts, identity.as_deref()).await;
         }
         if let Some(groups) = connector.groups() {
             self.read_groups(groups).await;
@@ -177,10 +177,17 @@ impl Trial {
         }
     }
 
-    async fn read_accounts(&mut self, accounts: &dyn Accounts) {
+    async fn read_accounts(&mut self, accounts: &dyn Accounts, identity: Option<&str>) {
         let way = self.way(Lane::Grant);
         let first = self.page("list accounts", &way, accounts.list(&way.cx(), None).await, account_words);
         let Some(first) = first else { return };
+        if let Some(own) = first.items.iter().find(|account| !account.protected && speaks_for(account, identity)) {
+            let detail = format!(
+                "The credential's own account is not protected: {}. The gateway could suspend or remove it. A manifest's `protected` compares what names an account with `own`, which is a text.",
+                account_words(own)
+            );
+            self.wrong("list accounts", &detail);
+        }
         if let Some(next) = &first.next
             && self.may_go_on("list accounts, second page")
         {
@@ -384,6 +391,13 @@ fn words_of(fault: &Fault) -> String {
         words.push_str(&format!(" ({})", fault.context));
     }
     words
+}
+
+/// Whether an account is that for which the credential speaks.
+fn speaks_for(account: &Account, identity: Option<&str>) -> bool {
+    let id = account.remote_id.as_ref().map(connector_sdk::RemoteId::as_str);
+    let names = [id, account.login.as_deref(), account.email.as_deref()];
+    identity.is_some_and(|own| names.into_iter().flatten().any(|name| name.eq_ignore_ascii_case(own)))
 }
 
 /// An account as the connector understood it, so that wrong paths in a manifest are seen.

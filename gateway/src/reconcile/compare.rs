@@ -97,6 +97,8 @@ pub(super) struct People {
     /// Whether accounts were listed whole: else absence proves nothing.
     pub(super) complete: bool,
     pub(super) after: i64,
+    /// Only this one.
+    pub(super) only: Option<i64>,
 }
 
 #[async_trait]
@@ -105,7 +107,11 @@ impl Unit for People {
     type Err = StoreError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<Compared, StoreError> {
-        let rows = tx.conn.all(ROWS, vals![self.instance.seq, "User", self.after, PAGE]).await?;
+        let limit = if self.only.is_some() { 1 } else { PAGE };
+        let mut rows = tx.conn.all(ROWS, vals![self.instance.seq, "User", self.after, limit]).await?;
+        if let Some(only) = self.only {
+            rows.retain(|row| row.col::<i64>("seq").is_ok_and(|seq| seq == only));
+        }
         let mut found = Vec::new();
         for row in &rows {
             self.judge(tx, row, &mut found).await?;

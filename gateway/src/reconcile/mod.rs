@@ -8,6 +8,7 @@
 mod compare;
 mod decide;
 mod finish;
+mod look;
 mod members;
 mod progress;
 mod repair;
@@ -30,7 +31,7 @@ use uuid::Uuid;
 use crate::driver::Shared;
 use crate::service::App;
 use crate::service::directory::time;
-use crate::service::records::{Slice, audit};
+use crate::service::records::{AdminError, Slice, audit};
 use crate::service::types::{Instance, Mode};
 use crate::store::entity::run;
 use crate::store::{Hint, Priority, Rows, Sql, StoreError, Tx, Unit};
@@ -56,6 +57,8 @@ pub enum RunKind {
     Import,
     /// To find what differs.
     Reconcile,
+    /// To look at one person's account.
+    Look,
 }
 
 impl RunKind {
@@ -63,11 +66,16 @@ impl RunKind {
         match self {
             Self::Import => "import",
             Self::Reconcile => "reconcile",
+            Self::Look => "look",
         }
     }
 
     fn parse(word: &str) -> Self {
-        if word == "import" { Self::Import } else { Self::Reconcile }
+        match word {
+            "import" => Self::Import,
+            "look" => Self::Look,
+            _ => Self::Reconcile,
+        }
     }
 }
 
@@ -76,14 +84,19 @@ impl App {
     /// it was.
     ///
     /// # Errors
-    /// The store's.
+    /// The instance is paused or disabled (conflict): nothing is sent to its target; it was deleted; the store's.
     pub async fn start_run(
         &self,
         instance: &Instance,
         kind: RunKind,
         actor: &str,
-    ) -> Result<Option<String>, StoreError> {
-        let start = Start::new(instance, kind, actor);
+    ) -> Result<Option<String>, AdminError> {
+        // As it is now: another replica may have paused it a moment ago.
+        self.instances.invalidate(instance.seq);
+        let instance = self.instances.by_seq(instance.seq).await?;
+        let instance = instance.ok_or_else(|| AdminError::NotFound("The instance was deleted.".to_owned()))?;
+        Self::refuse_silent(&instance)?;
+        let start = Start::new(&instance, kind, actor);
         let started = self.store.write(Priority::Request, start).await?;
         if started.is_some() {
             self.driver.wake();
@@ -104,7 +117,7 @@ impl App {
         Ok(found.as_ref().map(shown))
     }
 
-    /// The runs of an instance before row `before`, newest first.
+    /// The runs of an instance before row `before`, newest first; looks at one person are not among them.
     ///
     /// # Errors
     /// The store's.
@@ -112,6 +125,7 @@ impl App {
         let rows = run::Entity::find()
             .filter(run::Column::InstanceSeq.eq(instance.seq))
             .filter(run::Column::Seq.lt(before))
+            .filter(run::Column::Kind.ne("look"))
             .order_by_desc(run::Column::Seq)
             .limit(u64::try_from(limit + 1).unwrap_or(1))
             .all(self.store.reader())
@@ -145,6 +159,8 @@ struct Start {
     id: String,
     kind: RunKind,
     actor: String,
+    /// The one person it looks at.
+    only: Option<i64>,
 }
 
 impl Start {
@@ -155,6 +171,7 @@ impl Start {
             id: format!("rn_{}", Uuid::now_v7().simple()),
             kind,
             actor: actor.to_owned(),
+            only: None,
         }
     }
 
@@ -164,7 +181,7 @@ impl Start {
         let row = tx
             .conn
             .one(
-                "UPDATE run SET state = 'running', error = NULL, ended_at = NULL WHERE seq = (SELECT MAX(seq) FROM run WHERE instance_seq = $1) \
+                "UPDATE run SET state = 'running', error = NULL, ended_at = NULL WHERE seq = (SELECT MAX(seq) FROM run WHERE instance_seq = $1 AND kind <> 'look') \
                  AND state = 'failed' AND kind = $2 AND page IS NOT NULL AND ended_at > $3 \
                  AND NOT EXISTS (SELECT 1 FROM run o WHERE o.instance_seq = $1 AND o.state = 'running') RETURNING id",
                 vals![self.instance_seq, self.kind.as_str(), tx.now - GOES_STALE],
@@ -188,8 +205,15 @@ impl Unit for Start {
                     .conn
                     .run(
                         "INSERT INTO run (seq, id, instance_seq, kind, state, page, complete, counts, error, started_at, ended_at) \
-                         VALUES ($1,$2,$3,$4,'running',NULL,0,'{}',NULL,$5,NULL) ON CONFLICT DO NOTHING",
-                        vals![tx.seq()?, self.id.as_str(), self.instance_seq, self.kind.as_str(), tx.now],
+                         VALUES ($1,$2,$3,$4,'running',$6,0,'{}',NULL,$5,NULL) ON CONFLICT DO NOTHING",
+                        vals![
+                            tx.seq()?,
+                            self.id.as_str(),
+                            self.instance_seq,
+                            self.kind.as_str(),
+                            tx.now,
+                            self.only.map(|person| Place::of(person).text())
+                        ],
                     )
                     .await?;
                 if made == 0 {
@@ -213,7 +237,7 @@ pub(crate) async fn schedule(shared: &Shared, instances: &[Arc<Instance>]) -> Re
             .store
             .reader()
             .one(
-                "SELECT started_at, ended_at, state, kind FROM run WHERE instance_seq = $1 ORDER BY seq DESC LIMIT 1",
+                "SELECT started_at, ended_at, state, kind FROM run WHERE instance_seq = $1 AND kind <> 'look' ORDER BY seq DESC LIMIT 1",
                 vals![instance.seq],
             )
             .await?;
@@ -380,6 +404,9 @@ async fn execute(shared: &Arc<Shared>, instance: &Arc<Instance>, run: i64) -> Re
         counts: counts.unwrap_or_default(),
     };
     let complete = walk.go().await?;
+    if walk.kind == RunKind::Look {
+        return Ok(complete);
+    }
     verify::links(shared, instance, run, connector.as_ref(), &cx).await?;
     Ok(complete)
 }

@@ -86,6 +86,9 @@ pub(super) struct Place {
     pub(super) accounts_complete: bool,
     pub(super) groups_complete: bool,
     pub(super) members_complete: bool,
+    /// The one person that is looked at; none where everybody is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) only: Option<i64>,
 }
 
 impl Default for Place {
@@ -99,11 +102,17 @@ impl Default for Place {
             accounts_complete: true,
             groups_complete: true,
             members_complete: true,
+            only: None,
         }
     }
 }
 
 impl Place {
+    /// The beginning of a look at one person.
+    pub(super) fn of(person: i64) -> Self {
+        Self { phase: Phase::People, only: Some(person), ..Self::default() }
+    }
+
     /// Whether everything that was listed was listed whole.
     pub(super) fn complete(&self) -> bool {
         self.accounts_complete && self.groups_complete && self.members_complete

@@ -12,8 +12,9 @@ use scim::fold::{fold_name, fold_text};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::driver::late::granted_since;
 use crate::driver::{AccountRow, Shared, document_of, gone, link, linked, observe, status_word};
-use crate::service::accept::{index, tally, unindex, upsert_work};
+use crate::service::accept::{index, lock_groups, tally, unindex, upsert_work};
 use crate::service::types::Instance;
 use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
 
@@ -456,14 +457,35 @@ async fn note_vanished(tx: &Tx<'_>, account: i64) -> Result<(), StoreError> {
 /// admin to ask (DECISIONS 23).
 pub(super) struct Vanished {
     pub(super) account: i64,
+    /// When the target was asked, in microseconds. What was heard of the account since outweighs that it was gone.
+    pub(super) asked: i64,
 }
 
 #[async_trait]
 impl Unit for Vanished {
-    type Out = ();
+    /// Whether it is taken as gone.
+    type Out = bool;
     type Err = StoreError;
 
-    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+    async fn run(&mut self, tx: &Tx<'_>) -> Result<bool, StoreError> {
+        let held = tx
+            .conn
+            .one("SELECT resource_seq FROM link WHERE account_seq = $1 AND state = 'live'", vals![self.account])
+            .await?;
+        if let Some(row) = held {
+            // As a run of the person does, so that what such a run, or one of a group, heard meanwhile is seen here.
+            let person: i64 = row.col("resource_seq")?;
+            let text = format!("SELECT seq FROM resource WHERE seq = $1{}", tx.conn.for_update());
+            tx.conn.one(&text, vals![person]).await?;
+            lock_groups(tx, person).await?;
+            if granted_since(tx, person, self.asked).await? {
+                return Ok(false);
+            }
+        }
+        let seen = tx.conn.one("SELECT seen_at FROM account WHERE seq = $1", vals![self.account]).await?;
+        if seen.map_or(Ok(None), |row| row.col::<Option<i64>>("seen_at"))?.is_some_and(|at| at >= self.asked) {
+            return Ok(false);
+        }
         note_vanished(tx, self.account).await?;
         let holder = tx
             .conn
@@ -490,7 +512,7 @@ impl Unit for Vanished {
                     .await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

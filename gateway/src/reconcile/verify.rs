@@ -36,6 +36,7 @@ pub(super) async fn links(
                 let Some(at) = account.reference() else {
                     continue;
                 };
+                let asked = shared.clock.micros();
                 match accounts.get(cx, &at).await? {
                     Some(found) => {
                         let started = shared.clock.micros();
@@ -43,7 +44,7 @@ pub(super) async fn links(
                         shared.write_leased(instance, Priority::Background, sweep).await?;
                     }
                     None => {
-                        let vanished = Vanished { account: account.seq };
+                        let vanished = Vanished { account: account.seq, asked };
                         shared.write_leased(instance, Priority::Background, vanished).await?;
                     }
                 }

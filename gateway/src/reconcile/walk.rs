@@ -44,6 +44,10 @@ impl Walk<'_> {
         if self.place.started == 0 {
             self.enter(self.place.phase).await?;
         }
+        if let Some(person) = self.place.only {
+            self.one(person).await?;
+            return Ok(true);
+        }
         loop {
             match self.place.phase {
                 Phase::Invitations => self.invitations().await?,
@@ -199,13 +203,15 @@ impl Walk<'_> {
                 return Ok(());
             }
             for row in rows {
+                let asked = self.shared.clock.micros();
                 let is_gone = match row.reference() {
                     Some(at) => self.read(accounts.get(self.cx, &at).await)?.is_none(),
                     None => false,
                 };
                 self.place.after = row.seq;
                 if is_gone {
-                    self.keep(Vanished { account: row.seq }, |counts, ()| counts.vanished += 1).await?;
+                    self.keep(Vanished { account: row.seq, asked }, |counts, gone| counts.vanished += u64::from(*gone))
+                        .await?;
                 } else {
                     self.keep(Step, |_, ()| {}).await?;
                 }
@@ -251,6 +257,7 @@ impl Walk<'_> {
                 began: self.began,
                 complete: self.place.accounts_complete,
                 after: self.place.after,
+                only: None,
             };
             let page = self.keep(people, |counts, page| counts.add(page.found)).await?;
             match page.last {

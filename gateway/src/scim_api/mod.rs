@@ -20,12 +20,13 @@ mod render;
 mod resources;
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::any;
 use futures_util::FutureExt;
@@ -164,6 +165,29 @@ fn record_refusal(
     );
 }
 
+/// Puts a call on record that no key let in, for whoever sets the identity provider up.
+fn record_stranger(app: &App, denied: &Denied, instance: &str, parts: &http::request::Parts, id: &HeaderValue) {
+    let (sent, status) = match denied {
+        Denied::Absent => (records::Kept::Nothing, 401),
+        Denied::Wrong => (auth::meant(&parts.headers), 401),
+        Denied::Twice | Denied::Malformed => (records::Kept::NoKey, 400),
+        Denied::Store(_) => return,
+    };
+    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    app.refusals.push_stranger(
+        &app.store,
+        records::Stranger {
+            instance: instance.chars().take(80).collect(),
+            sent,
+            method: method_label(&parts.method),
+            status,
+            from,
+            request_id: id.to_str().ok().map(str::to_owned),
+            at: app.clock.micros(),
+        },
+    );
+}
+
 /// A status as a label, without an allocation for the common ones.
 pub(crate) fn status_label(status: u16) -> std::borrow::Cow<'static, str> {
     match status {
@@ -234,10 +258,14 @@ async fn serve(
     let route = path::segments(parts.uri.path());
     // The first segment is `i`, or we would not be here; without a second one there is no instance.
     let instance = route.get(1).and_then(Option::as_deref).unwrap_or_default();
-    let who = auth::scim(app, &parts.headers, instance).await.map_err(|denied| {
-        metrics::counter!(names::REJECTED_REQUESTS_TOTAL, "reason" => "credentials").increment(1);
-        denied_to(denied)
-    })?;
+    let who = match auth::scim(app, &parts.headers, instance).await {
+        Ok(who) => who,
+        Err(denied) => {
+            metrics::counter!(names::REJECTED_REQUESTS_TOTAL, "reason" => "credentials").increment(1);
+            record_stranger(app, &denied, instance, &parts, id);
+            return Err(denied_to(denied));
+        }
+    };
     known.asker = Some((Arc::clone(&who.instance), who.key_id.clone()));
     known.standing = app.inbound.count(&who.key_id, who.rate_limit);
     if let Some(seconds) = known.standing.and_then(|standing| standing.retry_in) {

@@ -18,6 +18,8 @@ use crate::driver::desk::PREFIX;
 use crate::driver::desk::record::{self, Entered};
 use crate::store::{Hint, Priority, Rows, Sql, StoreError, Tx, Unit};
 
+/// The connector whose target is people.
+const BY_HAND: &str = "manual";
 /// The longest comment, in bytes.
 const MAX_COMMENT: usize = 2_000;
 /// The longest name or id of an account, in characters.
@@ -174,6 +176,17 @@ impl App {
         Ok((items, next))
     }
 
+    /// How many tasks are open; none where no instance has a target that people work at, and no task was ever open.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn count_open_tasks(&self) -> Result<Option<i64>, StoreError> {
+        let text = "SELECT (SELECT COUNT(*) FROM task WHERE state = 'open') AS n, \
+             CASE WHEN EXISTS (SELECT 1 FROM instance WHERE connector = $1 AND deleted_at IS NULL) OR EXISTS (SELECT 1 FROM task) THEN 1 ELSE 0 END AS there";
+        let Some(row) = self.store.reader().one(text, vals![BY_HAND]).await? else { return Ok(None) };
+        Ok(if row.col::<i32>("there")? == 1 { Some(row.col("n")?) } else { None })
+    }
+
     /// One task.
     ///
     /// # Errors
@@ -186,7 +199,7 @@ impl App {
     /// The tasks about a person or group, newest first.
     pub(super) async fn tasks_of(&self, resource: i64, until: i64, limit: i64) -> Result<Vec<Value>, StoreError> {
         let text = format!(
-            "{TASK} WHERE (t.resource_seq = $1 OR t.item_seq = $1) AND t.created_at <= $2 ORDER BY t.seq DESC LIMIT $3"
+            "{TASK} WHERE (t.resource_seq = $1 OR (t.item_seq = $1 AND t.item_seq > 0)) AND t.created_at <= $2 ORDER BY t.seq DESC LIMIT $3"
         );
         let rows = self.store.reader().all(&text, vals![resource, until, limit]).await?;
         rows.iter().map(|row| item(row, self.clock.micros())).collect()
@@ -322,14 +335,16 @@ impl Unit for Close {
         }
         tx.conn
             .run(
-                "UPDATE task SET state = $2, heard = 0, closed_at = $3, closed_by = $4, comment = $5, target_id = COALESCE($6, target_id) WHERE seq = $1",
+                "UPDATE task SET state = $2, heard = 0, closed_at = $3, closed_by = $4, comment = $5, target_id = COALESCE($6, target_id), rev = $7 WHERE seq = $1",
                 vals![
                     self.seq,
                     if self.closing.done { "done" } else { "refused" },
                     tx.now,
                     self.actor.as_str(),
                     self.closing.comment.clone(),
-                    made
+                    made,
+                    // What changed since the last plan was there when they decided.
+                    known.col::<i64>("rev")?
                 ],
             )
             .await?;
@@ -342,7 +357,11 @@ impl Unit for Close {
             )
             .await?;
         if woken == 0 {
-            let lane = if row.col::<i16>("takes")? == 1 { Lane::Removal } else { Lane::Grant };
+            let lane = match (row.col::<i16>("takes")?, known.col::<String>("kind")?.as_str()) {
+                (1, "User") => Lane::Deprovision,
+                (1, _) => Lane::Removal,
+                _ => Lane::Grant,
+            };
             upsert_work(tx, &instance, resource, lane, known.col("rev")?, None).await?;
         }
         tx.hint(Hint::Work(instance.driver_key.as_str().to_owned()));

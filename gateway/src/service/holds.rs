@@ -98,7 +98,7 @@ impl App {
         let mut items = Vec::with_capacity(rows.len().min(size));
         let mut last = None;
         for row in rows.iter().take(size) {
-            items.push(self.show_hold(row).await?);
+            items.push(self.outline(row).await?);
             last = Some(row.col("seq")?);
         }
         Ok(Slice { items, next: last.filter(|_| rows.len() > size) })
@@ -126,8 +126,9 @@ impl App {
     ) -> Result<(Value, Option<(i64, i64)>), AdminError> {
         let reader = self.store.reader();
         let row = reader.one(&format!("{HOLD} WHERE h.id = $1"), vals![id]).await?.ok_or_else(no_hold)?;
-        let mut shown = self.show_hold(&row).await?;
         let (seq, state): (i64, String) = (row.col("seq")?, row.col("state")?);
+        let mut shown = self.outline(&row).await?;
+        shown["list_hash"] = json!(list_hash(reader, seq, &state).await?.0);
         let text = format!(
             "SELECT i.resource_seq, i.item_seq, i.effect, r.id, r.kind, r.name, r.deleted_at, u.id AS person_id, u.name AS person_name, \
              o.id AS operation_id, o.actor, o.key_name, o.at, \
@@ -187,7 +188,8 @@ impl App {
         Ok(shown)
     }
 
-    async fn show_hold(&self, row: &QueryResult) -> Result<Value, StoreError> {
+    /// A hold without its list, and without the hash of it: that is over every item.
+    async fn outline(&self, row: &QueryResult) -> Result<Value, StoreError> {
         let (seq, state): (i64, String) = (row.col("seq")?, row.col("state")?);
         let opened: i64 = row.col("opened_at")?;
         let mut why: Value = serde_json::from_str(&row.col::<String>("why")?).unwrap_or_default();
@@ -209,7 +211,6 @@ impl App {
             "state": state,
             "why": why,
             "count": count(&self.store, seq, &state).await?,
-            "list_hash": list_hash(self.store.reader(), seq, &state).await?.0,
             "opened_at": time(opened),
             "reminders": row.col::<i64>("reminders")?,
             "remind_at": open.then(|| row.col("remind_at").map(time)).transpose()?,

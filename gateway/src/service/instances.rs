@@ -263,7 +263,7 @@ pub(crate) fn is_id(text: &str) -> bool {
 }
 
 /// A new id, 119 bits of the operating system's randomness: base URLs can't be guessed.
-fn new_id() -> String {
+pub(crate) fn new_id() -> String {
     const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut id = String::from("in_");
     let mut bytes = [0_u8; 32];
@@ -325,6 +325,19 @@ impl App {
     /// # Errors
     /// Input that cannot be used, naming the field; the store's.
     pub async fn create_instance(self: &Arc<Self>, actor: &str, new: NewInstance) -> Result<Arc<Instance>, AdminError> {
+        self.create_instance_as(new_id(), actor, new).await
+    }
+
+    /// The same under an id that [`new_id`] made before, so that what is sent twice is made once.
+    ///
+    /// # Errors
+    /// As above; the store's, if there is or was one with this id.
+    pub(crate) async fn create_instance_as(
+        self: &Arc<Self>,
+        id: String,
+        actor: &str,
+        new: NewInstance,
+    ) -> Result<Arc<Instance>, AdminError> {
         check_name(&new.name)?;
         let listed =
             self.catalogue.for_new(&new.connector, new.connector_version.as_deref()).await?.map_err(|words| {
@@ -341,7 +354,6 @@ impl App {
         check_policy(&policy, &*connector)?;
         let declared = schema::merged(&json!({}), &new.schema);
         schema::registry(Some(entry), &declared)?;
-        let id = new_id();
         let sealed = new.secrets.iter().map(|(field, secret)| self.seal(&id, &new.connector, field, secret)).collect();
         let seq = self
             .store
@@ -433,6 +445,8 @@ impl App {
             false => None,
         };
         let driver_key = connector.traits().driver_key.clone();
+        // What a probe found holds on if nothing of what it asked with is another now.
+        let kept = change.secrets.is_empty() && settings == old.settings;
         let rotation =
             if change.secrets.is_empty() { Rotation::None } else { self.rotate(old, mode, connector, &change).await? };
         self.store
@@ -457,8 +471,8 @@ impl App {
                 },
             )
             .await?;
-        if !change.secrets.is_empty() {
-            self.probes.forget(old);
+        if kept {
+            self.probes.keep(old);
         }
         self.instances.invalidate(old.seq);
         let instance = self

@@ -390,10 +390,12 @@ impl Unit for Join {
     type Err = AdminError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<(), AdminError> {
-        let taken = "SELECT id FROM admin_member WHERE revoked_at IS NULL AND name_key = $1";
-        if tx.conn.one(taken, vals![self.name_key.as_str()]).await?.is_some() {
+        // The audit names members by their names: one that was anybody's stays theirs.
+        let taken = "SELECT CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END AS gone FROM admin_member WHERE name_key = $1 ORDER BY revoked_at IS NOT NULL LIMIT 1";
+        if let Some(row) = tx.conn.one(taken, vals![self.name_key.as_str()]).await? {
+            let verb = if row.col::<i32>("gone")? == 1 { "was" } else { "is" };
             return Err(AdminError::Conflict(format!(
-                "There is a member called \"{}\" already. Choose another name.",
+                "There {verb} a member called \"{}\" already. The record knows members by their names: choose another.",
                 self.name
             )));
         }

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_sdk::{DriverKey, ProbeCheck};
+use connector_sdk::ProbeCheck;
 use jiff::Timestamp;
 use moka::sync::Cache;
-use serde_json::Value;
 
 use super::App;
 use super::records::AdminError;
@@ -17,6 +16,7 @@ use super::types::{Instance, Mode};
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 /// What a probe found.
+#[derive(Clone)]
 pub(crate) struct Probed {
     /// When the target was asked.
     pub(crate) at: Timestamp,
@@ -26,9 +26,8 @@ pub(crate) struct Probed {
     pub(crate) identity: Option<String>,
     /// The checks.
     pub(crate) checks: Vec<ProbeCheck>,
-    /// The settings that were probed.
-    settings: Value,
-    driver_key: DriverKey,
+    /// The configuration that was probed; every change of it gives it another number.
+    config_rev: i64,
 }
 
 /// What was found last, by instance.
@@ -41,9 +40,12 @@ impl Default for Probes {
 }
 
 impl Probes {
-    /// What was found is no longer true: the settings or the credential are others.
-    pub(crate) fn forget(&self, instance: &Instance) {
-        self.0.invalidate(&instance.seq);
+    /// A change of the instance that took the next `config_rev` left settings and credential as they were: what was found
+    /// with `old` holds on.
+    pub(crate) fn keep(&self, old: &Instance) {
+        if let Some(found) = self.0.get(&old.seq).filter(|found| found.config_rev == old.config_rev) {
+            self.0.insert(old.seq, Arc::new(Probed { config_rev: old.config_rev + 1, ..Probed::clone(&found) }));
+        }
     }
 }
 
@@ -66,16 +68,15 @@ impl App {
                 (false, None, vec![ProbeCheck { name: "target".to_owned(), ok: false, detail: fault.message }])
             }
         };
-        let (settings, driver_key) = (instance.settings.clone(), instance.driver_key.clone());
-        let probed = Arc::new(Probed { at, ok, identity, checks, settings, driver_key });
+        let probed = Arc::new(Probed { at, ok, identity, checks, config_rev: instance.config_rev });
         self.probes.0.insert(instance.seq, Arc::clone(&probed));
         Ok(probed)
     }
 
-    /// What this replica found when it asked last, with the present settings.
+    /// What this process found when it asked last, if that was with the present settings and credential. A change that
+    /// another process made, or that came while the target was asked, leaves nothing to show.
     pub(crate) fn last_probe(&self, instance: &Instance) -> Option<Arc<Probed>> {
-        let same = |one: &Arc<Probed>| one.settings == instance.settings && one.driver_key == instance.driver_key;
-        self.probes.0.get(&instance.seq).filter(same)
+        self.probes.0.get(&instance.seq).filter(|one| one.config_rev == instance.config_rev)
     }
 
     /// Whether an instance is being set up: it is disabled and was never imported.

@@ -12,6 +12,7 @@ use super::directory::time;
 use super::types::{Instance, MemberEntry};
 use crate::store::{FromStore, Rows, Sql, StoreError, Tx};
 
+mod activity;
 mod attention;
 mod browse;
 mod dismiss;
@@ -30,10 +31,12 @@ mod search;
 mod standing;
 mod status;
 mod story;
+mod stranger;
 #[cfg(test)]
 mod tests;
 mod why;
 
+pub use activity::Span;
 pub use browse::Browse;
 pub use export::{Audited, Chunk, Exported};
 pub use live::{Seen, Watch};
@@ -41,6 +44,7 @@ pub use operations::OperationFilter;
 pub(crate) use purge::keep_time;
 pub(crate) use rejected::shape;
 pub use rejected::{Refusal, Refusals};
+pub use stranger::{Kept, Stranger};
 
 /// Why an act of an admin fails.
 #[derive(Debug, thiserror::Error)]
@@ -305,6 +309,20 @@ impl App {
                 "SELECT seq, id, deleted_at FROM resource WHERE instance_seq = $1 AND (id = $2 OR (kind IN ('User','Group') AND name_key = $3 AND deleted_at IS NULL) \
                  OR (kind IN ('User','Group') AND name_key = $3 AND deleted_at IS NOT NULL)) \
                  ORDER BY CASE WHEN id = $2 THEN 0 WHEN deleted_at IS NULL THEN 1 ELSE 2 END, seq DESC LIMIT 100",
+                vals![instance.seq, word, fold_name(word)],
+            )
+            .await?;
+        rows.iter().map(|row| row.col("seq")).collect()
+    }
+
+    /// The living people of a SCIM id or user name, the likeliest first.
+    pub(crate) async fn people_called(&self, instance: &Instance, word: &str) -> Result<Vec<i64>, StoreError> {
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT seq FROM resource WHERE instance_seq = $1 AND kind = 'User' AND deleted_at IS NULL AND (id = $2 OR name_key = $3) \
+                 ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END, seq DESC LIMIT 2",
                 vals![instance.seq, word, fold_name(word)],
             )
             .await?;

@@ -84,7 +84,10 @@ impl App {
             return Ok(None);
         }
         if used && now - row.col::<i64>("used_at")? >= TOUCH {
-            self.store.write(Priority::Request, Touch { hash, at: now }).await?;
+            // Where nothing can be written, one still has to be able to look at what is wrong.
+            if let Err(error) = self.store.write(Priority::Request, Touch { hash, at: now }).await {
+                tracing::debug!(%error, "the use of a session was not recorded");
+            }
         }
         Ok(Some(who))
     }

@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, TryGetable, Value};
 
 use super::error::StoreError;
+use crate::telemetry::names;
 
 /// The values of a statement.
 macro_rules! vals {
@@ -35,19 +36,25 @@ pub(crate) trait Sql: ConnectionTrait {
     fn clock_or(&self, placeholder: &'static str) -> &'static str;
 }
 
+/// A statement that is about to be sent.
+fn statement(connection: &impl ConnectionTrait, text: &str, values: Vec<Value>) -> Statement {
+    metrics::counter!(names::STORE_STATEMENTS_TOTAL).increment(1);
+    Statement::from_sql_and_values(connection.get_database_backend(), text, values)
+}
+
 impl<C: ConnectionTrait + Send> Sql for C {
     async fn run(&self, text: &str, values: Vec<Value>) -> Result<u64, StoreError> {
-        let statement = Statement::from_sql_and_values(self.get_database_backend(), text, values);
+        let statement = statement(self, text, values);
         Ok(self.execute_raw(statement).await?.rows_affected())
     }
 
     async fn one(&self, text: &str, values: Vec<Value>) -> Result<Option<QueryResult>, StoreError> {
-        let statement = Statement::from_sql_and_values(self.get_database_backend(), text, values);
+        let statement = statement(self, text, values);
         Ok(self.query_one_raw(statement).await?)
     }
 
     async fn all(&self, text: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, StoreError> {
-        let statement = Statement::from_sql_and_values(self.get_database_backend(), text, values);
+        let statement = statement(self, text, values);
         Ok(self.query_all_raw(statement).await?)
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use crate::common::{ADMIN, Reply, USER, config, send};
+use crate::common::{ADMIN, Db, Reply, USER, config, send};
 
 pub(crate) const TOKEN: &str = "admin-token-for-tests";
 /// A name as a hostile directory would have it: markup, quotes, a change of the text's direction, nothing to see.
@@ -32,6 +32,12 @@ impl Gateway {
 
     pub(crate) async fn configured(folder: TempDir, settings: Overrides) -> Self {
         Self::at(Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()), folder, None, settings).await
+    }
+
+    /// On one of the databases.
+    pub(crate) async fn on(db: &Db) -> Self {
+        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        Self::at(clock, TempDir::new().unwrap(), db.make().await.as_deref(), Overrides::default()).await
     }
 
     /// One by this clock, on a database of PostgreSQL or a file in the folder.

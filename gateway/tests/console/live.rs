@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::browser::{Browser, Gateway};
-use crate::common::{PATCH, Reply, config, send};
+use crate::common::{Db, PATCH, Reply, config, send};
 
 pub(crate) struct Live {
     pub(crate) gateway: Gateway,
@@ -33,6 +33,11 @@ impl Drop for Live {
 impl Live {
     /// A gateway with one enabled instance at a simulated Buildkite.
     pub(crate) async fn start(policy: Value) -> Self {
+        Self::start_on(&Db::Sqlite, policy).await
+    }
+
+    /// The same on one of the databases.
+    pub(crate) async fn start_on(db: &Db, policy: Value) -> Self {
         let target = simulators::target("buildkite", Limits::None).unwrap();
         let sim = Simulator::new(target, Limits::None, simulators::Clock::system());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -41,7 +46,9 @@ impl Live {
         tokio::spawn(simulators::serve(sim.clone(), listener, stop.clone().cancelled_owned()));
         let folder = TempDir::new().unwrap();
         let clock = Clock::system();
-        let app = App::build(config(folder.path(), None, Overrides::default()), clock.clone()).await.unwrap();
+        let app = App::build(config(folder.path(), db.make().await.as_deref(), Overrides::default()), clock.clone())
+            .await
+            .unwrap();
         app.ensure_admin_token().await.unwrap();
         let (driver, token) = (app.driver.clone(), stop.clone());
         tokio::spawn(async move { driver.start(token).await });

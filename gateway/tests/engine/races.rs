@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gateway::reconcile::RunKind;
 use gateway::service::types::{Failure, Mode, Precondition};
 use serde_json::{Value, json};
 
@@ -92,6 +93,50 @@ async fn a_member_was_parked_while_another_transaction_linked_them() {
         rig.reconcile().await;
         rig.wait("her to be a member", async || {
             rig.state().await["groups"][0]["members"].as_array().is_some_and(|members| members.len() == 1)
+        })
+        .await;
+        rig.quiet().await;
+    }
+}
+
+/// The other way round: the link came while the group's run was about to end, which nobody waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_was_linked_while_its_membership_was_parked() {
+    for (db, target) in everywhere() {
+        let crate::rig::Db::Postgres(_) = db else { continue };
+        let rig = rig(&db, target, json!({})).await;
+        let ada = rig.user("ada@example.com").await;
+        let group = json!({"displayName": "Eng", "members": [{"value": ada}]});
+        let group = rig.post("Group", group).await.unwrap().stored.id;
+        rig.quiet().await;
+        let link = sea_orm::Database::connect(rig.database.as_deref().unwrap()).await.unwrap();
+        let run = async |on: &sea_orm::DatabaseConnection, text: &str| {
+            sea_orm::ConnectionTrait::execute_unprepared(on, text).await.unwrap();
+        };
+        // What a run of the group leaves to do, and is bringing to rest.
+        run(&link, "UPDATE member SET state = 'todo', reason = NULL").await;
+        let other = sea_orm::TransactionTrait::begin(&link).await.unwrap();
+        for text in [
+            format!("SELECT seq FROM resource WHERE id = '{group}' FOR UPDATE"),
+            "UPDATE member SET state = 'parked', reason = 'invited'".to_owned(),
+        ] {
+            sea_orm::ConnectionTrait::execute_unprepared(&other, &text).await.unwrap();
+        }
+        rig.control("POST", "/_sim/accept", json!({})).await;
+        rig.app.start_run(&rig.instance, RunKind::Reconcile, "test").await.unwrap();
+        let waiting = sea_orm::Statement::from_string(
+            sea_orm::DbBackend::Postgres,
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%SELECT group_seq FROM member%'",
+        );
+        rig.wait("her run to wait for the group's", async || {
+            sea_orm::ConnectionTrait::query_one_raw(&link, waiting.clone()).await.unwrap().is_some()
+        })
+        .await;
+        other.commit().await.unwrap();
+        link.close().await.unwrap();
+        rig.wait("her to be a member", async || {
+            let state = rig.state().await;
+            state["groups"][0]["members"].as_array().is_some_and(|members| members.len() == 1)
         })
         .await;
         rig.quiet().await;
@@ -285,5 +330,36 @@ async fn an_invitation_taken_back_without_an_answer_is_no_invitation_accepted_by
         rig.patch("User", &eve, json!([{"op": "replace", "path": "active", "value": false}])).await.unwrap();
         rig.quiet().await;
         assert!(emails(&rig.state().await, "invitations").is_empty(), "{target}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_that_outlived_its_removal_counted_as_taken_back_for_ever() {
+    for db in databases() {
+        let rig = rig_with(&db, "github", json!({}), json!({"identity": "manual"})).await;
+        let ada = rig.user("ada@example.com").await;
+        let lost =
+            json!([{"match": {"method": "DELETE", "path": "/invitations/"}, "times": 1000, "do": {"drop": "before"}}]);
+        rig.control("POST", "/_sim/faults", lost).await;
+        rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": false}])).await.unwrap();
+        // She is wanted again before her invitation is taken back, which is seen to be there still.
+        rig.patch("User", &ada, json!([{"op": "replace", "path": "active", "value": true}])).await.unwrap();
+        rig.quiet().await;
+        assert_eq!(emails(&rig.state().await, "invitations"), ["ada@example.com"]);
+        rig.control("POST", "/_sim/accept", json!({})).await;
+        rig.app.start_run(&rig.instance, RunKind::Reconcile, "test").await.unwrap();
+        rig.wait("somebody to be asked whose account it is", async || {
+            rig.open_work().await == [("needs".to_owned(), "identity".to_owned())]
+        })
+        .await;
+        let invited = rig
+            .calls()
+            .await
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|call| call["method"] == "POST" && call["path"] == "/orgs/acme/invitations")
+            .count();
+        assert_eq!(invited, 1, "nobody is invited a second time who has accepted");
     }
 }

@@ -9,6 +9,8 @@ use crate::kit::stage::{
     serves_groups_by_http, speaks_http,
 };
 use crate::kit::{Case, Outcome, Verdict, case};
+use crate::outcome::Membership;
+use crate::traits::Suspend;
 use crate::transport::Reply;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -22,6 +24,8 @@ pub(super) fn cases() -> Vec<Case> {
         case!(speaks_http, a_page_of_a_proxy_is_malformed),
         case!(creates_accounts_by_http, a_page_of_a_proxy_does_not_pass_for_a_removal),
         case!(serves_groups_by_http, a_page_of_a_proxy_does_not_pass_for_a_group_write),
+        case!(creates_accounts_by_http, a_404_for_an_account_that_is_there_is_no_removal),
+        case!(serves_groups_by_http, a_404_for_a_group_that_is_there_is_no_removal),
         case!(speaks_http, odd_answers_never_panic),
         case!(speaks_http, odd_limit_headers_never_panic),
         case!(speaks_http, an_echoed_secret_is_not_passed_on),
@@ -213,6 +217,59 @@ async fn a_page_of_a_proxy_does_not_pass_for_a_group_write(stage: &Stage) -> Out
     match stage.hear(stage.groups()?.remove(&stage.cx(), &group.id).await) {
         Err(fault) if fault.effect == Effect::Unknown => Ok(Verdict::Passed),
         other => against("a page with status 200 is no removal", other),
+    }
+}
+
+/// What targets say of what is not there, and some of what the credential may not touch.
+const NOT_FOUND: &str = r#"{"message":"Not Found","errors":[{"status":"404","title":"not found"}]}"#;
+
+async fn a_404_for_an_account_that_is_there_is_no_removal(stage: &Stage) -> Outcome {
+    let at = reference(&stage.people(1).await?.remove(0))?;
+    stage.order(Which::Writes, Act::status(404, NOT_FOUND), 1);
+    match stage.hear(stage.accounts()?.remove(&stage.cx(), &at).await) {
+        Err(_) => {}
+        other => return against("an account that is shown all the same is not reported as removed", other),
+    }
+    if stage.calm() {
+        return Err("the removal wrote nothing".to_owned());
+    }
+    if stage.traits().suspend != Suspend::Native {
+        return Ok(Verdict::Passed);
+    }
+    stage.order(Which::Writes, Act::status(404, NOT_FOUND), 1);
+    match stage.hear(stage.accounts()?.set_active(&stage.cx(), &at, false).await) {
+        Err(_) => Ok(Verdict::Passed),
+        other => against("an account that is shown all the same is not reported as suspended", other),
+    }
+}
+
+async fn a_404_for_a_group_that_is_there_is_no_removal(stage: &Stage) -> Outcome {
+    let people = [reference(&stage.people(1).await?.remove(0))?];
+    let group = stage.group("Kit Hidden").await?;
+    stage.order(Which::Writes, Act::status(404, NOT_FOUND), 1);
+    let answers = stage.change(&group.id, &people, &[]).await?;
+    if stage.calm() {
+        return Err("the addition wrote nothing".to_owned());
+    }
+    for answer in answers {
+        match answer {
+            Err(fault) if fault.kind != FaultKind::NotFound => {}
+            other => return against("a group and a person who are shown all the same are not NotFound", other),
+        }
+    }
+    stage.change(&group.id, &people, &[]).await?;
+    stage.order(Which::Writes, Act::status(404, NOT_FOUND), 1);
+    for answer in stage.change(&group.id, &[], &people).await? {
+        match answer {
+            // By a group below, as far as the target shows.
+            Err(_) | Ok(Membership::Kept { .. }) => {}
+            other => return against("a member who is listed all the same is not Absent", other),
+        }
+    }
+    stage.order(Which::Writes, Act::status(404, NOT_FOUND), 1);
+    match stage.hear(stage.groups()?.remove(&stage.cx(), &group.id).await) {
+        Err(_) => Ok(Verdict::Passed),
+        other => against("a group that is shown all the same is not reported as removed", other),
     }
 }
 

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use self::api::Api;
 use self::world::{MANAGED, Member, Refusal, World};
+use crate::knobs;
 use crate::{Accept, Limits, Offer, Target};
 
 /// The keys. Constants: a simulator that takes another's place on its port is the same organisation to
@@ -228,38 +229,26 @@ impl Target for Datadog {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
         let (mut valid, mut rules) = (self.valid, self.rules.clone());
         let (mut saml, mut managed) = (None, None);
-        for (name, value) in knobs {
-            let wrong = |wanted: &str| format!("{name}: {wanted} is expected");
-            match name.as_str() {
-                "token" => {
-                    valid = match value.as_str() {
-                        Some("valid") => true,
-                        Some("revoked") => false,
-                        _ => return Err(wrong("\"valid\" or \"revoked\"")),
-                    }
-                }
-                "forbid" => {
-                    let paths = value.as_array().ok_or_else(|| wrong("a list of paths"))?;
-                    let paths: Option<Vec<String>> = paths.iter().map(|one| one.as_str().map(str::to_owned)).collect();
-                    rules.forbid = paths.ok_or_else(|| wrong("a list of paths"))?;
-                }
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => valid = knob.valid()?,
+                "forbid" => rules.forbid = knob.texts()?,
                 "duplicate" => {
-                    rules.duplicate_conflicts = match value.as_u64() {
+                    rules.duplicate_conflicts = match knob.value.as_u64() {
                         Some(400) => false,
                         Some(409) => true,
-                        _ => return Err(wrong("400 or 409")),
+                        _ => return Err(knob.wrong("400 or 409")),
                     }
                 }
-                "hide_unverified" => rules.hide_unverified = value.as_bool().ok_or_else(|| wrong("true or false"))?,
-                "saml_member" => match (value["email"].as_str(), value["team"].as_str()) {
+                "hide_unverified" => rules.hide_unverified = knob.flag()?,
+                "saml_member" => match (knob.value["email"].as_str(), knob.value["team"].as_str()) {
                     (Some(email), Some(team)) => saml = Some((email.to_lowercase(), team.to_owned())),
-                    _ => return Err(wrong("an object of `email` and `team`")),
+                    _ => return Err(knob.wrong("an object of `email` and `team`")),
                 },
-                "managed_team" => managed = Some(value.as_str().ok_or_else(|| wrong("a team's name"))?.to_owned()),
-                _ => return Err(format!("there is no knob {name:?}")),
+                "managed_team" => managed = Some(knob.text()?),
+                _ => return knob.unknown(),
             }
         }
         let since = self.world.seq();

@@ -22,6 +22,7 @@ use http::{Request, Response, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::knobs;
 use crate::rest::set;
 use crate::{Accept, Limits, Offer, Target};
 
@@ -363,37 +364,29 @@ impl Target for GitLab {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
-        let texts = |value: &Value| -> Option<Vec<String>> {
-            value.as_array()?.iter().map(|one| one.as_str().map(str::to_lowercase)).collect()
-        };
-        for (name, value) in knobs {
-            let sound = match name.as_str() {
-                "token" => matches!(value.as_str(), Some("valid" | "revoked")),
-                "known" | "projects" | "ldap" => texts(value).is_some(),
-                "enterprise" | "identities" | "usernames" => value.is_boolean(),
-                "seats" => value.is_null() || value.is_u64(),
-                _ => false,
-            };
-            if !sound {
-                return Err(format!("there is no knob {name:?} that takes this"));
+        let folded = |texts: Vec<String>| -> Vec<String> { texts.iter().map(|text| text.to_lowercase()).collect() };
+        let (mut valid, mut enterprise, mut identities) = (self.valid, self.enterprise, self.identities);
+        let (mut usernames, mut seats) = (self.usernames, self.seats);
+        let (mut known, mut ldap, mut projects) = (self.known.clone(), self.ldap.clone(), None);
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => valid = knob.valid()?,
+                "known" => known = folded(knob.texts()?),
+                "ldap" => ldap = folded(knob.texts()?),
+                "projects" => projects = Some(folded(knob.texts()?)),
+                "enterprise" => enterprise = knob.flag()?,
+                "identities" => identities = knob.flag()?,
+                "usernames" => usernames = knob.flag()?,
+                "seats" => seats = knob.most()?,
+                _ => return knob.unknown(),
             }
         }
-        for (name, value) in knobs {
-            match name.as_str() {
-                "token" => self.valid = value == "valid",
-                "known" => self.known = texts(value).unwrap_or_default(),
-                "ldap" => self.ldap = texts(value).unwrap_or_default(),
-                "enterprise" => self.enterprise = value == true,
-                "identities" => self.identities = value == true,
-                "usernames" => self.usernames = value == true,
-                "seats" => self.seats = value.as_u64().and_then(|most| usize::try_from(most).ok()),
-                _ => {
-                    let holding = texts(value).unwrap_or_default();
-                    for group in &mut self.groups {
-                        group.projects = holding.contains(&group.name.to_lowercase());
-                    }
-                }
+        (self.valid, self.enterprise, self.identities) = (valid, enterprise, identities);
+        (self.usernames, self.seats) = (usernames, seats);
+        (self.known, self.ldap) = (known, ldap);
+        if let Some(holding) = projects {
+            for group in &mut self.groups {
+                group.projects = holding.contains(&group.name.to_lowercase());
             }
         }
         Ok(())

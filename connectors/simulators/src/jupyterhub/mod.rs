@@ -19,6 +19,7 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::knobs;
 use crate::rest::{Refused, set};
 use crate::{Accept, Limits, Offer, Target};
 
@@ -188,16 +189,12 @@ impl Target for JupyterHub {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
         let (mut valid, mut scopes) = (self.valid, self.scopes.clone());
-        for (name, value) in knobs {
-            match (name.as_str(), value) {
-                ("token", Value::String(text)) if text == "valid" => valid = true,
-                ("token", Value::String(text)) if text == "revoked" => valid = false,
-                ("scopes", Value::Array(names)) => {
-                    scopes = names.iter().filter_map(|scope| scope.as_str().map(str::to_owned)).collect();
-                }
-                _ => return Err(format!("there is no knob {name:?} that takes this")),
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => valid = knob.valid()?,
+                "scopes" => scopes = knob.texts()?,
+                _ => return knob.unknown(),
             }
         }
         (self.valid, self.scopes) = (valid, scopes);

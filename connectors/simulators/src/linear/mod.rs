@@ -26,6 +26,7 @@ use serde_json::{Map, Value, json};
 use self::limits::Meter;
 use self::resolve::Run;
 use self::world::{Refusal, Role, URL_KEY, World};
+use crate::knobs;
 use crate::{Accept, Limits, Offer, Target, graphql};
 
 /// The API key. A constant: a simulator that takes another's place on its port is the same workspace
@@ -224,34 +225,21 @@ impl Target for Linear {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
         let (mut valid, mut rules, mut role) = (self.valid, self.world.rules.clone(), self.own_role());
         let mut scim_team = None;
-        for (name, value) in knobs {
-            let wrong = |wanted: &str| format!("{name}: {wanted} is expected");
-            let choice = |off: &str, on: &str| match value.as_str() {
-                Some(text) if text == off => Ok(false),
-                Some(text) if text == on => Ok(true),
-                _ => Err(wrong(&format!("{off:?} or {on:?}"))),
-            };
-            match name.as_str() {
-                "token" => valid = choice("revoked", "valid")?,
-                "role" => role = value.as_str().and_then(Role::read).ok_or_else(|| wrong("a role"))?,
-                "pending_duplicate" => rules.invite_twice = choice("refuse", "again")?,
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => valid = knob.valid()?,
+                "role" => role = knob.value.as_str().and_then(Role::read).ok_or_else(|| knob.wrong("a role"))?,
+                "pending_duplicate" => rules.invite_twice = knob.choice("refuse", "again")?,
                 "invitation_days" => {
-                    let days = value.as_i64().filter(|days| (0..=36_500).contains(days));
-                    rules.invitation_days = days.ok_or_else(|| wrong("a number of days from 0 to 36500"))?;
+                    let days = knob.value.as_i64().filter(|days| (0..=36_500).contains(days));
+                    rules.invitation_days = days.ok_or_else(|| knob.wrong("a number of days from 0 to 36500"))?;
                 }
-                "seats" => {
-                    let seats = value.as_u64().and_then(|seats| usize::try_from(seats).ok());
-                    rules.seats = match value {
-                        Value::Null => None,
-                        _ => Some(seats.ok_or_else(|| wrong("a whole number or null"))?),
-                    };
-                }
-                "scim" => rules.scim = value.as_bool().ok_or_else(|| wrong("true or false"))?,
-                "scim_team" => scim_team = Some(value.as_str().ok_or_else(|| wrong("a team's name"))?.to_owned()),
-                _ => return Err(format!("there is no knob {name:?}")),
+                "seats" => rules.seats = knob.most()?,
+                "scim" => rules.scim = knob.flag()?,
+                "scim_team" => scim_team = Some(knob.text()?),
+                _ => return knob.unknown(),
             }
         }
         if let Some(name) = scim_team {

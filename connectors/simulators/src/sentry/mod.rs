@@ -22,6 +22,7 @@ use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::knobs;
 use crate::rest::{self, Refused, set};
 use crate::{Accept, Limits, Offer, Target};
 
@@ -280,29 +281,19 @@ impl Target for Sentry {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
-        let texts = |value: &Value| -> Option<Vec<String>> {
-            value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect()
-        };
-        for (name, value) in knobs {
-            let sound = match name.as_str() {
-                "token" => matches!(value.as_str(), Some("valid" | "revoked")),
-                "scopes" | "managed" => texts(value).is_some(),
-                "invites" => value.is_boolean(),
-                _ => false,
-            };
-            if !sound {
-                return Err(format!("there is no knob {name:?} that takes this"));
+        let (mut valid, mut may_invite) = (self.valid, self.may_invite);
+        let (mut scopes, mut managed) = (self.scopes.clone(), self.managed.clone());
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => valid = knob.valid()?,
+                "scopes" => scopes = knob.texts()?,
+                "managed" => managed = knob.texts()?,
+                "invites" => may_invite = knob.flag()?,
+                _ => return knob.unknown(),
             }
         }
-        for (name, value) in knobs {
-            match name.as_str() {
-                "token" => self.valid = value == "valid",
-                "scopes" => self.scopes = texts(value).unwrap_or_default(),
-                "managed" => self.managed = texts(value).unwrap_or_default(),
-                _ => self.may_invite = value == true,
-            }
-        }
+        (self.valid, self.may_invite) = (valid, may_invite);
+        (self.scopes, self.managed) = (scopes, managed);
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::knobs;
 use crate::{Accept, Limits, Offer, Target};
 
 /// The bot token. A constant: a simulator that takes another's place on its port is the same workspace
@@ -251,22 +252,15 @@ impl Target for Slack {
     }
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
-        let knobs = what.as_object().ok_or_else(|| "an object of knobs is expected".to_owned())?;
         let mut rules = self.rules.clone();
         let mut leaves = None;
-        for (name, value) in knobs {
-            let wrong = |wanted: &str| format!("{name}: {wanted} is expected");
-            let choice = |off: &str, on: &str| match value.as_str() {
-                Some(text) if text == off => Ok(false),
-                Some(text) if text == on => Ok(true),
-                _ => Err(wrong(&format!("{off:?} or {on:?}"))),
-            };
-            match name.as_str() {
-                "token" => rules.valid = choice("revoked", "valid")?,
-                "plan" => rules.paid = choice("free", "pro")?,
-                "may_change" => rules.may_change = value.as_bool().ok_or_else(|| wrong("true or false"))?,
-                "deactivate" => leaves = Some(value.as_str().ok_or_else(|| wrong("an address"))?.to_lowercase()),
-                _ => return Err(format!("there is no knob {name:?}")),
+        for knob in knobs::each(what)? {
+            match knob.name {
+                "token" => rules.valid = knob.valid()?,
+                "plan" => rules.paid = knob.choice("free", "pro")?,
+                "may_change" => rules.may_change = knob.flag()?,
+                "deactivate" => leaves = Some(knob.text()?.to_lowercase()),
+                _ => return knob.unknown(),
             }
         }
         if let Some(email) = leaves {

@@ -160,6 +160,8 @@ impl Unit for Lay {
             let seq: i64 = row.col("seq")?;
             match (same, row.col::<String>("state")?.as_str()) {
                 (true, "open") => {
+                    // Whoever refuses it from now on refuses what is wanted now.
+                    tx.conn.run("UPDATE task SET rev = $2 WHERE seq = $1 AND rev < $2", vals![seq, self.rev]).await?;
                     return Ok(Err(awaiting(
                         row.col("due_at")?,
                         &asked(seq, &row.col::<String>("title")?, row.col("due_at")?),

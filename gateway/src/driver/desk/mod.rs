@@ -63,8 +63,8 @@ fn read_act(row: &QueryResult) -> Result<Act, StoreError> {
     serde_json::from_str(&row.col::<String>("ask")?).map_err(|error| StoreError::damaged(format!("task.ask: {error}")))
 }
 
-/// Before a plan: withdraws tasks of memberships that are not wanted so any more, and answers the step whose end
-/// somebody told, for it to be heard first.
+/// Before a plan: answers the step whose end somebody told, for it to be heard first. Where nothing is to be heard,
+/// withdraws tasks of memberships that are not wanted so any more.
 pub(super) async fn before(tx: &Tx<'_>, instance: &Instance, subject: &Subject) -> Result<Option<Verdict>, StoreError> {
     if !is_by_hand(instance) {
         return Ok(None);
@@ -155,7 +155,7 @@ async fn step_of(tx: &Tx<'_>, subject: &Subject, act: Act) -> Result<Option<Step
 async fn withdraw_members(tx: &Tx<'_>, subject: &Subject) -> Result<(), StoreError> {
     tx.conn
         .run(
-            "UPDATE task SET state = 'withdrawn', live = 0, closed_at = $2, comment = $3 WHERE resource_seq = $1 AND item_seq <> 0 AND state = 'open' AND NOT EXISTS ( \
+            "UPDATE task SET state = 'withdrawn', live = 0, closed_at = $2, comment = $3 WHERE resource_seq = $1 AND item_seq <> 0 AND live = 1 AND state = 'open' AND NOT EXISTS ( \
              SELECT 1 FROM member m JOIN resource u ON u.seq = m.user_seq JOIN resource g ON g.seq = m.group_seq \
              JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' JOIN account a ON a.seq = l.account_seq \
              WHERE m.group_seq = $1 AND m.user_seq = task.item_seq AND m.state = 'todo' AND m.held = 0 AND a.remote_id = task.target_id \
@@ -172,7 +172,7 @@ pub(super) async fn after_members(tx: &Tx<'_>, subject: &Subject) -> Result<Opti
     let row = tx
         .conn
         .one(
-            "SELECT COUNT(*) AS n, MIN(due_at) AS due FROM task WHERE resource_seq = $1 AND item_seq <> 0 AND state = 'open'",
+            "SELECT COUNT(*) AS n, MIN(due_at) AS due FROM task WHERE resource_seq = $1 AND item_seq <> 0 AND live = 1 AND state = 'open'",
             vals![subject.seq],
         )
         .await?;
@@ -253,6 +253,8 @@ pub(super) async fn align(
     };
     let same = wanted.is_some_and(|act| act.print(traits) == known.print(traits));
     if same && state == "open" {
+        // Whoever refuses it from now on refuses what is wanted now.
+        tx.conn.run("UPDATE task SET rev = $2 WHERE seq = $1 AND rev < $2", vals![seq, subject.rev]).await?;
         let reason = asked(seq, &row.col::<String>("title")?, row.col("due_at")?);
         return Ok((waits(tx, reason), false));
     }
@@ -296,7 +298,7 @@ pub(crate) async fn withdraw(tx: &Tx<'_>, resource: i64, open: bool, why: &str) 
     if open {
         tx.conn
             .run(
-                "UPDATE task SET state = 'withdrawn', live = 0, closed_at = $2, comment = $3 WHERE resource_seq = $1 AND state = 'open'",
+                "UPDATE task SET state = 'withdrawn', live = 0, closed_at = $2, comment = $3 WHERE resource_seq = $1 AND live = 1 AND state = 'open'",
                 vals![resource, tx.now, why],
             )
             .await?;
@@ -307,11 +309,23 @@ pub(crate) async fn withdraw(tx: &Tx<'_>, resource: i64, open: bool, why: &str) 
 /// Withdraws what was asked for of memberships that were taken back; `users` is a JSON list of rows.
 pub(crate) async fn withdraw_items(tx: &Tx<'_>, group: i64, users: &str) -> Result<(), StoreError> {
     let text = format!(
-        "UPDATE task SET state = 'withdrawn', live = 0, closed_at = $3, comment = $4 WHERE resource_seq = $1 AND state = 'open' \
+        "UPDATE task SET state = 'withdrawn', live = 0, closed_at = $3, comment = $4 WHERE resource_seq = $1 AND live = 1 AND state = 'open' \
          AND item_seq IN (SELECT CAST(e.v AS BIGINT) FROM {} e)",
         tx.conn.each(2)
     );
     tx.conn.run(&text, vals![group, users, tx.now, OVERTAKEN]).await?;
+    Ok(())
+}
+
+/// A person's account becomes another person's: so does what somebody did about its membership and nobody heard yet.
+pub(crate) async fn hand_over_member(tx: &Tx<'_>, group: i64, from: i64, to: i64) -> Result<(), StoreError> {
+    tx.conn
+        .run(
+            "UPDATE task SET item_seq = $3 WHERE resource_seq = $1 AND item_seq = $2 AND live = 1 AND heard = 0 AND state <> 'open' \
+             AND NOT EXISTS (SELECT 1 FROM task o WHERE o.resource_seq = $1 AND o.item_seq = $3 AND o.live = 1)",
+            vals![group, from, to],
+        )
+        .await?;
     Ok(())
 }
 

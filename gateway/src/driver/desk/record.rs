@@ -173,8 +173,16 @@ pub(super) async fn told(
             {
                 return Ok(Some(Ok(Told::Account { account, now: true })));
             }
-            let known = find_accounts(conn, instance, &who.user_name, who.email.as_deref()).await?;
-            known.into_iter().next().map(|account| Ok(Told::Account { account, now: false }))
+            let mut known = find_accounts(conn, instance, &who.user_name, who.email.as_deref()).await?.into_iter();
+            match (known.next(), known.next()) {
+                (Some(account), None) => Some(Ok(Told::Account { account, now: false })),
+                (None, _) => None,
+                // Whose it is is never guessed (DECISIONS 3).
+                (Some(_), Some(_)) => Some(Err(Fault::new(
+                    FaultKind::NameTaken,
+                    "Several accounts on record may be this person's. Link the right one by hand.",
+                ))),
+            }
         }
         Act::UpdateAccount { at, change } => {
             let known = account(conn, instance, id_of(at)).await?;
@@ -200,8 +208,15 @@ pub(super) async fn told(
             {
                 return Ok(Some(Ok(Told::Group { group, now: true })));
             }
-            let known = find_groups(conn, instance, name).await?;
-            known.into_iter().next().map(|group| Ok(Told::Group { group, now: false }))
+            let mut known = find_groups(conn, instance, name).await?.into_iter();
+            match (known.next(), known.next()) {
+                (Some(group), None) => Some(Ok(Told::Group { group, now: false })),
+                (None, _) => None,
+                (Some(_), Some(_)) => Some(Err(Fault::new(
+                    FaultKind::NameTaken,
+                    "Several groups on record have this name. Link the right one by hand.",
+                ))),
+            }
         }
         Act::RenameGroup { id, name } => match group(conn, instance, id.as_str()).await? {
             None => Some(Ok(Told::Gone { now: false })),

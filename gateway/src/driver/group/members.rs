@@ -1,7 +1,5 @@
 //! Recording what became of memberships.
 
-use std::collections::HashSet;
-
 use connector_sdk::{Effect, Fault, FaultKind, Membership};
 use engine::membership::ParkReason;
 
@@ -27,24 +25,19 @@ pub(super) async fn apply_members(
 ) -> Result<Option<Verdict>, StoreError> {
     let mut verdict = None;
     let mut missing: Option<(Vec<MemberChange>, Fault)> = None;
-    let mut now = Vec::with_capacity(changes.len());
-    for (change, attempt) in changes.iter().zip(attempts) {
-        now.push(now_of(tx, change, *attempt).await?);
-    }
-    let still = hold_still(tx, now.iter().map(|change| change.user)).await?;
-    for ((change, answer), attempt) in now.iter().zip(answers).zip(attempts) {
-        let still = still.contains(&change.user);
+    for ((change, answer), attempt) in changes.iter().zip(answers).zip(attempts) {
+        let change = &now_of(tx, change, *attempt).await?;
         let fault = answer.as_ref().err();
         if change.add && fault.is_none_or(|fault| fault.effect == Effect::Unknown) {
             late::note_grant(tx, change.user).await?;
         }
         end_attempt(tx, *attempt, fault, calls).await?;
         match answer {
-            Ok(membership) => apply_member(tx, instance, subject, change, membership, still).await?,
+            Ok(membership) => apply_member(tx, instance, subject, change, membership).await?,
             Err(fault) if fault.kind == FaultKind::NotFound && !change.add => {
                 // The group, or the account, is not there any more: nor is the membership.
                 doubt::resolve(tx, subject.seq, change.user).await?;
-                apply_member(tx, instance, subject, change, &Membership::Absent, still).await?;
+                apply_member(tx, instance, subject, change, &Membership::Absent).await?;
             }
             Err(fault) if fault.kind == FaultKind::NotFound => {
                 missing.get_or_insert_with(|| (Vec::new(), fault.clone())).0.push(change.clone());
@@ -104,33 +97,12 @@ pub(super) async fn apply_seen(
     Ok(())
 }
 
-/// Of these people, those whose row no other transaction is changing; until this one ends, none can. What is read
-/// of them after this holds: a membership that is brought to rest by it is woken by whoever changes them next.
-/// Without it, a link that is made at the same moment finds nothing to wake, and this nothing linked.
-pub(super) async fn hold_still(tx: &Tx<'_>, users: impl Iterator<Item = i64>) -> Result<HashSet<i64>, StoreError> {
-    let lock = tx.conn.for_what_is_free();
-    if lock.is_empty() {
-        return Ok(users.collect());
-    }
-    let users: Vec<String> = users.map(|user| user.to_string()).collect();
-    if users.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let text = format!(
-        "SELECT seq FROM resource WHERE seq IN (SELECT CAST(v AS BIGINT) FROM {} AS u) ORDER BY seq{lock}",
-        tx.conn.each(1),
-    );
-    let rows = tx.conn.all(&text, vals![serde_json::json!(users).to_string()]).await?;
-    rows.iter().map(|row| row.col("seq")).collect()
-}
-
 async fn apply_member(
     tx: &Tx<'_>,
     instance: &Instance,
     subject: &Subject,
     change: &MemberChange,
     membership: &Membership,
-    still: bool,
 ) -> Result<(), StoreError> {
     let have: i16 = match membership {
         Membership::Present => 1,
@@ -176,10 +148,6 @@ async fn apply_member(
     if want != change.add || (want && !user_wanted) {
         // The wish, or the person's access, changed while the call was under way: the row is still
         // to do, and the next plan takes back what was just given.
-        return Ok(());
-    }
-    if !still {
-        // Still to do: the next plan reads what became of the person, and brings it to rest.
         return Ok(());
     }
     match (want, have) {

@@ -8,7 +8,7 @@ use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
 use engine::policy::OnGroupDelete;
 use sea_orm::QueryResult;
 
-use super::members::{hold_still, refuse, set_state};
+use super::members::{refuse, set_state};
 use super::settle::close;
 use super::{GroupCall, MemberChange};
 use crate::driver::attempts::Attempted;
@@ -241,7 +241,7 @@ async fn plan_members(
     let order = if repeat == Repeatable::Idempotent { "m.want" } else { "doubts, m.want" };
     // Whoever a person was asked for is waited for; the others go on.
     let unasked = if traits.by_hand {
-        " AND NOT EXISTS (SELECT 1 FROM task t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq AND t.state = 'open')"
+        " AND NOT EXISTS (SELECT 1 FROM task t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq AND t.live = 1 AND t.state = 'open')"
     } else {
         ""
     };
@@ -412,6 +412,26 @@ async fn plan_members(
             return Ok(Verdict::Need { need, refused: None });
         }
     }
+}
+
+/// Of these people, those whose row no other transaction is changing; until this one ends, none can. What is read
+/// of them after this holds, and whoever changes them next finds the membership as it is left here. Without it, a link
+/// that is made at the same moment finds nothing to wake, and this nothing linked.
+async fn hold_still(tx: &Tx<'_>, users: impl Iterator<Item = i64>) -> Result<HashSet<i64>, StoreError> {
+    let lock = tx.conn.for_what_is_free();
+    if lock.is_empty() {
+        return Ok(users.collect());
+    }
+    let users: Vec<String> = users.map(|user| user.to_string()).collect();
+    if users.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let text = format!(
+        "SELECT seq FROM resource WHERE seq IN (SELECT CAST(v AS BIGINT) FROM {} AS u) ORDER BY seq{lock}",
+        tx.conn.each(1),
+    );
+    let rows = tx.conn.all(&text, vals![serde_json::json!(users).to_string()]).await?;
+    rows.iter().map(|row| row.col("seq")).collect()
 }
 
 /// A call of a gateway that died may still come.

@@ -478,12 +478,10 @@ fn lane_of(before: &Stored, after: &Stored, edited: Edited) -> Lane {
     }
 }
 
-/// A person's access changed: rows of theirs that have to follow are made to-do, and the groups get
-/// work. `want` survives deactivation (DECISIONS 20).
-///
-/// The groups are locked first, before anything is read: a run that settles a membership at this
-/// moment either sees the person's new access, or has ended and its row is found here as it left it.
-pub(crate) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gains: bool) -> Result<(), StoreError> {
+/// Locks the groups of a person, as a run of each does: what is read of their memberships and accounts after this
+/// is as every run that has ended left it, and every run that has not begins after this transaction. Whoever changes a
+/// person's access or link does this before reading; else neither would see what the other writes.
+pub(crate) async fn lock_groups(tx: &Tx<'_>, user: i64) -> Result<(), StoreError> {
     let lock = tx.conn.for_update();
     if !lock.is_empty() {
         let text = format!(
@@ -491,6 +489,13 @@ pub(crate) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gai
         );
         tx.conn.all(&text, vals![user]).await?;
     }
+    Ok(())
+}
+
+/// A person's access changed: rows of theirs that have to follow are made to-do, and the groups get
+/// work. `want` survives deactivation (DECISIONS 20).
+pub(crate) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gains: bool) -> Result<(), StoreError> {
+    lock_groups(tx, user).await?;
     // On a gain, parked rows may go on and refused ones are tried again; on a loss, rows that the
     // target has must be looked at, for targets where leaving the organisation does not take the
     // memberships along.
@@ -511,10 +516,14 @@ pub(crate) async fn wake_groups(tx: &Tx<'_>, instance: &Instance, user: i64, gai
     } else {
         ("state = 'settled' AND have IS NOT NULL AND have <> 0", Lane::Removal)
     };
-    let groups = tx
-        .conn
-        .all(&format!("SELECT group_seq FROM member WHERE user_seq = $1 AND {which} ORDER BY group_seq"), vals![user])
-        .await?;
+    // What somebody is asked to give by hand is not wanted any more, either: its group looks at it at once.
+    let asked = if gains {
+        ""
+    } else {
+        " UNION SELECT resource_seq FROM task WHERE item_seq = $1 AND item_seq > 0 AND live = 1 AND state = 'open'"
+    };
+    let text = format!("SELECT group_seq FROM member WHERE user_seq = $1 AND {which}{asked} ORDER BY group_seq");
+    let groups = tx.conn.all(&text, vals![user]).await?;
     if groups.is_empty() {
         return Ok(());
     }

@@ -191,17 +191,26 @@ impl Create {
     /// twin is only one that shares an address; another's removal must go on.
     async fn take_over(&self, tx: &Tx<'_>, new_seq: i64, name_key: &str) -> Result<Option<i64>, StoreError> {
         let external = text(&self.parsed.document, "externalId").map(str::to_owned);
+        let twins = "SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND name_key = $3 AND deleted_at IS NOT NULL \
+                   UNION SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND external_id = $4 AND deleted_at IS NOT NULL";
+        let lock = tx.conn.for_update();
+        if !lock.is_empty() {
+            // Before their work is looked at, and by a statement of its own: a removal that begins at this moment, or
+            // a task that is closed, has ended, or waits for this.
+            let text = format!("SELECT seq FROM resource WHERE seq IN ({twins}) AND managed = 1 ORDER BY seq{lock}");
+            let values = vals![self.instance.seq, self.kind.as_str(), name_key, external.clone()];
+            tx.conn.all(&text, values).await?;
+        }
         let rows = tx
             .conn
             .all(
-                "SELECT r.seq, r.name_key, r.doc, w.state, l.seq AS link, (SELECT COUNT(*) FROM attempt a WHERE a.resource_seq = r.seq AND a.state IN ('sending','unknown')) \
+                &format!("SELECT r.seq, r.name_key, r.doc, w.state, l.seq AS link, (SELECT COUNT(*) FROM attempt a WHERE a.resource_seq = r.seq AND a.state IN ('sending','unknown')) \
                  + (SELECT COUNT(*) FROM task k WHERE k.resource_seq = r.seq AND k.live = 1 AND k.heard = 0 AND k.state = 'done') AS flying \
                  FROM resource r LEFT JOIN work w ON w.resource_seq = r.seq LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
-                 WHERE r.seq IN (SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND name_key = $3 AND deleted_at IS NOT NULL \
-                   UNION SELECT seq FROM resource WHERE instance_seq = $1 AND kind = $2 AND external_id = $4 AND deleted_at IS NOT NULL) \
+                 WHERE r.seq IN ({twins}) \
                  AND r.managed = 1 \
                  AND (w.resource_seq IS NOT NULL OR l.seq IS NOT NULL) \
-                 ORDER BY r.seq DESC",
+                 ORDER BY r.seq DESC"),
                 vals![self.instance.seq, self.kind.as_str(), name_key, external],
             )
             .await?;

@@ -301,13 +301,14 @@ pub(crate) async fn move_memberships(
     to: i64,
     at_target: bool,
 ) -> Result<(), StoreError> {
-    let flies = "EXISTS (SELECT 1 FROM attempt t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq AND t.state IN ('sending','unknown'))";
+    let flies = "EXISTS (SELECT 1 FROM attempt t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq AND t.state IN ('sending','unknown')) \
+        OR EXISTS (SELECT 1 FROM task t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq AND t.live = 1 AND t.heard = 0 AND t.state = 'done')";
     let which = if at_target { format!("AND (m.have <> 0 OR {flies})") } else { String::new() };
     let rows = tx
         .conn
         .all(
             &format!(
-                "SELECT m.group_seq, m.want, CASE WHEN {flies} AND m.have = 0 THEN NULL ELSE m.have END AS have, m.state, m.op_seq, g.rev, o.user_seq AS other FROM member m JOIN resource g ON g.seq = m.group_seq \
+                "SELECT m.group_seq, m.want, CASE WHEN ({flies}) AND m.have = 0 THEN NULL ELSE m.have END AS have, m.state, m.op_seq, g.rev, o.user_seq AS other FROM member m JOIN resource g ON g.seq = m.group_seq \
                  LEFT JOIN member o ON o.group_seq = m.group_seq AND o.user_seq = $2 WHERE m.user_seq = $1 {which} ORDER BY m.group_seq"
             ),
             vals![from, to],
@@ -327,6 +328,7 @@ pub(crate) async fn move_memberships(
             )
             .await?;
         doubt::hand_over_member(tx, group, from, to).await?;
+        desk::hand_over_member(tx, group, from, to).await?;
         let have: Option<i16> = row.col("have")?;
         if row.col::<Option<i64>>("other")?.is_none() {
             tx.conn

@@ -21,8 +21,8 @@ use scim::fold::fold_name;
 use scim::schema::{Attribute, ResourceType};
 use serde_json::Value;
 
-pub(crate) use change::wake_groups;
 pub(super) use change::{Body, Change};
+pub(crate) use change::{lock_groups, wake_groups};
 pub(crate) use claims::{claims_of, own};
 pub(super) use create::Create;
 pub(super) use delete::Delete;

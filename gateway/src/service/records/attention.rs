@@ -113,7 +113,7 @@ impl App {
                 },
                 since: row.col("since")?,
                 shown: json!({
-                    "kind": kind, "code": code, "message": message, "count": row.col::<i64>("n")?, "deprovision": leaving,
+                    "kind": kind, "code": code, "state": row.col::<Option<String>>("state")?, "message": message, "count": row.col::<i64>("n")?, "deprovision": leaving,
                     "instance": {"id": instance, "name": row.col::<String>("instance_name")?}, "example": example, "act": act,
                 }),
             });
@@ -179,7 +179,7 @@ impl App {
             .reader()
             .all(
                 "SELECT u.id, u.kind, u.error, u.started_at, u.ended_at, i.id AS instance_id, i.name AS instance_name FROM instance i \
-                 JOIN run u ON u.seq = (SELECT MAX(seq) FROM run WHERE instance_seq = i.seq) WHERE i.deleted_at IS NULL AND u.state = 'failed' LIMIT $1",
+                 JOIN run u ON u.seq = (SELECT MAX(seq) FROM run WHERE instance_seq = i.seq AND kind <> 'look') WHERE i.deleted_at IS NULL AND u.state = 'failed' LIMIT $1",
                 vals![MOST],
             )
             .await?;

@@ -24,11 +24,12 @@ pub struct Browse {
 
 impl Browse {
     /// What `state` may be.
-    pub const STATES: [&str; 10] =
-        ["pending", "held", "needs", "settled", "parked", "drifted", "waived", "unlinked", "unmanaged", "protected"];
+    pub const STATES: [&str; 11] =
+        ["leaving", "pending", "held", "needs", "settled", "parked", "drifted", "waived", "unlinked", "unmanaged", "protected"];
 
     fn condition(&self) -> Option<&'static str> {
         Some(match self.state.as_deref()? {
+            "leaving" => "w.lane = 0",
             "pending" => "w.state IN ('todo','running','waiting')",
             "held" => {
                 "(w.state = 'held' OR EXISTS (SELECT 1 FROM member m WHERE m.group_seq = r.seq AND m.held = 1 AND m.state = 'todo'))"
@@ -84,7 +85,11 @@ impl App {
         limit: i64,
     ) -> Result<Slice, StoreError> {
         let mut values: Vec<SqlValue> = vals![which.kind, before, limit + 1];
-        let mut condition = "r.kind = $1 AND r.deleted_at IS NULL AND r.seq < $2".to_owned();
+        let mut condition = "r.kind = $1 AND r.seq < $2".to_owned();
+        // Who was deleted is listed for as long as something is left to do about it.
+        if !matches!(which.state.as_deref(), Some("leaving" | "pending" | "held" | "needs")) {
+            condition.push_str(" AND r.deleted_at IS NULL");
+        }
         if let Some(instance) = instance {
             values.push(instance.seq.into());
             condition.push_str(&format!(" AND r.instance_seq = ${}", values.len()));
@@ -133,7 +138,7 @@ impl App {
     /// The store's.
     pub async fn sheet(&self, instance: &Instance, kind: &str, id: &str) -> Result<Option<Value>, StoreError> {
         let text = format!(
-            "SELECT {ROW}, r.created_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id {TABLES} \
+            "SELECT {ROW}, r.created_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id, h.opened_at AS held_at {TABLES} \
              LEFT JOIN hold h ON h.seq = w.hold_seq WHERE r.instance_seq = $1 AND r.kind = $2 AND r.id = $3"
         );
         let Some(row) = self.store.reader().one(&text, vals![instance.seq, kind, id]).await? else { return Ok(None) };
@@ -155,6 +160,7 @@ impl App {
                 "since": row.col::<Option<i64>>("since")?.map(time),
                 "tries": row.col::<Option<i64>>("tries")?,
                 "hold": row.col::<Option<String>>("hold_id")?,
+                "held_at": row.col::<Option<i64>>("held_at")?.map(time),
                 "leaving": row.col::<Option<i16>>("lane")? == Some(0),
             }),
         };
@@ -241,6 +247,7 @@ fn row_of(row: &QueryResult) -> Result<Value, StoreError> {
     let mut item = standing(row)?;
     item.insert("kind".into(), json!(row.col::<String>("kind")?));
     item.insert("name".into(), json!(row.col::<String>("name")?));
+    item.insert("deleted".into(), json!(row.col::<Option<i64>>("deleted_at")?.is_some()));
     item.insert("called".into(), json!(called(&doc)));
     item.insert("modified_at".into(), json!(time(row.col("modified_at")?)));
     item.insert("protected".into(), json!(row.col::<Option<i16>>("protected")? == Some(1)));

@@ -434,17 +434,19 @@ impl Rewrite {
         let rows = tx
             .conn
             .all(
-                "SELECT seq, title, comment FROM task WHERE seq > $2 AND (resource_seq = $1 OR item_seq = $1) AND live = 0 ORDER BY seq LIMIT $3",
+                "SELECT seq, title, comment, target_id FROM task WHERE seq > $2 AND (resource_seq = $1 OR (item_seq = $1 AND item_seq > 0)) AND live = 0 ORDER BY seq LIMIT $3",
                 vals![self.erased.seq, self.after, CHUNK],
             )
             .await?;
         for row in &rows {
             let title = self.redacted(&row.col::<String>("title")?);
             let comment = row.col::<Option<String>>("comment")?.map(|text| self.redacted(&text));
+            // An id by which the account is known there may be an address.
+            let target = row.col::<Option<String>>("target_id")?.map(|text| self.redacted(&text));
             tx.conn
                 .run(
-                    "UPDATE task SET title = $2, comment = $3, detail = '', ask = '{}' WHERE seq = $1",
-                    vals![row.col::<i64>("seq")?, title, comment],
+                    "UPDATE task SET title = $2, comment = $3, target_id = $4, detail = '', ask = '{}' WHERE seq = $1",
+                    vals![row.col::<i64>("seq")?, title, comment, target],
                 )
                 .await?;
         }

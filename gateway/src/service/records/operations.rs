@@ -1,6 +1,8 @@
 //! Operations: the list, light, and each one whole: who asked, what for, how it was understood, what was decided, called
 //! and checked, and how it ended.
 
+use std::collections::HashMap;
+
 use scim::fold::fold_name;
 use sea_orm::{QueryResult, Value as SqlValue};
 use serde_json::{Value, json};
@@ -184,112 +186,113 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn operation(&self, id: &str) -> Result<Option<Value>, StoreError> {
-        let text = format!(
-            "SELECT {OPERATION}, o.resource_seq, o.rev, o.cause_seq, i.id AS instance_id, i.name AS instance_name FROM operation o \
-             LEFT JOIN resource r ON r.seq = o.resource_seq LEFT JOIN instance i ON i.seq = o.instance_seq WHERE o.id = $1"
-        );
-        let Some(row) = self.store.reader().one(&text, vals![id]).await? else {
-            return Ok(None);
-        };
-        let mut item = operation(&row)?;
-        item["instance"] = json!(row.col::<Option<String>>("instance_id")?);
-        item["instance_name"] = json!(row.col::<Option<String>>("instance_name")?);
-        let (seq, resource): (i64, i64) = (row.col("seq")?, row.col("resource_seq")?);
-        let span = (row.col::<i64>("at")?, row.col::<Option<i64>>("closed_at")?.unwrap_or(i64::MAX));
-        let (attempts, looks) = self.attempts_of(seq, resource, span).await?;
-        item["attempts"] = json!(attempts);
-        item["verification"] = json!(looks);
-        item["decision"] = self.decision(&row, &attempts).await?;
-        item["cause"] = json!(self.operation_id(row.col("cause_seq")?).await?);
-        Ok(Some(item))
+        Ok(self.operations_whole(&[id.to_owned()]).await?.pop())
     }
 
-    /// What was sent for an operation, oldest first, and the looks at the target beside it. What a later change of the
-    /// same resource sent is among them while the operation was open: changes are brought to the target together.
-    async fn attempts_of(
-        &self,
-        operation: i64,
-        resource: i64,
-        (from, to): (i64, i64),
-    ) -> Result<(Vec<Value>, Vec<Value>), StoreError> {
-        let rows = self
-            .store
-            .reader()
-            .all(
-                "SELECT t.*, u.id AS item_id, u.name AS item_name, o.id AS for_id FROM attempt t LEFT JOIN resource u ON u.seq = t.item_seq AND t.item_seq > 0 \
-                 LEFT JOIN operation o ON o.seq = t.op_seq \
-                 WHERE t.resource_seq = $2 AND (t.op_seq = $1 OR (t.item_seq = 0 AND t.started_at >= $3 AND t.started_at <= $4)) ORDER BY t.seq LIMIT $5",
-                vals![operation, resource, from, to, MOST_ATTEMPTS],
-            )
-            .await?;
-        let (mut sent, mut looks) = (Vec::new(), Vec::new());
-        for row in &rows {
+    /// Operations by their ids, each whole, newest first; those that are not known are left out. Two statements, however
+    /// many they are.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn operations_whole(&self, ids: &[String]) -> Result<Vec<Value>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let reader = self.store.reader();
+        let text = format!(
+            "SELECT {OPERATION}, i.id AS instance_id, i.name AS instance_name, c.id AS cause_id, \
+             CASE WHEN o.superseded_items > 0 THEN (SELECT x.id FROM operation x WHERE x.resource_seq = o.resource_seq AND x.seq > o.seq ORDER BY x.seq LIMIT 1) END AS later_id, \
+             w.state AS work_state, w.lane AS work_lane, w.due_at AS work_due, w.need AS work_need, w.reason AS work_reason, w.tries AS work_tries, w.since AS work_since, \
+             h.id AS hold_id, h.opened_at AS held_at FROM operation o \
+             LEFT JOIN resource r ON r.seq = o.resource_seq LEFT JOIN instance i ON i.seq = o.instance_seq LEFT JOIN operation c ON c.seq = o.cause_seq \
+             LEFT JOIN work w ON w.resource_seq = o.resource_seq AND o.state = 'open' LEFT JOIN hold h ON h.seq = w.hold_seq AND w.state = 'held' \
+             WHERE o.id IN {} ORDER BY o.seq DESC",
+            reader.each(1)
+        );
+        let rows = reader.all(&text, vals![json!(ids).to_string()]).await?;
+        let seqs: Vec<i64> = rows.iter().map(|row| row.col("seq")).collect::<Result<_, _>>()?;
+        let mut attempts = self.attempts_of(&seqs).await?;
+        let mut whole = Vec::with_capacity(rows.len());
+        for (row, seq) in rows.iter().zip(seqs) {
+            let (sent, looks) = attempts.remove(&seq).unwrap_or_default();
+            let mut item = operation(row)?;
+            item["instance"] = json!(row.col::<Option<String>>("instance_id")?);
+            item["instance_name"] = json!(row.col::<Option<String>>("instance_name")?);
+            item["decision"] = decision(row, &sent)?;
+            item["attempts"] = Value::Array(sent);
+            item["verification"] = Value::Array(looks);
+            item["cause"] = json!(row.col::<Option<String>>("cause_id")?);
+            whole.push(item);
+        }
+        Ok(whole)
+    }
+
+    /// What was sent for operations, oldest first, and the looks at the target beside it, by the operation's row. What a
+    /// later change of the same resource sent is among them while the operation was open: changes are brought to the target
+    /// together.
+    async fn attempts_of(&self, operations: &[i64]) -> Result<HashMap<i64, (Vec<Value>, Vec<Value>)>, StoreError> {
+        let mut found: HashMap<i64, (Vec<Value>, Vec<Value>)> = HashMap::new();
+        if operations.is_empty() {
+            return Ok(found);
+        }
+        // Chosen by their numbers first: what is shown of an attempt is long, and a large group's change has many.
+        let text = format!(
+            "WITH beside AS MATERIALIZED (SELECT seq, resource_seq, op_seq, started_at FROM attempt WHERE item_seq = 0 \
+             AND resource_seq IN (SELECT resource_seq FROM operation WHERE seq IN ({of}))) \
+             SELECT t.*, u.id AS item_id, u.name AS item_name, f.id AS for_id, s.of_seq FROM ( \
+             SELECT x.of_seq, x.seq, ROW_NUMBER() OVER (PARTITION BY x.of_seq ORDER BY x.seq) AS nth FROM ( \
+             SELECT a.op_seq AS of_seq, a.seq FROM attempt a WHERE a.op_seq IN ({of}) \
+             UNION ALL SELECT o.seq, b.seq FROM operation o JOIN beside b ON b.resource_seq = o.resource_seq AND (b.op_seq IS NULL OR b.op_seq <> o.seq) \
+             AND b.started_at >= o.at AND (o.closed_at IS NULL OR b.started_at <= o.closed_at) WHERE o.seq IN ({of})) x) s \
+             JOIN attempt t ON t.seq = s.seq LEFT JOIN resource u ON u.seq = t.item_seq AND t.item_seq > 0 LEFT JOIN operation f ON f.seq = t.op_seq \
+             WHERE s.nth <= $1 ORDER BY s.of_seq, s.seq",
+            of = listed(operations)
+        );
+        for row in &self.store.reader().all(&text, vals![MOST_ATTEMPTS]).await? {
             let mut item = attempt(row)?;
             if let Some(id) = row.col::<Option<String>>("item_id")? {
                 item["member"] = json!({"id": id, "userName": row.col::<Option<String>>("item_name")?});
             }
+            let of: i64 = row.col("of_seq")?;
+            let (sent, looks) = found.entry(of).or_default();
             match row.col::<Option<i64>>("op_seq")? {
                 None => looks.push(item),
-                Some(of) => {
-                    if of != operation {
+                Some(own) => {
+                    if own != of {
                         item["sent_for"] = json!(row.col::<Option<String>>("for_id")?);
                     }
                     sent.push(item);
                 }
             }
         }
-        Ok((sent, looks))
+        Ok(found)
     }
+}
 
-    /// What was decided: the steps that were taken, what the work of the resource waits for, and what took the place of
-    /// an operation that was superseded.
-    async fn decision(&self, row: &QueryResult, attempts: &[Value]) -> Result<Value, StoreError> {
-        let reader = self.store.reader();
-        let (seq, resource): (i64, i64) = (row.col("seq")?, row.col("resource_seq")?);
-        let mut steps: Vec<&str> = Vec::new();
-        for step in attempts.iter().filter_map(|attempt| attempt["step"].as_str()) {
-            if !steps.contains(&step) {
-                steps.push(step);
-            }
+/// What was decided: the steps that were taken, what the work of the resource waits for, and what took the place of an
+/// operation that was superseded.
+fn decision(row: &QueryResult, attempts: &[Value]) -> Result<Value, StoreError> {
+    let mut steps: Vec<&str> = Vec::new();
+    for step in attempts.iter().filter_map(|attempt| attempt["step"].as_str()) {
+        if !steps.contains(&step) {
+            steps.push(step);
         }
-        let work = reader
-            .one(
-                "SELECT state, lane, due_at, need, reason, tries, since FROM work WHERE resource_seq = $1",
-                vals![resource],
-            )
-            .await?;
-        let work = match work {
-            Some(work) if row.col::<String>("state")? == "open" => json!({
-                "state": work.col::<String>("state")?,
-                "lane": engine::Lane::from_number(work.col("lane")?),
-                "due_at": time(work.col("due_at")?),
-                "need": work.col::<Option<String>>("need")?,
-                "reason": work.col::<Option<String>>("reason")?,
-                "tries": work.col::<i64>("tries")?,
-                "since": time(work.col("since")?),
-            }),
-            _ => Value::Null,
-        };
-        let later = if row.col::<i64>("superseded_items")? > 0 {
-            reader
-                .one(
-                    "SELECT id FROM operation WHERE resource_seq = $1 AND seq > $2 ORDER BY seq LIMIT 1",
-                    vals![resource, seq],
-                )
-                .await?
-                .map(|row| row.col::<String>("id"))
-                .transpose()?
-        } else {
-            None
-        };
-        Ok(json!({"steps": steps, "work": work, "superseded_by": later}))
     }
-
-    async fn operation_id(&self, seq: Option<i64>) -> Result<Option<String>, StoreError> {
-        let Some(seq) = seq else { return Ok(None) };
-        let row = self.store.reader().one("SELECT id FROM operation WHERE seq = $1", vals![seq]).await?;
-        row.map(|row| row.col("id")).transpose()
-    }
+    let work = match row.col::<Option<String>>("work_state")? {
+        None => Value::Null,
+        Some(state) => json!({
+            "state": state,
+            "lane": engine::Lane::from_number(row.col("work_lane")?),
+            "due_at": time(row.col("work_due")?),
+            "need": row.col::<Option<String>>("work_need")?,
+            "reason": row.col::<Option<String>>("work_reason")?,
+            "tries": row.col::<i64>("work_tries")?,
+            "since": time(row.col("work_since")?),
+            "hold": row.col::<Option<String>>("hold_id")?,
+            "held_at": row.col::<Option<i64>>("held_at")?.map(time),
+        }),
+    };
+    Ok(json!({"steps": steps, "work": work, "superseded_by": row.col::<Option<String>>("later_id")?}))
 }
 
 /// Adds what of a filter is about the operation itself.

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::stranger::{self, Stranger};
 use super::{App, parsed, time};
 use crate::service::types::Instance;
 use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
@@ -23,8 +24,10 @@ use crate::telemetry::names;
 
 /// Refusals that wait to be written at most.
 const QUEUE: usize = 512;
+/// Calls of strangers that wait at most.
+const STRANGERS: usize = 64;
 /// How often they are written at most.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// Sorts of refusals that are kept of one instance; the longest unseen go first.
 const MOST: i64 = 1_000;
 /// Characters that are kept of a path and of a detail.
@@ -76,22 +79,41 @@ impl Refusal {
 
 /// The way to the record of refusals. Once it is dropped what waits is written, and nothing holds the store any more.
 #[derive(Debug, Default)]
-pub struct Refusals(OnceLock<(mpsc::Sender<Refusal>, DropGuard)>);
+pub struct Refusals(OnceLock<Ways>);
+
+/// Known clients and strangers wait apart, so that no stranger takes a client's place.
+#[derive(Debug)]
+struct Ways {
+    known: mpsc::Sender<Refusal>,
+    strangers: mpsc::Sender<Stranger>,
+    _ending: DropGuard,
+}
 
 impl Refusals {
+    fn ways(&self, store: &Store) -> &Ways {
+        self.0.get_or_init(|| {
+            let (known, refusals) = mpsc::channel(QUEUE);
+            let (strangers, calls) = mpsc::channel(STRANGERS);
+            let ending = CancellationToken::new();
+            tokio::spawn(write(store.clone(), refusals, ending.clone()));
+            tokio::spawn(stranger::write(store.clone(), calls, ending.clone()));
+            Ways { known, strangers, _ending: ending.drop_guard() }
+        })
+    }
+
     /// Hands a refusal over to be recorded; it is dropped, and counted, where too many wait already.
     pub fn push(&self, store: &Store, mut refusal: Refusal) {
         refusal.path = cut(&refusal.path, LONGEST_PATH);
         refusal.detail = cut(&refusal.detail, LONGEST_DETAIL);
-        let (sender, _) = self.0.get_or_init(|| {
-            let (sender, receiver) = mpsc::channel(QUEUE);
-            let ending = CancellationToken::new();
-            tokio::spawn(write(store.clone(), receiver, ending.clone()));
-            (sender, ending.drop_guard())
-        });
-        if sender.try_send(refusal).is_err() {
+        if self.ways(store).known.try_send(refusal).is_err() {
             metrics::counter!(names::REFUSALS_DROPPED_TOTAL).increment(1);
         }
+    }
+
+    /// Hands over a call that no key let in. Where many wait already it is dropped: the newest one of an instance is all
+    /// that is kept.
+    pub fn push_stranger(&self, store: &Store, stranger: Stranger) {
+        let _ = self.ways(store).strangers.try_send(stranger);
     }
 }
 
@@ -213,7 +235,7 @@ fn shaped(value: &Value, depth: usize, left: &mut usize) -> Value {
 
 impl App {
     /// The requests of an instance's clients that were refused, last seen first, before a place (time and row) of that
-    /// order; and where the next page begins.
+    /// order; and where the next page begins. Calls that no key let in are not among them ([`App::stranger`]).
     ///
     /// # Errors
     /// The store's.
@@ -229,9 +251,9 @@ impl App {
             .reader()
             .all(
                 "SELECT j.seq, j.key_id, k.name AS key_name, j.method, j.path, j.status, j.scim_type, j.detail, j.request_id, j.shape, j.n, j.first_at, j.last_at \
-                 FROM rejected j LEFT JOIN api_key k ON k.key_id = j.key_id WHERE j.instance_seq = $1 \
+                 FROM rejected j LEFT JOIN api_key k ON k.key_id = j.key_id WHERE j.instance_seq = $1 AND j.digest <> $5 \
                  AND (j.last_at < $2 OR (j.last_at = $2 AND j.seq < $3)) ORDER BY j.last_at DESC, j.seq DESC LIMIT $4",
-                vals![instance.seq, at, seq, limit + 1],
+                vals![instance.seq, at, seq, limit + 1, stranger::DIGEST],
             )
             .await?;
         let size = usize::try_from(limit).unwrap_or(0);

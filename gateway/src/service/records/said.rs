@@ -125,6 +125,15 @@ pub(super) fn state_of(value: &str, id: Option<String>, name: Option<String>, si
     })
 }
 
+/// That a hold keeps a change back: which, since when, and what ends it.
+pub(super) fn kept_back(hold: &str, since: i64) -> String {
+    format!(
+        " The brake holds it back since {} (hold {hold}), because more would lose access at once than the limit allows. An Admin allows or discards the hold: \
+         on its page in the console, or by `scimgate hold allow {hold}` or `scimgate hold discard {hold}`.",
+        time(since)
+    )
+}
+
 /// One sentence that answers why there is access, or none.
 pub(super) fn answer(hero: &Hero, standing: &Standing) -> String {
     let name = &hero.name;
@@ -134,6 +143,9 @@ pub(super) fn answer(hero: &Hero, standing: &Standing) -> String {
         .map_or_else(String::new, |(operation, who, at)| format!(" by {who} on {} ({operation})", time(*at)));
     let since = standing.since.map_or_else(String::new, |at| format!(" since {}", time(at)));
     let why = match (&standing.need, &standing.fault) {
+        _ if standing.held.is_some() => {
+            standing.held.as_ref().map_or_else(String::new, |(hold, since)| kept_back(hold, *since))
+        }
         (Some(need), Some(fault)) => format!(" Somebody has to act ({need}): {fault}"),
         (Some(need), None) => format!(" Somebody has to act: {need}."),
         (None, Some(fault)) => format!(" The last thing that stood in the way: {fault}"),
@@ -196,6 +208,23 @@ mod tests {
             created_at: 0,
             deleted_at: None,
         }
+    }
+
+    #[test]
+    fn a_leaver_who_is_held_was_told_of_by_a_bare_word() {
+        let standing = Standing {
+            exists: true,
+            managed: true,
+            status: Some("active".to_owned()),
+            fault: Some("something older".to_owned()),
+            held: Some(("hd_1".to_owned(), 0)),
+            ..Standing::default()
+        };
+        let said = answer(&hero(), &standing);
+        for part in ["ada still has access", "since 1970-01-01T00:00:00Z (hold hd_1)", "`scimgate hold allow hd_1`"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(!said.contains("Somebody has to act") && !said.contains("older"), "{said}");
     }
 
     #[test]

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use engine::brake::Effect;
+use sea_orm::QueryResult;
 use serde_json::{Map, Value, json};
 
-use super::said::{answer, asked, by_hand, capital, membership, state_of, tried, who};
+use super::said::{answer, asked, by_hand, capital, kept_back, membership, state_of, tried, who};
 use super::{App, parsed, time};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError};
@@ -13,8 +15,6 @@ use crate::store::{Rows, Sql, StoreError};
 /// Events of one chain at most, the newest; and rows read of one source.
 const MOST: usize = 300;
 const READ: i64 = 200;
-/// Changes of memberships whose cause is looked for.
-const CAUSES: usize = 60;
 
 /// The resource whose story is told.
 #[derive(Clone, Debug)]
@@ -67,6 +67,8 @@ pub(super) struct Standing {
     pub(super) need: Option<String>,
     /// The latest fault, as it was told.
     pub(super) fault: Option<String>,
+    /// The hold that kept the change back, and since when.
+    pub(super) held: Option<(String, i64)>,
 }
 
 impl App {
@@ -119,6 +121,7 @@ impl App {
             "login": standing.login,
             "at_target_since": standing.since.map(time),
             "need": standing.need,
+            "hold": standing.held.as_ref().map(|(hold, since)| json!({"id": hold, "since": time(*since)})),
         });
         then[if hero.is_person() { "memberships" } else { "members" }] = memberships;
         if hero.is_person() {
@@ -253,17 +256,28 @@ impl App {
                 vals![hero.seq, at, READ],
             )
             .await?;
+        standing.held = self.holding(hero, at).await?;
         for (place, row) in rows.iter().enumerate() {
             let (code, since): (String, i64) = (row.col("value")?, row.col("at")?);
-            if place == 0 && code != "settled" {
+            // What is held is on record by its effect: nobody has to mend it, somebody has to decide.
+            let held = code == "held" || Effect::parse(&code).is_some();
+            let newest = place == 0;
+            if newest && code != "settled" && !held {
                 standing.need = Some(code.clone());
+            }
+            if let Some(hold) = standing.held.as_mut().filter(|_| newest && held) {
+                hold.1 = since;
             }
             let text = match code.as_str() {
                 "settled" => "Nothing was left to do.".to_owned(),
-                "held" => "Held by the brake until somebody decides.".to_owned(),
+                _ if held => "Held by the brake until somebody decides.".to_owned(),
                 code => format!("Needed somebody: {code}."),
             };
-            chain.push(event(since, "work", text, Value::Null));
+            let cause = match standing.held.as_ref().filter(|_| newest && held) {
+                Some((hold, _)) => json!({"hold": hold}),
+                None => Value::Null,
+            };
+            chain.push(event(since, "work", text, cause));
         }
         let waivers = reader
             .all(
@@ -280,22 +294,39 @@ impl App {
         Ok(())
     }
 
+    /// The hold that kept the change of a person or group back at a time, and since when it was open.
+    async fn holding(&self, hero: &Hero, at: i64) -> Result<Option<(String, i64)>, StoreError> {
+        let row = self
+            .store
+            .reader()
+            .one(
+                "SELECT h.id, h.opened_at FROM work w JOIN hold h ON h.seq = w.hold_seq WHERE w.resource_seq = $1 AND w.state = 'held' AND h.opened_at <= $2 \
+                 UNION ALL SELECT h.id, h.opened_at FROM hold h JOIN hold_item i ON i.hold_seq = h.seq \
+                 WHERE h.instance_seq = (SELECT instance_seq FROM resource WHERE seq = $1) AND i.resource_seq = $1 AND i.item_seq = 0 \
+                 AND h.opened_at <= $2 AND h.decided_at > $2 LIMIT 1",
+                vals![hero.seq, at],
+            )
+            .await?;
+        row.map(|row| Ok((row.col("id")?, row.col("opened_at")?))).transpose()
+    }
+
     /// A person's memberships at a time, and how they changed.
     async fn joined(&self, hero: &Hero, at: i64, chain: &mut Vec<Event>) -> Result<Value, StoreError> {
         let reader = self.store.reader();
         let rows = reader
             .all(
-                "SELECT h.subject_seq, h.value, h.at, g.id, g.name FROM history h LEFT JOIN resource g ON g.seq = h.subject_seq \
+                "SELECT h.subject_seq, h.value, h.at, g.id, g.name, o.id AS op_id, o.actor, o.key_name FROM history h LEFT JOIN resource g ON g.seq = h.subject_seq \
+                 LEFT JOIN operation o ON o.seq = (SELECT MAX(p.seq) FROM operation p WHERE p.resource_seq = h.subject_seq AND p.at <= h.at) \
                  WHERE h.item_seq = $1 AND h.what = 'member' AND h.at <= $2 ORDER BY h.seq DESC LIMIT $3",
                 vals![hero.seq, at, READ],
             )
             .await?;
         let mut groups: BTreeMap<i64, Value> = BTreeMap::new();
-        for (place, row) in rows.iter().enumerate() {
+        for row in &rows {
             let group: i64 = row.col("subject_seq")?;
             let (value, seen): (String, i64) = (row.col("value")?, row.col("at")?);
             let (id, name): (Option<String>, Option<String>) = (row.col("id")?, row.col("name")?);
-            let cause = if place < CAUSES { self.cause_in(group, seen).await? } else { Value::Null };
+            let cause = cause(row)?;
             let said = membership(&value);
             chain.push(event(
                 seen,
@@ -330,14 +361,15 @@ impl App {
         let reader = self.store.reader();
         let rows = reader
             .all(
-                "SELECT h.value, h.at, u.id, u.name FROM history h LEFT JOIN resource u ON u.seq = h.item_seq \
+                "SELECT h.value, h.at, u.id, u.name, o.id AS op_id, o.actor, o.key_name FROM history h LEFT JOIN resource u ON u.seq = h.item_seq \
+                 LEFT JOIN operation o ON o.seq = (SELECT MAX(p.seq) FROM operation p WHERE p.resource_seq = h.subject_seq AND p.at <= h.at) \
                  WHERE h.subject_seq = $1 AND h.what = 'member' AND h.at <= $2 ORDER BY h.seq DESC LIMIT $3",
                 vals![hero.seq, at, READ],
             )
             .await?;
-        for (place, row) in rows.iter().enumerate() {
+        for row in &rows {
             let (value, seen): (String, i64) = (row.col("value")?, row.col("at")?);
-            let cause = if place < CAUSES { self.cause_in(hero.seq, seen).await? } else { Value::Null };
+            let cause = cause(row)?;
             let name = row.col::<Option<String>>("name")?.unwrap_or_else(|| "(purged)".to_owned());
             chain.push(event(seen, "membership", format!("{name}: {}.", membership(&value)), cause));
         }
@@ -360,7 +392,9 @@ impl App {
         let reader = self.store.reader();
         let rows = reader
             .all(
-                "SELECT value, at FROM history WHERE item_seq = $1 AND subject_seq = $2 AND what = 'member' ORDER BY seq",
+                "SELECT h.value, h.at, o.id AS op_id, o.actor, o.key_name FROM history h \
+                 LEFT JOIN operation o ON o.seq = (SELECT MAX(p.seq) FROM operation p WHERE p.resource_seq = h.subject_seq AND p.at <= h.at) \
+                 WHERE h.item_seq = $1 AND h.subject_seq = $2 AND h.what = 'member' ORDER BY h.seq",
                 vals![person.seq, group.seq],
             )
             .await?;
@@ -371,7 +405,7 @@ impl App {
             if seen > at {
                 continue;
             }
-            let cause = self.cause_in(group.seq, seen).await?;
+            let cause = cause(row)?;
             chain.push(json!({"at": time(seen), "kind": "membership", "text": format!("{}.", capital(&membership(&value))), "cause": cause}));
             state = Some((value, Some(seen)));
         }
@@ -403,6 +437,15 @@ impl App {
             .await?;
         let tried = tried.as_ref().map(super::why::attempt).transpose()?;
         let fault = tried.as_ref().and_then(|attempt| attempt["message"].as_str()).unwrap_or_default().to_owned();
+        let held = reader
+            .one(
+                "SELECT h.id, h.opened_at FROM member m JOIN hold h ON h.seq = m.hold_seq WHERE m.group_seq = $1 AND m.user_seq = $2 \
+                 AND m.held = 1 AND m.state = 'todo' AND h.opened_at <= $3",
+                vals![group.seq, person.seq, at],
+            )
+            .await?
+            .map(|row| Ok::<_, StoreError>(kept_back(&row.col::<String>("id")?, row.col("opened_at")?)))
+            .transpose()?;
         let (person, name) = (&person.name, &group.name);
         let answer = match state.as_ref().map(|(value, _)| value.split(':').collect::<Vec<_>>()).as_deref() {
             None => format!("{person} was not in {name}: nobody asked for it."),
@@ -419,6 +462,9 @@ impl App {
             Some(["1", ..]) => {
                 format!("{person} was wanted in {name}; it was not at the target yet. {fault}").trim_end().to_owned()
             }
+            Some([_, "1" | "2", ..]) if held.is_some() => {
+                format!("{person} was still in {name}, though nobody wanted it any more.{}", held.unwrap_or_default())
+            }
             Some([_, "1" | "2", ..]) => {
                 format!("{person} was still in {name}, though nobody wanted it any more. {fault}").trim_end().to_owned()
             }
@@ -429,19 +475,6 @@ impl App {
             None => (Value::Null, None),
         };
         Ok(json!({"state": state, "since": since.map(time), "last_attempt": tried, "answer": answer, "chain": chain}))
-    }
-
-    /// The newest operation on a group up to a time: what a change of a membership then came from.
-    async fn cause_in(&self, group: i64, at: i64) -> Result<Value, StoreError> {
-        let row = self
-            .store
-            .reader()
-            .one(
-                "SELECT id, actor, key_name FROM operation WHERE resource_seq = $1 AND at <= $2 ORDER BY seq DESC LIMIT 1",
-                vals![group, at],
-            )
-            .await?;
-        row.map_or(Ok(Value::Null), |row| Ok(json!({"operation": row.col::<String>("id")?, "actor": who(&row)?})))
     }
 
     /// What admins did to it.
@@ -547,7 +580,7 @@ impl App {
             .store
             .reader()
             .one(
-                "SELECT id, kind, state, complete, ended_at FROM run WHERE instance_seq = $1 AND state <> 'running' AND ended_at <= $2 ORDER BY seq DESC LIMIT 1",
+                "SELECT id, kind, state, complete, ended_at FROM run WHERE instance_seq = $1 AND state <> 'running' AND kind <> 'look' AND ended_at <= $2 ORDER BY seq DESC LIMIT 1",
                 vals![instance.seq, at],
             )
             .await?;
@@ -566,5 +599,13 @@ impl App {
             ));
         }
         Ok(())
+    }
+}
+
+/// What a change of a membership came from: the newest operation on the group up to then, which the row holds.
+fn cause(row: &QueryResult) -> Result<Value, StoreError> {
+    match row.col::<Option<String>>("op_id")? {
+        None => Ok(Value::Null),
+        Some(id) => Ok(json!({"operation": id, "actor": who(row)?})),
     }
 }

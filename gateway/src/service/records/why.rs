@@ -156,19 +156,27 @@ impl App {
         let reader = self.store.reader();
         let rows = reader
             .all(
-                "SELECT m.group_seq, m.want, m.have, m.state, m.reason, g.id, g.name, o.id AS operation_id FROM member m JOIN resource g ON g.seq = m.group_seq \
-                 LEFT JOIN operation o ON o.seq = m.op_seq WHERE m.user_seq = $1 ORDER BY m.group_seq LIMIT $2",
+                "SELECT m.group_seq, m.want, m.have, m.state, m.reason, g.id, g.name, o.id AS operation_id, h.id AS hold_id FROM member m JOIN resource g ON g.seq = m.group_seq \
+                 LEFT JOIN operation o ON o.seq = m.op_seq LEFT JOIN hold h ON h.seq = m.hold_seq AND m.held = 1 AND m.state = 'todo' AND h.state = 'open' \
+                 WHERE m.user_seq = $1 ORDER BY m.group_seq LIMIT $2",
                 vals![user, MOST_GROUPS],
             )
             .await?;
+        // The last attempt of each, by one statement however many there are.
+        let tried = reader
+            .all(
+                "SELECT * FROM attempt WHERE seq IN (SELECT (SELECT MAX(t.seq) FROM attempt t WHERE t.resource_seq = m.group_seq AND t.item_seq = m.user_seq) \
+                 FROM (SELECT group_seq, user_seq FROM member WHERE user_seq = $1 ORDER BY group_seq LIMIT $2) m)",
+                vals![user, MOST_GROUPS],
+            )
+            .await?;
+        let mut last: HashMap<i64, Value> = HashMap::new();
+        for row in &tried {
+            last.insert(row.col("resource_seq")?, attempt(row)?);
+        }
         let mut memberships = Vec::with_capacity(rows.len());
         for row in &rows {
-            let tried = reader
-                .one(
-                    "SELECT * FROM attempt WHERE resource_seq = $1 AND item_seq = $2 ORDER BY seq DESC LIMIT 1",
-                    vals![row.col::<i64>("group_seq")?, user],
-                )
-                .await?;
+            let tried = last.remove(&row.col::<i64>("group_seq")?);
             let have = match row.col::<Option<i16>>("have")? {
                 None => "unknown",
                 Some(0) => "no",
@@ -182,7 +190,8 @@ impl App {
                 "state": row.col::<String>("state")?,
                 "reason": row.col::<Option<String>>("reason")?,
                 "operation": row.col::<Option<String>>("operation_id")?,
-                "last_attempt": tried.as_ref().map(attempt).transpose()?,
+                "hold": row.col::<Option<String>>("hold_id")?,
+                "last_attempt": tried,
             }));
         }
         Ok(memberships)

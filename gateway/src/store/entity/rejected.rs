@@ -27,6 +27,8 @@ pub struct Model {
     pub request_id: Option<String>,
     #[sea_orm(column_type = "Text", nullable)]
     pub shape: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub origin: Option<String>,
     pub n: i64,
     pub first_at: i64,
     pub last_at: i64,

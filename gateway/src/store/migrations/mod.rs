@@ -37,6 +37,7 @@ mod m0022_desk;
 mod m0023_members;
 mod m0024_unheard;
 mod m0025_persons_at_a_provider;
+mod m0026_seen;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -70,6 +71,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0023_members::Migration),
             Box::new(m0024_unheard::Migration),
             Box::new(m0025_persons_at_a_provider::Migration),
+            Box::new(m0026_seen::Migration),
         ]
     }
 }

@@ -323,6 +323,7 @@ impl World {
                     missing: false,
                     expires_at: None,
                     invites: 0,
+                    seen: self.now,
                 };
                 self.rows.accounts.insert(seq, row);
                 seq

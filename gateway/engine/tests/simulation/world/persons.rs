@@ -162,14 +162,14 @@ impl World {
         match created {
             Created::Done(account) | Created::Invited(account) => {
                 let sent = self.rows.invites_sent(subject.seq);
-                let row = self.rows.observe(account, Some(true));
+                let row = self.rows.observe(account, Some(true), self.now);
                 if matches!(created, Created::Invited(_)) {
                     self.set_invites(row, sent + 1);
                 }
                 self.tie(subject, row, Evidence::SameId, true)
             }
             Created::AlreadyThere(found) => {
-                let row = self.rows.observe(&found.account, None);
+                let row = self.rows.observe(&found.account, None, self.now);
                 let ours = self.rows.accounts[&row].ours;
                 self.tie(subject, row, found.evidence, ours)
             }
@@ -250,7 +250,7 @@ impl World {
             Some(found) => {
                 // What is found after a creation in doubt as a pending invitation is the one we sent.
                 let ours = in_doubt && found.account.status == AccountStatus::Invited;
-                let row = self.rows.observe(&found.account, ours.then_some(true));
+                let row = self.rows.observe(&found.account, ours.then_some(true), self.now);
                 if ours && self.rows.accounts[&row].invites == 0 {
                     let sent = self.rows.invites_sent(subject.seq);
                     self.set_invites(row, sent + 1);
@@ -332,7 +332,7 @@ impl World {
         let row = self.rows.linked(subject.seq)?.clone();
         match account {
             Some(account) => {
-                let seen = self.rows.observe(account, None);
+                let seen = self.rows.observe(account, None, self.now);
                 self.rows.not_late(seen);
             }
             // An invitation that is not there any more may have been accepted.
@@ -345,7 +345,7 @@ impl World {
     fn apply_updated(&mut self, subject: &Subject, updated: &Updated) -> Option<Verdict> {
         match updated {
             Updated::Done(account) => {
-                self.rows.observe(account, None);
+                self.rows.observe(account, None, self.now);
                 None
             }
             Updated::AlreadyGone if self.is_new(subject.seq, subject.asked) => {
@@ -413,7 +413,7 @@ impl World {
         let resource = self.rows.resources[&subject.seq].clone();
         match followed {
             Followed::Pending(account) => {
-                self.rows.observe(account, None);
+                self.rows.observe(account, None, self.now);
                 let now = stamp(self.now);
                 if let Some(row) = self.rows.accounts.get_mut(&row.seq) {
                     row.missing = false;
@@ -422,7 +422,7 @@ impl World {
                 None
             }
             Followed::Accepted { account, evidence } => {
-                let accepted = self.rows.observe(account, Some(true));
+                let accepted = self.rows.observe(account, Some(true), self.now);
                 if accepted != row.seq {
                     if let Some(row) = self.rows.accounts.get_mut(&row.seq) {
                         row.status = Status::Gone;
@@ -463,9 +463,11 @@ impl World {
         }
     }
 
-    /// Whether the end of the linked invitation was asked for and not answered.
+    /// Whether the end of the linked invitation was asked for and not answered, and it was not seen since.
     fn taken_back(&self, resource: Seq) -> bool {
-        let Some(opened) = self.rows.live_link(resource).map(|link| link.opened_at) else { return false };
+        let Some(link) = self.rows.live_link(resource) else { return false };
+        let seen = self.rows.accounts.get(&link.account).map_or(0, |row| row.seen);
+        let opened = link.opened_at.max(seen);
         self.rows.attempts.values().any(|it| {
             use super::rows::AttemptState::{Resolved, Unknown};
             it.resource == resource

@@ -88,6 +88,8 @@ pub struct AccountRow {
     pub missing: bool,
     pub expires_at: Option<jiff::Timestamp>,
     pub invites: u32,
+    /// When it was last seen at the target.
+    pub seen: i64,
 }
 
 impl AccountRow {
@@ -289,7 +291,7 @@ impl Rows {
     }
 
     /// Finds or makes the row of an account as the target shows it, and brings it up to date.
-    pub fn observe(&mut self, account: &Account, ours: Option<bool>) -> Seq {
+    pub fn observe(&mut self, account: &Account, ours: Option<bool>, now: i64) -> Seq {
         let by_remote = |row: &&AccountRow| {
             account.remote_id.is_some() && row.remote == account.remote_id && row.status != Status::Gone
         };
@@ -312,6 +314,7 @@ impl Rows {
             missing: false,
             expires_at: None,
             invites: 0,
+            seen: now,
         });
         row.remote = account.remote_id.clone().or(row.remote.take());
         row.invite = account.invite_id.clone().or(row.invite.take());
@@ -323,6 +326,7 @@ impl Rows {
         row.expires_at = account.expires_at;
         row.ours = ours.unwrap_or(row.ours);
         row.missing = false;
+        row.seen = now;
         seq
     }
 

