@@ -98,7 +98,7 @@ impl Browser {
     async fn sign_in(&mut self, console: &str, who: &str) -> Answer {
         self.here = url(console);
         let page = self.open("/console/settings").await;
-        assert!(page.text.contains("Continue with Canaille"), "{}", page.text);
+        assert!(page.text.contains("/console/sign-in/provider?next="), "{}", page.text);
         let link = page.text.split("href=\"").find(|rest| rest.starts_with("/console/sign-in/provider"));
         let link = link.and_then(|rest| rest.split('"').next()).unwrap_or_else(|| panic!("no link: {}", page.text));
         let page = self.open(&link.replace("&amp;", "&")).await;
@@ -173,7 +173,7 @@ async fn a_person_signs_in_at_canaille_and_a_stranger_does_not() {
     let page = eve.sign_in(&origin, "eve").await;
     assert_eq!(page.status, 403, "{}\n{}", page.text, gateway.log());
     assert!(page.text.contains("eve@example.com") && page.text.contains("is not verified"), "{}", page.text);
-    assert!(eve.open("/console").await.text.contains("Continue with Canaille"));
+    assert!(eve.open("/console").await.text.contains("/console/sign-in/provider?next="));
 
     let mut ada = Browser::new(&origin);
     let page = ada.sign_in(&origin, "ada").await;
@@ -185,7 +185,7 @@ async fn a_person_signs_in_at_canaille_and_a_stranger_does_not() {
     let out = ada.fill(&page, Some("/console/sign-out"), "csrf", &csrf(&page)).await;
     assert!(out.text.contains("You are signed out here"), "{}", out.text);
     ada.cookies = kept;
-    assert!(ada.open("/console").await.text.contains("Continue with Canaille"), "the session had not ended");
+    assert!(ada.open("/console").await.text.contains("/console/sign-in/provider?next="), "the session had not ended");
 
     let audit = gateway.admin().get("/audit").await;
     let acts: Vec<(&Value, &Value)> =

@@ -300,5 +300,7 @@ async fn userinfo(State((_, script)): At, headers: HeaderMap) -> Said {
     if headers.get("authorization").is_none_or(|value| value != "Bearer access-canary") {
         return Err((StatusCode::UNAUTHORIZED, Json(json!({"error": "invalid_token"}))));
     }
-    Ok(Json(script.userinfo.clone()))
+    let mut said = json!({"sub": script.claims.get("sub").cloned().unwrap_or_else(|| json!("u1"))});
+    merge(&mut said, &script.userinfo);
+    Ok(Json(said))
 }

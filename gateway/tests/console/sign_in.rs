@@ -55,7 +55,7 @@ async fn who_was_invited_signs_in_and_is_known_from_then_on() {
         let id = invite(&gateway, "Ada", "Ada@Example.com", "admin").await;
         let shown = gateway.admin("GET", &format!("/members/{id}"), None).await.expect(200).json();
         assert_eq!((&shown["signs_in_by"], &shown["email"]), (&json!("provider"), &json!("ada@example.com")));
-        assert_eq!(shown["invited_until"], "2026-01-15T00:00:00Z");
+        assert_eq!(shown["invited_until"], "2026-01-15T00:00:00.000Z");
 
         let browser = gateway.browser();
         let sent = provider.sent(&browser).await;
@@ -277,7 +277,6 @@ async fn a_claim_gives_a_role_and_takes_it_away() {
     provider.says(json!({"sub": "u2", "groups": "all", "email": "b@x.org", "name": HOSTILE}));
     provider.through(&gateway.browser()).await.expect(200);
     provider.says(json!({"sub": "u3", "groups": "all", "email": null, "name": "Admin"}));
-    provider.set(|script| script.userinfo = json!({"sub": "u3"}));
     provider.through(&gateway.browser()).await.expect(200);
     let members = gateway.admin("GET", "/members", None).await.expect(200).json();
     let names: Vec<&str> =
@@ -428,7 +427,7 @@ async fn owners_invite_in_the_console_and_see_how_each_signs_in() {
     assert!(list.contains("Invited") && list.contains("by token"), "{list}");
     provider.through(&gateway.browser()).await.expect(200);
     let list = browser.get("/console/settings/members").await.expect(200).words();
-    assert!(list.contains("through Example ID, as ada@example.com"), "{list}");
+    assert!(list.contains("through Example ID") && list.contains("as ada@example.com"), "{list}");
 
     // Another provider in the settings: who came through the old one does not stay.
     let ada = gateway.browser();
