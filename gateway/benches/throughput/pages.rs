@@ -168,8 +168,7 @@ async fn history(database: &Path, instance: &str) -> Result<()> {
         .bind(users * 5)
         .fetch_one(&mut *tx)
         .await?;
-    let now = i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros())
-        .context("the time")?;
+    let now = gateway::clock::Clock::system().now().as_microsecond();
     let week = 604_800_000_000_i64;
     let people = "(SELECT r.seq, r.name_key, ROW_NUMBER() OVER (ORDER BY r.seq) - 1 AS n FROM resource r WHERE r.instance_seq = $1 AND r.kind = 'User') p";
     let statements = [
