@@ -28,6 +28,13 @@ const BOUND: Duration = Duration::from_secs(60);
 /// Where Debian puts it; elsewhere it is looked for on the path.
 const PLACES: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
+/// What stands for the system's own letters: a typeface as desks have one, where there is one.
+const FONTS: &str = r#"<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+<include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+<match target="pattern"><test qual="any" name="family"><string>system-ui</string></test>
+<edit name="family" mode="prepend" binding="strong"><string>Inter</string><string>Noto Sans</string></edit>
+</match></fontconfig>"#;
+
 /// A width and height of a window, in CSS pixels.
 pub type Size = (u32, u32);
 /// A window on a desk.
@@ -95,6 +102,9 @@ impl Browser {
     pub async fn start(program: &Path) -> Self {
         let profile = tempfile::tempdir().expect("a temporary folder can be made");
         let log = profile.path().join("browser.log");
+        let fonts = profile.path().join(".config/fontconfig");
+        std::fs::create_dir_all(&fonts).expect("a temporary folder can be written");
+        std::fs::write(fonts.join("fonts.conf"), FONTS).expect("a temporary folder can be written");
         let sink = std::fs::File::create(&log).expect("a temporary folder can be written");
         let mut command = Command::new("sh");
         // The shell only moves its pipes to where the browser looks for them, and becomes the browser.
@@ -118,7 +128,8 @@ impl Browser {
             command.arg("--no-sandbox");
         }
         command.arg(format!("--user-data-dir={}", profile.path().join("profile").display())).arg("about:blank");
-        command.env_clear().env("HOME", profile.path()).env("TMPDIR", profile.path()).env("TZ", "UTC");
+        command.env_clear().env("HOME", profile.path()).env("TMPDIR", profile.path());
+        command.env("TZ", "UTC").env("FONTCONFIG_FILE", fonts.join("fonts.conf"));
         if let Some(path) = setting("PATH") {
             command.env("PATH", path);
         }

@@ -125,3 +125,16 @@ fn a_link_that_leads_nowhere_is_seen() {
     let text = "a [b](c.md) `[x](y)` [`d`](e.md#f)\n```\n[g](h)\n```\n[i](j)";
     assert_eq!(links(text), ["c.md", "e.md#f", "j"]);
 }
+
+#[test]
+fn every_picture_is_on_the_page_of_the_console_and_all_of_them_are_small() {
+    let page = read(&workspace().join("docs/console.md"));
+    let mut size = 0;
+    for entry in std::fs::read_dir(workspace().join("docs/screenshots")).expect("there are pictures") {
+        let entry = entry.expect("a folder can be read to its end");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(page.contains(&format!("(screenshots/{name})")), "docs/console.md does not show {name}");
+        size += entry.metadata().expect("a picture is a file").len();
+    }
+    assert!(size < 3 << 20, "the pictures have {size} bytes");
+}

@@ -44,6 +44,17 @@ pub struct Row {
     pub verdict: Verdict,
 }
 
+impl Row {
+    /// Where the promise is kept by a connector: a file of its folder, or its manifest.
+    pub fn place(&self, connector: &str) -> String {
+        let file = format!("{connector}.toml");
+        if connectors::MANIFESTS.iter().any(|(name, _)| *name == file) {
+            return format!("config/connectors/{file}");
+        }
+        self.file.to_owned()
+    }
+}
+
 /// A promise's name as a sentence.
 pub fn sentence(name: &str) -> String {
     name.replace('_', " ")

@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
                 println!("{}\n{report}", subject.title());
                 if let Some(next) = check::next(&report) {
                     whole = false;
-                    println!("Next, in {}: {}: {}", next.file, next.promise, next.verdict.why());
+                    println!("Next, in {}: {}: {}", next.place(&name), next.promise, next.verdict.why());
                 }
             }
             Err(error) => {

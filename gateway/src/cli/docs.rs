@@ -132,6 +132,46 @@ fn the_page_on_monitoring_has_every_metric_and_no_other() {
 }
 
 #[test]
+fn the_page_on_monitoring_has_every_value_of_surface_and_reason() {
+    let page = page("operations/monitoring.md");
+    let row = |metric: &str| page.lines().find(|line| line.starts_with(&format!("| `{metric}`"))).unwrap_or_default();
+    let code = [
+        include_str!("../admin_api/mod.rs"),
+        include_str!("../scim_api/mod.rs"),
+        include_str!("../console/guard.rs"),
+        include_str!("../console/session.rs"),
+    ];
+    for (label, row) in
+        [("surface", row("scimgate_http_requests_total")), ("reason", row("scimgate_rejected_requests_total"))]
+    {
+        let before = format!("\"{label}\" => \"");
+        let values: BTreeSet<&str> = code
+            .iter()
+            .flat_map(|text| text.split(&before).skip(1))
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        assert!(values.len() > 2, "{label}: {values:?}");
+        for value in values {
+            assert!(row.contains(&format!("`{value}`")), "{label} may be {value}: {row}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_has_every_command() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let root = Cli::command();
+    let lacks: Vec<&str> = root
+        .get_subcommands()
+        .map(|one| one.get_name())
+        .filter(|name| {
+            *name != "help" && !readme.lines().any(|line| line.starts_with("| `") && line.contains(&format!("`{name}")))
+        })
+        .collect();
+    assert_eq!(lacks, [] as [&str; 0]);
+}
+
+#[test]
 fn the_page_on_the_admin_api_has_every_call_and_no_other() {
     let page = page("admin-api.md");
     let described = serde_json::to_value(crate::admin_api::openapi()).unwrap();

@@ -127,6 +127,11 @@ fn words(act: &str) -> Markup {
         "session.begin" => "Signed in",
         "session.end" => "Signed out",
         "session.refused" => "Refused a sign-in",
+        "task.done" => "Closed a task as done",
+        "task.refuse" => "Refused a task",
+        "desk.enter" => "Entered accounts by hand",
+        "import.resume" => "Went on with an import",
+        "reconcile.resume" => "Went on with a comparison",
         other => return html! { code { (other) } },
     };
     html! { (words) }

@@ -115,8 +115,7 @@ fn as_stored(instance: &Instance, listed: &Listed, stored: &[String]) -> Markup 
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let rows: Vec<_> =
-        listed.entry.settings.iter().map(|setting| (setting.title, name(&value(setting)))).collect();
+    let rows: Vec<_> = listed.entry.settings.iter().map(|setting| (setting.title, name(&value(setting)))).collect();
     parts::facts(&rows)
 }
 

@@ -6,8 +6,7 @@ use http::{HeaderValue, header};
 use serde_json::Value;
 
 /// What a spreadsheet would take a cell for a formula by.
-const FORMULA: [char; 11] =
-    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
 /// A cell of a table: quoted, and never a formula.
 pub(super) fn cell(text: &str) -> String {

@@ -96,7 +96,9 @@ async fn answer(app: &Arc<App>, request: Request, next: Next, reference: &str) -
         };
     }
     // Before the form is read: a stranger's is not waited for, nor kept in memory.
-    let visit = match visit(app, request.headers().clone(), whole_path(&request), theme).await {
+    // Where a form is sent to may show no page: one goes back to where the form was.
+    let here = if safe { whole_path(&request) } else { came_from(request.headers()) };
+    let visit = match visit(app, request.headers().clone(), here, theme).await {
         Ok(Some(visit)) => visit,
         Ok(None) => return unsigned(&request),
         Err(trouble) => return bare(theme, &trouble, reference),
@@ -169,6 +171,19 @@ async fn visit(app: &Arc<App>, headers: HeaderMap, here: String, theme: Theme) -
 fn whole_path(request: &Request) -> String {
     let uri = request.extensions().get::<OriginalUri>().map_or(request.uri(), |OriginalUri(uri)| uri);
     uri.path_and_query().map_or("/console", |path| path.as_str()).to_owned()
+}
+
+/// The page of ours that a form was sent from; Home if the browser does not tell.
+fn came_from(headers: &HeaderMap) -> String {
+    let referer = headers.get(header::REFERER).and_then(|value| value.to_str().ok());
+    let from = referer.and_then(|text| Url::parse(text).ok());
+    from.map_or_else(
+        || "/console".to_owned(),
+        |url| {
+            let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+            visit::back(&format!("{}{query}", url.path()))
+        },
+    )
 }
 
 /// Sends who has no session to where one begins. A browser withholds the cookie from a link of another site, so the first

@@ -7,6 +7,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use bytes::Bytes;
+use futures_util::stream;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
@@ -404,31 +406,40 @@ async fn decide(visit: Visit, id: String, sent: Sent, allow: bool) -> Sending {
     }
 }
 
-/// The whole list as a table.
+/// The whole list as a table, page by page.
 async fn export(visit: Visit, Path(id): Path<String>) -> Sending {
     visit.require(Role::Admin)?;
-    let mut out =
+    let begin = (i64::MIN, 0);
+    // What is not there is a page that says so, and no file.
+    let first = visit.app.hold_items(&id, begin, LISTED).await?;
+    let head =
         download::row(&["effect", "person", "person_id", "group", "group_id", "operation", "asked_by", "asked_at"]);
-    let mut after = String::new();
-    loop {
-        let (hold, next) = read(&visit, &id, &after).await?;
-        for item in list(&hold, "items") {
-            let (person, group, operation) = (&item["person"], &item["group"], &item["operation"]);
-            out.push_str(&download::row(&[
-                text(item, "effect"),
-                text(person, "name"),
-                text(person, "id"),
-                text(group, "name"),
-                text(group, "id"),
-                text(operation, "id"),
-                text(operation, "actor"),
-                text(operation, "at"),
-            ]));
+    let (app, hold) = (Arc::clone(&visit.app), id.clone());
+    let rows = stream::try_unfold(Some((head, first)), move |page| {
+        let (app, hold) = (Arc::clone(&app), hold.clone());
+        async move {
+            let Some((mut out, (items, next))) = page else { return Ok::<_, AdminError>(None) };
+            items.iter().for_each(|item| out.push_str(&csv(item)));
+            let next = match next {
+                Some(after) => Some((String::new(), app.hold_items(&hold, after, LISTED).await?)),
+                None => None,
+            };
+            Ok(Some((Bytes::from(out), next)))
         }
-        match next {
-            Some(place) => after = place,
-            None => break,
-        }
-    }
-    Ok(download::file(CSV, &format!("scimgate-{id}.csv"), Body::from(out)))
+    });
+    Ok(download::file(CSV, &format!("scimgate-{id}.csv"), Body::from_stream(rows)))
+}
+
+fn csv(item: &Value) -> String {
+    let (person, group, operation) = (&item["person"], &item["group"], &item["operation"]);
+    download::row(&[
+        text(item, "effect"),
+        text(person, "name"),
+        text(person, "id"),
+        text(group, "name"),
+        text(group, "id"),
+        text(operation, "id"),
+        text(operation, "actor"),
+        text(operation, "at"),
+    ])
 }

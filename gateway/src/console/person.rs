@@ -20,7 +20,7 @@ use super::layout::{Page, Tab};
 use super::lists::{account, sync};
 use super::members_of;
 use super::parts::{self, Tone, facts};
-use super::text::{count, name, value};
+use super::text::{count, name, passage, value};
 use super::timeline::{self, Told};
 use super::trouble::Trouble;
 use super::visit::Visit;
@@ -33,8 +33,12 @@ use crate::service::types::{Instance, Mode};
 
 /// Changes of a timeline.
 const TOLD: usize = 20;
+/// Those of them that are told with their stages; the others link to them.
+const STAGED: usize = 6;
 /// Memberships that are listed.
-const SHOWN: usize = 100;
+const SHOWN: usize = 30;
+/// Other events that are listed.
+const EVENTS: usize = 25;
 
 /// The instance and the person or group of a path.
 type Place = (String, String);
@@ -331,6 +335,9 @@ fn memberships(visit: &Visit, instance: &Instance, why: &Value, until: Option<Ti
         "Groups",
         &html! {},
         &html! {
+            @if shown.len() > SHOWN {
+                p.pad.muted { "The first " (SHOWN) " of " (count(i64::try_from(shown.len()).unwrap_or(0), "group", "groups")) " on record here; the download has them all." }
+            }
             @if shown.is_empty() { div.pad.muted { "In no group, and none is asked for." } }
             @if !open.is_empty() { (table(&open, "Groups that differ")) }
             @if !there.is_empty() {
@@ -371,7 +378,7 @@ fn why_card(
                 ul.list {
                     @for (n, operation) in operations.iter().enumerate() {
                         @let foreign = text(&operation["resource"], "id") != id;
-                        (timeline::card(visit, operation, Told { about: (foreign && !group).then_some(id), until, open: n == 0 }))
+                        (timeline::card(visit, operation, Told { about: (foreign && !group).then_some(id), until, open: n == 0, brief: n >= STAGED }))
                     }
                 }
             }
@@ -385,7 +392,7 @@ fn further(visit: &Visit, why: &Value) -> Markup {
         .iter()
         .rev()
         .filter(|event| !matches!(text(event, "kind"), "operation" | "attempt"))
-        .take(SHOWN)
+        .take(EVENTS)
         .collect();
     if events.is_empty() {
         return html! {};
@@ -396,7 +403,7 @@ fn further(visit: &Visit, why: &Value) -> Markup {
         &html! { div.pad { (parts::more(&count(i64::try_from(events.len()).unwrap_or(0), "event", "events"), &html! {
             ul.list { @for event in &events { li { div.inline {
                 span.small.muted { (parts::when_or(visit.now, &event["at"], "in force")) }
-                span { (value(text(event, "text"))) }
+                span { (passage(text(event, "text"))) }
                 @if let Some(operation) = event["cause"]["operation"].as_str() { a.small href={ "/console/operations/" (operation) } { "operation" } }
                 @if let Some(hold) = event["cause"]["hold"].as_str() { a.small href={ "/console/holds/" (hold) } { "hold" } }
             } } } }
@@ -459,7 +466,6 @@ async fn protect(visit: Visit, Path((id, resource)): Path<(String, String)>, sen
 /// Has this one compared with the account at the target.
 async fn compare(visit: Visit, Path((id, resource)): Path<Place>) -> Sending {
     let instance = visit.instance(&id).await?;
-    App::refuse_silent(&instance)?;
     visit.app.compare_one(&instance, &resource, &visit.actor()).await?;
     let note = "The account is being read at the target. Load this page again in a moment to see what came of it.";
     Ok(visit.done(&place(&instance.id, "User", &resource), note))

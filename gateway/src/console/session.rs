@@ -184,7 +184,11 @@ fn help() -> Markup {
 
 fn reached_by_loopback(app: &App, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
+    // An IPv6 address has colons of its own, within its brackets.
+    let host = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.rsplit_once(':').map_or(host, |(host, _)| host),
+    };
     let local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     local || (host.is_empty() && app.config.listen.ip().is_loopback())
 }

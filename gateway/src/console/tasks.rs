@@ -93,7 +93,8 @@ async fn all(visit: Visit, Query(query): Query<Asked>) -> Answer {
         overdue,
     };
     let (items, next) = visit.app.list_tasks(&filter, place_of(&query.after), PAGE).await?;
-    let mut table = Table::new("Tasks").hush().head("Task").head("Application").head("State").head("Due").less("Who does it");
+    let mut table =
+        Table::new("Tasks").hush().head("Task").head("Application").head("State").head("Due").less("Who does it");
     for one in &items {
         table.row(html! { tr {
             th scope="row" { a href={ "/console/tasks/" (text(one, "id")) } { (name(text(one, "title"))) } }
@@ -167,7 +168,10 @@ fn page(visit: &Visit, task: &Value, wrong: Option<(&Sent, Errors, bool)>) -> Pa
             rows.push((what, html! { a href=(place(of, kind, text(one, "id"))) { (name(text(one, "name"))) } }));
         }
     }
-    rows.push(("Who does it", html! { @match task["assignee"].as_str() { Some(who) => (name(who)), None => "anybody" } }));
+    rows.push((
+        "Who does it",
+        html! { @match task["assignee"].as_str() { Some(who) => (name(who)), None => "anybody" } },
+    ));
     rows.push(("Asked", parts::when_or(visit.now, &task["created_at"], "")));
     rows.push(("Due", parts::when_or(visit.now, &task["due_at"], "")));
     if let Some(account) = task["account_id"].as_str() {
@@ -227,9 +231,8 @@ fn forms(visit: &Visit, task: &Value, wrong: Option<(&Sent, Errors, bool)>) -> M
                 .value(sent("account_id")),
         );
     }
-    let done = done.field(
-        Field::area("done_comment", "Comment", 2).optional().hint("For the record").value(sent("done_comment")),
-    );
+    let done = done
+        .field(Field::area("done_comment", "Comment", 2).optional().hint("For the record").value(sent("done_comment")));
     let refuse = Form::new(visit, format!("{root}/refuse"), "Refuse it").plain().errors(errors(false)).field(
         Field::area("refuse_comment", "Why not", 2)
             .hint("For whoever asked. The change stays undone until it is retried or another comes.")
@@ -252,8 +255,8 @@ async fn close(visit: Visit, id: String, sent: Sent, done: bool) -> Sending {
         Ok(_) if done => Ok(visit.done("/console/tasks", "Noted as done. What waited for it goes on.")),
         Ok(_) => Ok(visit.done("/console/tasks", "Refused. Whoever asked is told why.")),
         Err(error) => {
-            let errors = Errors::from(error)?
-                .renamed(|name| if name == "comment" { field.to_owned() } else { name.to_owned() });
+            let errors =
+                Errors::from(error)?.renamed(|name| if name == "comment" { field.to_owned() } else { name.to_owned() });
             let task = visit.app.task(&id).await?;
             Ok(page(&visit, &task, Some((&sent, errors, done))).into_response())
         }
@@ -315,7 +318,8 @@ async fn enter(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
             for (field, message) in Errors::from(error)?.into_inner() {
                 let line = field.split('.').nth(1).and_then(|at| at.parse::<usize>().ok());
                 let what = field.rsplit('.').next().unwrap_or_default().replace('_', " ");
-                errors.add("accounts", line.map_or(message.clone(), |at| format!("entry {}: {what} {message}", at + 1)));
+                errors
+                    .add("accounts", line.map_or(message.clone(), |at| format!("entry {}: {what} {message}", at + 1)));
             }
             Ok(enter_page(&visit, &instance, Some(&sent), errors).failed().into_response())
         }

@@ -8,6 +8,8 @@ use maud::{Markup, PreEscaped, html};
 
 /// The longest value in a table or heading, in characters.
 const SHORT: usize = 120;
+/// The longest value where many stand on one page.
+const PASSAGE: usize = 300;
 /// The longest value on a page.
 const LONG: usize = 8_000;
 /// Marks of hidden characters in one text; more are counted.
@@ -60,6 +62,11 @@ pub(super) fn name(text: &str) -> Markup {
     marked(text, SHORT)
 }
 
+/// A value where many stand on one page: one of a list of events, or of changes.
+pub(super) fn passage(text: &str) -> Markup {
+    marked(text, PASSAGE)
+}
+
 /// A value, up to some thousand characters.
 pub(super) fn value(text: &str) -> Markup {
     marked(text, LONG)
@@ -67,7 +74,7 @@ pub(super) fn value(text: &str) -> Markup {
 
 /// A sentence of a connector's own words, in which backticks mark code.
 pub(super) fn prose(text: &str) -> Markup {
-    if text.matches('`').count() % 2 != 0 {
+    if !text.matches('`').count().is_multiple_of(2) {
         return value(text);
     }
     html! { @for (n, part) in text.split('`').enumerate() {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::compared::words;
 use super::form::button;
 use super::parts::{self, facts};
-use super::text::{count, name, value};
+use super::text::{count, name, passage, value};
 use super::visit::Visit;
 use super::words::{asked, attempt, duration, explained, int, list, outcome, place, source, step, text, who};
 use crate::service::members::Role;
@@ -30,6 +30,8 @@ pub(super) struct Told<'a> {
     pub(super) until: Option<Timestamp>,
     /// The stages are open.
     pub(super) open: bool,
+    /// The headline alone: the stages stand on the operation's own page.
+    pub(super) brief: bool,
 }
 
 impl Told<'_> {
@@ -60,16 +62,18 @@ pub(super) fn card(visit: &Visit, operation: &Value, told: Told<'_>) -> Markup {
                     strong { (headline(operation)) }
                     p.small.muted {
                         (parts::when_or(visit.now, &operation["at"], ""))
-                        " \u{b7} " a href={ "/console/operations/" (id) } { "Link to this" }
+                        " \u{b7} " a href={ "/console/operations/" (id) } { @if told.brief { "Its stages" } @else { "Link to this" } }
                     }
                 }
                 div { (tag(operation)) }
             }
-            details.more open[told.open] {
-                summary { "Asked, understood, decided, did, checked" }
-                (stages(visit, operation, told))
+            @if !told.brief {
+                details.more open[told.open] {
+                    summary { "Asked, understood, decided, did, checked" }
+                    (stages(visit, operation, told))
+                }
+                (acts(visit, operation))
             }
-            (acts(visit, operation))
         } }
     }
 }
@@ -179,9 +183,9 @@ fn changed(change: &Value) -> Markup {
     }
     match change.get("to") {
         None | Some(Value::Null) => html! { code { (name(path)) } " is taken away" },
-        Some(Value::String(to)) => html! { code { (name(path)) } " becomes " ins { (value(to)) } },
+        Some(Value::String(to)) => html! { code { (name(path)) } " becomes " ins { (passage(to)) } },
         Some(Value::Bool(to)) => html! { code { (name(path)) } " becomes " ins { (if *to { "yes" } else { "no" }) } },
-        Some(other) => html! { code { (name(path)) } " becomes " ins { (value(&words(other))) } },
+        Some(other) => html! { code { (name(path)) } " becomes " ins { (passage(&words(other))) } },
     }
 }
 

@@ -241,9 +241,7 @@ pub(super) fn turn_of(state: &str, need: &str) -> Turn {
     match (state, need) {
         ("held", _) => turn("an Admin here", "Allow or discard the hold."),
         ("todo" | "running", _) => turn("nobody", "scimgate is at it; nothing for you to do."),
-        ("waiting" | "needs", _) => {
-            turn(needs::who(need, state == "needs"), exit)
-        }
+        ("waiting" | "needs", _) => turn(needs::who(need, state == "needs"), exit),
         _ => turn("nobody", "Nothing is left to do."),
     }
 }

@@ -20,10 +20,15 @@ impl App {
     /// mended or reported by the instance's policy. The run's id.
     ///
     /// # Errors
-    /// No such person; the person has no account that could be read, or a run of the instance is under way (conflicts); the
+    /// The instance is paused or disabled (conflict): nothing is sent to its target; no such person; the person has no account that could be read, or a run of the instance is under way (conflicts); the
     /// store's.
     pub async fn compare_one(&self, instance: &Instance, word: &str, actor: &str) -> Result<String, AdminError> {
-        let people = self.people_called(instance, word).await?;
+        // As it is now: another replica may have paused it a moment ago.
+        self.instances.invalidate(instance.seq);
+        let instance = self.instances.by_seq(instance.seq).await?;
+        let instance = instance.ok_or_else(|| AdminError::NotFound("The instance was deleted.".to_owned()))?;
+        Self::refuse_silent(&instance)?;
+        let people = self.people_called(&instance, word).await?;
         let Some(person) = people.first() else {
             return Err(AdminError::NotFound("The instance has no person of that id or name.".to_owned()));
         };
@@ -54,7 +59,7 @@ impl App {
                 );
             }
         }
-        let start = Start { only: Some(*person), ..Start::new(instance, RunKind::Look, actor) };
+        let start = Start { only: Some(*person), ..Start::new(&instance, RunKind::Look, actor) };
         let started = self.store.write(Priority::Request, start).await?;
         self.driver.wake();
         started.ok_or_else(|| {
@@ -81,21 +86,25 @@ impl Walk<'_> {
         let Some((account, at)) = row.and_then(|row| Some((row.seq, row.reference()?))) else {
             return Err(Stop::Words("The person has no account at the target that could be read any more.".to_owned()));
         };
+        let asked = self.shared.clock.micros();
         let mut found = self.read(accounts.get(self.cx, &at).await)?;
         if found.is_none() {
             // There is no listing that misses it, so its absence has to be said twice.
             found = self.read(accounts.get(self.cx, &at).await)?;
         }
-        let gone = found.is_none();
-        match found {
+        let gone = match found {
             Some(account) => {
                 self.counts.accounts += 1;
                 let (run, started) = (self.run, self.place.started);
                 let sweep = SweepAccounts { instance: self.instance.clone(), run, accounts: vec![account], started };
                 self.keep(sweep, |_, _| {}).await?;
+                false
             }
-            None => self.keep(Vanished { account }, |counts, ()| counts.vanished += 1).await?,
-        }
+            None => {
+                let vanished = Vanished { account, asked };
+                self.keep(vanished, |counts, gone| counts.vanished += u64::from(*gone)).await?
+            }
+        };
         let people = People {
             instance: self.instance.clone(),
             run: self.run,

@@ -129,6 +129,33 @@ impl App {
         let (seq, state): (i64, String) = (row.col("seq")?, row.col("state")?);
         let mut shown = self.outline(&row).await?;
         shown["list_hash"] = json!(list_hash(reader, seq, &state).await?.0);
+        let (items, next) = self.items_of(seq, &state, after, limit).await?;
+        shown["items"] = items.into();
+        Ok((shown, next))
+    }
+
+    /// A page of the list of a hold, as [`App::hold`] has it, without the hold.
+    ///
+    /// # Errors
+    /// No such hold; the store's.
+    pub async fn hold_items(
+        &self,
+        id: &str,
+        after: (i64, i64),
+        limit: i64,
+    ) -> Result<(Vec<Value>, Option<(i64, i64)>), AdminError> {
+        let row = self.store.reader().one("SELECT seq, state FROM hold WHERE id = $1", vals![id]).await?;
+        let row = row.ok_or_else(no_hold)?;
+        Ok(self.items_of(row.col("seq")?, &row.col::<String>("state")?, after, limit).await?)
+    }
+
+    async fn items_of(
+        &self,
+        hold: i64,
+        state: &str,
+        after: (i64, i64),
+        limit: i64,
+    ) -> Result<(Vec<Value>, Option<(i64, i64)>), StoreError> {
         let text = format!(
             "SELECT i.resource_seq, i.item_seq, i.effect, r.id, r.kind, r.name, r.deleted_at, u.id AS person_id, u.name AS person_name, \
              o.id AS operation_id, o.actor, o.key_name, o.at, \
@@ -137,17 +164,17 @@ impl App {
              LEFT JOIN operation o ON o.seq = CASE WHEN i.item_seq = 0 THEN \
                (SELECT MAX(p.seq) FROM operation p WHERE p.resource_seq = i.resource_seq AND p.rev <= i.rev) ELSE i.rev END \
              WHERE i.resource_seq > $2 OR (i.resource_seq = $2 AND i.item_seq > $3) ORDER BY i.resource_seq, i.item_seq LIMIT $4",
-            items_of(&state)
+            items_of(state)
         );
-        let rows = reader.all(&text, vals![seq, after.0, after.1, limit + 1]).await?;
+        let rows = self.store.reader().all(&text, vals![hold, after.0, after.1, limit + 1]).await?;
         let size = usize::try_from(limit).unwrap_or(0);
         let page = rows.get(..size.min(rows.len())).unwrap_or_default();
-        shown["items"] = page.iter().map(item).collect::<Result<Vec<Value>, _>>()?.into();
+        let items = page.iter().map(item).collect::<Result<Vec<Value>, _>>()?;
         let next = match (rows.len() > size, page.last()) {
             (true, Some(last)) => Some((last.col("resource_seq")?, last.col("item_seq")?)),
             _ => None,
         };
-        Ok((shown, next))
+        Ok((items, next))
     }
 
     /// Allows or discards a hold, if its list is the one that the hash names.

@@ -44,7 +44,7 @@ pub(crate) const FIRST: &str = "admin";
 pub enum Role {
     /// Reads everything but exports, which hold personal data.
     Viewer,
-    /// Changes instances, keys, holds, operations, manifests.
+    /// Changes everything but members, and exports. Deletes no instance.
     Admin,
     /// Changes members, and deletes instances.
     Owner,
@@ -76,7 +76,7 @@ impl Role {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Viewer => "Reads everything, changes nothing, exports nothing.",
-            Self::Admin => "Also changes instances, keys, holds, operations and manifests, and exports.",
+            Self::Admin => "Also changes everything but members, and exports. Deletes no instance.",
             Self::Owner => "Also changes members and deletes instances.",
         }
     }

@@ -152,7 +152,8 @@ async fn held(gateway: &Gateway, many: i64) -> Value {
         found["count"]["total"] == many
     })
     .await;
-    found
+    let path = format!("/holds/{}", found["id"].as_str().unwrap());
+    gateway.admin("GET", &path, None).await.expect(200).json()
 }
 
 #[tokio::test(flavor = "multi_thread")]

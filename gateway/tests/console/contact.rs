@@ -76,9 +76,8 @@ async fn a_call_that_no_key_lets_in_is_shown_to_whoever_sets_the_identity_provid
         for (auth, why) in cases {
             call(&gateway, &own.instance, auth, "GET", Value::Null).await.expect(401);
             for path in [home.clone(), format!("{home}/connect"), format!("{home}/rejected")] {
-                let page =
-                    told(&gateway, &browser, &path, &["A request that no key lets in came from 203.0.113.9", why]);
-                let text = page.await.text();
+                let says = ["A request that no key lets in came from 203.0.113.9", why];
+                let text = told(&gateway, &browser, &path, &says).await.text();
                 assert!(
                     !text.contains("canary-of") && !text.contains(&own.key) && !text.contains(&other.key),
                     "{path}"

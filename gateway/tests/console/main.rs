@@ -18,6 +18,7 @@ mod instances;
 mod live;
 mod many;
 mod members;
+mod mended;
 mod pages;
 mod provider;
 mod record;

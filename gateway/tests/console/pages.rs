@@ -113,6 +113,7 @@ async fn walk(browser: &Browser, each: impl Fn(&str, &Reply)) -> BTreeSet<String
             }
         }
     }
+    assert!(seen.len() < MOST, "there is more than was looked at");
     seen
 }
 

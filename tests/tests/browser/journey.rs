@@ -164,7 +164,7 @@ async fn from_the_printed_token_to_a_batch_that_is_discarded() {
     }
     until_says(&browser, &demo.console("/holds"), "6 changes").await;
     browser.follow("6 changes").await;
-    says(&browser.words().await, &["6 changes held at Buildkite acme", ada, "loses access", "Nobody is removed"]);
+    says(&browser.words().await, &["6 changes held at Buildkite acme", ada, "loses access", "nobody loses anything"]);
     browser.fill("Comment", "The directory was empty for a minute").await;
     browser.follow("Discard 6 changes").await;
     says(&browser.words().await, &["Discarded by", "The directory was empty for a minute"]);
@@ -173,7 +173,7 @@ async fn from_the_printed_token_to_a_batch_that_is_discarded() {
     admin.run(id, "reconcile").await;
     assert_eq!(there(&sim).await, before, "the target lost somebody");
     assert_eq!(sim.writes().await[writes..], [""; 0], "something was sent for what was discarded");
-    until_says(&browser, &format!("{home}/people/{}", people[0]), "kept by decision").await;
+    until_says(&browser, &format!("{home}/people/{}", people[0]), "Kept by decision").await;
 
     // A connector without code: what is wrong is told, the requests are shown, it is kept.
     browser.open(&demo.console("/catalogue/build")).await;
@@ -194,6 +194,7 @@ async fn from_the_printed_token_to_a_batch_that_is_discarded() {
     // Forms that said what is wrong came with a status that the browser logs.
     let forms = [demo.console("/instances/new"), demo.console("/catalogue/build")];
     calm(&browser, "the journey", &[&forms[0], &forms[1]]);
+    browser.click("admin").await;
     browser.follow("Sign out").await;
     browser.end().await;
 }

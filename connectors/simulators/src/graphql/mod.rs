@@ -42,10 +42,14 @@ fn location(at: At) -> Value {
 }
 
 fn issue(issue: &Issue) -> Value {
-    match issue.at {
+    let mut told = match issue.at {
         None => json!({ "message": issue.message }),
         Some(at) => json!({ "message": issue.message, "locations": [location(at)], "path": issue.path }),
+    };
+    if let Some(code) = issue.code {
+        told["extensions"] = json!({ "code": code });
     }
+    told
 }
 
 /// The value of a field before its selections are resolved.

@@ -40,6 +40,8 @@ pub(crate) enum Sub {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Issue {
     pub(crate) message: String,
+    /// The rule's name, as graphql-ruby tells it in `extensions`.
+    pub(crate) code: Option<&'static str>,
     pub(crate) at: Option<At>,
     pub(crate) path: Vec<String>,
 }
@@ -58,7 +60,7 @@ pub(crate) fn compile(
     operation_name: Option<&str>,
     variables: &Map<String, Value>,
 ) -> Result<Compiled, Vec<Issue>> {
-    let plain = |message: String| vec![Issue { message, at: None, path: Vec::new() }];
+    let plain = |message: String| vec![Issue { message, code: None, at: None, path: Vec::new() }];
     let operation = match operation_name {
         Some(name) => document
             .operations
@@ -112,8 +114,11 @@ struct Compiler<'d> {
 type Selected<'d> = (&'d Field, &'static TypeDef, bool);
 
 impl<'d> Compiler<'d> {
-    fn report(&mut self, message: String, at: At) {
-        let issue = Issue { message, at: Some(at), path: self.path.clone() };
+    fn report(&mut self, code: &'static str, message: String, at: At) {
+        self.add(Issue { message, code: Some(code), at: Some(at), path: self.path.clone() });
+    }
+
+    fn add(&mut self, issue: Issue) {
         if self.issues.len() < MAX_ISSUES && !self.issues.contains(&issue) {
             self.issues.push(issue);
         }
@@ -121,7 +126,7 @@ impl<'d> Compiler<'d> {
 
     fn report_all(&mut self, messages: Vec<String>, at: At) {
         for message in messages {
-            self.report(message, at);
+            self.add(Issue { message, code: None, at: Some(at), path: self.path.clone() });
         }
     }
 
@@ -145,11 +150,19 @@ impl<'d> Compiler<'d> {
         let mut undeclared: Vec<&str> = used.variables.difference(&declared).copied().collect();
         undeclared.sort_unstable();
         for name in undeclared {
-            self.report(format!("Variable ${name} is used by {label} but not declared"), operation.at);
+            self.report(
+                "variableNotDefined",
+                format!("Variable ${name} is used by {label} but not declared"),
+                operation.at,
+            );
         }
         for variable in &operation.variables {
             if !used.variables.contains(variable.name.as_str()) {
-                self.report(format!("Variable ${} is declared by {label} but not used", variable.name), variable.at);
+                self.report(
+                    "variableNotUsed",
+                    format!("Variable ${} is declared by {label} but not used", variable.name),
+                    variable.at,
+                );
             }
         }
         for other in &self.document.operations {
@@ -165,7 +178,7 @@ impl<'d> Compiler<'d> {
             .collect();
         unused.sort_unstable_by_key(|(_, at)| (at.line, at.column));
         for (name, at) in unused {
-            self.report(format!("Fragment {name} was defined, but not used"), at);
+            self.report("useAndDefineFragment", format!("Fragment {name} was defined, but not used"), at);
         }
     }
 
@@ -175,7 +188,7 @@ impl<'d> Compiler<'d> {
         let mut included = true;
         for directive in directives {
             if directive.name != "include" && directive.name != "skip" {
-                self.report(format!("Directive @{} is not defined", directive.name), at);
+                self.report("undefinedDirective", format!("Directive @{} is not defined", directive.name), at);
                 continue;
             }
             let mut problems = Vec::new();
@@ -201,7 +214,7 @@ impl<'d> Compiler<'d> {
         for selection in selections {
             self.visits += 1;
             if self.visits == MAX_VISITS {
-                self.report("Query is too large".to_owned(), At { line: 1, column: 1 });
+                self.report("tooComplex", "Query is too large".to_owned(), At { line: 1, column: 1 });
             }
             if self.visits >= MAX_VISITS {
                 return;
@@ -215,15 +228,15 @@ impl<'d> Compiler<'d> {
                     let here = self.included(directives, *at);
                     let document = self.document;
                     let Some(fragment) = document.fragments.get(name) else {
-                        self.report(format!("Fragment {name} was used, but not defined"), *at);
+                        self.report("useAndDefineFragment", format!("Fragment {name} was used, but not defined"), *at);
                         continue;
                     };
                     if stack.contains(&name.as_str()) {
-                        self.report(format!("Fragment {name} contains an infinite loop"), *at);
+                        self.report("infiniteLoop", format!("Fragment {name} contains an infinite loop"), *at);
                         continue;
                     }
                     if stack.len() >= MAX_NESTING {
-                        self.report("Fragments are nested too deeply".to_owned(), *at);
+                        self.report("tooComplex", "Fragments are nested too deeply".to_owned(), *at);
                         continue;
                     }
                     if let Some(on) = self.condition(&fragment.on, parent, runtime, *at) {
@@ -255,14 +268,14 @@ impl<'d> Compiler<'d> {
         at: At,
     ) -> Option<&'static TypeDef> {
         let Some(ty) = self.schema.named(on).filter(|ty| ty.fields().is_some()) else {
-            self.report(format!("No such type {on}, so it can't be a fragment condition"), at);
+            self.report("undefinedType", format!("No such type {on}, so it can't be a fragment condition"), at);
             return None;
         };
         let covers = |outer: &TypeDef, inner: &TypeDef| {
             outer.name == inner.name || matches!(outer.kind, Kind::Interface(_, types) if types.contains(&inner.name))
         };
         if !covers(parent, ty) && !covers(ty, parent) {
-            self.report(format!("Fragment on {on} can't be spread inside {}", parent.name), at);
+            self.report("cannotSpreadFragment", format!("Fragment on {on} can't be spread inside {}", parent.name), at);
             return None;
         }
         covers(ty, runtime).then_some(ty)
@@ -312,7 +325,11 @@ impl<'d> Compiler<'d> {
 
     fn field_plan(&mut self, key: &'d str, first: &'d Field, group: &[Selected<'d>], depth: usize) -> Option<Plan> {
         if depth > MAX_DEPTH {
-            self.report(format!("Query has depth of {depth}, which exceeds max depth of {MAX_DEPTH}"), first.at);
+            self.report(
+                "tooComplex",
+                format!("Query has depth of {depth}, which exceeds max depth of {MAX_DEPTH}"),
+                first.at,
+            );
             return None;
         }
         let mut def: Option<&'static FieldDef> = None;
@@ -323,12 +340,20 @@ impl<'d> Compiler<'d> {
                 on.fields().and_then(|fields| fields.iter().find(|def| def.name == field.name))
             };
             if found.is_none() {
-                self.report(format!("Field '{}' doesn't exist on type '{}'", field.name, on.name), field.at);
+                self.report(
+                    "undefinedField",
+                    format!("Field '{}' doesn't exist on type '{}'", field.name, on.name),
+                    field.at,
+                );
                 return None;
             }
             def = def.or(found);
             if field.name != first.name || field.arguments != first.arguments {
-                self.report(format!("Field '{key}' has a field conflict: {} or {}?", first.name, field.name), field.at);
+                self.report(
+                    "fieldConflict",
+                    format!("Field '{key}' has a field conflict: {} or {}?", first.name, field.name),
+                    field.at,
+                );
                 return None;
             }
         }
@@ -351,6 +376,7 @@ impl<'d> Compiler<'d> {
             ),
             (Kind::Object(_) | Kind::Interface(..), true) => {
                 self.report(
+                    "selectionMismatch",
                     format!(
                         "Field must have selections (field '{}' returns {} but has no selections. Did you mean '{} {{ ... }}'?)",
                         def.name, ty.name, def.name
@@ -361,6 +387,7 @@ impl<'d> Compiler<'d> {
             }
             (_, false) => {
                 self.report(
+                    "selectionMismatch",
                     format!(
                         "Selections can't be made on scalars (field '{}' returns {} but has selections)",
                         def.name, ty.name

@@ -80,7 +80,8 @@ impl Check {
                 out.line(&format!("declared, and made by no case: {}", report.unmade.join(", ")))?;
             }
             if let Some(next) = check::next(&report) {
-                out.hint(&format!("Next, in {}: {}: {}", next.file, next.promise, next.verdict.why()));
+                let place = next.place(subject.connector);
+                out.hint(&format!("Next, in {place}: {}: {}", next.promise, next.verdict.why()));
             }
             out.line("")?;
         }

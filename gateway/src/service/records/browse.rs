@@ -24,8 +24,19 @@ pub struct Browse {
 
 impl Browse {
     /// What `state` may be.
-    pub const STATES: [&str; 11] =
-        ["leaving", "pending", "held", "needs", "settled", "parked", "drifted", "waived", "unlinked", "unmanaged", "protected"];
+    pub const STATES: [&str; 11] = [
+        "leaving",
+        "pending",
+        "held",
+        "needs",
+        "settled",
+        "parked",
+        "drifted",
+        "waived",
+        "unlinked",
+        "unmanaged",
+        "protected",
+    ];
 
     fn condition(&self) -> Option<&'static str> {
         Some(match self.state.as_deref()? {

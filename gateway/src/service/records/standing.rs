@@ -74,8 +74,8 @@ impl App {
         };
         let drift = "SELECT COUNT(*) AS n FROM drift WHERE instance_seq = $1 AND action <> 'dismissed' AND class <> 'unmanaged'";
         let holds = "SELECT COUNT(*) AS n FROM hold WHERE instance_seq = $1 AND state = 'open'";
-        let failed = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM operation WHERE instance_seq = $1 AND state = 'failed' AND seq > 0 AND at >= $2 LIMIT 1001) AS some";
-        let accounts = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM account WHERE instance_seq = $1 AND kind = 'User' AND status <> 'gone' LIMIT $2) AS some";
+        let failed = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM operation WHERE instance_seq = $1 AND state = 'failed' AND seq > 0 AND at >= $2 LIMIT 1001) AS few";
+        let accounts = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM account WHERE instance_seq = $1 AND kind = 'User' AND status <> 'gone' LIMIT $2) AS few";
         let degraded = self.driver.degraded().await?.into_iter().find(|one| one.instance == instance.id);
         Ok(json!({
             "lanes": lanes,
@@ -100,14 +100,14 @@ impl App {
     }
 
     async fn counted(&self, seq: i64, kind: &str) -> Result<Value, StoreError> {
-        let text = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM resource WHERE instance_seq = $1 AND kind = $2 AND managed = 1 AND deleted_at IS NULL LIMIT $3) AS some";
+        let text = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM resource WHERE instance_seq = $1 AND kind = $2 AND managed = 1 AND deleted_at IS NULL LIMIT $3) AS few";
         Ok(bounded(self.number(text, vals![seq, kind, MOST + 1]).await?))
     }
 
     /// Whether anyone among the first was ever brought to the target.
     async fn some_settled(&self, seq: i64, kind: &str) -> Result<bool, StoreError> {
         let text = "SELECT COUNT(*) AS n FROM (SELECT settled_rev FROM resource WHERE instance_seq = $1 AND kind = $2 AND managed = 1 AND deleted_at IS NULL \
-             LIMIT $3) AS some WHERE settled_rev > 0";
+             LIMIT $3) AS few WHERE settled_rev > 0";
         Ok(self.number(text, vals![seq, kind, LOOKED]).await? > 0)
     }
 }

@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::schema::Kind;
 use crate::github::members::Identity;
 use crate::github::{Caller, Cx, GitHub, ORG, ORG_ID, Role, render};
+use crate::graphql::plan::Plan;
+use crate::graphql::{self, Resolver};
 
 /// One object.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
-    Query,
     Organization,
     Provider,
     Identities(Page),
@@ -26,20 +26,20 @@ pub(super) enum Node {
 }
 
 impl Node {
-    pub(super) fn kind(&self) -> Kind {
+    /// The vendor's name of its type.
+    fn kind(&self) -> &'static str {
         match self {
-            Node::Query => Kind::Query,
-            Node::Organization => Kind::Organization,
-            Node::Provider => Kind::Provider,
-            Node::Identities(_) => Kind::Identities,
-            Node::IdentityEdge(_) => Kind::IdentityEdge,
-            Node::Identity(_) => Kind::Identity,
-            Node::Saml(_) => Kind::Saml,
-            Node::Email(_) => Kind::Email,
-            Node::User(_) => Kind::User,
-            Node::Members(_) => Kind::Members,
-            Node::MemberEdge(_) => Kind::MemberEdge,
-            Node::PageInfo(_) => Kind::PageInfo,
+            Node::Organization => "Organization",
+            Node::Provider => "OrganizationIdentityProvider",
+            Node::Identities(_) => "ExternalIdentityConnection",
+            Node::IdentityEdge(_) => "ExternalIdentityEdge",
+            Node::Identity(_) => "ExternalIdentity",
+            Node::Saml(_) => "ExternalIdentitySamlAttributes",
+            Node::Email(_) => "UserEmailMetadata",
+            Node::User(_) => "User",
+            Node::Members(_) => "OrganizationMemberConnection",
+            Node::MemberEdge(_) => "OrganizationMemberEdge",
+            Node::PageInfo(_) => "PageInfo",
         }
     }
 }
@@ -54,32 +54,44 @@ pub(super) struct Page {
 }
 
 /// The value of a field.
-#[derive(Debug)]
-pub(super) enum Out {
-    Leaf(Value),
-    One(Node),
-    Many(Vec<Node>),
-}
-
-impl Out {
-    fn null() -> Self {
-        Out::Leaf(Value::Null)
-    }
-}
+type Out = graphql::Out<Node>;
 
 /// A field that cannot be had: GitHub's `type`, and the message.
-pub(super) type Failed = (&'static str, String);
+type Failed = (&'static str, String);
 
 type Arguments = Map<String, Value>;
 
+/// One document being answered.
+pub(super) struct Run<'r> {
+    pub(super) hub: &'r GitHub,
+    pub(super) cx: &'r Cx<'r>,
+}
+
+impl Resolver for Run<'_> {
+    type Obj = Node;
+
+    fn type_name(&self, obj: &Node) -> String {
+        obj.kind().to_owned()
+    }
+
+    fn root(&mut self, plan: &Plan, _mutation: bool) -> Result<Out, Value> {
+        self.hub.resolve_query(self.cx, plan.def.name, &plan.args).map_err(failed)
+    }
+
+    fn field(&mut self, obj: &Node, plan: &Plan) -> Result<Out, Value> {
+        self.hub.resolve(self.cx, obj, plan.def.name, &plan.args).map_err(failed)
+    }
+}
+
+/// A refusal, as a member of `errors`.
+fn failed((kind, message): Failed) -> Value {
+    json!({ "type": kind, "message": message })
+}
+
 impl GitHub {
-    pub(super) fn resolve(&self, cx: &Cx<'_>, node: &Node, field: &str, arguments: &Arguments) -> Result<Out, Failed> {
+    fn resolve(&self, cx: &Cx<'_>, node: &Node, field: &str, arguments: &Arguments) -> Result<Out, Failed> {
         let leaf = |value: Value| Ok(Out::Leaf(value));
-        if field == "__typename" {
-            return leaf(node.kind().name().into());
-        }
         match node {
-            Node::Query => self.resolve_query(cx, field, arguments),
             Node::Organization => match field {
                 "id" => leaf(render::node_id("O", ORG_ID).into()),
                 "databaseId" => leaf(ORG_ID.into()),
@@ -94,7 +106,7 @@ impl GitHub {
             Node::Provider => match field {
                 "organization" => Ok(Out::One(Node::Organization)),
                 "externalIdentities" => {
-                    let ids = self.chosen_identities(arguments)?;
+                    let ids = self.chosen_identities(arguments);
                     Ok(Out::One(Node::Identities(page(ids, field, arguments)?)))
                 }
                 "id" => leaf("OIP_simulated".into()),
@@ -119,7 +131,7 @@ impl GitHub {
             },
             Node::Identity(seq) => {
                 let Some(identity) = self.identities.get(*seq) else {
-                    return Ok(Out::null());
+                    return Ok(Out::Null);
                 };
                 Ok(match field {
                     "guid" => Out::Leaf(identity.guid.to_string().into()),
@@ -127,17 +139,17 @@ impl GitHub {
                     "samlIdentity" => Out::One(Node::Saml(*seq)),
                     "user" => Out::One(Node::User(identity.user)),
                     // No identity here was provisioned by SCIM.
-                    _ => Out::null(),
+                    _ => Out::Null,
                 })
             }
             Node::Saml(seq) => {
                 let Some(identity) = self.identities.get(*seq) else {
-                    return Ok(Out::null());
+                    return Ok(Out::Null);
                 };
                 Ok(match field {
                     "nameId" | "username" => Out::Leaf(identity.name_id.clone().into()),
                     "emails" => Out::Many(vec![Node::Email(identity.name_id.clone())]),
-                    _ => Out::null(),
+                    _ => Out::Null,
                 })
             }
             Node::Email(value) => leaf(match field {
@@ -145,7 +157,7 @@ impl GitHub {
                 "primary" => true.into(),
                 _ => Value::Null,
             }),
-            Node::User(id) => Ok(self.resolve_user(*id, field, arguments)?),
+            Node::User(id) => Ok(self.resolve_user(*id, field, arguments)),
             Node::PageInfo(page) => leaf(match field {
                 "hasNextPage" => page.more_after.into(),
                 "hasPreviousPage" => page.more_before.into(),
@@ -158,14 +170,14 @@ impl GitHub {
     fn resolve_query(&self, cx: &Cx<'_>, field: &str, arguments: &Arguments) -> Result<Out, Failed> {
         match field {
             "organization" => {
-                let login = text(field, "login", arguments)?.unwrap_or_default();
+                let login = text("login", arguments).unwrap_or_default();
                 if login.eq_ignore_ascii_case(ORG) {
                     return Ok(Out::One(Node::Organization));
                 }
                 Err(missing("an Organization", login))
             }
             "user" => {
-                let login = text(field, "login", arguments)?.unwrap_or_default();
+                let login = text("login", arguments).unwrap_or_default();
                 let id = self.people.known(login);
                 id.map(|id| Out::One(Node::User(id))).ok_or_else(|| missing("a User", login))
             }
@@ -176,21 +188,21 @@ impl GitHub {
 
     fn provider(&self, cx: &Cx<'_>) -> Result<Out, Failed> {
         self.owner_reads(cx).map_err(|_| forbidden())?;
-        Ok(if self.knobs.saml { Out::One(Node::Provider) } else { Out::null() })
+        Ok(if self.knobs.saml { Out::One(Node::Provider) } else { Out::Null })
     }
 
-    fn resolve_user(&self, id: u64, field: &str, arguments: &Arguments) -> Result<Out, Failed> {
+    fn resolve_user(&self, id: u64, field: &str, arguments: &Arguments) -> Out {
         let Some(person) = self.people.get(id) else {
-            return Ok(Out::null());
+            return Out::Null;
         };
-        Ok(Out::Leaf(match field {
+        Out::Leaf(match field {
             "databaseId" => person.id.into(),
             "login" => person.login.clone().into(),
             "id" => render::node_id("U", person.id).into(),
             // The profile's address, which nobody shows here.
             "email" => "".into(),
             "organizationVerifiedDomainEmails" => {
-                let org = text(field, "login", arguments)?.unwrap_or_default();
+                let org = text("login", arguments).unwrap_or_default();
                 let here = org.eq_ignore_ascii_case(ORG) && self.members.contains_key(&id);
                 let emails = person.emails.iter().filter(|email| {
                     let domain = email.rsplit('@').next().unwrap_or_default();
@@ -200,24 +212,18 @@ impl GitHub {
                 json!(emails.collect::<Vec<_>>())
             }
             _ => Value::Null,
-        }))
+        })
     }
 
-    fn chosen_identities(&self, arguments: &Arguments) -> Result<Vec<u64>, Failed> {
-        let field = "externalIdentities";
-        let user_name = text(field, "userName", arguments)?;
-        let login = text(field, "login", arguments)?;
-        let members_only = match arguments.get("membersOnly") {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(only)) => *only,
-            Some(other) => return Err(mistyped(field, "membersOnly", other, "Boolean")),
-        };
+    fn chosen_identities(&self, arguments: &Arguments) -> Vec<u64> {
+        let (user_name, login) = (text("userName", arguments), text("login", arguments));
+        let members_only = arguments.get("membersOnly").is_some_and(|only| only == true);
         let fits = |identity: &&Identity| {
             user_name.is_none_or(|name| identity.name_id.eq_ignore_ascii_case(name))
                 && login.is_none_or(|login| self.people.known(login) == Some(identity.user))
                 && (!members_only || self.members.contains_key(&identity.user))
         };
-        Ok(self.identities.all().filter(fits).map(|i| i.seq).collect())
+        self.identities.all().filter(fits).map(|i| i.seq).collect()
     }
 }
 
@@ -238,29 +244,14 @@ fn missing(what: &str, login: &str) -> Failed {
     ("NOT_FOUND", format!("Could not resolve to {what} with the login of '{login}'."))
 }
 
-fn mistyped(field: &str, argument: &str, value: &Value, kind: &str) -> Failed {
-    let message = format!(
-        "Argument '{argument}' on Field '{field}' has an invalid value ({value}). Expected type \
-         '{kind}'."
-    );
-    ("argumentLiteralsIncompatible", message)
-}
-
-fn text<'a>(field: &str, argument: &str, arguments: &'a Arguments) -> Result<Option<&'a str>, Failed> {
-    match arguments.get(argument) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(mistyped(field, argument, other, "String")),
-    }
+fn text<'a>(argument: &str, arguments: &'a Arguments) -> Option<&'a str> {
+    arguments.get(argument).and_then(Value::as_str)
 }
 
 fn count(field: &str, argument: &str, arguments: &Arguments) -> Result<Option<usize>, Failed> {
-    let value = match arguments.get(argument) {
-        None | Some(Value::Null) => return Ok(None),
-        Some(value) => value,
-    };
+    let Some(value) = arguments.get(argument) else { return Ok(None) };
     match value.as_i64() {
-        None => Err(mistyped(field, argument, value, "Int")),
+        None => Ok(None),
         Some(1..=100) => Ok(value.as_u64().and_then(|n| usize::try_from(n).ok())),
         Some(n) => Err((
             "EXCESSIVE_PAGINATION",
@@ -286,7 +277,7 @@ fn page(mut ids: Vec<u64>, field: &str, arguments: &Arguments) -> Result<Page, F
         ));
     }
     let at = |argument| -> Result<Option<u64>, Failed> {
-        let Some(given) = text(field, argument, arguments)? else {
+        let Some(given) = text(argument, arguments) else {
             return Ok(None);
         };
         let id = STANDARD.decode(given).ok().and_then(|bytes| {

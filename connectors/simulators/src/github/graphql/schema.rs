@@ -1,103 +1,134 @@
-//! The part of GitHub's GraphQL schema that is served: organisations, members, SAML identities and
-//! verified addresses.
+//! The part of GitHub's GraphQL schema that is served: organisations, members, SAML identities and verified addresses.
 
-/// An object type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Query,
-    Organization,
-    Provider,
-    Identities,
-    IdentityEdge,
-    Identity,
-    Saml,
-    Scim,
-    Email,
-    User,
-    Members,
-    MemberEdge,
-    PageInfo,
-}
+use crate::graphql::schema::{ArgDef, Schema, TypeDef, a, f, fa, object, scalar, values};
 
-impl Kind {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Kind::Query => "Query",
-            Kind::Organization => "Organization",
-            Kind::Provider => "OrganizationIdentityProvider",
-            Kind::Identities => "ExternalIdentityConnection",
-            Kind::IdentityEdge => "ExternalIdentityEdge",
-            Kind::Identity => "ExternalIdentity",
-            Kind::Saml => "ExternalIdentitySamlAttributes",
-            Kind::Scim => "ExternalIdentityScimAttributes",
-            Kind::Email => "UserEmailMetadata",
-            Kind::User => "User",
-            Kind::Members => "OrganizationMemberConnection",
-            Kind::MemberEdge => "OrganizationMemberEdge",
-            Kind::PageInfo => "PageInfo",
-        }
+/// All of it.
+pub(super) static SCHEMA: Schema = Schema { tables: &[TYPES] };
+
+const LOGIN: &[ArgDef] = &[a("login", "String!")];
+const AFTER: ArgDef = a("after", "String");
+const BEFORE: ArgDef = a("before", "String");
+const FIRST: ArgDef = a("first", "Int");
+const LAST: ArgDef = a("last", "Int");
+const PAGE: &[ArgDef] = &[AFTER, BEFORE, FIRST, LAST];
+const IDENTITIES: &[ArgDef] =
+    &[AFTER, BEFORE, FIRST, LAST, a("login", "String"), a("membersOnly", "Boolean"), a("userName", "String")];
+
+const TYPES: &[TypeDef] = &[
+    object("Query", &[fa("organization", "Organization", LOGIN), fa("user", "User", LOGIN), f("viewer", "User!")]),
+    object(
+        "Organization",
+        &[
+            f("databaseId", "Int"),
+            f("id", "ID!"),
+            f("login", "String!"),
+            fa("membersWithRole", "OrganizationMemberConnection!", PAGE),
+            f("name", "String"),
+            f("samlIdentityProvider", "OrganizationIdentityProvider"),
+        ],
+    ),
+    object(
+        "OrganizationIdentityProvider",
+        &[
+            fa("externalIdentities", "ExternalIdentityConnection!", IDENTITIES),
+            f("id", "ID!"),
+            f("issuer", "String"),
+            f("organization", "Organization"),
+            f("ssoUrl", "URI"),
+        ],
+    ),
+    object(
+        "ExternalIdentityConnection",
+        &[
+            f("edges", "[ExternalIdentityEdge]"),
+            f("nodes", "[ExternalIdentity]"),
+            f("pageInfo", "PageInfo!"),
+            f("totalCount", "Int!"),
+        ],
+    ),
+    object("ExternalIdentityEdge", &[f("cursor", "String!"), f("node", "ExternalIdentity")]),
+    object(
+        "ExternalIdentity",
+        &[
+            f("guid", "String!"),
+            f("id", "ID!"),
+            f("samlIdentity", "ExternalIdentitySamlAttributes"),
+            f("scimIdentity", "ExternalIdentityScimAttributes"),
+            f("user", "User"),
+        ],
+    ),
+    object(
+        "ExternalIdentitySamlAttributes",
+        &[
+            f("emails", "[UserEmailMetadata!]"),
+            f("familyName", "String"),
+            f("givenName", "String"),
+            f("groups", "[String!]"),
+            f("nameId", "String"),
+            f("username", "String"),
+        ],
+    ),
+    object(
+        "ExternalIdentityScimAttributes",
+        &[
+            f("emails", "[UserEmailMetadata!]"),
+            f("familyName", "String"),
+            f("givenName", "String"),
+            f("groups", "[String!]"),
+            f("username", "String"),
+        ],
+    ),
+    object("UserEmailMetadata", &[f("primary", "Boolean"), f("type", "String"), f("value", "String!")]),
+    object(
+        "User",
+        &[
+            f("databaseId", "Int"),
+            f("email", "String!"),
+            f("id", "ID!"),
+            f("login", "String!"),
+            f("name", "String"),
+            fa("organizationVerifiedDomainEmails", "[String!]!", LOGIN),
+        ],
+    ),
+    object(
+        "OrganizationMemberConnection",
+        &[
+            f("edges", "[OrganizationMemberEdge]"),
+            f("nodes", "[User]"),
+            f("pageInfo", "PageInfo!"),
+            f("totalCount", "Int!"),
+        ],
+    ),
+    object(
+        "OrganizationMemberEdge",
+        &[
+            f("cursor", "String!"),
+            f("hasTwoFactorEnabled", "Boolean"),
+            f("node", "User"),
+            f("role", "OrganizationMemberRole"),
+        ],
+    ),
+    object(
+        "PageInfo",
+        &[
+            f("endCursor", "String"),
+            f("hasNextPage", "Boolean!"),
+            f("hasPreviousPage", "Boolean!"),
+            f("startCursor", "String"),
+        ],
+    ),
+    values("OrganizationMemberRole", &["ADMIN", "MEMBER"]),
+    scalar("Boolean"),
+    scalar("ID"),
+    scalar("Int"),
+    scalar("String"),
+    scalar("URI"),
+];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_type_that_is_named_is_there() {
+        assert_eq!(super::SCHEMA.missing(), Vec::<String>::new());
     }
-}
-
-/// A field of a type.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Field {
-    /// The object type it gives, or a scalar.
-    pub(super) gives: Option<Kind>,
-    pub(super) arguments: &'static [&'static str],
-    pub(super) required: &'static [&'static str],
-}
-
-const PAGE: &[&str] = &["first", "after", "last", "before"];
-
-const fn leaf() -> Field {
-    Field { gives: None, arguments: &[], required: &[] }
-}
-
-const fn object(kind: Kind) -> Field {
-    Field { gives: Some(kind), arguments: &[], required: &[] }
-}
-
-const fn by_login(gives: Option<Kind>) -> Field {
-    Field { gives, arguments: &["login"], required: &["login"] }
-}
-
-/// The field of this name, if the type has it.
-pub(super) fn field(kind: Kind, name: &str) -> Option<Field> {
-    Some(match (kind, name) {
-        (_, "__typename") => leaf(),
-        (Kind::Query, "organization") => by_login(Some(Kind::Organization)),
-        (Kind::Query, "user") => by_login(Some(Kind::User)),
-        (Kind::Query, "viewer") => object(Kind::User),
-        (Kind::Organization, "id" | "databaseId" | "login" | "name") => leaf(),
-        (Kind::Organization, "samlIdentityProvider") => object(Kind::Provider),
-        (Kind::Organization, "membersWithRole") => Field { gives: Some(Kind::Members), arguments: PAGE, required: &[] },
-        (Kind::Provider, "id" | "issuer" | "ssoUrl") => leaf(),
-        (Kind::Provider, "organization") => object(Kind::Organization),
-        (Kind::Provider, "externalIdentities") => Field {
-            gives: Some(Kind::Identities),
-            arguments: &["first", "after", "last", "before", "membersOnly", "login", "userName"],
-            required: &[],
-        },
-        (Kind::Identities | Kind::Members, "totalCount") => leaf(),
-        (Kind::Identities | Kind::Members, "pageInfo") => object(Kind::PageInfo),
-        (Kind::Identities, "edges") => object(Kind::IdentityEdge),
-        (Kind::Identities, "nodes") | (Kind::IdentityEdge, "node") => object(Kind::Identity),
-        (Kind::IdentityEdge | Kind::MemberEdge, "cursor") => leaf(),
-        (Kind::Identity, "id" | "guid") => leaf(),
-        (Kind::Identity, "samlIdentity") => object(Kind::Saml),
-        (Kind::Identity, "scimIdentity") => object(Kind::Scim),
-        (Kind::Identity, "user") => object(Kind::User),
-        (Kind::Saml, "nameId") => leaf(),
-        (Kind::Saml | Kind::Scim, "username" | "givenName" | "familyName" | "groups") => leaf(),
-        (Kind::Saml | Kind::Scim, "emails") => object(Kind::Email),
-        (Kind::Email, "value" | "type" | "primary") => leaf(),
-        (Kind::User, "id" | "databaseId" | "login" | "name" | "email") => leaf(),
-        (Kind::User, "organizationVerifiedDomainEmails") => by_login(None),
-        (Kind::Members, "edges") => object(Kind::MemberEdge),
-        (Kind::Members, "nodes") | (Kind::MemberEdge, "node") => object(Kind::User),
-        (Kind::MemberEdge, "role" | "hasTwoFactorEnabled") => leaf(),
-        (Kind::PageInfo, "hasNextPage" | "hasPreviousPage" | "startCursor" | "endCursor") => leaf(),
-        _ => return None,
-    })
 }
