@@ -160,7 +160,8 @@ impl Admit {
         names.extend(email.map(|email| of(&format!(" ({email})"))));
         for name in names {
             let key = fold_name(&name);
-            let taken = "SELECT id FROM admin_member WHERE revoked_at IS NULL AND name_key = $1";
+            // The record knows members by their names, also those who are gone.
+            let taken = "SELECT id FROM admin_member WHERE name_key = $1";
             if key != FIRST && !key.is_empty() && tx.conn.one(taken, vals![key]).await?.is_none() {
                 return Ok(name);
             }
