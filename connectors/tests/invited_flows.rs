@@ -4,7 +4,8 @@
 
 use connector_sdk::kit::World;
 use connector_sdk::{
-    AccountRef, Accounts, Created, Cx, Fault, FaultKind, Followed, GroupCreated, GroupWant, Membership, Person, Retry,
+    AccountRef, Accounts, Created, Cx, Fault, FaultKind, Followed, GroupCreated, GroupWant, Membership, Person,
+    RemoteId, Retry,
 };
 use contract::Built;
 use serde_json::{Value, json};
@@ -144,4 +145,33 @@ impl connector_sdk::Transport for Heard<'_> {
         self.1.lock().unwrap().extend(self.0.connector.read_limits(&reply));
         Ok(reply)
     }
+}
+
+#[tokio::test]
+async fn a_token_that_may_change_nothing_removed_everybody_on_paper() {
+    let built = built("terraform", &json!({}), &json!({}));
+    built.sim.control("POST", "/_sim/load", json!({ "accounts": 1, "groups": 1 })).await.unwrap();
+    let groups = built.connector.groups().unwrap();
+    let before = state(&built).await;
+    let id = |list: &str| RemoteId::new(before[list][0]["id"].as_str().unwrap());
+    let (group, at) = (id("groups"), AccountRef::Account { id: id("accounts"), login: None });
+    let one = std::slice::from_ref(&at);
+    assert_eq!(groups.change_members(&cx(&built), &group, one, &[]).await, [Ok(Membership::Present)]);
+    built.sim.control("POST", "/_sim/set", json!({ "read_only": true })).await.unwrap();
+    let answers = [
+        people(&built).remove(&cx(&built), &at).await.map(|_| ()),
+        groups.change_members(&cx(&built), &group, &[], one).await.remove(0).map(|_| ()),
+        groups.change_members(&cx(&built), &group, one, &[]).await.remove(0).map(|_| ()),
+        groups.remove(&cx(&built), &group).await.map(|_| ()),
+    ];
+    for answer in answers {
+        assert_eq!(answer.unwrap_err().kind, FaultKind::Permission);
+    }
+}
+
+#[tokio::test]
+async fn the_team_of_the_owners_could_be_taken_over_by_a_pushed_group_of_its_name() {
+    let built = built("terraform", &json!({}), &json!({}));
+    let found = built.connector.groups().unwrap().find(&cx(&built), "owners").await.unwrap();
+    assert!(found.iter().all(|group| group.protected) && found.len() == 1, "{found:?}");
 }

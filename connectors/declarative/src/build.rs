@@ -376,7 +376,8 @@ fn traits(plan: &Plan, key: DriverKey, pace: Pace, client: &Client) -> Result<Tr
     if let Some(accounts) = &plan.accounts {
         traits.invites = client.invites();
         traits.invitations_end = accounts.invitations_end;
-        traits.own_account = accounts.fields.iter().any(|(name, _)| name == "protected");
+        // What a setting names is protected too, and is not the credential's own.
+        traits.own_account = accounts.fields.iter().any(|(name, field)| name == "protected" && field.uses("own"));
         traits.verified_emails = accounts.fields.iter().any(|(name, _)| name == "email_verified");
         for name in accounts.update.iter().flat_map(|request| &request.writes) {
             let name = keep(name)?;

@@ -107,11 +107,11 @@ fn sandbox() -> Environment<'static> {
         }
     });
     env.add_filter("pluck", |list: Value, name: String| -> Result<Value, Error> {
-        list.try_iter()?.take(MOST_VALUES).map(|item| item.get_attr(&name)).collect()
+        bounded(&list)?.iter().map(|item| item.get_attr(&name)).collect()
     });
     env.add_filter("where", |list: Value, name: String, wanted: Value| -> Result<Value, Error> {
         let mut kept = Vec::new();
-        for item in list.try_iter()?.take(MOST_VALUES) {
+        for item in bounded(&list)? {
             if item.get_attr(&name)? == wanted {
                 kept.push(item);
             }
@@ -142,7 +142,13 @@ fn sandbox() -> Environment<'static> {
         Ok(Value::from(all))
     });
     env.add_filter("wrap", |list: Value, name: String, beside: Value| -> Result<Value, Error> {
-        list.try_iter()?.take(MOST_VALUES).map(|item| joined(&beside, &name, item)).collect()
+        let items = bounded(&list)?;
+        // Each item gets a table of its own.
+        let width = if beside.kind() == ValueKind::Map { bounded(&beside)?.len() + 1 } else { 1 };
+        if items.len().saturating_mul(width) > MOST_VALUES {
+            return Err(too_many());
+        }
+        items.into_iter().map(|item| joined(&beside, &name, item)).collect()
     });
     env.add_filter("attach", |value: Value, name: String, others: Value, path: String| {
         attached(&value, &name, &others, &path)
@@ -160,6 +166,16 @@ fn sandbox() -> Environment<'static> {
 
 fn too_long() -> Error {
     Error::new(ErrorKind::InvalidOperation, "the text would be too long")
+}
+
+fn too_many() -> Error {
+    Error::new(ErrorKind::InvalidOperation, "the list has too many values")
+}
+
+/// The values of a list or the names of a table. One that is too long is an error: half a list must not pass for it.
+fn bounded(list: &Value) -> Result<Vec<Value>, Error> {
+    let values: Vec<Value> = list.try_iter()?.take(MOST_VALUES + 1).collect();
+    if values.len() > MOST_VALUES { Err(too_many()) } else { Ok(values) }
 }
 
 fn not_text() -> Error {
@@ -247,7 +263,7 @@ fn attached(value: &Value, name: &str, others: &Value, path: &str) -> Result<Val
     }
     let mut by_id: BTreeMap<String, Value> = BTreeMap::new();
     if matches!(others.kind(), ValueKind::Seq | ValueKind::Iterable) {
-        for other in others.try_iter()?.take(MOST_VALUES) {
+        for other in bounded(others)? {
             if let Some(id) = other.get_attr("id").ok().as_ref().and_then(plain) {
                 by_id.insert(id, other);
             }
@@ -265,7 +281,7 @@ fn attached(value: &Value, name: &str, others: &Value, path: &str) -> Result<Val
     };
     match value.kind() {
         ValueKind::Map => one(value),
-        _ => value.try_iter()?.take(MOST_VALUES).map(|item| one(&item)).collect(),
+        _ => bounded(value)?.iter().map(one).collect(),
     }
 }
 
@@ -651,6 +667,24 @@ mod tests {
         assert!(Expr::new(&long, &["x"]).is_err());
         assert!(Text::new("{% include 'x' %}", &[]).is_err());
         assert!(Text::new("{{ x", &["x"]).is_err());
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_was_cut_off_without_a_word() {
+        let teams: Vec<serde_json::Value> = (0..=MOST_VALUES).map(|n| json!({ "id": n })).collect();
+        let scope = Scope::from([("x", from_json(&json!({ "long": teams, "some": [1, 2] })))]);
+        for source in ["x.long | pluck('id')", "x.long | where('id', 1)", "x.long | attach('a', x.some, 'id')"] {
+            assert!(Expr::new(source, &["x"]).unwrap().eval(&scope).is_err(), "{source}");
+        }
+        // A list and a table, each within the bound, whose product is not.
+        let scope = Scope::from([(
+            "x",
+            from_json(&json!({
+                "list": vec![0; MOST_VALUES / 10],
+                "table": (0..20).map(|n| (format!("k{n}"), json!(n))).collect::<serde_json::Map<_, _>>(),
+            })),
+        )]);
+        assert!(Expr::new("x.list | wrap('id', x.table)", &["x"]).unwrap().eval(&scope).is_err());
     }
 
     #[test]

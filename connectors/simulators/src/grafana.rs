@@ -1,4 +1,4 @@
-//! A simulated Grafana server with one organisation: users, their roles, and teams by the HTTP API.
+//! A simulated Grafana server with an organisation, and a second that some users are in: users, their roles, and teams by the HTTP API.
 //!
 //! Sources: grafana.com/docs (admin, user, organization and team HTTP API) and Grafana's published source
 //! (`pkg/api/admin_users.go`, `org_users.go`, `team.go`). The credential is that of the server admin `gateway`,
@@ -9,8 +9,8 @@
 //! members of a team that is not there are an empty list.
 //!
 //! Knobs of `POST /_sim/set`: `token` (`"valid"` or `"revoked"`), `external` (addresses of users who came from
-//! outside), `elsewhere` (addresses of users of the server who are in no organisation here), `server_admin`
-//! (whether the credential's user is one).
+//! outside), `elsewhere` (addresses of users of the server who are in no organisation here), `both` (addresses of
+//! users who are in a second organisation as well), `server_admin` (whether the credential's user is one).
 
 use std::time::Duration;
 
@@ -42,8 +42,11 @@ pub struct Grafana {
     server_admin: bool,
     external: Vec<String>,
     elsewhere: Vec<String>,
+    both: Vec<String>,
     next: u64,
     users: Vec<User>,
+    /// Those who are in the second organisation alone.
+    others: Vec<User>,
     teams: Vec<Team>,
 }
 
@@ -95,8 +98,10 @@ impl Grafana {
             server_admin: true,
             external: Vec::new(),
             elsewhere: Vec::new(),
+            both: Vec::new(),
             next: 0,
             users: Vec::new(),
+            others: Vec::new(),
             teams: Vec::new(),
         };
         server.user(OWN, "gateway@acme.example", "Gateway", "Admin");
@@ -134,7 +139,7 @@ impl Grafana {
     fn taken(&self, login: &str, email: &str, own: Option<u64>) -> bool {
         let same = |one: &str, other: &str| !other.is_empty() && one.eq_ignore_ascii_case(other);
         self.elsewhere.iter().any(|one| same(one, email) || same(one, login))
-            || self.users.iter().any(|user| {
+            || self.users.iter().chain(&self.others).any(|user| {
                 Some(user.id) != own
                     && (same(&user.login, login) || same(&user.email, email) || same(&user.login, email))
             })
@@ -164,6 +169,15 @@ impl Grafana {
             ("GET", ["orgs", _]) => Err(refused(404, "Organization not found")),
             (method, ["orgs", org, "users", below @ ..]) if *org == ORG.to_string() => {
                 self.org_users(request, method, below, &body)
+            }
+            ("DELETE", ["org", "users", id]) => self.leave(id),
+            ("GET", ["users", id, "orgs"]) => {
+                let user = &self.users[self.place(id)?];
+                let mut orgs = vec![json!({ "orgId": ORG, "name": "Main Org.", "role": user.role })];
+                if self.is_both(user) {
+                    orgs.push(json!({ "orgId": ORG + 1, "name": "Second Org.", "role": "Viewer" }));
+                }
+                Ok(rest::json(200, &json!(orgs)))
             }
             ("POST", ["admin", "users"]) => self.create(&body),
             (method, ["admin", "users", id, below @ ..]) => self.admin(method, id, below),
@@ -216,6 +230,28 @@ impl Grafana {
             }
             _ => Err(refused(404, "Not found")),
         }
+    }
+
+    fn is_both(&self, user: &User) -> bool {
+        self.both.iter().any(|email| email.eq_ignore_ascii_case(&user.email))
+    }
+
+    /// Somebody leaves the organisation; who is in no other leaves the server (`removeOrgUserHelper` in org_users.go).
+    fn leave(&mut self, id: &str) -> Answer {
+        let place = self.place(id)?;
+        let admins = self.users.iter().filter(|user| user.role == "Admin").count();
+        if self.users[place].role == "Admin" && admins == 1 {
+            return Err(refused(400, "Cannot remove last organization admin"));
+        }
+        let user = self.users.remove(place);
+        for team in &mut self.teams {
+            team.members.retain(|(id, _)| *id != user.id);
+        }
+        if self.is_both(&user) {
+            self.others.push(user);
+            return done("User removed from organization");
+        }
+        done("User deleted")
     }
 
     fn create(&mut self, body: &Map<String, Value>) -> Answer {
@@ -417,7 +453,8 @@ impl Target for Grafana {
                 json!({ "id": team.id, "name": team.name, "email": team.email, "members": members })
             })
             .collect();
-        json!({ "accounts": accounts, "invitations": [], "groups": groups })
+        let others: Vec<&str> = self.others.iter().map(|user| user.login.as_str()).collect();
+        json!({ "accounts": accounts, "invitations": [], "groups": groups, "second_organisation_alone": others })
     }
 
     fn accept(&mut self, _: &Accept, _: Timestamp) -> Value {
@@ -443,17 +480,19 @@ impl Target for Grafana {
     fn set(&mut self, what: &Value) -> Result<(), String> {
         let (mut valid, mut server_admin) = (self.valid, self.server_admin);
         let (mut external, mut elsewhere) = (self.external.clone(), self.elsewhere.clone());
+        let mut both = self.both.clone();
         for knob in knobs::each(what)? {
             match knob.name {
                 "token" => valid = knob.valid()?,
                 "external" => external = knob.texts()?,
                 "elsewhere" => elsewhere = knob.texts()?,
+                "both" => both = knob.texts()?,
                 "server_admin" => server_admin = knob.flag()?,
                 _ => return knob.unknown(),
             }
         }
         (self.valid, self.server_admin) = (valid, server_admin);
-        (self.external, self.elsewhere) = (external, elsewhere);
+        (self.external, self.elsewhere, self.both) = (external, elsewhere, both);
         Ok(())
     }
 

@@ -6,7 +6,8 @@
 //!
 //! Knobs of `POST /_sim/set`: `token` (`"valid"` or `"revoked"`), `seats` (people who may be in the organisation besides
 //! the owner, invited ones counted; null for no bound), `team_needed` (whether an invitation has to name a team, which
-//! the documents say; HashiCorp's own client is tested without), `free` (the plan has no teams but `owners`).
+//! the documents say; HashiCorp's own client is tested without), `free` (the plan has no teams but `owners`),
+//! `read_only` (the token may change nothing: every change is a 404, as for what is not there).
 
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub struct Terraform {
     seats: Option<usize>,
     team_needed: bool,
     free: bool,
+    read_only: bool,
     next: u32,
     people: Vec<Person>,
     teams: Vec<Team>,
@@ -118,6 +120,7 @@ impl Terraform {
             seats: None,
             team_needed: true,
             free: false,
+            read_only: false,
             next: 0,
             people: Vec::new(),
             teams: Vec::new(),
@@ -209,6 +212,9 @@ impl Terraform {
                 Some("content-type must be application/vnd.api+json"),
                 None,
             ));
+        }
+        if self.read_only && method != "GET" {
+            return Err(not_found());
         }
         match (method, path.as_slice()) {
             (_, ["organizations", name, below @ ..]) if *name == ORGANIZATION => {
@@ -554,16 +560,19 @@ impl Target for Terraform {
 
     fn set(&mut self, what: &Value) -> Result<(), String> {
         let (mut valid, mut seats, mut team_needed, mut free) = (self.valid, self.seats, self.team_needed, self.free);
+        let mut read_only = self.read_only;
         for knob in knobs::each(what)? {
             match knob.name {
                 "token" => valid = knob.valid()?,
                 "seats" => seats = knob.most()?,
                 "team_needed" => team_needed = knob.flag()?,
                 "free" => free = knob.flag()?,
+                "read_only" => read_only = knob.flag()?,
                 _ => return knob.unknown(),
             }
         }
         (self.valid, self.seats, self.team_needed, self.free) = (valid, seats, team_needed, free);
+        self.read_only = read_only;
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use super::client::{Answer, Client, MOST_PAGES};
 use super::roles::Roles;
 use super::settings::{GroupsAre, Settings};
 use crate::shared::answer::Refused;
-use crate::shared::{email, endless, held_id, no_address, remote_id, same_address};
+use crate::shared::{email, endless, held_id, no_address, remote_id, same_address, shown_all_the_same};
 
 /// Why the key's own account is left alone.
 const OWN: &str = "This account is the one that the gateway's application key belongs to. Disabling or changing it would end the gateway's access.";
@@ -184,11 +184,14 @@ impl People {
         id: &RemoteId,
         attributes: Value,
     ) -> Result<Option<User>, Fault> {
-        let id = held_id("Datadog", id.as_str())?;
-        let call = self.client.call(name, Method::PATCH, &["users", id]).json(&user_body(id, attributes));
+        let key = held_id("Datadog", id.as_str())?;
+        let call = self.client.call(name, Method::PATCH, &["users", key]).json(&user_body(key, attributes));
         match self.client.send(cx, call).await? {
             Answer::Yes(success) => Ok(Some(success.json::<One>()?.data)),
-            Answer::No(refusal) if refusal.absent() => Ok(None),
+            Answer::No(refusal) if refusal.absent() => match self.user(cx, id).await? {
+                Some(_) => Err(shown_all_the_same("Datadog")),
+                None => Ok(None),
+            },
             Answer::No(refusal) => Err(refusal.fault()),
         }
     }

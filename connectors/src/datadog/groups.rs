@@ -130,8 +130,11 @@ impl Teams {
         if refusal.conflict() {
             return Ok(Membership::Present);
         }
-        if refusal.absent() && self.team(cx, id).await?.is_none() {
-            return Err(no_team());
+        if refusal.absent() {
+            return Err(match self.team(cx, id).await? {
+                None => no_team(),
+                Some(_) => refusal.because(FaultKind::Refused, "Datadog does not take this user into the team."),
+            });
         }
         Err(refusal.fault())
     }

@@ -178,10 +178,7 @@ impl Server {
                 Answer::No(refusal) if refusal.unsupported() => {
                     offer = self.discovery.without_patch(cx, &offer).await;
                 }
-                Answer::No(refusal) if refusal.absent() => {
-                    self.confirm_absence(cx, &offer, &offer.users).await?;
-                    return Ok(Updated::AlreadyGone);
-                }
+                Answer::No(refusal) if refusal.absent() => return self.not_changed(cx, &offer, id).await,
                 Answer::No(refusal) => return Err(refusal.fault()),
             }
         }
@@ -203,11 +200,17 @@ impl Server {
         document::fill(&mut read.document, &offer.users);
         match self.put(cx, "replace user", &offer.users, id, read).await? {
             Answer::Yes(success) => self.shown(cx, &offer, id, &success, active).await,
-            Answer::No(refusal) if refusal.absent() => {
-                self.confirm_absence(cx, &offer, &offer.users).await?;
-                Ok(Updated::AlreadyGone)
-            }
+            Answer::No(refusal) if refusal.absent() => self.not_changed(cx, &offer, id).await,
             Answer::No(refusal) => Err(refusal.fault()),
+        }
+    }
+
+    /// What a 404 for a change means: the user is gone, unless the server shows them all the same.
+    async fn not_changed(&self, cx: &Cx<'_>, offer: &Offer, id: &str) -> Result<Updated, Fault> {
+        self.confirm_absence(cx, offer, &offer.users).await?;
+        match self.read(cx, "get user", offer, &offer.users, id, &[]).await? {
+            Some(_) => Err(shown_all_the_same("The target")),
+            None => Ok(Updated::AlreadyGone),
         }
     }
 

@@ -14,6 +14,7 @@ use super::discovery::{Offer, Served};
 use super::document;
 use super::groups::no_group;
 use crate::shared::answer::Refused;
+use crate::shared::shown_all_the_same;
 
 /// What a bulk request is (RFC 7644 section 3.7).
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
@@ -356,7 +357,11 @@ impl Server {
             Answer::Yes(success) => success.done(),
             Answer::No(refusal) if refusal.absent() => {
                 self.confirm_absence(cx, offer, served).await?;
-                Err(no_group())
+                // It was read a moment ago: asked for once more, it is gone, or may not be written.
+                Err(match self.with_members(cx, offer, served, group).await? {
+                    Some(_) => shown_all_the_same("The target"),
+                    None => no_group(),
+                })
             }
             Answer::No(refusal) => Err(refusal.fault()),
         }

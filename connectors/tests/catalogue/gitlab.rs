@@ -5,7 +5,7 @@ use connector_sdk::{Created, Evidence, FaultKind, Followed, GroupCreated, GroupW
 use serde_json::json;
 use simulators::Limits;
 
-use crate::played::{Stage, accepted, person};
+use crate::played::{Played, Stage, accepted, built, person};
 
 #[tokio::test]
 async fn an_account_of_the_invited_address_is_a_member_at_once_and_told_by_its_identity() {
@@ -138,4 +138,36 @@ async fn sixty_removals_a_minute_and_two_thousand_calls() {
     assert!(matches!(fault.retry, Retry::NotBefore(_)));
     let spent = stage.connector.traits().cost("remove").to_vec();
     assert!(spent.iter().any(|charge| charge.bucket == "removals"), "{spent:?}");
+}
+
+#[tokio::test]
+async fn a_listing_behind_a_proxy_that_drops_headers_ended_with_its_first_page() {
+    let settings = json!({ "group": 1 });
+    let connector = built("gitlab", settings, &[("token", "secret-token")]);
+    let members = |count: usize| -> serde_json::Value {
+        (0..count).map(|n| json!({ "id": n + 1, "username": format!("u{n}"), "access_level": 10 })).collect()
+    };
+    for (count, headers, goes_on) in [
+        (100, vec![], true),
+        (99, vec![], false),
+        (100, vec![("x-next-page", String::new())], false),
+        (100, vec![("x-next-page", "2".to_owned())], true),
+    ] {
+        let own = (200, vec![], json!({ "id": 9, "username": "gateway" }));
+        let played = Played::new([(200, headers.clone(), members(count)), own]);
+        let cx = connector_sdk::Cx::new(&played, crate::played::now());
+        let page = connector.accounts().unwrap().list(&cx, None).await.unwrap();
+        assert_eq!((page.items.len(), page.next.is_some()), (count, goes_on), "{headers:?}");
+    }
+}
+
+/// Both keep subgroups in the same way.
+#[test]
+fn the_groups_of_gitlab_and_of_a_server_of_ones_own_are_kept_alike() {
+    let groups = |manifest: &str| manifest[manifest.find("\n[groups.fields]").unwrap()..].trim().to_owned();
+    let (hosted, own) = (
+        groups(include_str!("../../../config/connectors/gitlab.toml")),
+        groups(include_str!("../../../config/connectors/gitlab_server.toml")),
+    );
+    assert_eq!(hosted, own);
 }

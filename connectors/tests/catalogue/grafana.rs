@@ -1,7 +1,8 @@
 //! Grafana: passwords that nobody knows, users who came from outside, and PUTs that empty what they do not name.
 
 use connector_sdk::{
-    AccountChange, AccountRef, Created, FaultKind, GroupChange, GroupCreated, GroupWant, Membership, Person, Retry,
+    AccountChange, AccountRef, Created, FaultKind, GroupChange, GroupCreated, GroupWant, Membership, Person, Removed,
+    Retry,
 };
 use serde_json::json;
 use simulators::Limits;
@@ -110,4 +111,28 @@ async fn the_probe_tells_a_user_who_is_no_server_admin() {
     stage.set(json!({ "server_admin": false })).await;
     let probe = stage.connector.probe(&stage.cx()).await.unwrap();
     assert!(!probe.ok());
+}
+
+#[tokio::test]
+async fn a_removal_deleted_the_user_of_every_organisation_of_the_server() {
+    let stage = Stage::new("grafana", Limits::None, json!({}));
+    let accounts = stage.connector.accounts().unwrap();
+    stage.set(json!({ "both": ["bob@corp.example"] })).await;
+    for (email, left) in [("ada@corp.example", json!([])), ("bob@corp.example", json!(["bob@corp.example"]))] {
+        let at = created(&stage, &person(email)).await;
+        assert_eq!(accounts.remove(&stage.cx(), &at).await, Ok(Removed::Done));
+        assert_eq!(accounts.get(&stage.cx(), &at).await, Ok(None));
+        assert_eq!(stage.state().await["second_organisation_alone"], left, "{email}");
+    }
+}
+
+#[tokio::test]
+async fn a_deactivation_shut_the_person_out_of_other_organisations_too() {
+    let stage = Stage::new("grafana", Limits::None, json!({}));
+    let accounts = stage.connector.accounts().unwrap();
+    let bob = created(&stage, &person("bob@corp.example")).await;
+    stage.set(json!({ "both": ["bob@corp.example"] })).await;
+    let fault = accounts.set_active(&stage.cx(), &bob, false).await.unwrap_err();
+    assert_eq!(fault.retry, Retry::AfterOperator, "{fault}");
+    assert_eq!(stage.state().await["accounts"][0]["active"], true);
 }

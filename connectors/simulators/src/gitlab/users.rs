@@ -134,6 +134,7 @@ impl User {
             "username": self.username,
             "name": self.name,
             "email": self.email,
+            "confirmed_at": "2026-01-01T00:00:00.000Z",
             "state": if self.blocked { "blocked" } else { "active" },
             "is_admin": self.admin,
             "bot": false,
