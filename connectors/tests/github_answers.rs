@@ -204,9 +204,9 @@ async fn what_is_built_follows_the_settings() {
     assert_ne!(key("http://127.0.0.1:1"), DriverKey::new(""));
     let teams = build(json!({"mode": "teams_only", "identity": "handle"}));
     assert_eq!(teams.traits().kind, Kind::Group);
-    assert!(!teams.traits().invites && !teams.traits().pending_members);
-    assert!(by("handle").traits().pending_members);
-    assert!(!by("saml").traits().pending_members);
+    assert!(!teams.traits().invites && !teams.traits().pending_members.any());
+    assert_eq!(by("handle").traits().pending_members, connector_sdk::PendingMembers::ByLogin);
+    assert!(!by("saml").traits().pending_members.any());
     assert!(by("verified_domain").traits().verified_emails);
     // GraphQL stands beside REST on GitHub Enterprise Server, below it elsewhere.
     for (api, graphql) in [

@@ -205,7 +205,7 @@ fn abilities(out: &mut String, entry: &Entry, ways: &[(&Subject, &Report)]) -> R
             traits.default_role.map_or_else(|| "the target's".to_owned(), |role| format!("`{role}`"))
         }),
         ("members per call", |traits| traits.members_per_call.to_string()),
-        ("an invited person in groups", |traits| yes(traits.pending_members)),
+        ("an invited person in groups", |traits| yes(traits.pending_members.any())),
         ("tells verified addresses", |traits| yes(traits.verified_emails)),
         ("a creation whose answer was lost", |traits| {
             match traits.repeats.create {

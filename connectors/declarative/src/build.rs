@@ -388,7 +388,9 @@ fn traits(plan: &Plan, key: DriverKey, pace: Pace, client: &Client) -> Result<Tr
     }
     if let Some(groups) = &plan.groups {
         traits.members_per_call = groups.add.batch.min(groups.take_out.batch).max(1);
-        traits.pending_members = groups.pending_members;
+        if groups.pending_members {
+            traits.pending_members = connector_sdk::PendingMembers::ById;
+        }
     }
     Ok(traits)
 }

@@ -41,5 +41,5 @@ pub use limits::{Bucket, Charge, Pace, Reading, Window};
 pub use outcome::{Created, Ended, Followed, GroupCreated, GroupUpdated, Membership, Need, Removed, Updated};
 pub use settings::{Class, Describe, Secrets, Setting, SettingKind, SettingsError};
 pub use tariff::{Rule, StepCost, Tariff};
-pub use traits::{Kind, Removal, Repeatable, Repeats, RoleTrait, Suspend, Traits};
+pub use traits::{Kind, PendingMembers, Removal, Repeatable, Repeats, RoleTrait, Suspend, Traits};
 pub use transport::{Call, Cx, Graphql, Repeat, Reply, Step, Stepped, Transport, Work};

@@ -111,6 +111,35 @@ impl Default for Repeats {
     }
 }
 
+/// Whom a target takes into groups before they accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PendingMembers {
+    /// Nobody.
+    #[default]
+    No,
+    /// Who was invited by their login: an address alone cannot be made a member.
+    ByLogin,
+    /// Every invitation, by its id.
+    ById,
+}
+
+impl PendingMembers {
+    /// Whether anybody is taken.
+    pub fn any(self) -> bool {
+        self != Self::No
+    }
+
+    /// Whether an invitation is taken of which a login is known, or none.
+    pub fn takes(self, has_login: bool) -> bool {
+        match self {
+            Self::No => false,
+            Self::ByLogin => has_login,
+            Self::ById => true,
+        }
+    }
+}
+
 /// What one built connector can do. Depends on its settings (GitHub without organisation
 /// membership has no accounts to create).
 #[derive(Clone, Debug, Serialize)]
@@ -146,8 +175,8 @@ pub struct Traits {
     pub verified_emails: bool,
     /// Members per `change_members` call; 1 for targets without batches.
     pub members_per_call: usize,
-    /// Whether a pending invitation can be made a member of a group.
-    pub pending_members: bool,
+    /// Whether a pending invitation can be made a member of a group, and what it has to be known by.
+    pub pending_members: PendingMembers,
     /// Whether a group we create needs [`crate::Groups::tidy`] (the credential's own account leaves it).
     pub tidy_created_groups: bool,
     /// What may follow a write whose outcome is not known.
@@ -181,7 +210,7 @@ impl Traits {
             default_role: None,
             verified_emails: false,
             members_per_call: 1,
-            pending_members: false,
+            pending_members: PendingMembers::No,
             tidy_created_groups: false,
             repeats: Repeats::default(),
             speaks_http: true,

@@ -101,7 +101,9 @@ impl ConnectorKind for GitHub {
                 vec![RoleTrait { value: "member", privileged: false }, RoleTrait { value: "admin", privileged: true }];
             traits.default_role = Some("member");
             // Only an invitation by login can be put into a team before it is accepted.
-            traits.pending_members = checked.identity == Identity::Handle;
+            if checked.identity == Identity::Handle {
+                traits.pending_members = connector_sdk::PendingMembers::ByLogin;
+            }
         }
         Ok(Arc::new(Org {
             client: Client {

@@ -410,8 +410,9 @@ impl Judge {
         let policy = &self.instance.policy;
         let listed = policy.protects([name.as_str()])
             || ["login", "email"].iter().any(|word| doc[*word].as_str().is_some_and(|text| policy.protects([text])));
-        let pending_members =
-            self.instance.connector.as_ref().is_ok_and(|connector| connector.traits().pending_members);
+        let has_login = doc["login"].is_string();
+        let connector = self.instance.connector.as_ref();
+        let pending_members = connector.is_ok_and(|connector| connector.traits().pending_members.takes(has_login));
         Ok(Candidate {
             user: 0,
             name,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use connector_sdk::{AccountRef, Connector, GroupWant, InviteId, RemoteId, Repeatable, Suspend};
+use connector_sdk::{AccountRef, Connector, GroupWant, InviteId, PendingMembers, RemoteId, Repeatable, Suspend};
 use engine::doubt::{Doubt, ask};
 use engine::membership::{Have, Link, MemberStep, MemberView, member_step};
 use engine::policy::OnGroupDelete;
@@ -472,7 +472,7 @@ fn late_grant(row: &QueryResult) -> Result<Option<AccountRef>, StoreError> {
 pub(in crate::driver) fn read_member(
     row: &QueryResult,
     takes: bool,
-    pending_members: bool,
+    pending_members: PendingMembers,
     repeat: Repeatable,
 ) -> Result<MemberRow, StoreError> {
     let status: Option<String> = row.col("status")?;
@@ -522,8 +522,7 @@ pub(in crate::driver) fn read_member(
             link,
             // Only accounts that this directory manages lose their account with their access.
             removal_takes_memberships: takes && managed && !user_wanted,
-            // A login can be made a member while its invitation pends; an address cannot.
-            pending_members: pending_members && has_login,
+            pending_members: pending_members.takes(has_login),
             group_ready: true,
         },
         account,

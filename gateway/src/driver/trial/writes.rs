@@ -334,8 +334,10 @@ impl Trial {
             }
         }
         let pending = connector.traits().pending_members;
-        let member =
-            person.and_then(Account::reference).filter(|at| pending || matches!(at, AccountRef::Account { .. }));
+        let member = person.and_then(Account::reference).filter(|at| match at {
+            AccountRef::Account { .. } => true,
+            AccountRef::Invite { login, .. } => pending.takes(login.is_some()),
+        });
         let Some(member) = member else {
             self.skipped("add a member", "There is no account that could be one.");
             return;

@@ -269,7 +269,7 @@ impl World {
                 continue;
             }
             let Some(object) = self.rows.linked(user).and_then(|row| self.object_of(row)) else { continue };
-            let pending = self.target.habits.traits.pending_members && object.login.is_some();
+            let pending = self.target.habits.traits.pending_members.takes(object.login.is_some());
             let can = object.state == State::Active || (object.state == State::Invited && pending);
             if !can || object.by_hand {
                 continue;

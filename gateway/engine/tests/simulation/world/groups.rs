@@ -94,7 +94,7 @@ impl World {
             user_wanted: person.wanted(),
             link,
             removal_takes_memberships: traits.suspend == Suspend::Removes && !person.wanted(),
-            pending_members: traits.pending_members && account.is_some_and(|row| row.login.is_some()),
+            pending_members: traits.pending_members.takes(account.is_some_and(|row| row.login.is_some())),
             group_ready: true,
         };
         (view, account.and_then(AccountRow::reference))

@@ -169,7 +169,9 @@ pub fn traits(suspend: Suspend, invites: bool, pending_members: bool) -> Traits 
     let mut traits = Traits::new(Kind::UserAndGroup, DriverKey::new("k"));
     traits.suspend = suspend;
     traits.invites = invites;
-    traits.pending_members = pending_members;
+    if pending_members {
+        traits.pending_members = connector_sdk::PendingMembers::ByLogin;
+    }
     traits.writable = vec!["roles"];
     traits.roles = ["admin", "member"].map(|value| RoleTrait { value, privileged: false }).to_vec();
     traits.default_role = Some("member");
