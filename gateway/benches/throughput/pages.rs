@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use http::header;
 use reqwest::redirect::Policy;
 use sqlx::sqlite::SqliteConnectOptions;
