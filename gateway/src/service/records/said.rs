@@ -221,7 +221,8 @@ mod tests {
             ..Standing::default()
         };
         let said = answer(&hero(), &standing);
-        for part in ["ada still has access", "since 1970-01-01T00:00:00Z (hold hd_1)", "`scimgate hold allow hd_1`"] {
+        for part in ["ada still has access", "since 1970-01-01T00:00:00.000Z (hold hd_1)", "`scimgate hold allow hd_1`"]
+        {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert!(!said.contains("Somebody has to act") && !said.contains("older"), "{said}");
