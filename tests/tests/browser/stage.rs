@@ -212,3 +212,45 @@ pub(crate) async fn hostile(demo: &Demo) -> String {
     scim.group(&"\u{5d0}\u{5d1}W".repeat(1_000), &members[..1]).await;
     id
 }
+
+/// What is there beside people: a target without an API and a task that somebody is asked to do, a member, a manifest of
+/// one's own, an operation. The addresses of their pages.
+pub(crate) async fn further(demo: &Demo, of: &str) -> Vec<String> {
+    let admin = demo.admin();
+    let body = json!({"name": "Payroll", "connector": "manual", "settings": {"app": "Payroll"}, "secrets": {}, "mode": "enabled"});
+    let made = admin.call(Method::POST, "/instances", Some(body)).await.expect(201);
+    let id = made["id"].as_str().expect("an instance has an id").to_owned();
+    let key =
+        admin.call(Method::POST, &format!("/instances/{id}/keys"), Some(json!({"name": "IdP"}))).await.expect(201);
+    let base = made["scim_base_url"].as_str().expect("an instance has an address");
+    let scim = Scim::new(base, key["key"].as_str().expect("a new key is told"));
+    push(&scim, &person("grace@acme.example", "Grace Hopper")).await;
+    let path = format!("/tasks?instance={id}");
+    let task = tests::wait_until("somebody is asked", READY, async || {
+        let tasks = admin.call(Method::GET, &path, None).await.expect(200);
+        tasks["items"][0]["id"].as_str().map(str::to_owned)
+    })
+    .await;
+    let member = json!({"name": "Grace", "role": "viewer"});
+    let member = admin.call(Method::POST, "/members", Some(member)).await.expect(201);
+    let member = member["id"].as_str().expect("a member has an id").to_owned();
+    let text = std::fs::read_to_string(tests::workspace().join("config/connectors/pagerduty.toml"));
+    let text = text.expect("a manifest of the catalogue").replacen("name = \"pagerduty\"", "name = \"our_duty\"", 1);
+    let manifest =
+        admin.call(Method::POST, "/manifests", Some(json!({"text": text, "format": "toml"}))).await.expect(201);
+    let version = manifest["version"].as_str().expect("a manifest has a version").to_owned();
+    let operations = admin.call(Method::GET, &format!("/instances/{of}/operations"), None).await.expect(200);
+    let operation = operations["items"][0]["id"].as_str().expect("an operation has an id").to_owned();
+    vec![
+        "/attention".to_owned(),
+        "/tasks".to_owned(),
+        format!("/tasks/{task}"),
+        format!("/instances/{id}/accounts"),
+        format!("/settings/members/{member}"),
+        format!("/settings/members/{member}/remove"),
+        format!("/catalogue/our_duty/versions/{version}"),
+        format!("/catalogue/our_duty/versions/{version}/delete"),
+        format!("/catalogue/build/test?manifest=our_duty&version={version}"),
+        format!("/operations/{operation}/dismiss"),
+    ]
+}
