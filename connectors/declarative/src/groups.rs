@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connector_sdk::{
     AccountRef, Cx, Effect, Fault, FaultKind, GroupChange, GroupCreated, GroupUpdated, GroupWant, Groups, Member,
-    Membership, Page, PageToken, RemoteGroup, RemoteId, Removed,
+    Membership, Page, PageToken, RemoteGroup, RemoteId, Removed, lists_member,
 };
 use minijinja::Value;
 use serde_json::json;
@@ -18,9 +18,6 @@ use crate::model::OutcomeModel;
 use crate::plan::{Fields, GroupsPlan};
 use crate::request::Request;
 use crate::rules::Answer;
-
-/// Pages that a search for a member reads before it gives up.
-const MOST_PAGES: usize = 1_000;
 
 /// The groups of one target.
 pub(crate) struct Teams {
@@ -177,25 +174,11 @@ impl Teams {
         who: &AccountRef,
         fault: Fault,
     ) -> Result<Membership, Fault> {
-        let key = |at: &AccountRef| match at {
-            AccountRef::Account { id, .. } => id.as_str().to_owned(),
-            AccountRef::Invite { id, .. } => id.as_str().to_owned(),
-        };
-        let mut page: Option<PageToken> = None;
-        for _ in 0..MOST_PAGES {
-            let listed = self.members(cx, id, page.as_ref()).await?;
-            if listed.items.iter().any(|member| key(&member.account) == key(who)) {
-                return Err(self.client.shown_all_the_same(fault));
-            }
-            page = listed.next;
-            if page.is_none() && listed.complete {
-                return Ok(Membership::Absent);
-            }
-            if page.is_none() {
-                break;
-            }
+        match lists_member(self, cx, id, who).await? {
+            Some(true) => Err(self.client.shown_all_the_same(fault)),
+            Some(false) => Ok(Membership::Absent),
+            None => Err(self.stranger(fault)),
         }
-        Err(self.stranger(fault))
     }
 
     /// One call for members.

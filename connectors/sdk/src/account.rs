@@ -156,6 +156,16 @@ pub enum AccountRef {
     },
 }
 
+impl AccountRef {
+    /// The account's id, or the invitation's.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Account { id, .. } => id.as_str(),
+            Self::Invite { id, .. } => id.as_str(),
+        }
+    }
+}
+
 /// Why an account is believed to be a person's. The engine decides what each is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -167,6 +167,35 @@ pub trait Accounts: Send + Sync {
     }
 }
 
+/// Pages that a look for a member reads before it gives up.
+const MOST_PAGES: usize = 1_000;
+
+/// Whether a group's members, as the target lists them, include somebody. `None`: the listing was not complete, so that
+/// they are not in it says nothing. It is what a 404 for a member is believed by.
+///
+/// # Errors
+/// Those of [`Groups::members`].
+pub async fn lists_member(
+    groups: &dyn Groups,
+    cx: &Cx<'_>,
+    group: &RemoteId,
+    who: &AccountRef,
+) -> Result<Option<bool>, Fault> {
+    let (mut page, mut complete): (Option<PageToken>, bool) = (None, true);
+    for _ in 0..MOST_PAGES {
+        let listed = groups.members(cx, group, page.as_ref()).await?;
+        if listed.items.iter().any(|member| member.account.id() == who.id()) {
+            return Ok(Some(true));
+        }
+        complete &= listed.complete;
+        page = listed.next;
+        if page.is_none() {
+            return Ok(complete.then_some(false));
+        }
+    }
+    Ok(None)
+}
+
 /// Groups at the target. The general contract is that of [`Accounts`].
 #[async_trait]
 pub trait Groups: Send + Sync {

@@ -107,24 +107,22 @@ impl Act {
     /// What tells it from another: two with the same print ask for the same, as far as what
     /// [`Traits::writable`] names goes.
     pub fn print(&self, traits: &Traits) -> String {
-        let account = |at: &AccountRef| match at {
-            AccountRef::Account { id, .. } => id.as_str().to_owned(),
-            AccountRef::Invite { id, .. } => id.as_str().to_owned(),
-        };
         let rest = match self {
             Self::CreateAccount { who } => {
                 format!("{}:{}", who.user_name, traits.profile(who).unwrap_or_default())
             }
             Self::UpdateAccount { at, change } => {
                 let profile = change.person.as_deref().and_then(|who| traits.profile(who)).unwrap_or_default();
-                format!("{}:{profile}", account(at))
+                format!("{}:{profile}", at.id())
             }
-            Self::SuspendAccount { at } | Self::RestoreAccount { at } | Self::RemoveAccount { at } => account(at),
+            Self::SuspendAccount { at } | Self::RestoreAccount { at } | Self::RemoveAccount { at } => {
+                at.id().to_owned()
+            }
             Self::CreateGroup { name } => name.clone(),
             Self::RenameGroup { id, name } => format!("{id}:{name}"),
             Self::RemoveGroup { id } => id.as_str().to_owned(),
             Self::AddMember { group, account: at } | Self::RemoveMember { group, account: at } => {
-                format!("{group}:{}", account(at))
+                format!("{group}:{}", at.id())
             }
         };
         format!("{}:{rest}", self.word())

@@ -31,7 +31,9 @@ pub mod transport;
 
 pub use about::{About, CallAbout};
 pub use account::{Account, AccountChange, AccountRef, AccountStatus, Evidence, Found, Person};
-pub use connector::{Accounts, Connector, ConnectorKind, Entry, Groups, Page, PageToken, Probe, ProbeCheck};
+pub use connector::{
+    Accounts, Connector, ConnectorKind, Entry, Groups, Page, PageToken, Probe, ProbeCheck, lists_member,
+};
 pub use desk::{Act, Desk, Task, Told};
 pub use extension::Extension;
 pub use fault::{Effect, Fault, FaultKind, Retry};

@@ -259,14 +259,6 @@ pub(super) fn path<'a>(served: &'a Served, id: &'a str) -> Result<Vec<&'a str>, 
     Ok(served.endpoint.iter().map(String::as_str).chain([id]).collect())
 }
 
-/// The id that an account is named by.
-pub(super) fn id_of(at: &AccountRef) -> &str {
-    match at {
-        AccountRef::Account { id, .. } => id.as_str(),
-        AccountRef::Invite { id, .. } => id.as_str(),
-    }
-}
-
 #[async_trait]
 impl Accounts for Server {
     async fn list(&self, cx: &Cx<'_>, page: Option<&PageToken>) -> Result<Page<Account>, Fault> {
@@ -285,7 +277,7 @@ impl Accounts for Server {
 
     async fn get(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Option<Account>, Fault> {
         let offer = self.discovery.offer(cx, &self.client).await?;
-        let read = self.read(cx, "get user", &offer, &offer.users, id_of(at), &[]).await?;
+        let read = self.read(cx, "get user", &offer, &offer.users, at.id(), &[]).await?;
         Ok(read.and_then(|read| document::account(&read.document)))
     }
 
@@ -331,16 +323,16 @@ impl Accounts for Server {
             let value = json!([{ "value": role, "primary": true }]);
             wanted.push(Wanted { extension: None, name: "roles".to_owned(), value, immutable: false });
         }
-        self.write(cx, id_of(at), "update user", wanted, None).await
+        self.write(cx, at.id(), "update user", wanted, None).await
     }
 
     async fn set_active(&self, cx: &Cx<'_>, at: &AccountRef, active: bool) -> Result<Updated, Fault> {
-        self.activate(cx, id_of(at), active).await
+        self.activate(cx, at.id(), active).await
     }
 
     async fn remove(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Removed, Fault> {
         let offer = self.discovery.offer(cx, &self.client).await?;
-        let id = id_of(at);
+        let id = at.id();
         if self.stands_in(id) {
             return Err(Fault::new(
                 FaultKind::Protected,

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Server;
-use super::accounts::{PATCH, id_of};
+use super::accounts::PATCH;
 use super::client::{Answer, Refusal, odd};
 use super::dialect::MemberValue;
 use super::discovery::{Offer, Served};
@@ -49,7 +49,7 @@ impl Server {
 
     /// What an account is called among members.
     async fn value_of(&self, cx: &Cx<'_>, offer: &Offer, at: &AccountRef) -> Result<String, Fault> {
-        let id = id_of(at);
+        let id = at.id();
         if self.client.dialect.member_value == MemberValue::Id {
             return Ok(id.to_owned());
         }

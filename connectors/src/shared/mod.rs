@@ -4,16 +4,14 @@ pub(crate) mod answer;
 pub(crate) mod probe;
 
 use connector_sdk::{
-    AccountRef, Cx, Effect, Fault, FaultKind, Groups, InviteId, Membership, PageToken, Person, RemoteId, Reply,
-    SettingsError,
+    AccountRef, Cx, Effect, Fault, FaultKind, Groups, InviteId, Membership, Person, RemoteId, Reply, SettingsError,
+    lists_member,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 /// How much of a target's own words is passed on.
 const LONGEST_REASON: usize = 300;
-/// Pages that a search for a member reads before it gives up.
-const MOST_PAGES: usize = 1_000;
 /// The longest id accepted; a UUID has 36 characters.
 const LONGEST_ID: usize = 64;
 
@@ -120,22 +118,14 @@ pub(crate) async fn taken_out(
     id: &RemoteId,
     who: &AccountRef,
 ) -> Result<Membership, Fault> {
-    let key = |at: &AccountRef| match at {
-        AccountRef::Account { id, .. } => id.as_str().to_owned(),
-        AccountRef::Invite { id, .. } => id.as_str().to_owned(),
-    };
-    let mut page: Option<PageToken> = None;
-    for _ in 0..MOST_PAGES {
-        let listed = groups.members(cx, id, page.as_ref()).await?;
-        if listed.items.iter().any(|member| key(&member.account) == key(who)) {
-            return Err(shown_all_the_same(target));
-        }
-        page = listed.next;
-        if page.is_none() {
-            return Ok(Membership::Absent);
-        }
+    match lists_member(groups, cx, id, who).await? {
+        Some(true) => Err(shown_all_the_same(target)),
+        Some(false) => Ok(Membership::Absent),
+        None => Err(Fault::new(
+            FaultKind::Malformed,
+            format!("{target} does not list the group's members to the end, so nobody knows who is in it."),
+        )),
     }
-    Err(endless(target, MOST_PAGES))
 }
 
 /// An id that we hold, for a path.
@@ -207,7 +197,89 @@ pub(crate) fn no_address(target: &str, who: &Person) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use connector_sdk::{
+        Call, GroupChange, GroupCreated, GroupUpdated, GroupWant, Member, Page, PageToken, RemoteGroup, Removed,
+        Transport,
+    };
+
     use super::*;
+
+    /// A group whose members are listed page by page, to the end or not.
+    struct Listed {
+        pages: Vec<Vec<&'static str>>,
+        /// The page that leaves something out.
+        cut: Option<usize>,
+    }
+
+    fn nothing() -> Fault {
+        Fault::new(FaultKind::Malformed, "The group can only be listed.")
+    }
+
+    #[async_trait]
+    impl Groups for Listed {
+        async fn list(&self, _: &Cx<'_>, _: Option<&PageToken>) -> Result<Page<RemoteGroup>, Fault> {
+            Err(nothing())
+        }
+        async fn find(&self, _: &Cx<'_>, _: &str) -> Result<Vec<RemoteGroup>, Fault> {
+            Err(nothing())
+        }
+        async fn get(&self, _: &Cx<'_>, _: &RemoteId) -> Result<Option<RemoteGroup>, Fault> {
+            Err(nothing())
+        }
+        async fn create(&self, _: &Cx<'_>, _: &GroupWant) -> Result<GroupCreated, Fault> {
+            Err(nothing())
+        }
+        async fn update(&self, _: &Cx<'_>, _: &RemoteId, _: &GroupChange) -> Result<GroupUpdated, Fault> {
+            Err(nothing())
+        }
+        async fn remove(&self, _: &Cx<'_>, _: &RemoteId) -> Result<Removed, Fault> {
+            Err(nothing())
+        }
+        async fn members(&self, _: &Cx<'_>, _: &RemoteId, page: Option<&PageToken>) -> Result<Page<Member>, Fault> {
+            let at: usize = page.map_or(0, |page| page.0.parse().unwrap());
+            let items = self.pages[at].iter().map(|id| Member::of(person(id)));
+            let next = (at + 1 < self.pages.len()).then(|| PageToken((at + 1).to_string()));
+            Ok(Page { items: items.collect(), next, complete: self.cut != Some(at) })
+        }
+        async fn change_members(
+            &self,
+            _: &Cx<'_>,
+            _: &RemoteId,
+            _: &[AccountRef],
+            _: &[AccountRef],
+        ) -> Vec<Result<Membership, Fault>> {
+            Vec::new()
+        }
+    }
+
+    #[async_trait]
+    impl Transport for Listed {
+        async fn send(&self, _: Call) -> Result<connector_sdk::Reply, Fault> {
+            Err(nothing())
+        }
+    }
+
+    fn person(id: &str) -> AccountRef {
+        AccountRef::Account { id: RemoteId::new(id), login: None }
+    }
+
+    #[tokio::test]
+    async fn a_listing_that_was_not_complete_counted_as_a_finished_removal() {
+        for (pages, cut, want) in [
+            (vec![vec!["1"], vec!["2"]], None, Ok(Membership::Absent)),
+            (vec![vec!["1"], vec!["2"]], Some(0), Err(FaultKind::Malformed)),
+            (vec![vec!["1"], vec!["2"]], Some(1), Err(FaultKind::Malformed)),
+            (vec![vec!["1"], vec!["ada"]], Some(1), Err(shown_all_the_same("X").kind)),
+            (vec![vec!["ada"], vec!["2"]], None, Err(shown_all_the_same("X").kind)),
+            (vec![vec![]], None, Ok(Membership::Absent)),
+        ] {
+            let group = Listed { pages, cut };
+            let cx = Cx::new(&group, jiff::Timestamp::UNIX_EPOCH);
+            let got = taken_out(&group, &cx, "X", &RemoteId::new("7"), &person("ada")).await;
+            assert_eq!(got.map_err(|fault| fault.kind), want, "{:?} {cut:?}", group.pages);
+        }
+    }
 
     #[test]
     fn an_id_never_reshapes_a_path() {

@@ -40,14 +40,6 @@ fn protected() -> Fault {
     Fault::new(FaultKind::Protected, "The group is marked as protected in the database, so it is not touched.")
 }
 
-/// The id of a member.
-fn user_id(at: &AccountRef) -> &str {
-    match at {
-        AccountRef::Account { id, .. } => id.as_str(),
-        AccountRef::Invite { id, .. } => id.as_str(),
-    }
-}
-
 impl Teams {
     async fn row(&self, tx: &mut Tx<'_>, ops: &GroupOps, id: &RemoteId) -> Result<Option<RemoteGroup>, Failure> {
         let ran = match tx.few(&ops.get, &ops.fixed.clone().with("id", id.as_str())).await {
@@ -182,7 +174,7 @@ impl Teams {
             let id = RemoteId::new(row.needed("user_id")?);
             items.push(Member::of(AccountRef::Account { id, login: row.text("user_name") }));
         }
-        let last = items.last().map(|member| user_id(&member.account).to_owned());
+        let last = items.last().map(|member| member.account.id().to_owned());
         let next = next_page(last, items.len() >= most, page, "groups.members")?;
         Ok(Page { items, next, complete: true })
     }
@@ -373,7 +365,7 @@ impl Groups for Teams {
         remove: &[AccountRef],
     ) -> Vec<Result<Membership, Fault>> {
         let changes: Vec<(&str, bool)> =
-            add.iter().map(|at| (user_id(at), true)).chain(remove.iter().map(|at| (user_id(at), false))).collect();
+            add.iter().map(|at| (at.id(), true)).chain(remove.iter().map(|at| (at.id(), false))).collect();
         let changes = changes.as_slice();
         let all = async {
             let ops = &*self.client.ops(cx).await?;

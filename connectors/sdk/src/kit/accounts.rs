@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::account::{AccountChange, AccountRef, AccountStatus};
 use crate::fault::{Effect, FaultKind};
-use crate::kit::stage::{Act, Stage, Which, against, creates_accounts, id_of, reference};
+use crate::kit::stage::{Act, Stage, Which, against, creates_accounts, reference};
 use crate::kit::{Case, Outcome, Verdict, case};
 use crate::outcome::{Created, Removed, Updated};
 use crate::traits::{Removal, Repeatable, Suspend, Traits};
@@ -84,7 +84,7 @@ async fn stands(stage: &Stage, at: &AccountRef, status: AccountStatus) -> Result
         other => return against(&format!("the account reads as {status:?}"), other),
     }
     let all = stage.everyone().await?;
-    let listed = all.iter().find(|one| one.reference().is_some_and(|one| id_of(&one) == id_of(at)));
+    let listed = all.iter().find(|one| one.reference().is_some_and(|one| one.id() == at.id()));
     match listed {
         Some(account) if account.status == status => Ok(()),
         other => against(&format!("the account is listed as {status:?}"), other),
@@ -171,7 +171,7 @@ async fn a_created_person_is_found(stage: &Stage) -> Outcome {
     let at = reference(&account)?;
     let found = stage.find(&ada).await?;
     match found.as_slice() {
-        [one] if one.account.reference().map(|r| id_of(&r).to_owned()) == Some(id_of(&at).to_owned()) => {}
+        [one] if one.account.reference().map(|r| r.id().to_owned()) == Some(at.id().to_owned()) => {}
         other => return against("a created person is found once, by the same id", other),
     }
     match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
@@ -192,7 +192,7 @@ async fn creating_twice_answers_already_there(stage: &Stage) -> Outcome {
     match stage.create(&ada).await {
         Ok(Created::AlreadyThere(found)) => {
             let second = reference(&found.account)?;
-            if id_of(&second) != id_of(&first) {
+            if second.id() != first.id() {
                 return against("the second creation names the id of the first", found);
             }
         }

@@ -14,7 +14,7 @@ use crate::account::{Account, AccountRef, Person};
 use crate::fault::{Effect, Fault};
 use crate::group::{GroupChange, RemoteGroup};
 use crate::id::RemoteId;
-use crate::kit::stage::{Stage, against, id_of, reference};
+use crate::kit::stage::{Stage, against, reference};
 use crate::kit::{Calls, Subject, guarded, words};
 use crate::outcome::{Created, GroupCreated, GroupUpdated, Removed, Updated};
 use crate::traits::{Kind, Suspend};
@@ -164,7 +164,7 @@ fn once<T>(what: &str, all: Result<&[T], &String>, id: impl Fn(&T) -> Result<Str
 }
 
 fn accounts_once(all: Result<&[Account], &String>) -> Seen {
-    once("accounts", all, |account| Ok(id_of(&reference(account)?).to_owned()))
+    once("accounts", all, |account| Ok(reference(account)?.id().to_owned()))
 }
 
 fn groups_once(all: Result<&[RemoteGroup], &String>) -> Seen {
@@ -175,7 +175,7 @@ async fn account_read(stage: &Stage, all: &[Account]) -> Seen {
     let Some(first) = all.first() else { return skipped("there is no account") };
     let at = reference(first)?;
     match stage.hear(stage.accounts()?.get(&stage.cx(), &at).await) {
-        Ok(Some(one)) if one.remote_id == first.remote_id => kept(format!("account {}", id_of(&at))),
+        Ok(Some(one)) if one.remote_id == first.remote_id => kept(format!("account {}", at.id())),
         other => against("a listed account is read under its id", other),
     }
 }
@@ -223,7 +223,7 @@ async fn group_found(stage: &Stage, all: &[RemoteGroup]) -> Seen {
 async fn members(stage: &Stage, all: &[RemoteGroup]) -> Seen {
     let Some(first) = all.first() else { return skipped("there is no group") };
     let members = stage.members(&first.id).await?;
-    once("members", Ok(&members), |member| Ok(id_of(&member.account).to_owned()))
+    once("members", Ok(&members), |member| Ok(member.account.id().to_owned()))
 }
 
 fn wrote_nothing(stage: &Stage) -> Seen {
@@ -302,7 +302,7 @@ async fn person_life(stage: &Stage, own: &Own, made: &mut Made) -> Seen {
     let at = reference(&account)?;
     made.people.push(at.clone());
     match stage.find(who).await?.as_slice() {
-        [one] if reference(&one.account).is_ok_and(|found| id_of(&found) == id_of(&at)) => {}
+        [one] if reference(&one.account).is_ok_and(|found| found.id() == at.id()) => {}
         other => return against("a created person is found once, by the same id", other),
     }
     match stage.create(who).await {
@@ -319,7 +319,7 @@ async fn person_life(stage: &Stage, own: &Own, made: &mut Made) -> Seen {
     }
     is("the person is removed", stage.hear(accounts.remove(&stage.cx(), &at).await), Removed::Done)?;
     is("removing again says so", stage.hear(accounts.remove(&stage.cx(), &at).await), Removed::AlreadyGone)?;
-    kept(format!("{}, {}", who.user_name, id_of(&at)))
+    kept(format!("{}, {}", who.user_name, at.id()))
 }
 
 /// Removes what is still there of what was made, and says what could not be removed.
@@ -356,15 +356,15 @@ async fn clean(stage: &Stage, own: &Own, made: &Made) -> Seen {
                 Err(why) => left.push(format!("whether {} is there: {why}", who.user_name)),
             }
         }
-        refs.sort_by(|one, other| id_of(one).cmp(id_of(other)));
-        refs.dedup_by(|one, other| id_of(one) == id_of(other));
+        refs.sort_by(|one, other| one.id().cmp(other.id()));
+        refs.dedup_by(|one, other| one.id() == other.id());
         for at in refs {
             let mut answer = stage.hear(accounts.remove(&stage.cx(), &at).await);
             if doubtful(&answer) {
                 answer = stage.hear(accounts.remove(&stage.cx(), &at).await);
             }
             if let Err(fault) = answer {
-                left.push(format!("{} ({}): {fault}", who.user_name, id_of(&at)));
+                left.push(format!("{} ({}): {fault}", who.user_name, at.id()));
             }
         }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::account::AccountRef;
 use crate::fault::{Effect, Fault, FaultKind};
 use crate::group::RemoteGroup;
-use crate::kit::stage::{Act, Stage, Which, against, id_of, reference, serves_groups};
+use crate::kit::stage::{Act, Stage, Which, against, reference, serves_groups};
 use crate::kit::{Case, Outcome, Verdict, case};
 use crate::outcome::Membership;
 
@@ -49,7 +49,7 @@ async fn at_target(stage: &Stage) -> Result<Vec<String>, String> {
 }
 
 fn sorted(refs: &[AccountRef]) -> Vec<String> {
-    let mut ids: Vec<String> = refs.iter().map(|at| id_of(at).to_owned()).collect();
+    let mut ids: Vec<String> = refs.iter().map(|at| at.id().to_owned()).collect();
     ids.sort();
     ids
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::account::AccountRef;
 use crate::connector::PageToken;
-use crate::kit::stage::{Stage, against, always, id_of, invites, reference, serves_groups};
+use crate::kit::stage::{Stage, against, always, invites, reference, serves_groups};
 use crate::kit::{Case, Outcome, Verdict, case};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -48,7 +48,7 @@ async fn all_accounts_are_listed_once(stage: &Stage) -> Outcome {
     stage.load(ACCOUNTS, 0).await?;
     let all = stage.everyone().await?;
     let refs = all.iter().map(reference).collect::<Result<Vec<_>, _>>()?;
-    let seen = tally(&refs, |at| id_of(at).to_owned());
+    let seen = tally(&refs, |at| at.id().to_owned());
     once("accounts", &seen, ACCOUNTS + before)?;
     Ok(Verdict::Passed)
 }
@@ -129,7 +129,7 @@ async fn all_members_are_listed_once(stage: &Stage) -> Outcome {
         answer.or_else(|fault| against("a member is added", fault))?;
     }
     let members = stage.members(&group.id).await?;
-    let seen = tally(&members, |member| id_of(&member.account).to_owned());
+    let seen = tally(&members, |member| member.account.id().to_owned());
     once("members", &seen, MANY)?;
     Ok(Verdict::Passed)
 }

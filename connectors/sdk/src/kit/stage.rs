@@ -487,14 +487,6 @@ pub(super) fn reference(account: &Account) -> Result<AccountRef, String> {
     account.reference().ok_or_else(|| format!("the account has neither id: {account:?}"))
 }
 
-/// The id of an account reference.
-pub(super) fn id_of(at: &AccountRef) -> &str {
-    match at {
-        AccountRef::Account { id, .. } => id.as_str(),
-        AccountRef::Invite { id, .. } => id.as_str(),
-    }
-}
-
 /// The id of an invitation, or a failure.
 pub(super) fn invite_id(account: &Account) -> Result<InviteId, String> {
     account.invite_id.clone().ok_or_else(|| format!("the invitation has no id: {account:?}"))

@@ -130,14 +130,6 @@ async fn is_member(conn: &impl Sql, instance: i64, group: &str, account: &str) -
     Ok(row.is_some())
 }
 
-/// The id of an account, as calls name it. There are no invitations here.
-pub(super) fn id_of(at: &AccountRef) -> &str {
-    match at {
-        AccountRef::Account { id, .. } => id.as_str(),
-        AccountRef::Invite { id, .. } => id.as_str(),
-    }
-}
-
 /// The account that an act is about, if it is known by now.
 pub(super) fn account_in(act: &Act) -> Option<&str> {
     match act {
@@ -146,7 +138,7 @@ pub(super) fn account_in(act: &Act) -> Option<&str> {
         | Act::RestoreAccount { at }
         | Act::RemoveAccount { at }
         | Act::AddMember { account: at, .. }
-        | Act::RemoveMember { account: at, .. } => Some(id_of(at)),
+        | Act::RemoveMember { account: at, .. } => Some(at.id()),
         Act::CreateAccount { .. } | Act::CreateGroup { .. } | Act::RenameGroup { .. } | Act::RemoveGroup { .. } => None,
     }
 }
@@ -173,32 +165,25 @@ pub(super) async fn told(
             {
                 return Ok(Some(Ok(Told::Account { account, now: true })));
             }
-            let mut known = find_accounts(conn, instance, &who.user_name, who.email.as_deref()).await?.into_iter();
-            match (known.next(), known.next()) {
-                (Some(account), None) => Some(Ok(Told::Account { account, now: false })),
-                (None, _) => None,
-                // Whose it is is never guessed (DECISIONS 3).
-                (Some(_), Some(_)) => Some(Err(Fault::new(
-                    FaultKind::NameTaken,
-                    "Several accounts on record may be this person's. Link the right one by hand.",
-                ))),
-            }
+            let known = find_accounts(conn, instance, &who.user_name, who.email.as_deref()).await?;
+            only(known, "Several accounts on record may be this person's. Link the right one by hand.")
+                .map(|one| one.map(|account| Told::Account { account, now: false }))
         }
         Act::UpdateAccount { at, change } => {
-            let known = account(conn, instance, id_of(at)).await?;
+            let known = account(conn, instance, at.id()).await?;
             one(known, change.is_empty())
         }
         Act::SuspendAccount { at } => {
-            let known = account(conn, instance, id_of(at)).await?;
+            let known = account(conn, instance, at.id()).await?;
             let so = known.as_ref().is_some_and(|account| account.status == AccountStatus::Suspended);
             one(known, so)
         }
         Act::RestoreAccount { at } => {
-            let known = account(conn, instance, id_of(at)).await?;
+            let known = account(conn, instance, at.id()).await?;
             let so = known.as_ref().is_some_and(|account| account.status == AccountStatus::Active);
             one(known, so)
         }
-        Act::RemoveAccount { at } => match account(conn, instance, id_of(at)).await? {
+        Act::RemoveAccount { at } => match account(conn, instance, at.id()).await? {
             None => gone,
             Some(_) => None,
         },
@@ -208,15 +193,9 @@ pub(super) async fn told(
             {
                 return Ok(Some(Ok(Told::Group { group, now: true })));
             }
-            let mut known = find_groups(conn, instance, name).await?.into_iter();
-            match (known.next(), known.next()) {
-                (Some(group), None) => Some(Ok(Told::Group { group, now: false })),
-                (None, _) => None,
-                (Some(_), Some(_)) => Some(Err(Fault::new(
-                    FaultKind::NameTaken,
-                    "Several groups on record have this name. Link the right one by hand.",
-                ))),
-            }
+            let known = find_groups(conn, instance, name).await?;
+            only(known, "Several groups on record have this name. Link the right one by hand.")
+                .map(|one| one.map(|group| Told::Group { group, now: false }))
         }
         Act::RenameGroup { id, name } => match group(conn, instance, id.as_str()).await? {
             None => Some(Ok(Told::Gone { now: false })),
@@ -234,16 +213,16 @@ pub(super) async fn told(
             if group(conn, instance, id.as_str()).await?.is_none() {
                 return Ok(Some(Err(not_found("group"))));
             }
-            if account(conn, instance, id_of(at)).await?.is_none() {
+            if account(conn, instance, at.id()).await?.is_none() {
                 return Ok(Some(Err(not_found("account"))));
             }
-            (done || is_member(conn, instance, id.as_str(), id_of(at)).await?).then_some(Ok(Told::Member(true)))
+            (done || is_member(conn, instance, id.as_str(), at.id()).await?).then_some(Ok(Told::Member(true)))
         }
         Act::RemoveMember { group: id, account: at } => {
             if group(conn, instance, id.as_str()).await?.is_none() {
                 return Ok(Some(Err(not_found("group"))));
             }
-            (done || !is_member(conn, instance, id.as_str(), id_of(at)).await?).then_some(Ok(Told::Member(false)))
+            (done || !is_member(conn, instance, id.as_str(), at.id()).await?).then_some(Ok(Told::Member(false)))
         }
     })
 }
@@ -251,6 +230,14 @@ pub(super) async fn told(
 fn taken(name: &str) -> Fault {
     let message = format!("Another group on record at this target is named \"{name}\". Rename one of the two.");
     Fault::new(FaultKind::NameTaken, message).context("desk")
+}
+
+/// The one that is on record. Of several none is guessed (DECISIONS 3): a person has to say which.
+fn only<T>(known: Vec<T>, several: &'static str) -> Option<Result<T, Fault>> {
+    if known.len() > 1 {
+        return Some(Err(Fault::new(FaultKind::NameTaken, several)));
+    }
+    known.into_iter().next().map(Ok)
 }
 
 fn not_found(what: &str) -> Fault {
@@ -312,7 +299,7 @@ pub(crate) async fn write(
                     "UPDATE desk_account SET login = $3, login_key = $4, email = $5, email_key = $6, display_name = $7 WHERE instance_seq = $1 AND id = $2",
                     vals![
                         instance,
-                        id_of(at),
+                        at.id(),
                         who.user_name.as_str(),
                         fold_text(&who.user_name),
                         who.email.clone(),
@@ -326,7 +313,7 @@ pub(crate) async fn write(
                     "UPDATE desk_account SET email = COALESCE($3, email), email_key = COALESCE($4, email_key), display_name = COALESCE($5, display_name) WHERE instance_seq = $1 AND id = $2",
                     vals![
                         instance,
-                        id_of(at),
+                        at.id(),
                         change.email.clone(),
                         change.email.as_deref().map(fold_text),
                         change.display_name.clone()
@@ -339,16 +326,15 @@ pub(crate) async fn write(
             let active = matches!(act, Act::RestoreAccount { .. });
             conn.run(
                 "UPDATE desk_account SET active = $3 WHERE instance_seq = $1 AND id = $2",
-                vals![instance, id_of(at), i16::from(active)],
+                vals![instance, at.id(), i16::from(active)],
             )
             .await?;
         }
         Act::RemoveAccount { at } => {
             let which = "SELECT seq FROM desk_account WHERE instance_seq = $1 AND id = $2";
             let text = format!("DELETE FROM desk_member WHERE account_seq IN ({which})");
-            conn.run(&text, vals![instance, id_of(at)]).await?;
-            conn.run("DELETE FROM desk_account WHERE instance_seq = $1 AND id = $2", vals![instance, id_of(at)])
-                .await?;
+            conn.run(&text, vals![instance, at.id()]).await?;
+            conn.run("DELETE FROM desk_account WHERE instance_seq = $1 AND id = $2", vals![instance, at.id()]).await?;
         }
         Act::CreateGroup { name } => {
             let id = fresh();
@@ -378,7 +364,7 @@ pub(crate) async fn write(
             conn.run(
                 "INSERT INTO desk_member (group_seq, account_seq) SELECT g.seq, a.seq FROM desk_group g, desk_account a \
                  WHERE g.instance_seq = $1 AND g.id = $2 AND a.instance_seq = $1 AND a.id = $3 ON CONFLICT DO NOTHING",
-                vals![instance, group.as_str(), id_of(account)],
+                vals![instance, group.as_str(), account.id()],
             )
             .await?;
         }
@@ -386,7 +372,7 @@ pub(crate) async fn write(
             conn.run(
                 "DELETE FROM desk_member WHERE group_seq IN (SELECT seq FROM desk_group WHERE instance_seq = $1 AND id = $2) \
                  AND account_seq IN (SELECT seq FROM desk_account WHERE instance_seq = $1 AND id = $3)",
-                vals![instance, group.as_str(), id_of(account)],
+                vals![instance, group.as_str(), account.id()],
             )
             .await?;
         }

@@ -253,12 +253,15 @@ impl App {
     fn flow(&self, kept: &str) -> Option<Flow> {
         let (open, seal) = kept.rsplit_once('.')?;
         let genuine: bool = self.derived("cookie", open).as_bytes().ct_eq(seal.as_bytes()).into();
+        if !genuine {
+            return None;
+        }
         let mut parts = open.split('.');
         let (begun, secret, to) = (parts.next()?, parts.next()?, parts.next()?);
         let age = self.clock.now().as_second() - begun.parse::<i64>().ok()?;
         let in_time = u64::try_from(age).is_ok_and(|age| age <= PATIENCE.as_secs());
         let to = String::from_utf8(URL_SAFE_NO_PAD.decode(to).ok()?).ok()?;
-        (genuine && in_time).then(|| Flow { secret: secret.to_owned(), to })
+        in_time.then(|| Flow { secret: secret.to_owned(), to })
     }
 }
 
