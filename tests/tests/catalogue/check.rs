@@ -1,5 +1,6 @@
 //! A client's sequence, played with halts, and what a target has to hold at each of them.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -50,10 +51,8 @@ pub(crate) trait Target {
     /// what it is called (`name`), by which attributes it is known (`shown`: pointers and values) and all its addresses.
     async fn state(&self) -> Value;
 
-    /// What goes on at the target while a client is at work. Does not end.
-    async fn meanwhile(&self, _: &Admin, _: &Instance) {
-        std::future::pending::<()>().await;
-    }
+    /// What goes on at the target until a client is through.
+    async fn meanwhile(&self, _: &Admin, _: &Instance, _through: &Cell<bool>) {}
 
     /// Comes back once the target has everything that was asked so far.
     async fn caught_up(&self, admin: &Admin, instance: &Instance) {
@@ -101,7 +100,7 @@ pub(crate) async fn check(
     let mut body = target.instance();
     body["name"] = json!(format!("{title}, {client}"));
     body["mode"] = json!("enabled");
-    body["policy"] = json!({ "brake": false, "answer_within_ms": 20_000 });
+    body["policy"] = json!({ "brake": false, "answer_within_ms": 10_000 });
     let instance = admin.create(body).await;
     admin.imported(&instance.id).await;
     let sequence = Sequence::read(facts, client);
@@ -113,10 +112,13 @@ pub(crate) async fn check(
             halt.map_or("in the end".into(), |step| format!("before \"{step}\""))
         );
         let part = sequence.part(from, halt, &saved);
-        let played = tokio::select! {
-            played = part.play(&instance.scim) => played,
-            () = target.meanwhile(&admin, &instance) => unreachable!("it does not end"),
+        let through = Cell::new(false);
+        let play = async {
+            let played = part.play(&instance.scim).await;
+            through.set(true);
+            played
         };
+        let (played, ()) = tokio::join!(play, target.meanwhile(&admin, &instance, &through));
         assert!(played.ok || excused(&played.text, without), "{what}: {}\n{}", played.text, gateway.log());
         target.caught_up(&admin, &instance).await;
         let run = admin.run(&instance.id, "reconcile").await;

@@ -1,6 +1,7 @@
 //! Targets without an API: a person reads the tasks on the desk, does what their words say in a book that stands for the
 //! application, and closes them. Nothing but the tasks tells them what to do.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -165,15 +166,16 @@ impl Target for Desk {
         json!({ "accounts": accounts, "invitations": [], "groups": groups })
     }
 
-    async fn meanwhile(&self, admin: &Admin, instance: &Instance) {
+    async fn meanwhile(&self, admin: &Admin, instance: &Instance, through: &Cell<bool>) {
         if !self.prompt {
-            return std::future::pending().await;
+            return;
         }
+        // A task that was taken up is closed before they go.
         wait_until("the client is through", BOUND, async || {
             self.work(admin, instance).await;
-            None
+            through.get().then_some(())
         })
-        .await
+        .await;
     }
 
     async fn caught_up(&self, admin: &Admin, instance: &Instance) {
