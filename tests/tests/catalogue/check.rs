@@ -36,10 +36,12 @@ pub(crate) struct Without {
     pub(crate) names: bool,
     /// Renames no group: the client is refused that, with these words, and the group keeps its name on both sides.
     pub(crate) renaming: Option<&'static str>,
+    /// Does not see who accepted an invitation where their address changed meanwhile: an admin links the account.
+    pub(crate) acceptance: bool,
 }
 
 pub(crate) const NOTHING: Without =
-    Without { people: false, groups: false, empty_groups: false, names: false, renaming: None };
+    Without { people: false, groups: false, empty_groups: false, names: false, renaming: None, acceptance: false };
 
 /// A target, in the words of its own.
 #[async_trait(?Send)]
@@ -69,7 +71,7 @@ pub(crate) fn list<'a>(value: &'a Value, name: &str) -> Vec<&'a Value> {
 }
 
 /// Whether an entry of the target's state is this user's.
-fn is(entry: &Value, user: &Value) -> bool {
+pub(crate) fn is(entry: &Value, user: &Value) -> bool {
     let mut names = addresses(user);
     names.insert(text(&user["userName"]));
     ["login", "email"].iter().any(|field| entry[*field].is_string() && names.contains(&text(&entry[*field])))

@@ -47,7 +47,7 @@ targets! {
     what_every_client_asks_for_is_at_linear, "linear", NOTHING;
     what_every_client_asks_for_is_at_datadog, "datadog", NOTHING;
     what_every_client_asks_for_is_at_pagerduty, "pagerduty", NOTHING;
-    what_every_client_asks_for_is_at_gitlab, "gitlab", NOTHING;
+    what_every_client_asks_for_is_at_gitlab, "gitlab", Without { acceptance: true, ..NOTHING };
     what_every_client_asks_for_is_at_a_gitlab_server, "gitlab_server", NOTHING;
     what_every_client_asks_for_is_at_sentry, "sentry", NOTHING;
     what_every_client_asks_for_is_at_grafana, "grafana", NOTHING;
