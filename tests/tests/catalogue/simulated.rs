@@ -60,7 +60,7 @@ impl Simulated {
 
 /// Every client against a simulated target of its own.
 pub(crate) async fn everyone(target: &str, without: Without) {
-    let Some(facts) = facts("what_every_client_asks_for_is_at_the_target") else { return };
+    let Some(facts) = facts(&format!("the clients at {target}")) else { return };
     let gateway = Gateway::start(Db::Sqlite).await;
     for client in CLIENTS {
         let simulated = Simulated { sim: Sim::start(target).await, without };
