@@ -25,6 +25,10 @@ impl Unit for Rows {
         let now = tx.now;
         for seq in &self.numbers {
             let row = match self.table {
+                "resource" => format!(
+                    "(seq, instance_seq, kind, id, name, name_key, name_slot, active, doc, managed, listed, version, rev, settled_rev, created_at, modified_at) \
+                     VALUES ({seq},1,'User','u','n','n',0,1,'{{}}',1,1,1,1,1,{now},{now})"
+                ),
                 "instance" => format!(
                     "(seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at) \
                      VALUES ({seq},'in_{seq}','A','github','paused','{{}}','{{}}',1,'k',{now})"
@@ -33,8 +37,8 @@ impl Unit for Rows {
                     format!("(seq, actor, act, target, detail, at) VALUES ({seq},'admin','a','t{seq}','{{}}',{now})")
                 }
                 _ => format!(
-                    "(seq, id, instance_seq, actor, verb, rev, changes, quirks, state, items, open_items, failed_items, parked_items, superseded_items, at, closed_at) \
-                     VALUES ({seq},'op_{seq}',1,'key:k','patch',1,'[]','[]','applied',1,0,0,0,0,{now},{now})"
+                    "(seq, id, instance_seq, resource_seq, actor, verb, rev, changes, quirks, state, items, open_items, failed_items, parked_items, superseded_items, at, closed_at) \
+                     VALUES ({seq},'op_{seq}',1,1,'key:k','patch',1,'[]','[]','applied',1,0,0,0,0,{now},{now})"
                 ),
             };
             tx.conn.run(&format!("INSERT INTO {} {row}", self.table), vals![]).await?;
@@ -106,6 +110,7 @@ async fn looked(app: &App, watch: &mut super::Watch) -> Vec<String> {
 async fn a_watcher_was_not_told_of_what_another_replica_committed_late() {
     for (app, _folder) in apps().await {
         commit(&app, "instance", &[1]).await;
+        commit(&app, "resource", &[1]).await;
         commit(&app, "operation", &[100]).await;
         let mut watch = app.watch(None).await.unwrap();
         assert_eq!(looked(&app, &mut watch).await, [""; 0], "from now on");
