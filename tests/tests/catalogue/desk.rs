@@ -83,10 +83,16 @@ impl Book {
                 None
             }
             "add_member" | "remove_member" => {
-                self.whose(task);
                 let id = task["account_id"].as_str().unwrap_or_default().to_owned();
-                let members =
-                    self.groups.get_mut(&group()).unwrap_or_else(|| panic!("there is no such group: {task:#}"));
+                if act == "remove_member" && !self.accounts.contains_key(&id) {
+                    // They have left altogether, and nobody has taken the task back yet.
+                    return None;
+                }
+                self.whose(task);
+                // The title has the name of when it was asked. Who renamed the group since finds it by today's.
+                let (asked, now) = (group(), task["group"]["name"].as_str().unwrap_or_default());
+                let name = if self.groups.contains_key(&asked) { asked.as_str() } else { now };
+                let members = self.groups.get_mut(name).unwrap_or_else(|| panic!("there is no such group: {task:#}"));
                 if act == "add_member" {
                     members.insert(id)
                 } else {
