@@ -106,8 +106,8 @@ pub(super) async fn due(shared: &Shared, key: &DriverKey, flying: &Flying, room:
     Ok(Due { work, next_due: [next_due, resting, next_look].into_iter().flatten().min() })
 }
 
-/// Has what takes access away tried now that waited for a target to be back. A call whose outcome nobody knows waits on: it
-/// may still arrive.
+/// Has what takes access away tried now that waited for a target to be back. Where a call's outcome is unknown the plan
+/// itself waits for as long as it may still arrive.
 pub(super) async fn leavers_are_due(shared: &Shared, key: &DriverKey) -> Result<(), StoreError> {
     struct Due {
         key: DriverKey,
@@ -121,8 +121,7 @@ pub(super) async fn leavers_are_due(shared: &Shared, key: &DriverKey) -> Result<
         async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
             tx.conn
                 .run(
-                    "UPDATE work SET due_at = $2 WHERE driver_key = $1 AND lane <= $3 AND state = 'waiting' AND need = 'unavailable' AND due_at > $2 \
-                     AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.resource_seq = work.resource_seq AND a.state = 'unknown')",
+                    "UPDATE work SET due_at = $2 WHERE driver_key = $1 AND lane <= $3 AND state = 'waiting' AND need IN ('unavailable','timeout') AND due_at > $2",
                     vals![self.key.as_str(), tx.now, Lane::Removal.number()],
                 )
                 .await?;
