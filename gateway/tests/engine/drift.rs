@@ -4,7 +4,7 @@
 use engine::drift::Class;
 use gateway::reconcile::RunKind;
 use gateway::service::instances::InstanceChange;
-use gateway::service::records::OperationFilter;
+use gateway::service::records::{Browse, OperationFilter};
 use gateway::service::types::Mode;
 use serde_json::{Value, json};
 
@@ -227,6 +227,21 @@ async fn an_account_that_is_gone_is_told_and_comes_back_on_request_or_by_policy(
             if !itself {
                 rig.quiet().await;
                 assert_eq!(emails(&rig.state().await, "invitations"), Vec::<String>::new());
+                // Who vanished read as in sync, with nothing left to do.
+                let users = rig.app.list_users(&rig.instance, 0, 100).await.unwrap().items;
+                let ada = users.iter().find(|user| user["userName"] == "ada@example.com").unwrap();
+                assert_eq!((&ada["sync"], &ada["drift"]), (&json!("drifted"), &json!("vanished")), "{ada}");
+                let why = rig.app.why(&rig.instance, "ada@example.com").await.unwrap().unwrap();
+                let answer = why["answer"].as_str().unwrap();
+                assert!(answer.contains("which nobody here asked for") && answer.contains("--repair"), "{answer}");
+                let listed = async |state: &str| {
+                    let which = Browse { kind: "User", state: Some(state.to_owned()), ..Browse::default() };
+                    let page = rig.app.browse(Some(&rig.instance), &which, i64::MAX, 100).await.unwrap();
+                    page.items.iter().any(|user| user["userName"] == "ada@example.com")
+                };
+                assert!(listed("drifted").await && !listed("settled").await);
+                let needs = rig.app.attention().await.unwrap();
+                assert!(needs.iter().any(|item| item["kind"] == "drift" && item["count"] == 1), "{needs:?}");
                 let one = drift(&rig, Some(Class::Vanished)).await.remove(0);
                 rig.app.repair_drift("admin", &rig.instance, one["id"].as_str().unwrap()).await.unwrap();
             }
