@@ -23,6 +23,7 @@ mod links;
 mod live;
 mod operations;
 mod outcome;
+mod pick;
 mod purge;
 mod rejected;
 mod retry;
