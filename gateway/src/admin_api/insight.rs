@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::records::{OPERATION_STATES, known_state};
 use crate::service::App;
 use crate::service::members::Role;
-use crate::service::records::{Audited, Chunk, Exported, OperationFilter, Span};
+use crate::service::records::{Audited, Chunk, Exported, OperationFilter, Place, Span};
 use crate::service::types::Instance;
 use crate::store::StoreError;
 
@@ -172,7 +172,8 @@ pub(super) async fn rejected(
 }
 
 /// The operations of an instance as lines of JSON (NDJSON), oldest first, each with its attempts and the cursor from which
-/// an export that broke off goes on.
+/// an export that broke off goes on. Behind the cursor of a line that is younger than a minute some lines may come again
+/// (each has its `id`); none is missed.
 #[utoipa::path(get, path = "/instances/{id}/operations/export", tag = "record", params(("id" = String, Path, description = "instance"), ExportQuery), responses((status = 200, description = "a line per operation", body = String, content_type = "application/x-ndjson")))]
 pub(super) async fn operations(
     admin: Admin,
@@ -188,7 +189,7 @@ pub(super) async fn operations(
         until: time_of("until", query.until.as_deref())?,
         ..OperationFilter::default()
     };
-    let which = Exported { filter, after: row_of(query.after.as_deref(), 0)? };
+    let which = Exported { filter, after: Place::behind(row_of(query.after.as_deref(), 0)?) };
     let first = app.export_operations(&instance, &which).await?;
     Ok(lines(app, first, Source::Operations(instance, which)))
 }
@@ -204,7 +205,7 @@ pub(super) async fn audit(
     let which = Audited {
         since: time_of("since", query.since.as_deref())?,
         until: time_of("until", query.until.as_deref())?,
-        after: row_of(query.after.as_deref(), 0)?,
+        after: Place::behind(row_of(query.after.as_deref(), 0)?),
     };
     let first = app.export_audit(&which).await?;
     Ok(lines(app, first, Source::Audit(which)))
@@ -230,7 +231,7 @@ enum Source {
 }
 
 impl Source {
-    async fn next(&mut self, app: &App, after: i64) -> Result<Chunk, StoreError> {
+    async fn next(&mut self, app: &App, after: Place) -> Result<Chunk, StoreError> {
         match self {
             Self::Operations(instance, which) => {
                 which.after = after;
@@ -250,7 +251,7 @@ fn lines(app: Arc<App>, first: Chunk, source: Source) -> Response {
     let pages = stream::try_unfold(Some((app, source, first)), |state| async move {
         let Some((app, mut source, chunk)) = state else { return Ok::<_, std::io::Error>(None) };
         let text = text_of(&chunk);
-        let last = chunk.lines.last().map(|(row, _)| *row);
+        let last = chunk.lines.last().map(|(place, _)| *place);
         let next = match last.filter(|_| chunk.more) {
             None => None,
             Some(after) => match source.next(&app, after).await {
@@ -270,9 +271,9 @@ fn lines(app: Arc<App>, first: Chunk, source: Source) -> Response {
 
 fn text_of(chunk: &Chunk) -> Bytes {
     let mut text = String::new();
-    for (row, item) in &chunk.lines {
+    for (place, item) in &chunk.lines {
         let mut item = item.clone();
-        item["cursor"] = json!(sealed(&row.to_string()));
+        item["cursor"] = json!(sealed(&place.sure.to_string()));
         // JSON text has no line ends of its own: what is in a name stays in its line.
         text.push_str(&item.to_string());
         text.push('\n');

@@ -177,7 +177,7 @@ async fn export(visit: Visit) -> Sending {
         let app = Arc::clone(&app);
         async move {
             let Some(chunk) = chunk else { return Ok::<_, StoreError>(None) };
-            let last = chunk.lines.last().map_or(which.after, |(row, _)| *row);
+            let last = chunk.lines.last().map_or(which.after, |(place, _)| *place);
             let text = text_of(&chunk);
             let which = Audited { after: last, ..which };
             let next = if chunk.more { Some(app.export_audit(&which).await?) } else { None };

@@ -26,7 +26,7 @@ use super::words::{asked, duration, filters, link, moment, place, text, who};
 use super::{Answer, Sending};
 use crate::service::App;
 use crate::service::members::Role;
-use crate::service::records::{Exported, OperationFilter};
+use crate::service::records::{Exported, OperationFilter, Place as Behind};
 use crate::service::types::Instance;
 use crate::store::StoreError;
 
@@ -366,17 +366,17 @@ async fn export(visit: Visit, id: Option<String>, query: Asked) -> Sending {
         }
     };
     left.reverse();
-    let which = Exported { filter: query.filter(visit.now)?, after: 0 };
+    let which = Exported { filter: query.filter(visit.now)?, after: Behind::default() };
     let place = Place { app: Arc::clone(&visit.app), left, which };
     let lines = stream::try_unfold(place, |mut place| async move {
         loop {
             let Some(instance) = place.left.last() else { return Ok::<_, StoreError>(None) };
             let chunk = place.app.export_operations(instance, &place.which).await?;
             match chunk.lines.last().filter(|_| chunk.more) {
-                Some((row, _)) => place.which.after = *row,
+                Some((after, _)) => place.which.after = *after,
                 None => {
                     place.left.pop();
-                    place.which.after = 0;
+                    place.which.after = Behind::default();
                 }
             }
             if chunk.lines.is_empty() {

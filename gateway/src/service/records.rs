@@ -22,6 +22,8 @@ mod glance;
 mod links;
 mod live;
 mod operations;
+#[cfg(test)]
+mod order_tests;
 mod outcome;
 mod pick;
 mod purge;
@@ -39,7 +41,7 @@ mod why;
 
 pub use activity::Span;
 pub use browse::Browse;
-pub use export::{Audited, Chunk, Exported};
+pub use export::{Audited, Chunk, Exported, Place};
 pub use live::{Seen, Watch};
 pub use operations::OperationFilter;
 pub(crate) use purge::keep_time;

@@ -55,7 +55,7 @@ pub(super) async fn open(url: &SecretString, clock: Clock) -> Result<Store, Stor
     let (reader, writing, driving) =
         (pool(READS, ACQUIRE_READ), pool(WRITES, ACQUIRE_WRITE), pool(DRIVER, ACQUIRE_WRITE));
     let hints = Arc::new(Hints::default());
-    let sequences = Arc::new(Sequences::default());
+    let sequences = Arc::new(Sequences::shared());
     let store = Store(Arc::new(Inner {
         reader,
         driving: driving.clone(),

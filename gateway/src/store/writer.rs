@@ -179,7 +179,7 @@ async fn once<U: Unit>(
     hints: &Hints,
     unit: &mut U,
 ) -> Result<U::Out, U::Err> {
-    sequences.ensure(connection).await?;
+    sequences.ensure(connection, clock.micros()).await?;
     let open = connection.begin().await.map_err(StoreError::from)?;
     let tx = Tx::new(&open, clock.micros(), sequences);
     match unit.run(&tx).await {
@@ -316,7 +316,7 @@ impl Writing {
     /// Runs one job in a savepoint of the group's transaction, which is begun with the first.
     async fn step(&self, open: &mut Option<DatabaseTransaction>, job: &mut dyn Job) -> Result<(), StoreError> {
         if open.is_none() {
-            self.sequences.ensure(&self.connection).await?;
+            self.sequences.ensure(&self.connection, self.clock.micros()).await?;
             let options = TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
                 ..TransactionOptions::default()

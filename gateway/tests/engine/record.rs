@@ -142,7 +142,10 @@ async fn an_operation_shows_every_call_with_its_answer_and_what_stood_in_the_way
         assert!(!whole["decision"]["steps"].as_array().unwrap().is_empty());
         let chunk = rig
             .app
-            .export_operations(&rig.instance, &gateway::service::records::Exported { filter, after: 0 })
+            .export_operations(
+                &rig.instance,
+                &gateway::service::records::Exported { filter, after: gateway::service::records::Place::default() },
+            )
             .await
             .unwrap();
         assert_eq!(chunk.lines[0].1["attempts"].as_array().unwrap().len(), attempts.len());

@@ -56,7 +56,7 @@ fn instance() -> Arc<Instance> {
 }
 
 /// A gateway on each database, and what keeps it alive.
-async fn apps() -> Vec<(Arc<App>, tempfile::TempDir)> {
+pub(in crate::service) async fn apps() -> Vec<(Arc<App>, tempfile::TempDir)> {
     let mut apps = Vec::new();
     for place in places().await {
         let folder = tempfile::tempdir().unwrap();

@@ -8,14 +8,19 @@ use super::{App, parsed, time};
 use crate::store::{Rows, Sql, StoreError};
 
 /// Operations that one look tells at most; the next one goes on.
-const MOST: i64 = 100;
+const MOST: usize = 100;
 /// Open operations whose end one watcher waits for at most; the oldest are forgotten.
 const FOLLOWED: usize = 500;
+/// Young operations that one watcher remembers to have been told of at most; with more, one that is late may be missed.
+const YOUNG: usize = 5_000;
 
 /// Where a watcher stands.
 #[derive(Debug, Default)]
 pub struct Watch {
-    after: i64,
+    /// Behind this row nothing is missed; it is the newest, or one before it while replicas may still commit.
+    sure: i64,
+    /// What was told behind that.
+    told: BTreeSet<i64>,
     open: BTreeSet<i64>,
     work: Value,
     runs: Value,
@@ -34,15 +39,31 @@ pub struct Seen {
 }
 
 impl App {
-    /// Begins to watch: behind a place that was told before, else from now on. Watchers are told what is committed in
-    /// the order of its numbers; where several replicas accept changes one may be missed, and lists have it.
+    /// Begins to watch: behind a place that was told before, else from now on. What a replica commits late, behind a
+    /// number that was told, is told when it is there.
     ///
     /// # Errors
     /// The store's.
     pub async fn watch(&self, after: Option<i64>) -> Result<Watch, StoreError> {
         let newest = self.store.reader().one("SELECT MAX(seq) AS seq FROM operation", vals![]).await?;
         let newest = newest.map_or(Ok(None), |row| row.col::<Option<i64>>("seq"))?.unwrap_or(0);
-        Ok(Watch { after: after.map_or(newest, |after| after.clamp(0, newest)), ..Watch::default() })
+        let after = after.map_or(newest, |after| after.clamp(0, newest));
+        let settled = self.settled_until();
+        let sure = "SELECT seq FROM operation WHERE seq <= $1 AND at <= $2 ORDER BY seq DESC LIMIT 1";
+        let sure = self.store.reader().one(sure, vals![after, settled]).await?;
+        let sure = sure.map_or(Ok(0), |row| row.col("seq"))?;
+        let mut watch = Watch { sure, ..Watch::default() };
+        for (seq, _) in self.young(sure, after).await? {
+            watch.told.insert(seq);
+        }
+        Ok(watch)
+    }
+
+    /// Numbers and times of the operations between two rows, as many as a watcher remembers.
+    async fn young(&self, behind: i64, until: i64) -> Result<Vec<(i64, i64)>, StoreError> {
+        let text = format!("SELECT seq, at FROM operation WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT {YOUNG}");
+        let rows = self.store.reader().all(&text, vals![behind, until]).await?;
+        rows.iter().map(|row| Ok((row.col("seq")?, row.col("at")?))).collect()
     }
 
     /// What is new since the last look.
@@ -76,16 +97,38 @@ impl App {
                 seen.push(Seen { place: None, kind: "closed", data: told(row)? });
             }
         }
-        let text = format!("SELECT {columns} WHERE o.seq > $1 ORDER BY o.seq LIMIT {MOST}");
-        for row in &reader.all(&text, vals![watch.after]).await? {
-            watch.after = row.col("seq")?;
-            if row.col::<String>("state")? == "open" {
-                watch.open.insert(watch.after);
-                if watch.open.len() > FOLLOWED {
-                    watch.open.pop_first();
+        let settled = self.settled_until();
+        let young = self.young(watch.sure, i64::MAX).await?;
+        let new: Vec<String> = young
+            .iter()
+            .map(|(seq, _)| *seq)
+            .filter(|seq| !watch.told.contains(seq))
+            .take(MOST)
+            .map(|seq| seq.to_string())
+            .collect();
+        if !new.is_empty() {
+            let text = format!("SELECT {columns} WHERE o.seq IN ({}) ORDER BY o.seq", new.join(","));
+            for row in &reader.all(&text, vals![]).await? {
+                let seq: i64 = row.col("seq")?;
+                if row.col::<String>("state")? == "open" {
+                    watch.open.insert(seq);
+                    if watch.open.len() > FOLLOWED {
+                        watch.open.pop_first();
+                    }
                 }
+                watch.told.insert(seq);
+                seen.push(Seen { place: watch.told.last().copied(), kind: "operation", data: told(row)? });
             }
-            seen.push(Seen { place: Some(watch.after), kind: "operation", data: told(row)? });
+        }
+        // What is settled, and was told with all that stands before it, need not be remembered.
+        for (seq, at) in young {
+            if !watch.told.contains(&seq) {
+                break;
+            }
+            if at <= settled || watch.told.len() > YOUNG / 2 {
+                watch.sure = seq;
+                watch.told = watch.told.split_off(&(seq + 1));
+            }
         }
         for (kind, now) in
             [("work", self.work_now().await?), ("runs", self.runs_now().await?), ("holds", self.holds_now().await?)]
