@@ -16,6 +16,7 @@
 mod bare;
 mod load;
 mod pages;
+mod past;
 mod place;
 
 use std::time::Duration;
@@ -68,7 +69,7 @@ impl Options {
 
     /// Groups of ten members.
     fn small_groups(&self) -> usize {
-        (self.users / 10).clamp(1, 200)
+        (self.users / 10).clamp(1, if self.pages { 2_000 } else { 200 })
     }
 
     /// One request after the other.

@@ -86,6 +86,7 @@ pub(crate) struct Place {
     key: String,
     mode: Mode,
     simulator: String,
+    offer: Value,
     http: reqwest::Client,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
@@ -130,6 +131,7 @@ impl Place {
             key: String::new(),
             mode,
             simulator: simulated,
+            offer: json!({"connector": offer["connector"], "settings": offer["settings"], "secrets": offer["secrets"]}),
             http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build()?,
             stop,
             tasks: vec![gateway, serving],
@@ -150,6 +152,19 @@ impl Place {
     async fn admin(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let request = self.http.request(method, format!("http://{}/admin/v1{path}", self.address)).bearer_auth(TOKEN);
         answer(request, path, body).await
+    }
+
+    /// More instances of the same target, without anybody; the id of the first.
+    pub(crate) async fn others(&self, count: usize) -> Result<String> {
+        let mut first = None;
+        for n in 0..count {
+            let mut body = self.offer.clone();
+            body["name"] = json!(format!("Other {n}"));
+            body["mode"] = json!("paused");
+            let made = self.admin(Method::POST, "/instances", Some(&body)).await?;
+            first.get_or_insert(text(&made, "id")?);
+        }
+        first.context("no other instance")
     }
 
     /// Load on the SCIM side.

@@ -31,7 +31,7 @@ use crate::service::records::AdminError;
 /// Holds of a page.
 const PAGE: i64 = 50;
 /// Changes of a list that a page shows, and that a decision compares by name if the list changed.
-const LISTED: i64 = 200;
+const LISTED: i64 = 100;
 const STATES: [(&str, &str); 3] = [("open", "Waiting"), ("allowed", "Allowed"), ("discarded", "Discarded")];
 
 pub(super) fn routes() -> Router<Arc<App>> {

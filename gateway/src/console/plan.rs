@@ -31,7 +31,7 @@ use crate::service::records::AdminError;
 use crate::service::types::{Instance, Mode};
 
 /// Rows of a page.
-const PAGE: i64 = 50;
+const PAGE: i64 = 25;
 /// Differences that are decided about at once.
 const MOST: usize = 200;
 /// Longest reason of a decision, in bytes.

@@ -43,6 +43,7 @@ pub(crate) struct Preview {
     pub(crate) warnings: Vec<(String, String)>,
 }
 
+/// Walked in the order of the rows: the `+` keeps SQLite from gathering and sorting the whole queue for each page of it.
 const ROWS: &str = "SELECT w.resource_seq AS work_seq, w.rev, w.lane, w.state, w.need, w.reason, r.id, r.kind, r.name, r.doc AS wanted_doc, r.active, r.managed, r.deleted_at, \
      a.seq AS account_seq, a.remote_id, a.invite_id, a.status, a.protected, a.ours, a.doc, a.expires_at, a.invites, \
      (SELECT t.step FROM attempt t WHERE t.resource_seq = r.seq AND t.item_seq = 0 AND t.state IN ('sending','unknown') LIMIT 1) AS doubt, \
@@ -50,7 +51,7 @@ const ROWS: &str = "SELECT w.resource_seq AS work_seq, w.rev, w.lane, w.state, w
      (SELECT CAST(COALESCE(MAX(x.invites), 0) AS BIGINT) FROM link k JOIN account x ON x.seq = k.account_seq WHERE k.resource_seq = r.seq) AS invites_sent \
      FROM work w JOIN resource r ON r.seq = w.resource_seq \
      LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq \
-     WHERE w.instance_seq = $1 AND w.resource_seq > $2 ORDER BY w.resource_seq LIMIT $3";
+     WHERE +w.instance_seq = $1 AND w.resource_seq > $2 ORDER BY w.resource_seq LIMIT $3";
 
 /// What a page of an instance's open work would send, behind row `after`.
 pub(crate) async fn preview(

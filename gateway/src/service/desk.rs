@@ -134,7 +134,7 @@ impl App {
     ) -> Result<(Vec<Value>, Option<TaskPlace>), StoreError> {
         let now = self.clock.micros();
         let open = filter.overdue || filter.state.as_deref() == Some("open");
-        let mut text = format!("{TASK} WHERE 1 = 1");
+        let mut text = "SELECT t.seq FROM task t WHERE 1 = 1".to_owned();
         let mut values = vals![limit + 1];
         let mut add = |text: &mut String, condition: &str, value: sea_orm::Value| {
             values.push(value);
@@ -162,8 +162,9 @@ impl App {
             Some(TaskPlace::Before(seq)) if !open => add(&mut text, " AND t.seq < ?", seq.into()),
             _ => {}
         }
-        text.push_str(if open { " ORDER BY t.takes DESC, t.due_at, t.seq" } else { " ORDER BY t.seq DESC" });
-        text.push_str(" LIMIT $1");
+        let order = if open { "ORDER BY t.takes DESC, t.due_at, t.seq" } else { "ORDER BY t.seq DESC" };
+        // What is shown beside a task is looked up for those of the page alone.
+        let text = format!("{TASK} WHERE t.seq IN ({text} {order} LIMIT $1) {order}");
         let rows = self.store.reader().all(&text, values).await?;
         let size = usize::try_from(limit).unwrap_or(0);
         let shown = rows.get(..size.min(rows.len())).unwrap_or_default();

@@ -25,6 +25,7 @@ mod operations;
 #[cfg(test)]
 mod order_tests;
 mod outcome;
+mod pick;
 mod purge;
 mod rejected;
 mod retry;

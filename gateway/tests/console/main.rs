@@ -24,3 +24,4 @@ mod provider;
 mod record;
 mod sessions;
 mod sign_in;
+mod weight;

@@ -37,33 +37,6 @@ impl Browse {
         "unmanaged",
         "protected",
     ];
-
-    fn condition(&self) -> Option<&'static str> {
-        Some(match self.state.as_deref()? {
-            "leaving" => "w.lane = 0",
-            "pending" => "w.state IN ('todo','running','waiting')",
-            "held" => {
-                "(w.state = 'held' OR EXISTS (SELECT 1 FROM member m WHERE m.group_seq = r.seq AND m.held = 1 AND m.state = 'todo'))"
-            }
-            "needs" => "w.state = 'needs'",
-            "settled" => {
-                "w.resource_seq IS NULL AND r.managed = 1 AND v.resource_seq IS NULL AND NOT EXISTS \
-                 (SELECT 1 FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged')"
-            }
-            "parked" if self.kind == "Group" => {
-                "EXISTS (SELECT 1 FROM member m WHERE m.group_seq = r.seq AND m.state = 'parked')"
-            }
-            "parked" => "EXISTS (SELECT 1 FROM member m WHERE m.user_seq = r.seq AND m.state = 'parked')",
-            "drifted" => {
-                "EXISTS (SELECT 1 FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.action <> 'dismissed' AND d.class <> 'unmanaged')"
-            }
-            "waived" => "v.resource_seq IS NOT NULL",
-            "unlinked" => "l.resource_seq IS NULL AND r.managed = 1",
-            "unmanaged" => "r.managed = 0",
-            "protected" => "a.protected = 1",
-            _ => return None,
-        })
-    }
 }
 
 /// The columns of a row of the list, behind those that [`standing`] reads.
@@ -71,7 +44,8 @@ const ROW: &str = "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.external_
      a.doc AS account_doc, a.protected, w.state AS work_state, w.need AS work_need, w.reason AS work_reason, v.why AS waived, \
      (SELECT MAX(d.class) FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged') AS differs, \
      i.id AS instance_id, i.name AS instance_name";
-const TABLES: &str = "FROM resource r JOIN instance i ON i.seq = r.instance_seq LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
+/// What a row is put together from, beside the resource itself.
+const BESIDE: &str = "JOIN instance i ON i.seq = r.instance_seq LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
      LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN work w ON w.resource_seq = r.seq \
      LEFT JOIN waiver v ON v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev";
 
@@ -99,49 +73,22 @@ impl App {
         before: i64,
         limit: i64,
     ) -> Result<Slice, StoreError> {
-        let mut values: Vec<SqlValue> = vals![which.kind, before, limit + 1];
-        let mut condition = "r.kind = $1 AND r.seq < $2".to_owned();
-        // Who was deleted is listed for as long as something is left to do about it.
-        if !matches!(which.state.as_deref(), Some("leaving" | "pending" | "held" | "needs")) {
-            condition.push_str(" AND r.deleted_at IS NULL");
-        }
-        if let Some(instance) = instance {
-            values.push(instance.seq.into());
-            condition.push_str(&format!(" AND r.instance_seq = ${}", values.len()));
-        } else if which.text.is_none() {
-            // Without an index to sort by, the newest are at the end of the table: one walks from there.
-            condition.push_str(" AND i.deleted_at IS NULL AND +r.instance_seq > 0");
+        let (pick, values) = self.pick(instance, which, before, limit + 1).await?;
+        // A group may have everybody: its rows are counted in an index, less those that are not wanted, which are few.
+        let wanted = if which.kind == "Group" {
+            "(SELECT COUNT(*) FROM member m WHERE m.group_seq = r.seq) - (SELECT COUNT(*) FROM member m WHERE m.group_seq = r.seq AND m.want = 0)"
         } else {
-            condition.push_str(" AND r.instance_seq IN (SELECT seq FROM instance WHERE deleted_at IS NULL)");
-        }
-        if let Some(text) = &which.text {
-            let from = fold_name(text);
-            values.push(format!("{from}{}", char::MAX).into());
-            values.push(from.into());
-            let last = values.len();
-            condition.push_str(&format!(" AND r.name_key >= ${last} AND r.name_key < ${}", last - 1));
-        }
-        if let Some(active) = which.active {
-            condition.push_str(if active { " AND r.active = 1" } else { " AND r.active = 0" });
-        }
-        if let Some(state) = which.condition() {
-            condition.push_str(" AND ");
-            condition.push_str(state);
-        }
-        let counts = if which.kind == "Group" {
-            "(SELECT COUNT(*) FROM member m WHERE m.group_seq = r.seq AND m.want = 1) AS wanted, \
-             (SELECT COUNT(*) FROM member m WHERE m.group_seq = r.seq AND m.want = 1 AND m.state = 'parked') AS parked, \
-             (SELECT COUNT(*) FROM member m WHERE m.group_seq = r.seq AND m.have = 1) AS present"
-        } else {
-            "(SELECT COUNT(*) FROM member m WHERE m.user_seq = r.seq AND m.want = 1) AS wanted, \
-             (SELECT COUNT(*) FROM member m WHERE m.user_seq = r.seq AND m.want = 1 AND m.state = 'parked') AS parked, \
-             (SELECT COUNT(*) FROM member m WHERE m.user_seq = r.seq AND m.have = 1) AS present"
+            "(SELECT COUNT(*) FROM member m WHERE m.user_seq = r.seq AND m.want = 1)"
         };
-        let text = format!("SELECT {ROW}, {counts} {TABLES} WHERE {condition} ORDER BY r.seq DESC LIMIT $3");
+        let side = if which.kind == "Group" { "group_seq" } else { "user_seq" };
+        let text = format!(
+            "SELECT {ROW}, {wanted} AS wanted, (SELECT COUNT(*) FROM member m WHERE m.{side} = r.seq AND m.want = 1 AND m.state = 'parked') AS parked \
+             FROM ({pick}) p CROSS JOIN resource r {BESIDE} WHERE r.seq = p.seq ORDER BY r.seq DESC"
+        );
         let rows = self.store.reader().all(&text, values).await?;
         slice(&rows, limit, |row| {
             let mut item = row_of(row)?;
-            item["memberships"] = json!({"wanted": row.col::<i64>("wanted")?, "parked": row.col::<i64>("parked")?, "at_target": row.col::<i64>("present")?});
+            item["memberships"] = json!({"wanted": row.col::<i64>("wanted")?, "parked": row.col::<i64>("parked")?});
             Ok(item)
         })
     }
@@ -153,7 +100,7 @@ impl App {
     /// The store's.
     pub async fn sheet(&self, instance: &Instance, kind: &str, id: &str) -> Result<Option<Value>, StoreError> {
         let text = format!(
-            "SELECT {ROW}, r.created_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id, h.opened_at AS held_at {TABLES} \
+            "SELECT {ROW}, r.created_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id, h.opened_at AS held_at FROM resource r {BESIDE} \
              LEFT JOIN hold h ON h.seq = w.hold_seq WHERE r.instance_seq = $1 AND r.kind = $2 AND r.id = $3"
         );
         let Some(row) = self.store.reader().one(&text, vals![instance.seq, kind, id]).await? else { return Ok(None) };
@@ -200,13 +147,23 @@ impl App {
         if let Some(state) = state {
             values.push(state.into());
             condition.push_str(&format!(" AND m.state = ${}", values.len()));
+            if matches!(state, "parked" | "refused") {
+                // Said in the text as well, so that the index of those serves.
+                condition.push_str(" AND m.state IN ('parked','refused')");
+            }
         }
         if let Some(text) = text {
             let from = fold_name(text);
             values.push(format!("{from}{}", char::MAX).into());
             values.push(from.into());
             let last = values.len();
-            condition.push_str(&format!(" AND u.name_key >= ${last} AND u.name_key < ${}", last - 1));
+            let so = |of: &str| format!("{of}name_key >= ${last} AND {of}name_key < ${}", last - 1);
+            condition.push_str(&if self.few_named(Some(instance), "User", text).await? {
+                let named = |deleted: &str| format!("SELECT seq FROM resource WHERE instance_seq = $1 AND kind = 'User' AND {} AND deleted_at {deleted}", so(""));
+                format!(" AND m.user_seq IN ({} UNION ALL {})", named("IS NULL"), named("IS NOT NULL"))
+            } else {
+                format!(" AND {}", so("u."))
+            });
         }
         let text = format!(
             "SELECT m.user_seq AS seq, m.want, m.have, m.state, m.reason, m.held, u.id, u.name, u.active, u.deleted_at, a.status, o.id AS operation_id, h.id AS hold_id \

@@ -65,7 +65,9 @@ impl App {
         after: i64,
         limit: i64,
     ) -> Result<Slice, StoreError> {
-        let mut text = format!("{LINK} WHERE r.instance_seq = $1 AND l.seq > $2");
+        // Of one resource, the few it has are put in order; the `+` keeps SQLite from walking through everybody's.
+        let order = if resource.is_some() { "+l.seq" } else { "l.seq" };
+        let mut text = format!("{LINK} WHERE r.instance_seq = $1 AND {order} > $2");
         let mut values = vals![instance.seq, after, limit + 1];
         if let Some(state) = state {
             text.push_str(" AND l.state = $4");
@@ -80,7 +82,7 @@ impl App {
             let list: Vec<String> = seqs.iter().map(i64::to_string).collect();
             text.push_str(&format!(" AND l.resource_seq IN ({})", list.join(",")));
         }
-        text.push_str(" ORDER BY l.seq LIMIT $3");
+        text.push_str(&format!(" ORDER BY {order} LIMIT $3"));
         let rows = self.store.reader().all(&text, values).await?;
         slice(&rows, limit, item)
     }

@@ -88,15 +88,11 @@ impl App {
         before: i64,
         limit: i64,
     ) -> Result<Slice, StoreError> {
-        let Some((condition, mut values)) = self.condition(instance, filter).await? else {
+        let Some((pick, values)) = self.pick_operations(Some(instance), filter, before, limit + 1).await? else {
             return Ok(Slice { items: Vec::new(), next: None });
         };
-        values.extend(vals![before, limit + 1]);
         let text = format!(
-            "SELECT {OPERATION} FROM operation o LEFT JOIN resource r ON r.seq = o.resource_seq WHERE {condition} \
-             AND o.seq < ${} ORDER BY o.seq DESC LIMIT ${}",
-            values.len() - 1,
-            values.len()
+            "SELECT {OPERATION} FROM ({pick}) p CROSS JOIN operation o LEFT JOIN resource r ON r.seq = o.resource_seq WHERE o.seq = p.seq ORDER BY o.seq DESC"
         );
         let rows = self.store.reader().all(&text, values).await?;
         slice(&rows, limit, operation)
@@ -113,19 +109,12 @@ impl App {
         before: i64,
         limit: i64,
     ) -> Result<Slice, StoreError> {
-        let mut text = "i.deleted_at IS NULL".to_owned();
-        let mut values = vals![];
-        narrow(filter, &mut text, &mut values);
-        if let Some(word) = &filter.text {
-            let seqs = self.named_anywhere(word).await?;
-            one_of(word, &seqs, &mut text, &mut values);
-        }
-        values.extend(vals![before, limit + 1]);
+        let Some((pick, values)) = self.pick_operations(None, filter, before, limit + 1).await? else {
+            return Ok(Slice { items: Vec::new(), next: None });
+        };
         let text = format!(
-            "SELECT {OPERATION}, i.id AS instance_id, i.name AS instance_name FROM operation o JOIN instance i ON i.seq = o.instance_seq \
-             LEFT JOIN resource r ON r.seq = o.resource_seq WHERE {text} AND o.seq < ${} ORDER BY o.seq DESC LIMIT ${}",
-            values.len() - 1,
-            values.len()
+            "SELECT {OPERATION}, i.id AS instance_id, i.name AS instance_name FROM ({pick}) p CROSS JOIN operation o JOIN instance i ON i.seq = o.instance_seq \
+             LEFT JOIN resource r ON r.seq = o.resource_seq WHERE o.seq = p.seq ORDER BY o.seq DESC"
         );
         let rows = self.store.reader().all(&text, values).await?;
         slice(&rows, limit, |row| {
@@ -160,12 +149,12 @@ impl App {
     }
 
     /// People and groups, deleted ones too, whose name begins with a text.
-    async fn named_so(&self, instance: &Instance, text: &str) -> Result<Vec<i64>, StoreError> {
+    pub(super) async fn named_so(&self, instance: &Instance, text: &str) -> Result<Vec<i64>, StoreError> {
         self.begun_so("= $1", instance.seq, text).await
     }
 
     /// The same, of every instance.
-    async fn named_anywhere(&self, text: &str) -> Result<Vec<i64>, StoreError> {
+    pub(super) async fn named_anywhere(&self, text: &str) -> Result<Vec<i64>, StoreError> {
         self.begun_so("IN (SELECT seq FROM instance WHERE deleted_at IS NULL AND seq >= $1)", 0, text).await
     }
 
@@ -296,18 +285,18 @@ fn decision(row: &QueryResult, attempts: &[Value]) -> Result<Value, StoreError> 
 }
 
 /// Adds what of a filter is about the operation itself.
-fn narrow(filter: &OperationFilter, text: &mut String, values: &mut Vec<SqlValue>) {
+pub(super) fn narrow(filter: &OperationFilter, text: &mut String, values: &mut Vec<SqlValue>) {
     let mut also = |condition: &str, value: SqlValue| {
         values.push(value);
         text.push_str(" AND ");
         text.push_str(&condition.replace('?', &format!("${}", values.len())));
     };
     if let Some(state) = &filter.state {
-        also("o.state = ?", state.as_str().into());
-        if state == "failed" {
-            // Said in the text as well, so that the index of failed ones serves.
-            also("o.state = 'failed' AND o.seq > ?", 0_i64.into());
-        }
+        // Said in the text as well, so that the index of those that did not come through serves.
+        also(
+            if state == "applied" { "o.state = ?" } else { "o.state <> 'applied' AND o.state = ?" },
+            state.as_str().into(),
+        );
     }
     if let Some(since) = filter.since {
         also("o.at >= ?", since.into());
@@ -332,6 +321,6 @@ fn one_of(word: &str, seqs: &[i64], text: &mut String, values: &mut Vec<SqlValue
 }
 
 /// Numbers of our own, which may stand in a statement's text.
-fn listed(seqs: &[i64]) -> String {
+pub(super) fn listed(seqs: &[i64]) -> String {
     seqs.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
 }

@@ -13,6 +13,8 @@ use crate::store::{Rows, Sql, StoreError};
 /// The columns of a resource that was found, with its instance.
 const FOUND: &str =
     "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.deleted_at, i.id AS instance_id, i.name AS instance_name";
+/// Values that begin with a word, of which the first are shown, at most.
+const MOST_VALUES: i64 = 5_000;
 /// Only instances that are there.
 const OURS: &str = "IN (SELECT seq FROM instance WHERE deleted_at IS NULL)";
 
@@ -110,10 +112,11 @@ impl App {
         );
         found.add(&reader.all(&named, vals![name.as_str(), limit, after(&name)]).await?, "name")?;
         for (path, by) in [("emails.value", "email"), ("displayName", "displayName")] {
-            let valued = begins(
-                "attr t JOIN resource r ON r.seq = t.resource_seq",
-                &format!("t.instance_seq {OURS} AND t.path = '{path}'"),
-                "t.value_key",
+            // The first of them by value, of so many as a word may begin; only those are looked up.
+            let valued = format!(
+                "SELECT {FOUND} FROM (SELECT s.resource_seq, s.value_key FROM (SELECT resource_seq, value_key FROM attr WHERE instance_seq {OURS} AND path = '{path}' \
+                 AND value_key >= $1 AND value_key < $3 LIMIT {MOST_VALUES}) s ORDER BY s.value_key LIMIT $2) t CROSS JOIN resource r \
+                 JOIN instance i ON i.seq = r.instance_seq WHERE r.seq = t.resource_seq ORDER BY t.value_key"
             );
             if !found.full() {
                 found.add(&reader.all(&valued, vals![text.as_str(), limit, after(&text)]).await?, by)?;

@@ -375,16 +375,20 @@ impl App {
             let name = row.col::<Option<String>>("name")?.unwrap_or_else(|| "(purged)".to_owned());
             chain.push(event(seen, "membership", format!("{name}: {}.", membership(&value)), cause));
         }
-        let counted = reader
-            .one(
-                "SELECT CAST(COALESCE(SUM(CASE WHEN s.value LIKE '1:%' THEN 1 ELSE 0 END), 0) AS BIGINT) AS wanted, \
+        // What is so now needs no record of how it came to be.
+        let (text, values) = if at == i64::MAX {
+            let text = "SELECT CAST(COALESCE(SUM(CASE WHEN want = 1 THEN 1 ELSE 0 END), 0) AS BIGINT) AS wanted, \
+                 CAST(COALESCE(SUM(CASE WHEN have = 1 THEN 1 ELSE 0 END), 0) AS BIGINT) AS present FROM member WHERE group_seq = $1";
+            (text, vals![hero.seq])
+        } else {
+            let text = "SELECT CAST(COALESCE(SUM(CASE WHEN s.value LIKE '1:%' THEN 1 ELSE 0 END), 0) AS BIGINT) AS wanted, \
                  CAST(COALESCE(SUM(CASE WHEN s.value LIKE '%:1:%' THEN 1 ELSE 0 END), 0) AS BIGINT) AS present FROM ( \
                  SELECT h.value FROM history h JOIN (SELECT item_seq, MAX(seq) AS seq FROM history WHERE subject_seq = $1 AND what = 'member' AND at <= $2 GROUP BY item_seq) n ON n.seq = h.seq \
                  UNION ALL SELECT m.want || ':' || COALESCE(m.have, -1) || ':' || m.state FROM member m WHERE m.group_seq = $1 \
-                 AND NOT EXISTS (SELECT 1 FROM history x WHERE x.item_seq = m.user_seq AND x.subject_seq = $1)) s",
-                vals![hero.seq, at],
-            )
-            .await?;
+                 AND NOT EXISTS (SELECT 1 FROM history x WHERE x.item_seq = m.user_seq AND x.subject_seq = $1)) s";
+            (text, vals![hero.seq, at])
+        };
+        let counted = reader.one(text, values).await?;
         let Some(counted) = counted else { return Ok(Value::Null) };
         Ok(json!({"wanted": counted.col::<i64>("wanted")?, "at_target": counted.col::<i64>("present")?}))
     }

@@ -38,6 +38,7 @@ mod m0023_members;
 mod m0024_unheard;
 mod m0025_persons_at_a_provider;
 mod m0026_seen;
+mod m0027_feeds;
 
 /// Every migration, oldest first.
 pub(super) struct Migrator;
@@ -72,6 +73,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0024_unheard::Migration),
             Box::new(m0025_persons_at_a_provider::Migration),
             Box::new(m0026_seen::Migration),
+            Box::new(m0027_feeds::Migration),
         ]
     }
 }
