@@ -555,7 +555,7 @@ fn parse_file(text: &str) -> Result<Overrides, (usize, String)> {
         .collect();
     unknown.sort_unstable();
     if let Some((at, key)) = unknown.first() {
-        let hint = nearest(key).map_or_else(
+        let hint = nearest(key, KEYS.iter().copied()).map_or_else(
             || format!("The settings are: {}.", KEYS.join(", ")),
             |known| format!("Did you mean {known}?"),
         );
@@ -577,13 +577,13 @@ fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// The setting whose name is at most three edits away.
-fn nearest(key: &str) -> Option<&'static str> {
+/// The one of some names that is at most three edits away, and not another word altogether.
+pub(crate) fn nearest<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if key.len() > 64 {
         return None;
     }
-    let (edits, known) = KEYS.iter().map(|known| (edits(key, known), *known)).min()?;
-    (edits <= 3).then_some(known)
+    let (edits, known) = names.map(|known| (edits(key, known), known)).min()?;
+    (edits <= 3 && edits < known.len()).then_some(known)
 }
 
 /// Levenshtein's distance.

@@ -120,12 +120,21 @@ pub enum TelemetryError {
     Metrics(#[from] BuildError),
 }
 
+/// Whose lines tell of every step of a migration.
+const STEPS: &str = "sea_orm_migration";
+
 /// Starts the log on standard error. Call it once, first thing.
 ///
 /// # Errors
 /// A wrong filter, or a log that is already set up.
 pub fn start_log(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(filter)?;
+    let said = filter;
+    let mut filter = EnvFilter::try_new(said)?;
+    // One line for each step of a migration is more than anybody wants of a first start; the store says how many.
+    let wordy = |part: &str| ["debug", "trace"].iter().any(|level| part.trim().eq_ignore_ascii_case(level));
+    if !said.split(',').any(wordy) && !said.contains(STEPS) {
+        filter = filter.add_directive(format!("{STEPS}=warn").parse()?);
+    }
     // What goes wrong with a line would be printed to standard error too, and that panics where it is full.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

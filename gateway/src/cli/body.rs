@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::client::read_secret;
 use super::exit::Stop;
+use crate::config::nearest;
 use secrecy::ExposeSecret;
 
 /// `NAME=VALUE`.
@@ -22,6 +23,9 @@ pub(super) fn settings(pairs: &[(String, String)], connector: &Value) -> Result<
         .iter()
         .map(|(name, text)| {
             let setting = described.iter().find(|setting| setting["name"] == name.as_str());
+            if setting.is_none() {
+                return Err(unknown(name, described));
+            }
             if setting.is_some_and(|setting| setting["class"] == "credential") {
                 return Err(Stop::usage(format!("{name} is a credential: give it with --secret {name}=@FILE")));
             }
@@ -39,6 +43,16 @@ pub(super) fn settings(pairs: &[(String, String)], connector: &Value) -> Result<
             Ok((name.clone(), value))
         })
         .collect()
+}
+
+/// A setting that the connector does not have: what may be meant, or which there are.
+fn unknown(name: &str, described: &[Value]) -> Stop {
+    let names = || described.iter().filter(|one| one["class"] != "credential").filter_map(|one| one["name"].as_str());
+    let hint = match nearest(name, names()) {
+        Some(near) => format!("Did you mean {near}?"),
+        None => format!("There are: {}.", names().collect::<Vec<_>>().join(", ")),
+    };
+    Stop::usage(format!("--set {name}: the connector has no such setting. {hint}"))
 }
 
 /// Credentials: `NAME=@FILE`, `NAME=@-` for standard input, or the value itself.
@@ -84,10 +98,16 @@ mod tests {
         ]});
         let read = |texts: &[&str]| settings(&pairs(texts), &connector).map(Value::Object);
         assert_eq!(
-            read(&["org=1", "app_id=42", "strict=true", "new=a=b"]).unwrap(),
-            json!({"org": "1", "app_id": 42, "strict": true, "new": "a=b"})
+            read(&["org=a=b", "app_id=42", "strict=true"]).unwrap(),
+            json!({"org": "a=b", "app_id": 42, "strict": true})
         );
-        for (wrong, words) in [("app_id=x", "whole number"), ("strict=1", "true nor false"), ("token=x", "--secret")] {
+        for (wrong, words) in [
+            ("app_id=x", "whole number"),
+            ("strict=1", "true nor false"),
+            ("token=x", "--secret"),
+            ("orgg=x", "Did you mean org?"),
+            ("something_else=x", "There are: org, app_id, strict."),
+        ] {
             let message = read(&[wrong]).unwrap_err().message;
             assert!(message.contains(words), "{message}");
         }

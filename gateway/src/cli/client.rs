@@ -183,9 +183,9 @@ impl Client {
         let broke =
             |_| Stop::failed("The answer broke off. Go on behind the last whole line: --after with its cursor.");
         while let Some(bytes) = answer.chunk().await.map_err(broke)? {
-            sink.write_all(&bytes).map_err(|error| Stop::failed(format!("Writing failed: {error}.")))?;
+            sink.write_all(&bytes).map_err(|error| Stop::output(&error))?;
         }
-        sink.flush().map_err(|error| Stop::failed(format!("Writing failed: {error}.")))
+        sink.flush().map_err(|error| Stop::output(&error))
     }
 
     /// Items of a list, page by page, up to `most` of them.
@@ -320,6 +320,15 @@ fn refused(status: u16, problem: Option<Value>, base: &str) -> Stop {
         let field = problem["field"].as_str().filter(|field| !detail.starts_with(*field));
         Some(field.map_or_else(|| detail.to_owned(), |field| format!("{field}: {detail}")))
     });
+    if said.is_none() && matches!(status, 300..=399 | 404 | 405) {
+        return Stop::new(
+            Exit::Unreachable,
+            format!(
+                "{} answered {status}, as no scimgate gateway does. Say where the gateway is with --url or SCIMGATE_URL.",
+                base.trim_end_matches("/admin/v1")
+            ),
+        );
+    }
     let said = said.unwrap_or_else(|| format!("{base} answered {status}."));
     let message = match status {
         401 => format!("{said} Check SCIMGATE_ADMIN_TOKEN, and that --url names the right gateway."),
@@ -383,6 +392,16 @@ mod tests {
         check(422, Some(json!({"detail": "name: is empty", "field": "name"})), Exit::Usage, "name: is empty");
         check(409, Some(json!({"title": "Conflict"})), Exit::Failed, "Conflict");
         check(502, None, Exit::Failed, "http://gw/admin/v1 answered 502.");
+        for status in [301, 404] {
+            check(
+                status,
+                None,
+                Exit::Unreachable,
+                &format!(
+                    "http://gw answered {status}, as no scimgate gateway does. Say where the gateway is with --url or SCIMGATE_URL."
+                ),
+            );
+        }
         check(
             401,
             None,

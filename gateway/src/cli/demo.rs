@@ -184,6 +184,11 @@ impl Set {
                     "    SCIMGATE_URL={} SCIMGATE_ADMIN_TOKEN={token} scimgate why GitHub ada@example.com",
                     self.url
                 ),
+                "have the brake hold the next leaver (then deactivate Grace, and decide in the console under Holds):".to_owned(),
+                format!(
+                    "    SCIMGATE_URL={} SCIMGATE_ADMIN_TOKEN={token} scimgate instance update GitHub --policy 'brake={{\"accounts\": 1, \"percent\": 0}}'",
+                    self.url
+                ),
                 String::new(),
                 "Ready. Ctrl-C stops and removes everything.".to_owned(),
             ]);

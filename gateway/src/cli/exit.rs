@@ -31,6 +31,8 @@ pub(super) enum Exit {
     TimedOut = 8,
     /// A plan has something to do, and that was asked.
     Changes = 10,
+    /// Whoever read the output has gone, as `head` does: ended without a word, as by SIGPIPE.
+    Unread = 141,
 }
 
 impl Exit {
@@ -72,6 +74,14 @@ impl Stop {
     /// Something failed on this side.
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
+    }
+
+    /// Standard output could not be written.
+    pub(super) fn output(error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::Unread, "");
+        }
+        Self::failed(format!("standard output: {error}"))
     }
 
     /// A value given is wrong.
@@ -132,6 +142,15 @@ mod tests {
         ] {
             assert_eq!(Exit::of_status(status) as u8, code, "{status}");
         }
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_any_more_was_an_error_in_words() {
+        let stop = Stop::output(&std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert_eq!((stop.exit, stop.message.as_str()), (Exit::Unread, ""));
+        let stop = Stop::output(&std::io::Error::from(std::io::ErrorKind::StorageFull));
+        assert_eq!(stop.exit, Exit::Failed);
+        assert!(stop.message.starts_with("standard output: "), "{stop}");
     }
 
     #[test]

@@ -110,7 +110,7 @@ async fn show(client: &Client, id: &str, page: &Page) -> Done {
     let hold = client.get(&format!("{path}?limit=1")).await?;
     let why = &hold["why"];
     client.out.hint(&format!(
-        "{} of {}: {} items, {} since {}. The limit is {} of {} within {} minutes.",
+        "{} of {}: {} items, {} since {}. The limit is {} of {} {} within {} minutes.",
         text(&hold, "id"),
         text(&hold["instance"], "name"),
         total(&hold),
@@ -118,6 +118,7 @@ async fn show(client: &Client, id: &str, page: &Page) -> Done {
         client.out.time(&text(&hold, "opened_at")),
         why["limit"],
         why["of"],
+        if why["effect"] == "remove_member" { "members" } else { "accounts" },
         why["window_minutes"],
     ));
     let mut table = Table::new([
@@ -157,7 +158,13 @@ impl Decision {
                 )
             };
             let Some(typed) = ask(&question) else {
-                return Err(Stop::new(Exit::Unconfirmed, "A decision needs a confirmation: --yes"));
+                return Err(Stop::new(
+                    Exit::Unconfirmed,
+                    format!(
+                        "A decision needs a confirmation, and there is no terminal to ask at. Look at the list (scimgate hold show {}), then decide with --yes.",
+                        self.hold
+                    ),
+                ));
             };
             if typed.trim() != number.to_string() {
                 return Err(Stop::new(Exit::Unconfirmed, "That is not the number. Nothing was decided."));

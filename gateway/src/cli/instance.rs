@@ -74,11 +74,15 @@ pub(super) struct Page {
 }
 
 impl Page {
+    /// How many items are wanted; `most` where no number is given.
+    pub(super) fn most(&self, most: usize) -> usize {
+        self.limit.map_or(most, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
     /// Prints one page as JSON, or gives the items.
     pub(super) async fn items(&self, client: &Client, path: &str, most: usize) -> Result<Option<Vec<Value>>, Stop> {
         if !client.out.json {
-            let most = self.limit.map_or(most, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-            return client.list(path, most).await.map(Some);
+            return client.list(path, self.most(most)).await.map(Some);
         }
         let mut path = path.to_owned();
         let mut add = |name: &str, value: String| {
@@ -268,19 +272,42 @@ impl Create {
             None => None,
         };
         body.entry("mode").or_insert_with(|| "enabled".into());
-        if self.if_absent
-            && let Some(known) =
-                client.list("/instances", usize::MAX).await?.into_iter().find(|item| item["name"] == named.as_str())
-        {
+        if let Some(known) = called(client, &named).await? {
+            if !self.if_absent {
+                return Err(taken(&named, &known, "Give another --name, or --if-absent to go on with that one."));
+            }
             client.out.hint(&format!("{named:?} is there already ({}); nothing was changed.", text(&known, "id")));
             return announce(client, &known);
         }
-        let made = client.call(Method::POST, "/instances", Some(&Value::Object(body))).await?;
+        let made = client.call(Method::POST, "/instances", Some(&Value::Object(body))).await.map_err(lacking)?;
         let id = text(&made, "id");
         announce(client, &made)?;
-        client.out.hint(&format!("Created {id} ({}). Next: scimgate key create {id}", text(&made, "mode")));
+        client.out.hint(&format!(
+            "Created {id} ({}). Next: scimgate instance probe {id}, which checks the credential; then scimgate key create {id}",
+            text(&made, "mode")
+        ));
         Ok(Exit::Ok)
     }
+}
+
+/// The instance of exactly this name.
+async fn called(client: &Client, name: &str) -> Result<Option<Value>, Stop> {
+    Ok(client.list("/instances", usize::MAX).await?.into_iter().find(|item| item["name"] == name))
+}
+
+/// Two of one name could only be told apart by their ids, in every command.
+fn taken(name: &str, known: &Value, way: &str) -> Stop {
+    Stop::usage(format!("{name:?} is the name of {} already. {way} Nothing was changed.", text(known, "id")))
+}
+
+/// A credential that lacks, in the words of the command line.
+fn lacking(stop: Stop) -> Stop {
+    let field = stop.problem.as_ref().and_then(|problem| problem["field"].as_str());
+    let Some(name) = field.map(|field| field.rsplit('.').next().unwrap_or(field).to_owned()) else { return stop };
+    let message = stop
+        .message
+        .replace("is required, under `secrets`", &format!("is required: give it with --secret {name}=@FILE"));
+    Stop { message, ..stop }
 }
 
 fn announce(client: &Client, instance: &Value) -> Done {
@@ -327,6 +354,9 @@ impl Update {
         let id = text(&instance, "id");
         let mut body = Map::new();
         if let Some(name) = self.name {
+            if let Some(known) = called(client, &name).await?.filter(|known| known["id"] != instance["id"]) {
+                return Err(taken(&name, &known, "Give another --name."));
+            }
             body.insert("name".into(), name.into());
         }
         if let Some(mode) = self.mode {
@@ -479,6 +509,15 @@ async fn probe(client: &Client, word: &str) -> Done {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_credential_that_lacks_is_asked_for_by_its_flag() {
+        let detail = "is required, under `secrets`";
+        let problem = json!({"field": "secrets.token", "detail": detail});
+        let stop = Stop { exit: Exit::Usage, message: format!("token: {detail}"), problem: Some(problem) };
+        assert_eq!(lacking(stop).message, "token: is required: give it with --secret token=@FILE");
+        assert_eq!(lacking(Stop::usage("something else")).message, "something else");
+    }
 
     #[test]
     fn a_simulators_ready_line_makes_an_instance() {

@@ -24,7 +24,23 @@ pub(super) async fn run(overrides: Overrides) -> Done {
     progress
         .during(&format!("Migrating {place}"), Store::open(&config.database, Clock::system()))
         .await
-        .map_err(|error| Stop::failed(format!("{place}: {error}")))?;
+        .map_err(|error| Stop::failed(named(&place, &error.to_string())))?;
     data(&format!("{place}: the schema is up to date.\n"))?;
     Ok(Exit::Ok)
+}
+
+/// What went wrong, with the database in front where the words do not name it.
+fn named(place: &str, error: &str) -> String {
+    if error.contains(place) { error.to_owned() } else { format!("{place}: {error}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_in_use_was_named_twice() {
+        assert_eq!(named("/d/a.db", "another process uses /d/a.db"), "another process uses /d/a.db");
+        assert_eq!(named("PostgreSQL", "no connection"), "PostgreSQL: no connection");
+    }
 }

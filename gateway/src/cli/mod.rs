@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
 use crate::config::Overrides;
@@ -113,7 +114,8 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are no errors; clap knows where they go. A closed pipe is nobody's fault.
-        Err(error) => {
+        Err(mut error) => {
+            reword(&mut error);
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -127,6 +129,7 @@ pub fn main() -> ExitCode {
     };
     match runtime.block_on(run(cli.command)) {
         Ok(exit) => exit.into(),
+        Err(Stop { exit: exit @ exit::Exit::Unread, .. }) => exit.into(),
         Err(Stop { exit, message, problem }) => {
             match problem.filter(|_| wants_json()) {
                 Some(problem) => note(&problem.to_string()),
@@ -135,6 +138,18 @@ pub fn main() -> ExitCode {
             exit.into()
         }
     }
+}
+
+/// Takes out of a usage line what came from the environment: clap shows it as if it had to be given.
+fn reword(error: &mut clap::Error) {
+    const OURS: [&str; 4] =
+        [" --admin-token <TOKEN>", " --admin-token-file <FILE>", " --url <URL>", " --timeout <SECONDS>"];
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else { return };
+    let mut usage = usage.to_string();
+    for ours in OURS {
+        usage = usage.replace(ours, "");
+    }
+    error.insert(ContextKind::Usage, ContextValue::StyledStr(usage.into()));
 }
 
 /// Whether errors are to be problem details, too.
@@ -179,6 +194,17 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_usage_line_named_the_token_as_if_it_had_to_be_given() {
+        let line = ["scimgate", "instance", "create", "--admin-token", "x", "--url", "http://x"];
+        let mut error = Cli::try_parse_from(line).unwrap_err();
+        assert!(error.to_string().contains("--admin-token <TOKEN>"), "clap names it: {error}");
+        reword(&mut error);
+        let said = error.to_string();
+        assert!(said.contains("Usage: scimgate instance create") && said.contains("--connector"), "{said}");
+        assert!(!said.contains("--admin-token") && !said.contains("--url"), "{said}");
     }
 
     #[test]

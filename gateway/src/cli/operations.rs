@@ -174,33 +174,45 @@ impl List {
             let Some(items) = self.page.items(client, &path, MOST).await? else { return Ok(Exit::Ok) };
             found.extend(items.into_iter().map(|item| (text(instance, "name"), item)));
         }
-        // RFC 3339 in UTC sorts as text.
-        found.sort_by_key(|(_, item)| Reverse(text(item, "at")));
-        let mut table = Table::new([
-            column("TIME"),
-            column("INSTANCE").rank(3),
-            column("WHO"),
-            column("CHANGE"),
-            column("STATE"),
-            column("ASKED BY").rank(2),
-            column("REASON").rank(4),
-            column("ID").rank(1),
-        ]);
-        for (instance, item) in &found {
-            table.row([
-                client.out.time(&text(item, "at")),
-                instance.clone(),
-                who(item),
-                text(item, "verb"),
-                text(item, "state"),
-                text(item, "actor"),
-                text(item, "reason"),
-                text(item, "id"),
-            ]);
-        }
-        client.out.table(&table, "No operation fits.")?;
+        let found = newest(found, self.page.most(MOST));
+        client.out.table(&table(&found, &|at| client.out.time(at)), "No operation fits.")?;
         Ok(Exit::Ok)
     }
+}
+
+/// The newest of what several instances have, each with the name of its instance.
+fn newest(mut found: Vec<(String, Value)>, most: usize) -> Vec<(String, Value)> {
+    // RFC 3339 in UTC sorts as text.
+    found.sort_by_key(|(_, item)| Reverse(text(item, "at")));
+    found.truncate(most);
+    found
+}
+
+/// The instance and the id always have their columns: `operations retry` and the like want them.
+fn table(found: &[(String, Value)], time: &dyn Fn(&str) -> String) -> Table {
+    let mut table = Table::new([
+        column("TIME"),
+        column("INSTANCE"),
+        column("WHO"),
+        column("CHANGE").rank(1),
+        column("STATE"),
+        column("ASKED BY").rank(2),
+        column("REASON").rank(3),
+        column("ID"),
+    ]);
+    for (instance, item) in found {
+        table.row([
+            time(&text(item, "at")),
+            instance.clone(),
+            who(item),
+            text(item, "verb"),
+            text(item, "state"),
+            text(item, "actor"),
+            text(item, "reason"),
+            text(item, "id"),
+        ]);
+    }
+    table
 }
 
 /// The person or group of an operation.
@@ -273,4 +285,26 @@ async fn outcome(client: &Client, id: &str, answer: &str) -> Done {
         client.out.line(&format!("{id}\t{}\t{} calls\t{}", answer, text(&said, "calls"), text(&said, "work")))?;
     }
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::Look;
+    use super::*;
+
+    #[test]
+    fn a_list_over_two_instances_had_the_limit_twice_and_no_ids() {
+        let operation = |at: u8| json!({"id": format!("op_{at}"), "at": format!("2026-01-01T00:00:0{at}.000Z"), "verb": "create", "state": "applied", "actor": "key:k1", "reason": "r".repeat(80), "resource": {"name": "ada@example.com"}});
+        let mut found = Vec::new();
+        for (instance, times) in [("GitHub", [9, 3, 2]), ("Buildkite", [8, 7, 1])] {
+            found.extend(times.map(|at| (instance.to_owned(), operation(at))));
+        }
+        let shown = newest(found, 3);
+        let ids: Vec<_> = shown.iter().map(|(instance, item)| format!("{instance} {}", text(item, "id"))).collect();
+        assert_eq!(ids, ["GitHub op_9", "Buildkite op_8", "Buildkite op_7"]);
+        let told = table(&shown, &|_| "now".to_owned()).render(Look::Aligned(80));
+        let head: Vec<_> = told.lines().next().unwrap().split_whitespace().collect();
+        assert!(head.contains(&"INSTANCE") && head.contains(&"ID") && !head.contains(&"REASON"), "{told}");
+        assert!(told.contains("Buildkite") && told.contains("op_7"), "{told}");
+    }
 }

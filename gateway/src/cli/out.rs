@@ -96,9 +96,7 @@ impl Out {
 /// Standard output is closed or full.
 pub(super) fn data(text: &str) -> Result<(), Stop> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| Stop::failed(format!("standard output: {error}")))
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Stop::output(&error))
 }
 
 /// A line for the person, on standard error. Control characters do not pass: parts of it come from

@@ -33,6 +33,10 @@ pub(super) async fn run(overrides: Overrides) -> Done {
         .map_err(|error| Stop::failed(format!("the admin token could not be stored: {error}")))?;
     announce(local, token.as_ref(), ready_json)?;
     tracing::info!(%local, version = env!("CARGO_PKG_VERSION"), "the gateway listens");
+    if let Some(token) = &token {
+        // Last, and by itself: what is shown once has to be seen, and taken with a double click.
+        note(&format!("Admin token, shown this once:\n{}", token.expose_secret()));
+    }
     app::run(app, listener, shutdown).await.map_err(|error| {
         Stop::failed(format!("{error}. The gateway has stopped, so that nothing is acknowledged that is not on the disk. Check the disk, then start it again."))
     })?;
@@ -42,17 +46,18 @@ pub(super) async fn run(overrides: Overrides) -> Done {
 
 fn announce(local: SocketAddr, token: Option<&SecretString>, ready_json: bool) -> Result<(), Stop> {
     let url = format!("http://{}", reachable(local));
-    if let Some(token) = token {
-        note(&format!("Admin token, shown this once: {}", token.expose_secret()));
-    }
     if ready_json {
         let mut line = json!({"listen": url});
         if let Some(token) = token {
             line["admin_token"] = token.expose_secret().into();
         }
-        data(&format!("{line}\n"))?;
+        // A gateway whose starter has gone must not end without a word.
+        data(&format!("{line}\n")).map_err(|stop| match stop.exit {
+            Exit::Unread => Stop::failed("standard output is closed: nobody reads the ready line"),
+            _ => stop,
+        })?;
     } else {
-        note(&format!("scimgate listens on {url}. Ctrl-C ends it."));
+        note(&format!("scimgate listens on {url}. Ctrl-C ends it.\nThe console is at {url}/console."));
     }
     Ok(())
 }

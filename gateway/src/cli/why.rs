@@ -1,6 +1,9 @@
 //! `scimgate why`: the chain from what was asked for to what the target answered.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
+use scim::quirks::Quirk;
 use serde_json::Value;
 
 use super::client::{Client, Remote, escape, text};
@@ -66,7 +69,10 @@ fn list<'a>(item: &'a Value, field: &str) -> impl DoubleEndedIterator<Item = &'a
 
 /// The answer for people. Newest operation last, as a story is told.
 fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<String> {
-    let mut lines = vec![headline(&found["resource"], time)];
+    let mut lines = vec![match found["at"].as_str() {
+        Some(at) => headline_then(&found["resource"], &found["then"], &time(at)),
+        None => headline(&found["resource"], time),
+    }];
     let membership = &found["membership"];
     if found["at"].is_string() || membership.is_object() {
         // The past is told in its order, and how it stood at its end.
@@ -93,6 +99,7 @@ fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<Strin
     if hidden > 0 || found["truncated"] == true {
         lines.push(format!("({hidden} older operations are not shown: --all shows up to 200)"));
     }
+    let mut quirks = BTreeSet::new();
     for operation in list(found, "operations").take(most).rev() {
         let mut line = format!(
             "{}  {} asked: {}",
@@ -106,9 +113,12 @@ fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<Strin
         if let Some(spoken) = spoken(operation) {
             line.push_str(&format!(" [{spoken}]"));
         }
+        quirks.extend(list(operation, "quirks").filter_map(Value::as_str));
         lines.push(format!("{line}  -> {}  ref {}", outcome(operation), text(operation, "id")));
         lines.extend(list(operation, "attempts").rev().flat_map(|attempt| tried(attempt, time)));
     }
+    let meant = Quirk::ALL.iter().map(|one| one.unit()).filter(|unit| quirks.contains(unit.name));
+    lines.extend(meant.map(|unit| format!("{}: {}", unit.name, unit.meaning)));
     let loose = list(found, "attempts");
     if loose.len() > 0 {
         lines.push("Beside these operations:".to_owned());
@@ -127,15 +137,26 @@ fn lines(found: &Value, most: usize, time: &dyn Fn(&str) -> String) -> Vec<Strin
     }
     for membership in list(found, "memberships") {
         let reason = membership["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let state = match (text(membership, "state"), membership["reason"].as_str(), membership["wanted"] == true) {
+            (state, Some("inactive"), true) if state == "parked" => {
+                "nothing is sent: the person shall have no access".to_owned()
+            }
+            (state, _, false) if state == "parked" => "nothing is left to do".to_owned(),
+            (state, Some("invited"), _) if state == "parked" => "waits until the invitation is accepted".to_owned(),
+            (state, Some("group_missing"), _) if state == "parked" => {
+                "waits until the group is at the target".to_owned()
+            }
+            (state, _, _) if state == "parked" => format!("waits until the person has an account there{reason}"),
+            (state, ..) => format!("{state}{reason}"),
+        };
         let held = membership["hold"]
             .as_str()
-            .map(|hold| format!("; held by the brake: scimgate hold allow {hold}, or scimgate hold discard {hold}"));
+            .map(|hold| format!("; held by the brake: scimgate hold allow {hold}, or scimgate hold discard {hold} (--yes without a terminal)"));
         lines.push(format!(
-            "Group {}: {}, at the target {}, {}{reason}{}",
+            "Group {}: {}, at the target {}, {state}{}",
             text(&membership["group"], "displayName"),
             if membership["wanted"] == true { "wanted" } else { "not wanted" },
             text(membership, "at_target"),
-            text(membership, "state"),
             held.unwrap_or_default(),
         ));
     }
@@ -161,6 +182,27 @@ fn headline(resource: &Value, time: &dyn Fn(&str) -> String) -> String {
     facts.push(text(resource, "sync"));
     if let Some(reason) = resource["reason"].as_str() {
         facts.push(reason.to_owned());
+    }
+    format!("{} {name} ({})  {}", text(resource, "kind"), text(resource, "id"), facts.join("; "))
+}
+
+/// The same of a time that is past, of what was so then.
+fn headline_then(resource: &Value, then: &Value, at: &str) -> String {
+    let name = resource["userName"].as_str().or_else(|| resource["displayName"].as_str()).unwrap_or("-");
+    let wanted = match (then["in_directory"] == true, then["active"].as_bool()) {
+        (false, _) => "not in the directory",
+        (true, Some(false)) => "wanted inactive",
+        (true, Some(true)) => "wanted active",
+        (true, None) => "wanted",
+    };
+    let mut facts = vec![format!("as of {at}"), wanted.to_owned()];
+    facts.push(match text(then, "at_target").as_str() {
+        "" | "none" | "gone" => "not at the target".to_owned(),
+        status => format!("target: {status} {}", text(then, "login")).trim_end().to_owned(),
+    });
+    facts.extend(then["need"].as_str().map(str::to_owned));
+    if then["hold"].is_object() {
+        facts.push("held by the brake".to_owned());
     }
     format!("{} {name} ({})  {}", text(resource, "kind"), text(resource, "id"), facts.join("; "))
 }
@@ -238,7 +280,7 @@ mod tests {
             "resource": {"id": "u1", "kind": "User", "userName": "ada", "active": true, "link": null, "sync": "needs", "reason": "No seat is left."},
             "others": [], "truncated": false, "memberships": [],
             "operations": [{
-                "id": "op_1", "verb": "create", "actor": "key:k1", "state": "open", "open": 1, "failed": 0, "parked": 0, "reason": null, "at": "T1", "dialect": "okta", "quirks": ["bare_key"], "changes": [{"path": "active", "to": true}, {"path": "name", "to": {"familyName": "x".repeat(80)}}, {"path": "title"}],
+                "id": "op_1", "verb": "create", "actor": "key:k1", "state": "open", "open": 1, "failed": 0, "parked": 0, "reason": null, "at": "T1", "dialect": "okta", "quirks": ["read_only_ignored"], "changes": [{"path": "active", "to": true}, {"path": "name", "to": {"familyName": "x".repeat(80)}}, {"path": "title"}],
                 "attempts": [{"step": "invite", "state": "refused", "message": "No seat is left.", "started_at": "T2",
                     "calls": {"calls": [{"method": "POST", "path": "/orgs/acme/invitations", "status": 422, "duration_ms": 40}], "left_out": 0}}],
             }],
@@ -248,10 +290,39 @@ mod tests {
             lines(&found, 10, &str::to_owned),
             [
                 "User ada (u1)  wanted active; not at the target; needs; No seat is left.",
-                "T1  key:k1 asked: create (active=true, name, title=(none)) [okta, bare_key]  -> open, 1 open  ref op_1",
+                "T1  key:k1 asked: create (active=true, name, title=(none)) [okta, read_only_ignored]  -> open, 1 open  ref op_1",
                 "    T2  did invite: refused",
                 "        POST /orgs/acme/invitations  422  40 ms",
                 "        No seat is left.",
+                &format!("read_only_ignored: {}", Quirk::ReadOnlyIgnored.unit().meaning),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_first_line_of_the_past_was_of_now() {
+        let found = json!({
+            "resource": {"id": "u1", "kind": "User", "userName": "ada", "active": false, "link": null, "sync": "settled"},
+            "at": "T5", "then": {"in_directory": true, "active": true, "at_target": "active", "login": "ada-x", "need": null, "hold": null},
+            "chain": [], "answer": "ada has access.",
+        });
+        assert_eq!(
+            lines(&found, 10, &str::to_owned),
+            ["User ada (u1)  as of T5; wanted active; target: active ada-x", "As of T5:", "ada has access."]
+        );
+    }
+
+    #[test]
+    fn a_group_of_somebody_who_left_read_as_if_it_waited() {
+        let membership = |reason: &str, wanted: bool| json!({"group": {"displayName": "Eng"}, "wanted": wanted, "at_target": "no", "state": "parked", "reason": reason, "hold": null});
+        let found = json!({"resource": {}, "operations": [], "memberships": [membership("inactive", true), membership("inactive", false), membership("invited", true)]});
+        let told = lines(&found, 10, &str::to_owned);
+        assert_eq!(
+            told[1..],
+            [
+                "Group Eng: wanted, at the target no, nothing is sent: the person shall have no access",
+                "Group Eng: not wanted, at the target no, nothing is left to do",
+                "Group Eng: wanted, at the target no, waits until the invitation is accepted",
             ]
         );
     }

@@ -17,6 +17,7 @@ use super::parts::{self, Tone};
 use super::text::{name, plain};
 use super::trouble::Trouble;
 use super::visit::Visit;
+use super::wizard::taken;
 use super::{Answer, Sending, policy};
 use crate::service::App;
 use crate::service::catalogue::Listed;
@@ -151,6 +152,13 @@ async fn connection(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending
     let (given, mut errors) = declared::read(&listed.entry, &sent, &stored);
     if sent.text("name").is_empty() {
         errors.add("name", "is required");
+    }
+    let other = match sent.some("name").filter(|name| *name != plain(&instance.name)) {
+        Some(name) => visit.app.instance_called(&name).await?.filter(|id| *id != instance.id),
+        None => None,
+    };
+    if let Some(other) = other {
+        errors.add("name", taken(&other));
     }
     if let Some(overtaken) = overtaken(&instance, &sent) {
         errors = overtaken;

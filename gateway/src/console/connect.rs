@@ -9,9 +9,10 @@ use http::header;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
+use url::{Host, Url};
 
 use super::extract::{Path, Query};
-use super::form::{Errors, Form, Sent};
+use super::form::{Choice, Errors, Field, Form, Sent};
 use super::layout::{Nav, Page, Tab};
 use super::parts::{self, Table, Tone};
 use super::text::{count, name, number};
@@ -57,16 +58,24 @@ async fn page(
     let known = keys::of(visit, instance).await?;
     let chosen = guides::by_id(idp);
     let (sent, errors) = form;
-    let act = if chosen.is_some() { format!("{here}?idp={idp}") } else { here.clone() };
+    // The key is on the page that answers this form alone, so its guide is chosen with it.
+    let mut guides = vec![Choice::new("", "Another, or not yet known", "")];
+    guides.extend(guides::all().iter().map(|one| Choice::new(&one.id, &one.title, "")));
+    let form = Form::new(visit, here.as_str(), "Create key").hidden("seen", keys::seen(&known)).errors(errors.clone());
     let create = keys::fields(
-        Form::new(visit, act, "Create key").hidden("seen", keys::seen(&known)).errors(errors.clone()),
+        form.field(
+            Field::select("guide", "Identity provider", guides)
+                .hint("Its guide is shown with the key filled in.")
+                .value(chosen.map_or("", |chosen| chosen.id.as_str())),
+        ),
         sent,
     )
     .draw();
+    let after = if chosen.is_some() { format!("{here}?idp={idp}") } else { here.clone() };
     let live = known.iter().filter(|key| key["active"] == true).count();
     let key = html! { div.pad.stack {
         @match made {
-            Some(made) => { (keys::revealed(made, "scim-key.txt")) p { a.btn.main href=(here) { "I have stored it" } } },
+            Some(made) => { (keys::revealed(made, "scim-key.txt")) p { @if chosen.is_some() { "The steps below have it filled in. " } @else { "The steps of an identity provider can be chosen again once it is stored. " } } p { a.btn.main href=(after) { "I have stored it" } } },
             None => {
                 @if live > 0 { p { (count(i64::try_from(live).unwrap_or(0), "key is live", "keys are live")) ". Their texts were shown when they were made and cannot be shown again. " a href={ (root) "/keys" } { "Look at the keys" } } }
                 @else { p { "The identity provider sends a key with every request. It is shown once, then never again." } }
@@ -87,16 +96,41 @@ async fn page(
             }
             (parts::card("Address", &html! {}, &html! { div.pad.tight {
                 (parts::copy_field("base-url", "SCIM base URL", &visit.app.scim_base_url(&instance.id)))
+                (unreachable(&visit.app.scim_base_url(&instance.id)))
                 p.small.muted { "No slash at its end; one that the identity provider adds does no harm." }
             } }))
             (parts::card("Key", &html! {}, &key))
-            (parts::card("Identity provider", &html! {}, &html! { div.pad { (choice(&here, chosen)) } }))
+            // Another choice is another page, without the key.
+            @if made.is_none() { (parts::card("Identity provider", &html! {}, &html! { div.pad { (choice(&here, chosen)) } })) }
             @if let Some(chosen) = chosen {
                 p { a.btn href={ (here) "/guide.md?idp=" (chosen.id) } { "Download this guide (Markdown)" } }
                 (guide::draw(chosen, &values(visit, instance, shown), &here))
             }
             (parts::live("contact", true, &contact(visit, instance, &known).await?))
         }))
+}
+
+/// That an identity provider in the cloud cannot reach an address, where that can be seen of it.
+fn unreachable(base: &str) -> Markup {
+    let Ok(url) = Url::parse(base) else { return html! {} };
+    let own = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    };
+    if !own && url.scheme() == "https" {
+        return html! {};
+    }
+    parts::note(
+        Tone::Warn,
+        &html! {
+            p {
+                strong { @if own { "This address is of this machine alone." } @else { "This address is plain http." } }
+                " Entra ID, Okta and others in the cloud cannot use it: they want https, at an address that they can reach. Put a proxy or tunnel with a certificate in front of scimgate, and set " code { "SCIMGATE_PUBLIC_URL" } " to its address."
+            }
+        },
+    )
 }
 
 fn choice(here: &str, chosen: Option<&Guide>) -> Markup {
@@ -173,7 +207,8 @@ async fn show(visit: Visit, Path(id): Path<String>, Query(chosen): Query<Chosen>
     page(&visit, &instance, &chosen.idp, None, (None, Errors::default())).await
 }
 
-async fn create(visit: Visit, Path(id): Path<String>, Query(chosen): Query<Chosen>, sent: Sent) -> Sending {
+async fn create(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
+    let guide = sent.text("guide");
     let instance = visit.instance(&id).await?;
     let known = keys::of(&visit, &instance).await?;
     if sent.text("seen") != keys::seen(&known) {
@@ -185,14 +220,14 @@ async fn create(visit: Visit, Path(id): Path<String>, Query(chosen): Query<Chose
         Err(errors) => errors,
         Ok(new) => match visit.app.create_key(&visit.actor(), &instance, new).await {
             Ok(made) => {
-                return Ok(page(&visit, &instance, &chosen.idp, Some(&made), (None, Errors::default()))
+                return Ok(page(&visit, &instance, guide, Some(&made), (None, Errors::default()))
                     .await?
                     .into_response());
             }
             Err(error) => Errors::from(error)?,
         },
     };
-    Ok(page(&visit, &instance, &chosen.idp, None, (Some(&sent), errors)).await?.failed().into_response())
+    Ok(page(&visit, &instance, guide, None, (Some(&sent), errors)).await?.failed().into_response())
 }
 
 async fn markdown(visit: Visit, Path(id): Path<String>, Query(chosen): Query<Chosen>) -> Result<Response, Trouble> {
@@ -202,4 +237,23 @@ async fn markdown(visit: Visit, Path(id): Path<String>, Query(chosen): Query<Cho
     let name = format!("attachment; filename=\"connect-{}.md\"", guide.id);
     Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, name)], text)
         .into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_no_cloud_reaches_is_told_of() {
+        let check = |base: &str, words: &str| {
+            let said = unreachable(base).into_string();
+            assert_eq!(said.contains("SCIMGATE_PUBLIC_URL"), !words.is_empty(), "{base}: {said}");
+            assert!(said.contains(words), "{base}: {said}");
+        };
+        check("http://127.0.0.1:8080/i/in_1/scim/v2", "of this machine alone");
+        check("https://localhost/i/in_1/scim/v2", "of this machine alone");
+        check("http://[::1]:8080/i/in_1/scim/v2", "of this machine alone");
+        check("http://scim.example.com/i/in_1/scim/v2", "plain http");
+        check("https://scim.example.com/i/in_1/scim/v2", "");
+    }
 }

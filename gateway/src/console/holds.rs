@@ -223,6 +223,10 @@ fn reasons(visit: &Visit, hold: &Value) -> Markup {
         "delete_group" => "people would be affected by groups that are removed",
         _ => "people would lose access",
     };
+    let of = match text(why, "effect") {
+        "remove_member" => "members that the group has",
+        _ => "accounts at the target",
+    };
     let first = list(hold, "items").first();
     let mut rows = vec![
         (
@@ -230,7 +234,7 @@ fn reasons(visit: &Visit, hold: &Value) -> Markup {
             html! {
                 @if why["limit"].is_number() {
                     "The brake lets " (number(int(why, "limit"))) " pass within " (span(int(why, "window_minutes") * 60))
-                    @if int(why, "of") > 0 { ", of " (number(int(why, "of"))) }
+                    @if int(why, "of") > 0 { ", of " (number(int(why, "of"))) " " (of) }
                     ", and more " (what) ". " (number(int(why, "sent"))) " went before it stopped the rest."
                 } @else { "More would lose access than the brake lets pass." }
                 @if let Some(group) = why["group"]["name"].as_str() {

@@ -100,7 +100,8 @@ fn needs(visit: &Visit, items: &[Value], most: usize, seen: &Value) -> Markup {
                     @if !text(item, "message").is_empty() { p.why { (name(text(item, "message"))) } }
                     p.small.muted {
                         (parts::instance_link(text(&item["instance"], "id"), text(&item["instance"], "name")))
-                        " \u{b7} since " (parts::ago_or(visit.now, &item["since"], "now"))
+                        @if item["ends_at"].is_string() { " \u{b7} until " (parts::when_or(visit.now, &item["ends_at"], "now")) }
+                        @else { " \u{b7} since " (parts::ago_or(visit.now, &item["since"], "now")) }
                         " \u{b7} " (turn(kind, item))
                     }
                 }

@@ -131,7 +131,9 @@ pub fn router(app: Arc<App>) -> Router {
             )
         })
         .layer(from_fn_with_state(Arc::clone(&app), guard::guard));
-    Router::new().route("/", get(root)).nest(PREFIX, inner).with_state(app)
+    // With a slash at its end it is the same address to whoever types it.
+    let slash = get(async || visit::see(PREFIX));
+    Router::new().route("/", get(root)).route("/console/", slash).nest(PREFIX, inner).with_state(app)
 }
 
 /// A person who opens the gateway's address is led to the console; a program is told that there is nothing.

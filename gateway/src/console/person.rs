@@ -140,7 +140,7 @@ async fn show(visit: Visit, kind: &'static str, (id, resource): (String, String)
                 }
             } }
         }
-        (head(&visit, &instance, sheet, group))
+        (head(&visit, &instance, &told, group))
         (proposed(&visit, &instance, sheet, &here).await?)
         (compared::table(&visit, &told, &instance, group))
         @if group {
@@ -231,7 +231,8 @@ async fn operations(visit: &Visit, why: &Value, until: Option<Timestamp>) -> Res
     Ok(told)
 }
 
-fn head(visit: &Visit, instance: &Instance, sheet: &Value, group: bool) -> Markup {
+fn head(visit: &Visit, instance: &Instance, told: &Record, group: bool) -> Markup {
+    let sheet = &told.sheet;
     let there = &sheet["link"];
     let email = list(&sheet["doc"], "emails")
         .iter()
@@ -262,7 +263,12 @@ fn head(visit: &Visit, instance: &Instance, sheet: &Value, group: bool) -> Marku
     }
     rows.push(("Known since", parts::when_or(visit.now, &sheet["created_at"], "")));
     rows.push(("Last change", parts::when_or(visit.now, &sheet["modified_at"], "")));
-    rows.push(("Account last seen", parts::when_or(visit.now, &sheet["seen_at"], "not yet")));
+    // The account may be gone, and have been seen before.
+    let there_once = |event: &&Value| text(event, "kind") == "account" && text(&event["cause"], "status") != "gone";
+    let once = list(&told.why, "chain").iter().rev().find(there_once);
+    let seen =
+        if sheet["seen_at"].is_string() { &sheet["seen_at"] } else { once.map_or(&Value::Null, |event| &event["at"]) };
+    rows.push(("Account last seen", parts::when_or(visit.now, seen, "not yet")));
     let reads = matches!(instance.mode, Mode::Enabled | Mode::Rehearse)
         && matches!(there["status"].as_str(), Some("active" | "suspended"))
         && sheet["managed"] == true

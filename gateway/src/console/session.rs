@@ -235,7 +235,9 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Res
                 Some(keys::KeyType::Instance) => {
                     "That is the key of an instance, for an identity provider. The console needs an admin token; those begin with scg_a_."
                 }
-                _ => "That token was not accepted. Tokens begin with scg_a_ and are printed once, at the first start.",
+                _ => {
+                    "That token was not accepted. It is what SCIMGATE_ADMIN_TOKEN was set to; where it was not set, the one that the first start printed, which begins with scg_a_; or one that an Owner made for you."
+                }
             };
             page(&app, &headers, &to, None, Some(words), StatusCode::UNPROCESSABLE_ENTITY)
         }

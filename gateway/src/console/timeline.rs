@@ -268,8 +268,9 @@ fn checked(visit: &Visit, operation: &Value, told: Told<'_>) -> Markup {
     html! { div.tight {
         @for one in looks.iter().take(CALLS) { (attempted(visit, one)) }
         @match state {
-            "applied" => p { "The target has it so" @if operation["closed_at"].is_string() { ", since " (parts::when_or(visit.now, &operation["closed_at"], "")) }
-                @if looks.is_empty() { ", by its own answer; the next comparison reads it again" } "." },
+            // Of then: what was asked for later may have changed it.
+            "applied" => p { "The target had it so" @if operation["closed_at"].is_string() { " at " (parts::when_or(visit.now, &operation["closed_at"], "")) }
+                @if looks.is_empty() { ", by its own answer; the next comparison read it again" } "." },
             "failed" => p { "It ended " (parts::when_or(visit.now, &operation["closed_at"], "")) ": the target keeps what it had." },
             "superseded" | "withdrawn" => p { "There was nothing to check: it was not carried out to its end." },
             _ => p { "Not yet verified." },

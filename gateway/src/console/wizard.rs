@@ -153,6 +153,11 @@ fn settings(visit: &Visit, listed: &Listed, sent: Option<&Sent>, errors: Errors)
         })
 }
 
+/// What is said of a name that another instance has: commands could not tell the two apart.
+pub(super) fn taken(id: &str) -> String {
+    format!("is the name of another instance ({id}) already; choose one that tells them apart")
+}
+
 async fn create(visit: Visit, sent: Sent) -> Sending {
     // The page named the instance that it makes: sent twice, it makes one.
     let id = sent.text("made");
@@ -167,6 +172,9 @@ async fn create(visit: Visit, sent: Sent) -> Sending {
     let (given, mut errors) = declared::read(&listed.entry, &sent, &[]);
     if sent.text("name").is_empty() {
         errors.add("name", "is required");
+    }
+    if let Some(known) = visit.app.instance_called(sent.text("name")).await? {
+        errors.add("name", taken(&known));
     }
     if errors.is_empty() {
         let new = NewInstance {
@@ -352,8 +360,7 @@ async fn review_page(visit: &Visit, instance: &Arc<Instance>, errors: Errors) ->
     let entry =
         visit.app.catalogue.of_instance(&instance.connector_name, instance.connector_version.as_deref()).await?.ok();
     let probed = visit.app.last_probe(instance);
-    let change =
-        |to: &str| html! { " " a href={ (root) (to) } { "Change" span.hush { " " (to.trim_start_matches('/')) } } };
+    let change = |to: &str, what: &str| html! { " " a href={ (root) (to) } { "Change" span.hush { " the " (what) } } };
     let act = format!("{root}/setup/review");
     let rev = instance.config_rev.to_string();
     let mut enable = Form::new(visit, act.as_str(), "Enable")
@@ -386,18 +393,18 @@ async fn review_page(visit: &Visit, instance: &Arc<Instance>, errors: Errors) ->
         "Check and enable",
         html! {
             (rivals)
-            (parts::card("Settings", &change("/settings"), &html! { div.pad.stack {
+            (parts::card("Settings", &change("/settings", "settings"), &html! { div.pad.stack {
                 (facts(&[("Name", instance.name.clone()), ("Target", entry.as_ref().map_or(instance.connector_name.clone(), |one| one.entry.title.to_owned()))]))
                 (facts(&settings))
             } }))
-            (parts::card("Credential", &change("/setup/check"), &html! { div.pad {
+            (parts::card("Credential", &change("/setup/check", "credential"), &html! { div.pad {
                 @match &probed {
                     Some(one) if one.ok => { (parts::tag(Tone::Good, "It works")) },
                     Some(_) => { (parts::tag(Tone::Bad, "Something is missing")) " Changes will wait until that is mended." },
                     None => { (parts::tag(Tone::Warn, "Not checked")) " Nobody checked it with these settings." },
                 }
             } }))
-            (parts::card("Policies", &change("/setup/policy"), &html! { div.pad.stack { (facts(&policy::summary(&instance.policy))) p { (policy::leaving(instance)) } } }))
+            (parts::card("Policies", &change("/setup/policy", "policies"), &html! { div.pad.stack { (facts(&policy::summary(&instance.policy))) p { (policy::leaving(instance)) } } }))
             (parts::card("What happens when you enable it", &html! {}, &html! { div.pad.stack {
                 @match &plan {
                     Some(plan) => { (planned(&plan.totals, &plan.warnings, &root)) },

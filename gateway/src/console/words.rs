@@ -269,7 +269,7 @@ pub(super) fn explained(visit: &Visit, work: &Value) -> Markup {
              @if need == "person" { p { a href="/console/tasks" { "Look at the tasks" } } }
             @if let Some(hold) = work["hold"].as_str().filter(|_| state == "held") {
                 p { "Held with the others of its hold, which was opened " (parts::ago_or(visit.now, &work["held_at"], "before")) ". " a href={ "/console/holds/" (hold) } { "Look at the hold" } }
-                p.small { "By the command line: " code { "scimgate hold allow " (name(hold)) } " or " code { "scimgate hold discard " (name(hold)) } }
+                p.small { "By the command line: " code { "scimgate hold allow " (name(hold)) } " or " code { "scimgate hold discard " (name(hold)) } "; with " code { "--yes" } " where no terminal can ask." }
             }
             @if !text(work, "reason").is_empty() { (parts::more("What the target or the gateway said", &html! { p { (super::text::value(text(work, "reason"))) } })) }
         },

@@ -147,14 +147,16 @@ fn record_refusal(
     if !(400..500).contains(&error.status) {
         return;
     }
+    // Below a base URL that was given twice, the rest would look as it should: then the whole path says what was asked.
     let base = format!("/i/{}/scim/v2", instance.id);
+    let below = path.strip_prefix(base.as_str()).filter(|rest| !rest.contains("/scim/v2")).unwrap_or(path);
     app.refusals.push(
         &app.store,
         records::Refusal {
             instance_seq: instance.seq,
             key_id,
             method: method_label(method),
-            path: path.strip_prefix(base.as_str()).unwrap_or(path).to_owned(),
+            path: below.to_owned(),
             status: error.status,
             scim_type: error.scim_type.map(|kind| kind.as_str().to_owned()),
             detail: error.detail.clone(),

@@ -510,6 +510,19 @@ impl App {
         Ok(())
     }
 
+    /// The id of an instance, not deleted, of exactly this name.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn instance_called(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let row = self
+            .store
+            .reader()
+            .one("SELECT id FROM instance WHERE name = $1 AND deleted_at IS NULL ORDER BY seq LIMIT 1", vals![name])
+            .await?;
+        row.map(|row| row.col("id")).transpose()
+    }
+
     /// The names of the credentials that an instance has.
     ///
     /// # Errors

@@ -305,3 +305,98 @@ async fn what_only_owners_may_was_never_tried_as_an_admin() {
         viewer.get(&path).await.expect(403);
     }
 }
+
+#[tokio::test]
+async fn a_key_that_was_rotated_just_now_was_to_end_since_thirteen_days() {
+    let gateway = Gateway::start().await;
+    let browser = gateway.owner().await;
+    let id = instance(&gateway, "paused").await;
+    let path = format!("/instances/{id}/keys");
+    let made = gateway.admin("POST", &path, Some(json!({"name": "Okta"}))).await.expect(201).json();
+    let old = made["id"].as_str().unwrap();
+    sql(&gateway.folder, &format!("UPDATE api_key SET last_used_at = created_at WHERE key_id = '{old}'")).await;
+    let overlap = Some(json!({"overlap_seconds": 86_400}));
+    gateway.admin("POST", &format!("{path}/{old}/rotate"), overlap).await.expect(201);
+    let home = browser.get("/console").await.expect(200).words();
+    let told = home.split_once("Ends soon").map_or("", |(_, rest)| rest);
+    assert!(told.contains("until") && told.contains("in 2") && !told.contains("days ago"), "{home}");
+    let item = gateway.admin("GET", "/attention", None).await.expect(200).json()["items"][0].clone();
+    assert_eq!(item["kind"], "key", "{item}");
+    assert!(item["age_seconds"].as_i64().is_some_and(|age| age < 600), "{item}");
+}
+
+#[tokio::test]
+async fn a_second_instance_of_one_name_left_commands_without_either() {
+    let gateway = Gateway::start().await;
+    let browser = gateway.owner().await;
+    let first = instance(&gateway, "paused").await;
+    let form = browser.get("/console/instances/new?connector=buildkite").await.form("/console/instances/new");
+    let fill = [("name", "Acme"), ("settings.org", "acme"), ("settings.token", "canary-secret")];
+    let refused = browser.submit(&form, &fill).await.expect(422);
+    says(&refused, &format!("is the name of another instance ({first}) already"));
+    assert!(refused.text().contains("href=\"#f-name\""));
+    browser.submit(&form, &[("name", "Acme 2"), fill[1], fill[2]]).await.expect(303);
+    let path = format!("/console/instances/{first}/settings");
+    let form = browser.get(&path).await.expect(200).form(&format!("{path}/connection"));
+    says(&browser.submit(&form, &[("name", "Acme 2")]).await.expect(422), "is the name of another instance");
+    browser.submit(&form, &[("name", "Acme 3")]).await.expect(303);
+    // Of one that is deleted the name is free.
+    gateway.admin("DELETE", &format!("/instances/{first}?force=true"), None).await;
+    let form = browser.get("/console/instances/new?connector=buildkite").await.form("/console/instances/new");
+    browser.submit(&form, &[("name", "Acme 3"), fill[1], fill[2]]).await.expect(303);
+}
+
+#[tokio::test]
+async fn the_steps_of_a_provider_were_on_a_page_without_the_new_key() {
+    let gateway = Gateway::start().await;
+    let browser = gateway.owner().await;
+    let id = instance(&gateway, "paused").await;
+    let page = format!("/console/instances/{id}/connect");
+    let form = browser.get(&format!("{page}?idp=okta")).await.expect(200).form(&page);
+    assert!(form.fields.contains(&("guide".to_owned(), "okta".to_owned())), "{form:?}");
+    let made = browser.submit(&form, &[("guide", "entra")]).await.expect(200);
+    let text = made.text();
+    let key = text.split("id=\"secret\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().trim().to_owned();
+    assert!(key.starts_with("scg_"), "{key}");
+    says(&made, "Secret Token");
+    assert!(text.matches(&key).count() > 2, "the steps lack the key: {}", made.words());
+    assert!(!made.words().contains("Show the steps"), "a choice that loses the key: {}", made.words());
+    assert!(!browser.get(&format!("{page}?idp=entra")).await.expect(200).text().contains(&key));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_that_was_accepted_was_told_as_an_account_that_is_gone() {
+    let live = Live::start(json!({})).await;
+    let browser = live.owner().await;
+    let ada = live.member("ada@example.com", "Ada").await;
+    let texts = async || {
+        let why = live.admin("GET", &format!("/why?resource={ada}"), None).await;
+        let chain: Vec<String> =
+            why["chain"].as_array().unwrap().iter().map(|one| one["text"].as_str().unwrap().to_owned()).collect();
+        chain
+    };
+    let told = texts().await;
+    assert_eq!(told.iter().filter(|text| text.contains("The invitation was accepted")).count(), 1, "{told:?}");
+    assert!(!told.iter().any(|text| text.contains("gone") || text.contains("No longer tied")), "{told:?}");
+    live.active(&ada, false).await;
+    live.quiet().await;
+    let told = texts().await;
+    assert!(told.iter().any(|text| text == "The account is gone from the target."), "{told:?}");
+    let page = browser.get(&live.page(&format!("/people/{ada}"))).await.expect(200);
+    let seen = page.words();
+    let seen = seen.split_once("Account last seen").map_or("", |(_, rest)| rest).trim_start();
+    assert!(!seen.starts_with("not yet") && !seen.is_empty(), "{seen}");
+    assert!(!page.words().contains("The target has it so"), "{}", page.words());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_below_a_doubled_address_looked_right_among_the_refused() {
+    let live = Live::start(json!({})).await;
+    let browser = live.owner().await;
+    live.scim("GET", "/scim/v2/Users?filter=canary", Value::Null).await.expect(404);
+    let path = live.page("/rejected");
+    let whole = format!("GET /i/{}/scim/v2/scim/v2/Users", live.instance);
+    live.wait("the refusal", async || browser.get(&path).await.words().contains("404")).await;
+    let page = browser.get(&path).await.expect(200).words();
+    assert!(page.contains(&whole) && !page.contains("canary"), "{page}");
+}

@@ -206,6 +206,7 @@ async fn who_opens_the_gateways_address_in_a_browser_is_led_to_the_console() {
     let browser = gateway.browser();
     let led = browser.send("GET", "/", &[("accept", "text/html,*/*")], String::new()).await.expect(303);
     assert_eq!(led.header("location"), "/console");
+    assert_eq!(browser.get("/console/").await.expect(303).header("location"), "/console");
     assert_eq!(browser.get("/").await.expect(404).header("content-type"), "application/problem+json");
 }
 

@@ -219,7 +219,7 @@ async fn operations_are_filtered_by_the_address_and_downloaded_so() {
         let id = why["operations"][0]["id"].as_str().unwrap();
         let page = browser.get(&format!("/console/operations/{id}")).await.expect(200);
         says(&page, &STAGES);
-        says(&page, &["deactivate", "request-of-the-test", "The target has it so"]);
+        says(&page, &["deactivate", "request-of-the-test", "The target had it so"]);
         browser.get("/console/operations/op_nonesuch").await.expect(404);
         let csrf = browser.csrf().await;
         let late = browser.post(&format!("/console/operations/{id}/retry"), &[("csrf", &csrf)]).await.expect(409);

@@ -256,19 +256,20 @@ impl App {
             .store
             .reader()
             .all(
-                "SELECT k.key_id, k.name, k.not_after, i.id AS instance_id, i.name AS instance_name FROM api_key k JOIN instance i ON i.seq = k.instance_seq \
+                "SELECT k.key_id, k.name, k.not_after, k.created_at, i.id AS instance_id, i.name AS instance_name FROM api_key k JOIN instance i ON i.seq = k.instance_seq \
                  WHERE i.deleted_at IS NULL AND k.not_after > $1 AND k.not_after < $2 AND k.last_used_at IS NOT NULL ORDER BY k.not_after LIMIT $3",
                 vals![now, now + ENDS_SOON, MOST],
             )
             .await?;
         for row in &rows {
             let (instance, key): (String, String) = (row.col("instance_id")?, row.col("key_id")?);
-            let ends: i64 = row.col("not_after")?;
+            let (ends, made): (i64, i64) = (row.col("not_after")?, row.col("created_at")?);
             items.push(Item {
                 rank: 5,
-                since: ends - ENDS_SOON,
+                // Since it was to be told of: a key that was made or cut short later, since then.
+                since: (ends - ENDS_SOON).max(made).min(now),
                 shown: json!({
-                    "kind": "key", "code": "key_ends", "count": 1, "key": key,
+                    "kind": "key", "code": "key_ends", "count": 1, "key": key, "ends_at": time(ends),
                     "message": format!("The key \"{}\" ends on {}.", row.col::<String>("name")?, time(ends)),
                     "instance": {"id": instance, "name": row.col::<String>("instance_name")?},
                     "act": {"method": "POST", "href": format!("/admin/v1/instances/{instance}/keys/{key}/rotate")},

@@ -46,7 +46,7 @@ pub struct Refusal {
     pub key_id: String,
     /// The method.
     pub method: &'static str,
-    /// The path below the base URL, without the query.
+    /// The path below the base URL, without the query; the whole one where it holds the base URL's end twice.
     pub path: String,
     /// The status that was answered.
     pub status: u16,

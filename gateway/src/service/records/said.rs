@@ -129,9 +129,15 @@ pub(super) fn state_of(value: &str, id: Option<String>, name: Option<String>, si
 pub(super) fn kept_back(hold: &str, since: i64) -> String {
     format!(
         " The brake holds it back since {} (hold {hold}), because more would lose access at once than the limit allows. An Admin allows or discards the hold: \
-         on its page in the console, or by `scimgate hold allow {hold}` or `scimgate hold discard {hold}`.",
+         on its page in the console, or by `scimgate hold allow {hold}` or `scimgate hold discard {hold}` (with `--yes` where no terminal can ask).",
         time(since)
     )
+}
+
+/// That something is left as it is because somebody decided so.
+fn left_so(why: &str) -> String {
+    let why = why.trim_end_matches('.');
+    format!(" It stays so by an admin's decision ({why}), until the identity provider asks again.")
 }
 
 /// One sentence that answers why there is access, or none.
@@ -146,6 +152,7 @@ pub(super) fn answer(hero: &Hero, standing: &Standing) -> String {
         _ if standing.held.is_some() => {
             standing.held.as_ref().map_or_else(String::new, |(hold, since)| kept_back(hold, *since))
         }
+        _ if standing.kept.is_some() => standing.kept.as_deref().map_or_else(String::new, left_so),
         (Some(need), Some(fault)) => format!(" Somebody has to act ({need}): {fault}"),
         (Some(need), None) => format!(" Somebody has to act: {need}."),
         (None, Some(fault)) => format!(" The last thing that stood in the way: {fault}"),
@@ -234,6 +241,24 @@ mod tests {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert!(!said.contains("Somebody has to act") && !said.contains("older"), "{said}");
+    }
+
+    #[test]
+    fn a_decision_that_somebody_keeps_access_was_told_without_its_reason() {
+        let standing = Standing {
+            exists: true,
+            managed: true,
+            status: Some("active".to_owned()),
+            fault: Some("something older".to_owned()),
+            kept: Some("the scope was emptied.".to_owned()),
+            ..Standing::default()
+        };
+        let said = answer(&hero(), &standing);
+        assert!(said.starts_with("ada still has access") && !said.contains("older"), "{said}");
+        assert!(
+            said.ends_with("by an admin's decision (the scope was emptied), until the identity provider asks again."),
+            "{said}"
+        );
     }
 
     #[test]

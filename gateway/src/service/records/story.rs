@@ -71,6 +71,8 @@ pub(super) struct Standing {
     pub(super) held: Option<(String, i64)>,
     /// The difference by which it is known that somebody removed the account at the target, and when it was noticed.
     pub(super) vanished: Option<(String, i64)>,
+    /// Why an admin decided that it stays as it is; of now alone, a decision has no time.
+    pub(super) kept: Option<String>,
 }
 
 impl App {
@@ -197,20 +199,37 @@ impl App {
                 vals![hero.seq, at, READ],
             )
             .await?;
-        for row in links.iter().rev() {
+        let mut invitation: Option<i64> = None;
+        for (place, row) in links.iter().rev().enumerate() {
             let account: i64 = row.col("account_seq")?;
             let doc = parsed(row.col("doc")?);
             let words = [&doc["login"], &doc["email"], &doc["name"]];
             let login = words.iter().find_map(|word| word.as_str()).map(str::to_owned);
             let remote = row.col::<Option<String>>("remote_id")?.or(row.col("invite_id")?).unwrap_or_default();
             let (opened, closed): (i64, Option<i64>) = (row.col("opened_at")?, row.col("closed_at")?);
+            let tied = format!("ied to {} ({remote}) at the target.", login.as_deref().unwrap_or("an account"));
             chain.push(event(
                 opened,
                 "link",
-                format!("Tied to {} ({remote}) at the target.", login.as_deref().unwrap_or("an account")),
+                if invitation == Some(opened) {
+                    format!("The invitation was accepted: t{tied}")
+                } else {
+                    format!("T{tied}")
+                },
                 json!({"evidence": row.col::<String>("evidence")?}),
             ));
-            if let Some(closed) = closed.filter(|closed| *closed <= at) {
+            // An invitation that is accepted ends, and the account takes its place in the same moment: that is one event.
+            let next = links.iter().rev().nth(place + 1);
+            let accepted = closed.filter(|closed| *closed <= at).is_some()
+                && row.col::<Option<String>>("remote_id")?.is_none()
+                && next
+                    .map(|next| {
+                        Ok::<_, StoreError>((next.col::<i64>("opened_at")?, next.col::<Option<String>>("remote_id")?))
+                    })
+                    .transpose()?
+                    .is_some_and(|(opened, remote)| Some(opened) == closed && remote.is_some());
+            invitation = closed.filter(|_| accepted);
+            if let Some(closed) = closed.filter(|closed| *closed <= at && !accepted) {
                 chain.push(event(closed, "link", "No longer tied to it.".to_owned(), Value::Null));
             }
             let rows = reader
@@ -222,8 +241,18 @@ impl App {
             for (place, change) in rows.iter().enumerate() {
                 let (status, seen): (String, i64) = (change.col("value")?, change.col("at")?);
                 // What it was before it was this one's is another's story, but for how it was found.
-                if seen >= opened.saturating_sub(1_000_000) || place + 1 == rows.len() {
-                    chain.push(event(seen, "account", format!("Seen at the target: {status}."), Value::Null));
+                let own = seen >= opened.saturating_sub(1_000_000) || place + 1 == rows.len();
+                if own && !(accepted && status == "gone") {
+                    let before = rows.get(place + 1).map(|row| row.col::<String>("value")).transpose()?;
+                    let said = match (before.as_deref(), status.as_str()) {
+                        (Some("invited"), "active") => {
+                            "The invitation was accepted: seen at the target, active.".to_owned()
+                        }
+                        (Some("invited"), "gone") => "The invitation is gone from the target, not accepted.".to_owned(),
+                        (Some(_), "gone") => "The account is gone from the target.".to_owned(),
+                        _ => format!("Seen at the target: {status}."),
+                    };
+                    chain.push(event(seen, "account", said, json!({"status": status})));
                 }
             }
             if closed.is_none_or(|closed| closed > at) {
@@ -259,6 +288,15 @@ impl App {
             )
             .await?;
         standing.held = self.holding(hero, at).await?;
+        if at == i64::MAX {
+            let kept = reader
+                .one(
+                    "SELECT v.why FROM waiver v JOIN resource r ON r.seq = v.resource_seq AND r.rev = v.rev WHERE v.resource_seq = $1 AND v.item_seq = 0",
+                    vals![hero.seq],
+                )
+                .await?;
+            standing.kept = kept.map(|row| row.col("why")).transpose()?;
+        }
         for (place, row) in rows.iter().enumerate() {
             let (code, since): (String, i64) = (row.col("value")?, row.col("at")?);
             // What is held is on record by its effect: nobody has to mend it, somebody has to decide.

@@ -97,5 +97,10 @@ pub(super) async fn up(all: &DatabaseTransaction) -> Result<(), StoreError> {
         tracing::warn!("the database's schema is of a newer version of scimgate; upgrade this replica, too");
         return Ok(());
     }
-    Ok(Migrator::up(all, None).await?)
+    Migrator::up(all, None).await?;
+    let steps = known.difference(&applied).count();
+    if steps > 0 {
+        tracing::info!(steps, new = applied.is_empty(), "the database's schema was brought up to date");
+    }
+    Ok(())
 }
