@@ -167,6 +167,7 @@ pub struct Wire {
     record: Arc<Recorder>,
     fence: Option<Box<dyn Fn() -> bool + Send + Sync>>,
     stop: CancellationToken,
+    asked: bool,
     desk: Option<Box<dyn Desk>>,
 }
 
@@ -189,8 +190,16 @@ impl Wire {
             record,
             fence: None,
             stop: CancellationToken::new(),
+            asked: false,
             desk: None,
         }
+    }
+
+    /// Calls go out though the breaker is open: a person asks whether the target is there.
+    #[must_use]
+    pub fn asked(mut self) -> Self {
+        self.asked = true;
+        self
     }
 
     /// Asks before each call, after its wait for the budget, whether it may still be sent.
@@ -265,8 +274,12 @@ impl Wire {
     /// Everything before a call: what lets it pass, and the permit that it holds until its answer is there.
     async fn admit(&self, call: &str, charges: &[Charge], host: &str) -> Result<(BreakerPass<'_>, Permit), Fault> {
         // deadline and breaker
-        let pass =
-            BreakerPass::ask(&self.budget, self.lane).map_err(|at| not_sent(call, at, on_hold(host), "breaker"))?;
+        let pass = match self.asked {
+            true => BreakerPass { budget: &self.budget, pass: Some(Pass::Asked) },
+            false => {
+                BreakerPass::ask(&self.budget, self.lane).map_err(|at| not_sent(call, at, on_hold(host), "breaker"))?
+            }
+        };
         // budget and concurrency
         let permit = tokio::select! {
             biased;

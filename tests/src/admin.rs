@@ -180,12 +180,24 @@ impl Admin {
     }
 
     /// Waits until nothing is left to do at once: no operation open.
+    ///
+    /// # Panics
+    /// If that takes longer than two minutes: says what is open, and why.
     pub async fn settled(&self, instance: &str) {
-        wait_until("no operation is open", Duration::from_secs(120), async || {
-            let path = format!("/instances/{instance}/operations?state=open&limit=1");
+        let (bound, start) = (Duration::from_secs(120), Instant::now());
+        let path = format!("/instances/{instance}/operations?state=open&limit=3");
+        let left = wait_until("no operation is open", bound * 2, async || {
             let open = self.get(&path).await;
-            open["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+            match open["items"].as_array().is_some_and(Vec::is_empty) {
+                true => Some(None),
+                false if start.elapsed() > bound => Some(Some(open)),
+                false => None,
+            }
         })
         .await;
+        if let Some(open) = left {
+            let work = self.get(&format!("/instances/{instance}/work?limit=3")).await;
+            panic!("still open after {} s: {open:#}\nwork: {work:#}", bound.as_secs());
+        }
     }
 }

@@ -25,6 +25,7 @@ pub mod postgres;
 pub mod process;
 pub mod replay;
 pub mod scim;
+pub mod scim_server;
 pub mod sim;
 pub mod wait;
 

@@ -73,6 +73,36 @@ impl Sequence {
         Self { folder: self.folder.clone(), file }
     }
 
+    /// What its steps up to one, by its name, have saved, for [`Self::part`]: the ids of the people they made, by user name,
+    /// and of the one group, so far as they are still there.
+    ///
+    /// # Panics
+    /// If there is no such step, or it is not clear which group it is.
+    pub async fn saved(&self, to: &str, scim: &Scim) -> Vec<(&str, String)> {
+        let to = self.steps().iter().position(|step| step["name"] == to);
+        let to = to.unwrap_or_else(|| panic!("no step is named {to:?}"));
+        let mut saved = Vec::new();
+        for step in &self.steps()[..to] {
+            for (name, pointer) in step["save"].as_object().into_iter().flatten() {
+                assert_eq!(pointer, "/id", "what {step} saves is no id");
+                let found = match step["body"]["userName"].as_str() {
+                    Some(user) => {
+                        let filter: String =
+                            url::form_urlencoded::byte_serialize(format!("userName eq \"{user}\"").as_bytes())
+                                .collect();
+                        scim.get(&format!("/Users?filter={filter}")).await
+                    }
+                    None => scim.get("/Groups").await,
+                };
+                assert!(found["totalResults"].as_u64() <= Some(1), "who or what is {name}: {found}");
+                if let Some(id) = found["Resources"][0]["id"].as_str() {
+                    saved.push((name.as_str(), id.to_owned()));
+                }
+            }
+        }
+        saved
+    }
+
     /// Plays it.
     ///
     /// # Panics

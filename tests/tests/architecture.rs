@@ -29,7 +29,7 @@ const TEST_ROOMS: &[(&str, &[&str])] = &[("connectors", &["simulators", "contrac
 const TOOLS: &[(&str, &[&str])] = &[
     ("sea-orm", &["gateway", "tests"]),
     ("sea-orm-migration", &["gateway"]),
-    ("sqlx", &["gateway", "connectors"]),
+    ("sqlx", &["gateway", "connectors", "tests"]),
     ("reqwest", &["gateway", "tests"]),
     ("axum", &["gateway", "simulators"]),
     ("hyper", &["gateway", "simulators"]),

@@ -120,6 +120,10 @@ fn at(who: &Person, path: &str) -> Vec<String> {
     if path.eq_ignore_ascii_case("displayName") {
         return known(who.display_name.as_deref());
     }
+    // SCIM has no attribute of this name: it is the primary one of `emails`, for directories that hold one address.
+    if path.eq_ignore_ascii_case("email") {
+        return at(who, "emails").into_iter().take(1).collect();
+    }
     let mut values: Vec<String> = Vec::new();
     if path.eq_ignore_ascii_case("emails") {
         values.extend(who.email.clone());
@@ -212,6 +216,7 @@ mod tests {
             ("/home/{userName:local}", &["/home/ada"]),
             ("/bin/bash", &["/bin/bash"]),
             ("{emails}", &["ada@kit.example", "other@kit.example"]),
+            ("{email}", &["ada@kit.example"]),
             ("{nickName|name.familyName}", &["Lovelace"]),
             ("{NAME.familyname}", &["Lovelace"]),
             ("{urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:costCenter}", &["7"]),

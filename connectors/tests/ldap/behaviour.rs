@@ -438,6 +438,51 @@ async fn a_guid_is_found_again_by_its_text() {
     }
 }
 
+/// The address was not written there, and that of an entry that was there before was taken away.
+#[tokio::test]
+async fn active_directory_lost_every_address() {
+    if !installed() {
+        return;
+    }
+    let more = json!({
+        "directory": "active_directory", "id_attribute": "entryUUID", "group_base": null, "lock": "uac",
+        "attributes": "sn={name.familyName|displayName|userName}",
+    });
+    let at = Directory::new(Options { active_directory: true, ..Options::default() }, Wire::Ldaps, &more);
+    let mail = |name: &str| {
+        let entry =
+            at.server().search(&format!("ou=people,{SUFFIX}"), &format!("(userPrincipalName={name})")).remove(0);
+        values(&entry, "mail").into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    at.server().add(&format!(
+        "dn: cn=bob,ou=people,{SUFFIX}\nobjectClass: user\ncn: bob\nsn: bob\nuserPrincipalName: bob@kit.example\nuserAccountControl: 512\nmail: bob@kit.example\n"
+    ));
+    let people = at.connector.accounts().expect("people");
+    for name in ["ada@kit.example", "bob@kit.example"] {
+        let mut who = person(name);
+        who.email = Some(name.to_owned());
+        who.attributes = json!({ "emails": [{ "value": format!("x{name}") }, { "value": name, "primary": true }] })
+            .as_object()
+            .cloned()
+            .expect("an object");
+        let account = match people.create(&at.cx(), &who).await {
+            Ok(Created::Done(account)) => account,
+            Ok(Created::AlreadyThere(found)) => found.account,
+            other => panic!("{other:?}"),
+        };
+        let mut change = AccountChange::default();
+        change.person = Some(Box::new(who.clone()));
+        let updated = people.update(&at.cx(), &reference(&account), &change).await;
+        assert!(matches!(updated, Ok(Updated::Done(_))), "{updated:?}");
+        assert_eq!(mail(name), [name]);
+        let mut change = AccountChange::default();
+        change.email = Some(format!("new-{name}"));
+        let updated = people.update(&at.cx(), &reference(&account), &change).await;
+        assert!(matches!(updated, Ok(Updated::Done(_))), "{updated:?}");
+        assert_eq!(mail(name), [format!("new-{name}")]);
+    }
+}
+
 #[tokio::test]
 async fn a_referral_is_refused_in_clear_words() {
     if !installed() {

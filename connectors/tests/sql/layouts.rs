@@ -51,7 +51,7 @@ values = { since = "2026-01-02" }
 "#,
     account: "INSERT INTO {s}.person (org, login, mail, source) VALUES (7, '{name}', '{name}@example.com', 'app') ON CONFLICT DO NOTHING",
     group: r#"INSERT INTO {s}."Team" ("Name") VALUES ('{name}') ON CONFLICT DO NOTHING"#,
-    accounts: "SELECT person_id::text, login, mail, enabled::int::text, role::text FROM {s}.person WHERE org = 7 AND NOT is_system ORDER BY person_id",
+    accounts: "SELECT person_id::text, login, mail, enabled::int::text, role::text, full_name FROM {s}.person WHERE org = 7 AND NOT is_system ORDER BY person_id",
     groups: r#"SELECT id::text, "Name" FROM {s}."Team" ORDER BY id"#,
     members: "SELECT team::text, person::text FROM {s}.team_member ORDER BY 1, 2",
 };
@@ -137,7 +137,7 @@ values = { via = "scim" }
 "#,
     account: "INSERT IGNORE INTO {s}.person (id, login, mail) VALUES (UUID(), '{name}', '{name}@example.com')",
     group: "INSERT IGNORE INTO {s}.team (name) VALUES ('{name}')",
-    accounts: "SELECT id, login, mail, CAST(deactivated_at IS NULL AS CHAR), CAST(role AS CHAR) FROM {s}.person WHERE NOT is_system AND deleted_at IS NULL ORDER BY id",
+    accounts: "SELECT id, login, mail, CAST(deactivated_at IS NULL AS CHAR), CAST(role AS CHAR), full_name FROM {s}.person WHERE NOT is_system AND deleted_at IS NULL ORDER BY id",
     groups: "SELECT CAST(id AS CHAR), name FROM {s}.team ORDER BY id",
     members: "SELECT CAST(team AS CHAR), person FROM {s}.member ORDER BY team, person",
 };
@@ -209,7 +209,7 @@ user = "person"
 "#,
     account: "INSERT OR IGNORE INTO person (login, mail, status) VALUES ('{name}', '{name}@example.com', 'on')",
     group: "INSERT OR IGNORE INTO team (name) VALUES ('{name}')",
-    accounts: "SELECT CAST(id AS TEXT), login, mail, CAST(status = 'on' AS TEXT), role FROM person WHERE NOT is_system AND status <> 'gone' ORDER BY id",
+    accounts: "SELECT CAST(id AS TEXT), login, mail, CAST(status = 'on' AS TEXT), role, full_name FROM person WHERE NOT is_system AND status <> 'gone' ORDER BY id",
     groups: "SELECT CAST(id AS TEXT), name FROM team ORDER BY id",
     members: "SELECT CAST(team AS TEXT), CAST(person AS TEXT) FROM \"team member\" ORDER BY team, person",
 };

@@ -9,6 +9,7 @@ mod certificates;
 mod flows;
 mod layouts;
 mod mariadb;
+mod scratch;
 mod settings;
 mod world;
 
@@ -16,7 +17,8 @@ use connector_sdk::kit::{self, Report};
 
 use layouts::{MARIADB, MARIADB_DECLARED, POSTGRES, POSTGRES_DECLARED, SQLITE, SQLITE_DECLARED};
 use mariadb::MariaDb;
-use world::{Home, Layout, Server, admin};
+use scratch::Scratch;
+use world::{Home, Layout, Server};
 
 /// The PostgreSQL server that the tests are told of.
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration file; they are told of a server so")]
@@ -26,37 +28,6 @@ fn postgres(test: &str) -> Option<Server> {
         eprintln!("skipped: {test}: no SCIMGATE_TEST_POSTGRES");
     }
     url.map(Server::Postgres)
-}
-
-/// A database on PostgreSQL, for one test; roles of its cases go with it.
-struct Scratch<'a> {
-    server: &'a Server,
-    name: String,
-}
-
-impl<'a> Scratch<'a> {
-    async fn new(server: &'a Server, test: &str) -> Self {
-        let name = format!("sql_{test}_{}", std::process::id());
-        let mut link = admin(server, None).await;
-        link.run(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
-        link.run(&format!("CREATE DATABASE {name}")).await;
-        Self { server, name }
-    }
-
-    async fn end(self) {
-        let mut link = admin(self.server, None).await;
-        link.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await;
-        let mine = format!("SELECT rolname FROM pg_roles WHERE rolname LIKE '{}\\_%'", self.name.replace('_', "\\_"));
-        for role in link.texts(&mine).await.into_iter().flatten().flatten() {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP ROLE IF EXISTS {role}")))
-                .execute(match &mut link {
-                    world::Admin::Postgres(link) => link,
-                    _ => unreachable!("it is PostgreSQL"),
-                })
-                .await
-                .ok();
-        }
-    }
 }
 
 async fn play(server: &Server, database: &str, layout: &'static Layout) -> Report {

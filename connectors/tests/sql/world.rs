@@ -80,7 +80,7 @@ pub(crate) struct Layout {
     pub(crate) account: &'static str,
     /// Adds one group.
     pub(crate) group: &'static str,
-    /// Rows of id, login, email, active (0 or 1), role, of those who can be seen.
+    /// Rows of id, login, email, active (0 or 1), role, name, of those who can be seen.
     pub(crate) accounts: &'static str,
     /// Rows of id and name.
     pub(crate) groups: &'static str,
@@ -94,8 +94,9 @@ pub(crate) struct Home {
     pub(crate) layout: &'static Layout,
     pub(crate) name: String,
     folder: Option<PathBuf>,
-    settings: Value,
-    password: Option<String>,
+    /// An instance's settings for it, and the password of its user.
+    pub(crate) settings: Value,
+    pub(crate) password: Option<String>,
 }
 
 /// The catalogue's entry.
@@ -255,14 +256,15 @@ impl Home {
         }
     }
 
-    async fn state(&self) -> Value {
+    /// What it holds, as simulators tell it.
+    pub(crate) async fn state(&self) -> Value {
         let layout = self.layout;
         let accounts: Vec<Value> = self
             .texts(layout.accounts)
             .await
             .into_iter()
             .map(|row| {
-                json!({ "id": row[0], "login": row[1], "email": row[2], "active": row[3].as_deref() == Some("1"), "role": row[4] })
+                json!({ "id": row[0], "login": row[1], "email": row[2], "active": row[3].as_deref() == Some("1"), "role": row[4], "name": row[5] })
             })
             .collect();
         let members = self.texts(layout.members).await;

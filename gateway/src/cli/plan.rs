@@ -64,7 +64,10 @@ fn show(client: &Client, plan: &Value, items: &[Value], all: bool) -> Result<(),
             table.row(["!".to_owned(), text(warning, "code"), name.clone(), text(warning, "message")]);
         }
     }
-    client.out.table(&table, "Nothing is to be sent: what was asked for is at the target.")?;
+    client.out.table(
+        &table,
+        "Nothing is to be sent: no change waits. Where the target differs all the same, `scimgate drift` says so.",
+    )?;
     if !all {
         client.out.hint("There is more; --limit shows it.");
     }

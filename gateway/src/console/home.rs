@@ -114,6 +114,8 @@ fn tag(kind: &str, leaving: bool) -> Markup {
     match kind {
         _ if leaving => parts::tag(Tone::Bad, "Still has access"),
         "credential" | "connector" => parts::tag(Tone::Bad, "Stopped"),
+        "target" => parts::tag(Tone::Bad, "No answer"),
+        "drift" => parts::tag(Tone::Drift, "Drifted"),
         "hold" => parts::tag(Tone::Warn, "Held"),
         "run" => parts::tag(Tone::Bad, "Failed"),
         "key" => parts::tag(Tone::Warn, "Ends soon"),
@@ -132,6 +134,13 @@ fn headline(item: &Value) -> Markup {
         "deprovision" => html! { (count(n, "person waits", "people wait")) " to lose access" },
         "credential" => html! { "The credential is refused; " (count(n, "change waits", "changes wait")) },
         "connector" => html! { "The connector cannot be used" },
+        "target" => html! { "The target does not answer" },
+        "drift" if n == 1 => {
+            html! { @match example { Some(who) => (name(who)), None => "Somebody" } " is gone from the target, which nobody here asked for" }
+        }
+        "drift" => {
+            html! { (count(n, "person or group is", "people and groups are")) " gone from the target, which nobody here asked for" }
+        }
         "hold" => html! { (count(n, "change is", "changes are")) " held by the brake" },
         "run" => html! { "The last " (match text(item, "code") { "import" => "import", _ => "comparison" }) " failed" },
         "key" => html! { "A key of the identity provider ends soon" },
@@ -151,6 +160,10 @@ fn way(item: &Value) -> Option<String> {
     match text(item, "kind") {
         "hold" => Some("/console/holds?state=open".to_owned()),
         "run" => Some(format!("/console/instances/{instance}/plan")),
+        "drift" if int(item, "count") > 1 => {
+            Some(link(&format!("/console/instances/{instance}/plan"), &[("class", "vanished")]))
+        }
+        "target" => Some(format!("/console/instances/{instance}/budget")),
         "task" => Some(link("/console/tasks", &[("instance", instance), ("overdue", "1")])),
         "credential" => Some(format!("/console/instances/{instance}/probe")),
         "connector" => Some(format!("/console/instances/{instance}/settings")),
@@ -170,6 +183,8 @@ fn turn(kind: &str, item: &Value) -> Markup {
         "credential" => turn_of("needs", code).who,
         "connector" => turn_of("needs", "connector").who,
         "hold" => turn_of("held", "").who,
+        "target" => turn_of("waiting", "unavailable").who,
+        "drift" => "an Admin here",
         "task" => turn_of("waiting", "person").who,
         "key" => "an Admin here, then the identity provider's admin",
         "run" => "nobody, it runs again by itself; or an Admin here",

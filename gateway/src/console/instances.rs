@@ -171,6 +171,7 @@ async fn overview(visit: Visit, Path(id): Path<String>, Query(query): Query<Span
         .live()
         .body(html! {
             (trouble(&visit, &instance, &standing, &root))
+            (super::runs::rivals(&visit, &instance).await?)
             @if draft {
                 (parts::note(Tone::Busy, &html! { p { strong { "This instance is being set up." } " Nothing was imported and nothing is sent yet. " @if visit.may(Role::Admin) { a href={ (root) "/setup/check" } { "Go on with the setup" } } } }))
             }
@@ -307,9 +308,12 @@ fn checklist(visit: &Visit, instance: &Instance, standing: &Value, root: &str) -
         } } }
     };
     let enabled = instance.mode == Mode::Enabled;
+    // What was brought there proves it, but for a check that found something since.
+    let brought = settled["people"] == true || settled["groups"] == true;
+    let works = probed.as_ref().map_or(brought && standing["degraded"].is_null(), |one| one.ok);
     let brake = instance.policy.brake.limits().is_some();
     html! { ul.list {
-        (item(probed.as_ref().is_some_and(|one| one.ok) || (enabled && standing["degraded"].is_null()), "The credential works", &html! { a href={ (root) "/setup/check" } { "Check it" } }))
+        (item(works, "The credential works", &html! { a href={ (root) "/setup/check" } { "Check it" } }))
         (item(enabled, "The instance is enabled", &html! { a href={ (root) "/setup/review" } { "Look and enable" } }))
         (item(int(&standing["keys"], "live") > 0, "The identity provider has a key", &html! { a href={ (root) "/connect" } { "Create one" } }))
         (item(!standing["keys"]["last_used_at"].is_null(), "The identity provider was heard of", &html! { a href={ (root) "/connect" } { "Set it up" } }))

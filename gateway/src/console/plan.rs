@@ -129,7 +129,7 @@ async fn pending(visit: &Visit, instance: &Arc<Instance>, query: &Asked) -> Resu
         &html! { span.muted.small { "plan " code { (plan.digest) } } },
         &html! {
             @if resources == 0 {
-                (parts::empty("Nothing is pending", &html! { "Everything that was accepted has been brought to the target, or was given up." }, &html! {}))
+                (parts::empty("Nothing is pending", &html! { "Everything that was accepted has been brought to the target, or was given up. Where the target differs since, it stands below." }, &html! {}))
             } @else {
                 div.pad.stack {
                     div.inline {

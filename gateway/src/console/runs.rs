@@ -225,18 +225,35 @@ async fn probe(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
     Ok(see(&format!("/console/instances/{}/{page}", instance.id)))
 }
 
+/// The other instances with the same target and credential.
+async fn sharing(visit: &Visit, instance: &Instance) -> Result<Vec<Arc<Instance>>, Trouble> {
+    let mut sharing = visit.app.instances.page(0, 500).await?;
+    sharing.retain(|other| other.driver_key == instance.driver_key && other.seq != instance.seq);
+    Ok(sharing)
+}
+
+/// A warning where another instance writes to the same target, or nothing.
+pub(super) async fn rivals(visit: &Visit, instance: &Instance) -> Result<Markup, Trouble> {
+    let mut rivals = sharing(visit, instance).await?;
+    rivals.retain(|other| other.mode == Mode::Enabled);
+    Ok(html! {
+        @if !rivals.is_empty() && instance.mode != Mode::Paused {
+            (parts::note(Tone::Warn, &html! { p {
+                strong { "Another instance writes to the same target with the same credential: " }
+                @for other in rivals.iter().take(5) { (parts::instance_link(&other.id, &other.name)) " " }
+                "Whoever one of them takes away loses the access that the other gave. Keep one, unless they serve different people."
+            } }))
+        }
+    })
+}
+
 async fn budget(visit: Visit, Path(id): Path<String>) -> Answer {
     let instance = visit.instance(&id).await?;
     let budgets = visit.app.driver.budgets();
     let mut all = budgets.as_array().map(Vec::as_slice).unwrap_or_default().iter();
     let own = all.find(|one| text(one, "driver_key") == instance.driver_key.as_str());
     let standing = visit.app.standing(&instance).await?;
-    let mut sharing = Vec::new();
-    for other in visit.app.instances.page(0, 500).await? {
-        if other.driver_key == instance.driver_key && other.seq != instance.seq {
-            sharing.push(other);
-        }
-    }
+    let sharing = sharing(&visit, &instance).await?;
     Ok(Page::of(&instance, Tab::Budget, "Budget")
         .lead(html! { "What the target's limits leave, and what waits for them. Deprovisions go first; an initial sync takes what is left." })
         .live()

@@ -376,6 +376,7 @@ async fn review_page(visit: &Visit, instance: &Arc<Instance>, errors: Errors) ->
             (setting.title, value)
         })
         .collect();
+    let rivals = super::runs::rivals(visit, instance).await?;
     let facts = |items: &[(&str, String)]| {
         parts::facts(&items.iter().map(|(what, value)| (*what, name(value))).collect::<Vec<_>>())
     };
@@ -384,6 +385,7 @@ async fn review_page(visit: &Visit, instance: &Arc<Instance>, errors: Errors) ->
         6,
         "Check and enable",
         html! {
+            (rivals)
             (parts::card("Settings", &change("/settings"), &html! { div.pad.stack {
                 (facts(&[("Name", instance.name.clone()), ("Target", entry.as_ref().map_or(instance.connector_name.clone(), |one| one.entry.title.to_owned()))]))
                 (facts(&settings))

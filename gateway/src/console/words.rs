@@ -289,12 +289,20 @@ pub(super) fn stands(sheet: &Value, target: &str, waiting: &[(String, i64)]) -> 
     let deleted = sheet["deleted_at"].is_string();
     let managed = sheet["managed"] == true;
     let wanted = managed && !deleted && (group || sheet["active"] == true);
+    let differs = text(sheet, "sync") == "drifted";
+    let lost = differs && text(sheet, "drift") == "vanished";
     let mut said = match (wanted, here, status) {
         _ if !managed && !deleted && group => {
             format!("The group {shown} is at {target}, and nobody asked for it here.")
         }
         _ if !managed && !deleted => format!("{shown} has an account at {target} that nobody asked for here."),
         (true, true, _) if group => format!("The group {shown} is at {target}, as asked."),
+        (true, false, _) if group && lost => {
+            format!("The group {shown} is wanted, and is gone from {target}: somebody removed it there.")
+        }
+        (true, false, _) if lost => {
+            format!("{shown} is wanted at {target}, and lost the account there: somebody removed it at the target.")
+        }
         (true, false, _) if group => format!("The group {shown} is wanted and not at {target} yet."),
         (false, true, _) if group => format!("The group {shown} is not wanted any more; {target} still has it."),
         (false, false, _) if group => format!("The group {shown} is not at {target}, as asked."),
@@ -309,6 +317,9 @@ pub(super) fn stands(sheet: &Value, target: &str, waiting: &[(String, i64)]) -> 
         (false, true, _) => format!("{shown} still has access to {target}, though it shall end."),
         (false, false, _) => format!("{shown} has no access to {target}, as asked."),
     };
+    if differs && !lost {
+        said.push_str(" What the target has differs from what was asked.");
+    }
     if sheet["sync"] == "waived" {
         said.push_str(" It stays so by an admin's decision.");
     } else if state == "held" {
@@ -322,7 +333,12 @@ pub(super) fn stands(sheet: &Value, target: &str, waiting: &[(String, i64)]) -> 
         let verb = if *many == 1 { "waits" } else { "wait" };
         said.push_str(&format!(" {subject} {verb}: {why}."));
     }
-    let turn = if state.is_empty() && status == "invited" && wanted {
+    let turn = if differs {
+        turn(
+            "an Admin here",
+            "Repair the difference under Plan and drift, or dismiss it. Nothing gives access back by itself.",
+        )
+    } else if state.is_empty() && status == "invited" && wanted {
         turn("the person", "The invitation has to be accepted. Nothing for you to do.")
     } else if state.is_empty() && !waiting.is_empty() {
         if waiting.iter().any(|(why, _)| why.contains("brake")) {

@@ -8,7 +8,7 @@ use engine::Lane;
 use jiff::Timestamp;
 
 use super::{POLL, Shared};
-use crate::store::{Rows, Sql, StoreError};
+use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
 
 /// Work rows read at a time.
 const READ: i64 = 64;
@@ -104,6 +104,33 @@ pub(super) async fn due(shared: &Shared, key: &DriverKey, flying: &Flying, room:
     };
     let next_look = next_look.and_then(|at| Timestamp::from_microsecond(at).ok());
     Ok(Due { work, next_due: [next_due, resting, next_look].into_iter().flatten().min() })
+}
+
+/// Has what takes access away tried now that waited for a target to be back. A call whose outcome nobody knows waits on: it
+/// may still arrive.
+pub(super) async fn leavers_are_due(shared: &Shared, key: &DriverKey) -> Result<(), StoreError> {
+    struct Due {
+        key: DriverKey,
+    }
+
+    #[async_trait::async_trait]
+    impl Unit for Due {
+        type Out = ();
+        type Err = StoreError;
+
+        async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+            tx.conn
+                .run(
+                    "UPDATE work SET due_at = $2 WHERE driver_key = $1 AND lane <= $3 AND state = 'waiting' AND need = 'unavailable' AND due_at > $2 \
+                     AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.resource_seq = work.resource_seq AND a.state = 'unknown')",
+                    vals![self.key.as_str(), tx.now, Lane::Removal.number()],
+                )
+                .await?;
+            Ok(())
+        }
+    }
+
+    shared.store.write(Priority::Driver, Due { key: key.clone() }).await
 }
 
 /// The enabled instances of a driver key whose credential lives or is due to be looked at; and when the

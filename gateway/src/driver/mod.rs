@@ -148,7 +148,7 @@ impl Handle {
         let Ok(Some(wire)) = wire else {
             return Err(unusable("The gateway's database is not available. Try again."));
         };
-        connector.probe(&Cx::new(&wire, self.0.clock.now())).await
+        connector.probe(&Cx::new(&wire.asked(), self.0.clock.now())).await
     }
 
     /// The driver keys whose target does not answer this replica, and since when. For alerts.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::choose::{Chosen, Flying, Room, due};
+use super::choose::{Chosen, Flying, Room, due, leavers_are_due};
 use super::desk;
 use super::lease::{is_held, name_of};
 use super::ledger::Ledger;
@@ -132,10 +132,19 @@ pub(super) async fn pump(shared: Arc<Shared>, key: DriverKey, stop: Cancellation
     let mut flying = Flying::new();
     let mut started: HashMap<Id, (i64, Lane)> = HashMap::new();
     let mut ordinary = 0_usize;
+    let mut down = false;
     while !stop.is_cancelled() {
         // Marked as seen before the look, so that a ring during it is not lost.
         bell.mark_unchanged();
         let mut next_due = None;
+        let open = shared.budgets.known(&key).is_some_and(|budget| budget.opened_since().is_some());
+        if down && !open {
+            // Whichever call found the target back: who leaves does not wait for a turn of their own.
+            if let Err(error) = leavers_are_due(&shared, &key).await {
+                tracing::warn!(%error, "work could not be made due after an outage; it is due by itself later");
+            }
+        }
+        down = open;
         let room = if ordinary < SLOTS {
             Room::Any
         } else if flying.len() < SLOTS + RESERVED {

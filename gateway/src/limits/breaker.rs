@@ -24,6 +24,9 @@ pub enum Pass {
     Probe,
     /// The same, for a deprovision, which does not wait for the doubled time.
     UrgentProbe,
+    /// A person asks whether the target is there, and is told by a call, whatever the breaker says. If it is, the breaker
+    /// closes.
+    Asked,
 }
 
 /// The breaker.
@@ -122,8 +125,8 @@ impl Breaker {
             Some(open) => match pass {
                 Pass::Probe => (open.wait * 2).min(LONGEST_WAIT),
                 Pass::UrgentProbe => open.wait,
-                // It was sent before the breaker opened and says nothing new.
-                Pass::Through => return false,
+                // It was sent before the breaker opened, or beside its probes, and says nothing new.
+                Pass::Through | Pass::Asked => return false,
             },
         };
         let next = later(now, wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0));
@@ -152,7 +155,7 @@ impl Breaker {
     pub fn abandon(&mut self, pass: Pass) {
         if let Some(open) = &mut self.open {
             match pass {
-                Pass::Through => {}
+                Pass::Through | Pass::Asked => {}
                 Pass::Probe => open.probing = false,
                 Pass::UrgentProbe => open.probing_urgently = false,
             }
@@ -265,6 +268,16 @@ mod tests {
         breaker.abandon(pass);
         assert_eq!(breaker.view().state, "open");
         assert_eq!(breaker.ask(at(5), Lane::Grant), Ok(Pass::Probe));
+    }
+
+    #[test]
+    fn what_a_person_asks_is_sent_while_it_is_open_and_only_an_answer_counts() {
+        let mut breaker = opened();
+        let before = breaker.view();
+        breaker.report(at(1), Pass::Asked, false, 0.0);
+        assert_eq!(breaker.view(), BreakerView { failures: before.failures + 1, ..before });
+        breaker.report(at(2), Pass::Asked, true, 0.0);
+        assert_eq!(breaker.view().state, "closed");
     }
 
     #[test]

@@ -150,15 +150,22 @@ fn link(row: &QueryResult) -> Result<Value, StoreError> {
     Ok(Value::Object(link))
 }
 
-/// `sync` and `reason`, from the columns of a resource's work.
+/// `sync`, `drift` and `reason`, from the columns of a resource's work.
 fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Result<(), StoreError> {
     let state: Option<String> = row.col("work_state")?;
     let waived: Option<String> = row.col("waived")?;
+    // Of several differences the last by name is told: `vanished` hides the others.
+    let differs: Option<String> = row.col("differs")?;
+    let linked = row.col::<Option<String>>("status")?.is_some_and(|status| status != "gone");
+    // A comparison is as old as it is: who has an account again since is not missing.
+    let differs = differs.filter(|class| matches!(class.as_str(), "missing" | "vanished") != linked);
     let settled = match (managed, &waived) {
         (false, _) => "unmanaged",
         (true, Some(_)) => "waived",
+        (true, None) if differs.is_some() => "drifted",
         (true, None) => "settled",
     };
+    item.insert("drift".into(), json!(differs));
     item.insert("sync".into(), json!(state.as_deref().unwrap_or(settled)));
     if let Some(reason) = row.col::<Option<String>>("work_reason")?.or(row.col("work_need")?).or(waived) {
         item.insert("reason".into(), json!(reason));
@@ -168,7 +175,8 @@ fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Resu
 
 /// The columns of a resource with its link and work.
 const STANDING: &str = "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.external_id, r.deleted_at, a.status, a.remote_id, a.login_key, a.email_key, \
-     a.doc AS account_doc, w.state AS work_state, w.need AS work_need, w.reason AS work_reason, v.why AS waived \
+     a.doc AS account_doc, w.state AS work_state, w.need AS work_need, w.reason AS work_reason, v.why AS waived, \
+     (SELECT MAX(d.class) FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged') AS differs \
      FROM resource r LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
      LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN work w ON w.resource_seq = r.seq \
      LEFT JOIN waiver v ON v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev";

@@ -149,9 +149,13 @@ async fn deactivate(gateway: &Gateway, to: &Instance, user: &str) {
     gateway.scim(to, "PATCH", &format!("/Users/{user}"), Some(body)).await.expect(200);
 }
 
-async fn accounts(sim: &Simulator) -> usize {
+async fn state(sim: &Simulator) -> Value {
     let reply = sim.handle(Request::get("/_sim/state").body(Bytes::new()).unwrap()).await.unwrap();
-    serde_json::from_slice::<Value>(reply.body()).unwrap()["accounts"].as_array().unwrap().len()
+    serde_json::from_slice(reply.body()).unwrap()
+}
+
+async fn accounts(sim: &Simulator) -> usize {
+    state(sim).await["accounts"].as_array().unwrap().len()
 }
 
 /// Waits until the open hold has so many items.
@@ -249,6 +253,38 @@ async fn a_hold_is_told_reminded_of_and_allowed_after_its_time_where_the_policy_
         assert_eq!((&decided["state"], &decided["decided_by"]), (&json!("allowed"), &json!("timeout")));
         // Four hours lie between the first reminder and the second, which therefore was not sent before the end.
         assert_eq!(receiver.told(&secret), ["hold.opened", "hold.reminder"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_outage_a_leaver_waited_for_a_turn_of_their_own() {
+    for gateway in Gateway::everywhere().await {
+        let _driving = Driving::begin(&gateway);
+        let (sim, to, users) = target(&gateway, 1, json!({"brake": false})).await;
+        let faults = |method: &str, faults: Value| {
+            Request::builder().method(method).uri("/_sim/faults").body(Bytes::from(faults.to_string())).unwrap()
+        };
+        let away = json!([{"match": {}, "times": 1_000_000, "do": {"status": 503}}]);
+        assert!(sim.handle(faults("POST", away)).await.unwrap().status().is_success());
+        deactivate(&gateway, &to, &users[0]).await;
+        let calls = async || {
+            let reply = sim.handle(Request::get("/_sim/calls").body(Bytes::new()).unwrap()).await.unwrap();
+            serde_json::from_slice::<Value>(reply.body()).unwrap().as_array().unwrap().len()
+        };
+        // Tried so often in vain that the next turn is many minutes away.
+        for _ in 0..14 {
+            let before = calls().await;
+            gateway.clock.advance(Duration::from_secs(960));
+            until(&gateway, "another try", async || calls().await > before).await;
+        }
+        assert!(sim.handle(faults("DELETE", Value::Null)).await.unwrap().status().is_success());
+        // Somebody else's call finds the target back.
+        gateway.user(&to, "new@example.com").await;
+        until(&gateway, "the invitation", async || state(&sim).await["invitations"] != json!([])).await;
+        let back = gateway.clock.now();
+        until(&gateway, "the removal", async || accounts(&sim).await == 0).await;
+        let waited = gateway.clock.now().duration_since(back);
+        assert!(waited < jiff::SignedDuration::from_secs(60), "{waited:?}");
     }
 }
 

@@ -1,21 +1,17 @@
 //! A real server, the connector built for it, and a wire between the two.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use connector_sdk::{
     AccountRef, Call, Connector, Cx, Effect, Fault, FaultKind, Person, RemoteId, Reply, Secrets, Transport,
 };
-use http::{Method, StatusCode};
+use http::StatusCode;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tests::http_client;
-use tests::party::{Party, free_port, program, run};
-
-/// The token of servers that take one as they start.
-const TOKEN: &str = "third-party-token";
+use tests::scim_server::ScimServer;
 
 /// What passed: method, path with query, whether it was conditional, the status.
 struct Passed {
@@ -70,10 +66,8 @@ pub(crate) struct Stage {
     pub(crate) title: String,
     pub(crate) connector: Arc<dyn Connector>,
     wire: Wire,
-    base: String,
-    token: String,
     // Ends with the stage.
-    _party: Party,
+    server: ScimServer,
 }
 
 /// A person of a document.
@@ -108,65 +102,23 @@ fn with(mut settings: Value, more: &Value) -> Value {
 }
 
 impl Stage {
-    fn new(title: &str, connector: Arc<dyn Connector>, base: String, token: String, party: Party) -> Self {
+    fn new(server: ScimServer, settings: &Value) -> Self {
+        let secrets = server.secrets.as_object().into_iter().flatten();
+        let secrets: Vec<(&str, &str)> =
+            secrets.map(|(name, text)| (name.as_str(), text.as_str().expect("a secret is text"))).collect();
+        let connector = build(&with(server.settings.clone(), settings), &secrets);
         let wire = Wire { client: http_client::client(), passed: Mutex::default() };
-        Self { title: title.to_owned(), connector, wire, base, token, _party: party }
+        Self { title: server.title.to_owned(), connector, wire, server }
     }
 
     /// scim2-server, which says that it can do what `config` holds.
     pub(crate) async fn scim2_server(test: &str, config: Option<Value>, settings: Value) -> Option<Self> {
-        let program = program(test, "scim2-server")?;
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let port = free_port();
-        let mut args = vec!["--port".to_owned(), port.to_string(), "--bearer-token".to_owned(), TOKEN.to_owned()];
-        if let Some(config) = &config {
-            std::fs::write(folder.path().join("config.json"), config.to_string()).expect("it can be written");
-            args.extend(["--service-provider-config".to_owned(), "config.json".to_owned()]);
-        }
-        let party = Party::start(&program, &args, folder, port).await;
-        let base = format!("http://127.0.0.1:{port}/v2");
-        let connector = build(&with(json!({ "base_url": base }), &settings), &[("token", TOKEN)]);
-        Some(Self::new("scim2-server", connector, base, TOKEN.to_owned(), party))
+        Some(Self::new(ScimServer::scim2_server(test, config).await?, &settings))
     }
 
-    /// canaille on a database of its own, with a client that gets its tokens by client credentials.
+    /// canaille.
     pub(crate) async fn canaille(test: &str) -> Option<Self> {
-        let program = program(test, "canaille")?;
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let port = free_port();
-        let config = "SECRET_KEY = \"test\"\n[CANAILLE]\nNAME = \"Test\"\nDATABASE = \"sql\"\n\
-                      [CANAILLE_SQL]\nDATABASE_URI = \"sqlite:///canaille.sqlite\"\n";
-        std::fs::write(folder.path().join("canaille.toml"), config).expect("it can be written");
-        run(&program, &["install"], folder.path()).await;
-        let client = [
-            "create",
-            "client",
-            "--client-id",
-            "scimgate",
-            "--client-name",
-            "scimgate",
-            "--client-secret",
-            "third-party-secret",
-            "--token-endpoint-auth-method",
-            "client_secret_basic",
-            "--grant-types",
-            "client_credentials",
-            "--scope",
-            "openid",
-        ];
-        run(&program, &client, folder.path()).await;
-        placeholder(&program, folder.path()).await;
-        let party = Party::start(&program, &["run", "--bind", &format!("127.0.0.1:{port}")], folder, port).await;
-        let origin = format!("http://127.0.0.1:{port}");
-        let base = format!("{origin}/scim/v2");
-        let settings = json!({
-            "base_url": base, "auth": "oauth2", "token_url": format!("{origin}/oauth/token"),
-            "client_id": "scimgate", "page_size": 0, "look_before_create": true, "patch": "no", "member_value": "user_name",
-            "placeholder_member": "placeholder",
-        });
-        let connector = build(&settings, &[("client_secret", "third-party-secret")]);
-        let token = token(&origin).await;
-        Some(Self::new("canaille", connector, base, token, party))
+        Some(Self::new(ScimServer::canaille(test).await?, &json!({})))
     }
 
     pub(crate) fn cx(&self) -> Cx<'_> {
@@ -175,10 +127,7 @@ impl Stage {
 
     /// A resource by the server's own API, not by the connector.
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let bearer = format!("Bearer {}", self.token);
-        let url = format!("{}{path}", self.base);
-        let answer = http_client::send(&self.wire.client, Method::GET, &url, &[("authorization", &bearer)], None).await;
-        answer.unwrap_or_else(|error| panic!("{}: {error}", self.title)).expect(200)
+        self.server.get(path).await
     }
 
     /// The members of a group as the connector lists them, sorted.
@@ -198,7 +147,7 @@ impl Stage {
         let mut ids: Vec<String> = members
             .iter()
             .map(|member| member["value"].as_str().unwrap_or_default().to_owned())
-            .filter(|value| value != "placeholder")
+            .filter(|value| Some(value.as_str()) != self.server.placeholder)
             .collect();
         ids.sort();
         ids
@@ -234,34 +183,4 @@ impl Stage {
             .collect();
         assert_eq!(broken, 0, "{}: {which:?}", self.title);
     }
-}
-
-/// Makes the account that stands in canaille's groups, which may not be empty.
-async fn placeholder(program: &Path, folder: &Path) {
-    let args = [
-        "create",
-        "user",
-        "--user-name",
-        "placeholder",
-        "--formatted-name",
-        "Placeholder",
-        "--family-name",
-        "Placeholder",
-        "--display-name",
-        "Placeholder",
-        "--emails",
-        "placeholder@example.com",
-    ];
-    run(program, &args, folder).await;
-}
-
-async fn token(origin: &str) -> String {
-    let client = http_client::client();
-    // "scimgate:third-party-secret"
-    let basic = "Basic c2NpbWdhdGU6dGhpcmQtcGFydHktc2VjcmV0";
-    let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", basic)];
-    let body = Some("grant_type=client_credentials".to_owned());
-    let answer = http_client::send(&client, Method::POST, &format!("{origin}/oauth/token"), &headers, body).await;
-    let answer = answer.unwrap_or_else(|error| panic!("{error}")).expect(200);
-    answer["access_token"].as_str().unwrap_or_else(|| panic!("no token in {answer}")).to_owned()
 }

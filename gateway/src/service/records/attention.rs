@@ -1,10 +1,15 @@
 //! What needs a person, over all instances: the leavers who still have access first, then by age. Like causes are one
 //! item with a count: twelve people without a seat are one thing to do.
 
+use std::collections::HashMap;
+
+use connector_sdk::DriverKey;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{App, label, time};
 use crate::service::desk::overdue;
+use crate::service::types::Mode;
 use crate::store::{Rows, Sql, StoreError};
 
 /// After so long a deprovision that is not settled needs somebody (R5), in microseconds.
@@ -35,7 +40,21 @@ impl App {
         self.attend_held(&mut items).await?;
         self.attend_failed_runs(&mut items).await?;
         self.attend_ending_keys(now, &mut items).await?;
+        self.attend_vanished(&mut items).await?;
+        let down: HashMap<DriverKey, Timestamp> = self.driver.opened_since().into_iter().collect();
         for instance in self.instances.page(0, MOST).await? {
+            if let Some(since) = down.get(&instance.driver_key).filter(|_| instance.mode == Mode::Enabled) {
+                items.push(Item {
+                    rank: 1,
+                    since: since.as_microsecond(),
+                    shown: json!({
+                        "kind": "target", "code": "unavailable", "count": 1,
+                        "message": "The target does not answer. What was accepted waits and goes out once it does; it is tried again by itself.",
+                        "instance": {"id": instance.id, "name": instance.name},
+                        "act": {"method": "POST", "href": format!("/admin/v1/instances/{}/probe", instance.id)},
+                    }),
+                });
+            }
             if let Err(why) = &instance.connector {
                 items.push(Item {
                     rank: 1,
@@ -193,6 +212,38 @@ impl App {
                     "kind": "run", "code": kind, "message": row.col::<Option<String>>("error")?.unwrap_or_default(), "count": 1, "run": row.col::<String>("id")?,
                     "instance": {"id": instance, "name": row.col::<String>("instance_name")?},
                     "act": {"method": "POST", "href": format!("/admin/v1/instances/{instance}/{kind}")},
+                }),
+            });
+        }
+        Ok(())
+    }
+
+    /// Accounts that somebody removed at the target. They are not given back by themselves.
+    async fn attend_vanished(&self, items: &mut Vec<Item>) -> Result<(), StoreError> {
+        let rows = self
+            .store
+            .reader()
+            .all(
+                "SELECT g.n, g.since, r.id, r.kind, r.name, i.id AS instance_id, i.name AS instance_name FROM (SELECT d.instance_seq, CAST(COUNT(*) AS BIGINT) AS n, \
+                 MIN(d.first_seen) AS since, MIN(d.resource_seq) AS example FROM drift d JOIN resource r ON r.seq = d.resource_seq \
+                 LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' LEFT JOIN work w ON w.resource_seq = r.seq \
+                 WHERE d.class = 'vanished' AND d.item_seq = 0 AND d.action = 'report' AND l.seq IS NULL AND w.resource_seq IS NULL GROUP BY d.instance_seq) g \
+                 JOIN instance i ON i.seq = g.instance_seq JOIN resource r ON r.seq = g.example WHERE i.deleted_at IS NULL ORDER BY g.since LIMIT $1",
+                vals![MOST],
+            )
+            .await?;
+        for row in &rows {
+            let (instance, kind): (String, String) = (row.col("instance_id")?, row.col("kind")?);
+            let mut example = json!({"id": row.col::<String>("id")?, "kind": kind});
+            example[label(&kind)] = json!(row.col::<String>("name")?);
+            items.push(Item {
+                rank: 3,
+                since: row.col("since")?,
+                shown: json!({
+                    "kind": "drift", "code": "vanished", "count": row.col::<i64>("n")?, "example": example,
+                    "message": "Somebody removed them at the target. Repair the difference to give the access back, or dismiss it.",
+                    "instance": {"id": instance, "name": row.col::<String>("instance_name")?},
+                    "act": {"method": "GET", "href": format!("/admin/v1/instances/{instance}/drift?class=vanished")},
                 }),
             });
         }

@@ -59,7 +59,8 @@ impl Browse {
             "needs" => "EXISTS (SELECT 1 FROM work w WHERE w.resource_seq = r.seq AND w.state = 'needs')",
             "settled" => {
                 "r.managed = 1 AND NOT EXISTS (SELECT 1 FROM work w WHERE w.resource_seq = r.seq) \
-                 AND NOT EXISTS (SELECT 1 FROM waiver v WHERE v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev)"
+                 AND NOT EXISTS (SELECT 1 FROM waiver v WHERE v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev) \
+                 AND NOT EXISTS (SELECT 1 FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged')"
             }
             "parked" if person => "EXISTS (SELECT 1 FROM member m WHERE m.user_seq = r.seq AND m.state = 'parked')",
             "parked" => "EXISTS (SELECT 1 FROM member m WHERE m.group_seq = r.seq AND m.state = 'parked')",

@@ -152,6 +152,14 @@ pub(super) fn answer(hero: &Hero, standing: &Standing) -> String {
         (None, None) => String::new(),
     };
     let status = standing.status.as_deref().filter(|status| *status != "gone");
+    let why = match &standing.vanished {
+        Some((drift, seen)) if standing.exists && status.is_none() => format!(
+            " It was at the target and is gone from there, which nobody here asked for (noticed {}, drift {drift}). It is not given back by itself: repair it \
+             under Plan and drift in the console or by `scimgate drift INSTANCE --repair {drift}`, or dismiss it.",
+            time(*seen)
+        ),
+        _ => why,
+    };
     if !hero.is_person() {
         let what = label(&hero.kind);
         return match (standing.exists, status) {

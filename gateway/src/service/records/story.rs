@@ -69,6 +69,8 @@ pub(super) struct Standing {
     pub(super) fault: Option<String>,
     /// The hold that kept the change back, and since when.
     pub(super) held: Option<(String, i64)>,
+    /// The difference by which it is known that somebody removed the account at the target, and when it was noticed.
+    pub(super) vanished: Option<(String, i64)>,
 }
 
 impl App {
@@ -106,7 +108,7 @@ impl App {
             self.members_then(hero, at, &mut chain).await?
         };
         self.acts(instance, hero, at, operations, &mut chain).await?;
-        self.differed(instance, hero, at, &mut chain).await?;
+        self.differed(instance, hero, at, &mut standing, &mut chain).await?;
         self.compared(instance, at, &mut chain).await?;
         chain.sort_by_key(|event| event.at);
         let left_out = chain.len().saturating_sub(MOST);
@@ -535,23 +537,24 @@ impl App {
         instance: &Instance,
         hero: &Hero,
         at: i64,
+        standing: &mut Standing,
         chain: &mut Vec<Event>,
     ) -> Result<(), StoreError> {
         let reader = self.store.reader();
         let drift = reader
             .all(
-                "SELECT id, class, action, first_seen FROM drift WHERE instance_seq = $1 AND resource_seq = $2 AND first_seen <= $3 ORDER BY seq DESC LIMIT $4",
+                "SELECT id, class, action, item_seq, first_seen FROM drift WHERE instance_seq = $1 AND resource_seq = $2 AND first_seen <= $3 ORDER BY seq DESC LIMIT $4",
                 vals![instance.seq, hero.seq, at, READ],
             )
             .await?;
         for row in &drift {
             let (class, action): (String, String) = (row.col("class")?, row.col("action")?);
-            chain.push(event(
-                row.col("first_seen")?,
-                "drift",
-                format!("Differed from what is wanted: {class} ({action})."),
-                json!({"drift": row.col::<String>("id")?}),
-            ));
+            let (id, seen): (String, i64) = (row.col("id")?, row.col("first_seen")?);
+            let said = format!("Differed from what is wanted: {class} ({action}).");
+            chain.push(event(seen, "drift", said, json!({"drift": id})));
+            if class == "vanished" && action == "report" && row.col::<i64>("item_seq")? == 0 {
+                standing.vanished = Some((id, seen));
+            }
         }
         let holds = reader
             .all(
