@@ -9,7 +9,7 @@ use http::{StatusCode, header};
 use reqwest::redirect::Policy;
 
 use crate::Options;
-use crate::past::{self, EVERYBODY, HOLD, OTHER};
+use crate::past::{self, EVERYBODY, HOLD};
 use crate::place::{Mode, People, Place, TOKEN};
 
 /// The largest page, in bytes.

@@ -211,9 +211,11 @@ fn plainly(which: &Browse, instance: Option<i64>) -> String {
         Some("held") if group => {
             "(w.state = 'held' OR r.seq IN (SELECT group_seq FROM member WHERE held = 1 AND state = 'todo'))".to_owned()
         }
-        Some("settled") => "w.resource_seq IS NULL AND r.managed = 1 AND v.resource_seq IS NULL AND r.seq NOT IN \
-             (SELECT resource_seq FROM drift WHERE item_seq = 0 AND action = 'report' AND class <> 'unmanaged')"
-            .to_owned(),
+        Some("settled") => {
+            "w.resource_seq IS NULL AND r.managed = 1 AND v.resource_seq IS NULL \
+             AND r.seq NOT IN (SELECT resource_seq FROM drift WHERE item_seq = 0 AND action = 'report' AND class <> 'unmanaged')"
+                .to_owned()
+        }
         Some("parked") => format!("r.seq IN (SELECT {side} FROM member WHERE state = 'parked')"),
         Some("drifted") => {
             "r.seq IN (SELECT resource_seq FROM drift WHERE action <> 'dismissed' AND class <> 'unmanaged')".to_owned()
