@@ -352,8 +352,9 @@ async fn the_steps_of_a_provider_were_on_a_page_without_the_new_key() {
     let browser = gateway.owner().await;
     let id = instance(&gateway, "paused").await;
     let page = format!("/console/instances/{id}/connect");
-    let form = browser.get(&format!("{page}?idp=okta")).await.expect(200).form(&page);
-    assert!(form.fields.contains(&("guide".to_owned(), "okta".to_owned())), "{form:?}");
+    let chosen = browser.get(&format!("{page}?idp=okta")).await.expect(200);
+    assert_eq!(chosen.text().matches("value=\"okta\" selected").count(), 2, "in the form of the key, too");
+    let form = chosen.form(&page);
     let made = browser.submit(&form, &[("guide", "entra")]).await.expect(200);
     let text = made.text();
     let key = text.split("id=\"secret\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().trim().to_owned();
