@@ -121,7 +121,8 @@ async fn choose(visit: Visit, Query(chosen): Query<Chosen>) -> Answer {
     visit.require(Role::Admin)?;
     if !chosen.connector.is_empty() {
         let listed = listed(&visit, &chosen.connector).await?;
-        return Ok(settings(&visit, &listed, None, Errors::default()));
+        let name = free_name(&visit, listed.entry.title).await?;
+        return Ok(settings(&visit, &listed, Filled::New(name), Errors::default()));
     }
     let cards = cards(&visit, &chosen.q, |name| format!("/console/instances/new?connector={name}")).await?;
     Ok(Page::new(Nav::Instances, "Choose a target").crumb("Instances", "/console/instances").body(html! {
@@ -132,9 +133,32 @@ async fn choose(visit: Visit, Query(chosen): Query<Chosen>) -> Answer {
     }))
 }
 
-fn settings(visit: &Visit, listed: &Listed, sent: Option<&Sent>, errors: Errors) -> Page {
+/// A name that no instance has: the target's title, or that with a number.
+async fn free_name(visit: &Visit, title: &str) -> Result<String, Trouble> {
+    let mut name = title.to_owned();
+    for number in 2..20 {
+        if visit.app.instance_called(&name).await?.is_none() {
+            break;
+        }
+        name = format!("{title} {number}");
+    }
+    Ok(name)
+}
+
+/// What stands in the form.
+enum Filled<'a> {
+    /// This name, and the defaults.
+    New(String),
+    /// What was sent.
+    Sent(&'a Sent),
+}
+
+fn settings(visit: &Visit, listed: &Listed, filled: Filled<'_>, errors: Errors) -> Page {
     let entry = &listed.entry;
-    let name = sent.map_or_else(|| entry.title.to_owned(), |sent| sent.raw("name").to_owned());
+    let (name, sent) = match filled {
+        Filled::New(name) => (name, None),
+        Filled::Sent(sent) => (sent.raw("name").to_owned(), Some(sent)),
+    };
     let form = Form::new(visit, "/console/instances/new", "Save and check the credential")
         .hidden("connector", entry.name)
         .hidden("made", sent.map_or_else(new_id, |sent| sent.text("made").to_owned()))
@@ -193,7 +217,7 @@ async fn create(visit: Visit, sent: Sent) -> Sending {
             Err(error) => errors = Errors::from(error)?.renamed(|field| declared::field_name(&listed.entry, field)),
         }
     }
-    Ok(settings(&visit, &listed, Some(&sent), errors).failed().into_response())
+    Ok(settings(&visit, &listed, Filled::Sent(&sent), errors).failed().into_response())
 }
 
 /// A page of the setup of an instance that is there.
