@@ -310,7 +310,8 @@ impl Groups for Teams {
                 format!("Another group of that name is there at {} already.", self.client.title()),
             ));
         }
-        let mut scope = self.scope_at(id);
+        let mut scope = self.client.scope();
+        scope.insert("group", from_json(&json!({ "id": id.as_str(), "name": name })));
         scope.insert("change", from_json(&json!({ "name": name })));
         if request.read_first {
             match self.read(cx, id).await? {

@@ -19,6 +19,7 @@ pub struct Person {
     /// The role, one of [`crate::Traits::roles`]; `None` leaves the target's default or present role.
     pub role: Option<String>,
     /// The target's groups this person shall be in, for connectors that can say so when inviting.
+    #[serde(default)]
     pub groups: Vec<RemoteId>,
     /// The whole SCIM document, for attributes a connector declares of its own.
     pub attributes: Map<String, Value>,

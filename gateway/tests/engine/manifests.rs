@@ -278,6 +278,27 @@ async fn a_manifest_is_tried_through_the_admin_api() {
     assert_eq!(gateway.admin("POST", "/manifests/test", bad).await.expect(400).json()["field"], "uri");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_path_for_changes_of_groups_was_called_sound() {
+    let desk = Desk::open().await;
+    let gateway = Gateway::on(None, TempDir::new().unwrap(), None).await;
+    let right = "method = \"PATCH\"\npath = \"/rooms/{{ group.id }}\"\njson = { name = \"{{ change.name }}\" }";
+    assert!(MANIFEST.contains(right));
+    for (there, ok) in [
+        ("method = \"PATCH\"\npath = \"/nowhere/{{ group.id }}\"\njson = { name = \"{{ change.name }}\" }", false),
+        // The name that a group is given is its name: it was nothing.
+        ("method = \"PATCH\"\npath = \"/rooms/{{ group.id }}\"\njson = { name = \"{{ group.name }}\" }", true),
+    ] {
+        let text = MANIFEST.replace(right, there);
+        let test =
+            json!({"text": text, "settings": {"url": desk.url}, "secrets": {"token": TOKEN}, "allow_writes": true});
+        let report = gateway.admin("POST", "/manifests/test", test).await.expect(200).json();
+        let renamed = report["steps"].as_array().unwrap().iter().find(|step| step["step"] == "rename the group");
+        assert_eq!(renamed.unwrap()["outcome"], if ok { "ok" } else { "failed" }, "{report:#}");
+        assert_eq!((&report["ok"], &report["left_behind"]), (&json!(ok), &json!([])), "{report:#}");
+    }
+}
+
 /// A wrong path for ids made the trial remove somebody else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_id_costs_nobody_their_account() {

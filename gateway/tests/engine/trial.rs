@@ -82,6 +82,8 @@ async fn what_a_trial_makes_it_takes_away_again() {
             "create the same person again",
             "remove the person",
             "create a group",
+            "rename the group",
+            "name the group as before",
             "delete the group",
             "look whether the person is gone",
         ] {

@@ -1,8 +1,9 @@
 //! The part of a trial that writes: what it makes it takes away again.
 
 use connector_sdk::{
-    Account, AccountChange, AccountRef, AccountStatus, Accounts, Connector, Created, Effect, Fault, GroupCreated,
-    GroupWant, Groups, Membership, Person, RemoteGroup, RemoteId, Removal, Removed, Suspend, Updated,
+    Account, AccountChange, AccountRef, AccountStatus, Accounts, Connector, Created, Effect, Fault, GroupChange,
+    GroupCreated, GroupUpdated, GroupWant, Groups, Membership, Person, RemoteGroup, RemoteId, Removal, Removed,
+    Suspend, Updated,
 };
 use engine::Lane;
 use serde_json::{Map, Value, json};
@@ -218,17 +219,27 @@ impl Trial {
             }
         }
         let traits = connector.traits();
-        if traits.writable.contains(&"displayName") && self.may_go_on("change the person's name") {
-            let mut change = AccountChange::default();
-            change.display_name = Some("Scimgate Test Renamed".to_owned());
-            let wanted = change.display_name.clone();
-            let mut person = want.clone();
-            person.display_name.clone_from(&wanted);
-            person.attributes.insert("displayName".into(), json!(wanted));
-            change.person = Some(Box::new(person));
-            let way = self.way(Lane::Grant);
-            let done = accounts.update(&way.cx(), &at, &change).await;
-            self.updated("change the person's name", &way, done, |read| read.display_name == wanted);
+        // What a role may be is the target's affair, and an address is what the person is found by: neither is changed.
+        let others = |name: &&str| !matches!(*name, "roles" | "emails" | "userName" | "displayName");
+        let renames = traits.writable.contains(&"displayName");
+        if renames || traits.writable.iter().any(others) {
+            let step = if renames { "change the person's name" } else { "change the person" };
+            if self.may_go_on(step) {
+                let wanted = "Scimgate Test Renamed".to_owned();
+                let mut person = want.clone();
+                person.display_name = Some(wanted.clone());
+                person.attributes.insert("displayName".into(), json!(wanted));
+                person.attributes.insert("name".into(), json!({"givenName": "Scimgate", "familyName": "Renamed"}));
+                person.attributes.insert("title".into(), json!("Test"));
+                let mut change = AccountChange::default();
+                change.display_name = Some(wanted.clone()).filter(|_| renames);
+                change.person = Some(Box::new(person));
+                let way = self.way(Lane::Grant);
+                let done = accounts.update(&way.cx(), &at, &change).await;
+                self.updated(step, &way, done, |read| !renames || read.display_name.as_ref() == Some(&wanted));
+            }
+        } else {
+            self.skipped("change the person", "The connector writes nothing of a person that this could change.");
         }
         if traits.suspend == Suspend::Native && account.status != AccountStatus::Invited {
             for (step, active, status) in [
@@ -331,6 +342,36 @@ impl Trial {
                     self.tell("find the group", false, &way, there, detail);
                 }
                 Err(fault) => self.tell("find the group", false, &way, false, words_of(&fault)),
+            }
+        }
+        // There and back: what is taken away in the end is known by its name.
+        let renamed = format!("{} renamed", group.name);
+        for (step, name) in [("rename the group", renamed.as_str()), ("name the group as before", group.name.as_str())]
+        {
+            if !self.may_go_on(step) {
+                break;
+            }
+            let mut change = GroupChange::default();
+            change.name = Some(name.to_owned());
+            let way = self.way(Lane::Grant);
+            match groups.update(&way.cx(), &group.id, &change).await {
+                Ok(GroupUpdated::Done(read)) if read.name == name && read.id == group.id => {
+                    self.tell(step, true, &way, true, group_words(&read));
+                }
+                Ok(GroupUpdated::Done(read)) => {
+                    let detail =
+                        format!("The target shows it otherwise than it was asked for: {}.", group_words(&read));
+                    self.tell(step, true, &way, false, detail);
+                    break;
+                }
+                Ok(_) => {
+                    self.tell(step, true, &way, false, "The group that was just made was not found.");
+                    break;
+                }
+                Err(fault) => {
+                    self.tell(step, true, &way, false, words_of(&fault));
+                    break;
+                }
             }
         }
         let pending = connector.traits().pending_members;
