@@ -197,7 +197,8 @@ async fn create(visit: Visit, sent: Sent) -> Sending {
     if sent.text("name").is_empty() {
         errors.add("name", "is required");
     }
-    if let Some(known) = visit.app.instance_called(sent.text("name")).await? {
+    // The form that was sent before made this one: it is sent once more.
+    if let Some(known) = visit.app.instance_called(sent.text("name")).await?.filter(|known| known != id) {
         errors.add("name", taken(&known));
     }
     if errors.is_empty() {

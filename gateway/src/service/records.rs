@@ -165,7 +165,9 @@ fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Resu
         (true, None) if differs.is_some() => "drifted",
         (true, None) => "settled",
     };
-    item.insert("drift".into(), json!(differs));
+    if let Some(class) = &differs {
+        item.insert("drift".into(), json!(class));
+    }
     item.insert("sync".into(), json!(state.as_deref().unwrap_or(settled)));
     if let Some(reason) = row.col::<Option<String>>("work_reason")?.or(row.col("work_need")?).or(waived) {
         item.insert("reason".into(), json!(reason));

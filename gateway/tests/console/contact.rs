@@ -174,7 +174,7 @@ async fn one_person_is_compared_with_the_target() {
         })
         .await;
         let seen = browser.get(&page).await.expect(200);
-        assert!(seen.words().contains("has no account there"), "{}", seen.words());
+        assert!(seen.words().contains("lost the account there"), "{}", seen.words());
         // It is no comparison of the instance: neither in the list of them, nor does it put the next one off.
         assert_eq!(live.admin("GET", "/runs", None).await["items"].as_array().unwrap().len(), runs);
         let path = format!("/instances/{}/compare", live.instance);

@@ -166,7 +166,8 @@ impl App {
             None => condition.push_str(&format!(" AND {by_name}r.instance_seq {OURS}")),
         }
         if !which.with_deleted() {
-            condition.push_str(" AND r.deleted_at IS NULL");
+            // In the words of the index that is for lists alone.
+            condition.push_str(" AND r.deleted_at IS NULL AND r.seq > 0");
         }
         if let Some(text) = &which.text {
             values.extend(begins(text));
