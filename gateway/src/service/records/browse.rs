@@ -42,7 +42,7 @@ impl Browse {
 /// The columns of a row of the list, behind those that [`standing`] reads.
 const ROW: &str = "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.external_id, r.deleted_at, r.modified_at, r.doc, a.status, a.remote_id, a.login_key, a.email_key, \
      a.doc AS account_doc, a.protected, w.state AS work_state, w.need AS work_need, w.reason AS work_reason, v.why AS waived, \
-     (SELECT MAX(d.class) FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged') AS differs, \
+     (SELECT MAX(d.class || '') FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged') AS differs, \
      i.id AS instance_id, i.name AS instance_name";
 /// What a row is put together from, beside the resource itself.
 const BESIDE: &str = "JOIN instance i ON i.seq = r.instance_seq LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
