@@ -357,7 +357,7 @@ impl App {
             .all(
                 "SELECT h.subject_seq, h.value, h.at, g.id, g.name, o.id AS op_id, o.actor, o.key_name FROM history h LEFT JOIN resource g ON g.seq = h.subject_seq \
                  LEFT JOIN operation o ON o.seq = (SELECT MAX(p.seq) FROM operation p WHERE p.resource_seq = h.subject_seq AND p.at <= h.at) \
-                 WHERE h.item_seq = $1 AND h.what = 'member' AND h.at <= $2 ORDER BY h.seq DESC LIMIT $3",
+                 WHERE h.item_seq = $1 AND h.item_seq > 0 AND h.what = 'member' AND h.at <= $2 ORDER BY h.seq DESC LIMIT $3",
                 vals![hero.seq, at, READ],
             )
             .await?;
@@ -380,7 +380,7 @@ impl App {
         let now = reader
             .all(
                 "SELECT m.group_seq, m.want, m.have, m.state, g.id, g.name FROM member m JOIN resource g ON g.seq = m.group_seq WHERE m.user_seq = $1 \
-                 AND NOT EXISTS (SELECT 1 FROM history h WHERE h.item_seq = m.user_seq AND h.subject_seq = m.group_seq) ORDER BY m.group_seq LIMIT $2",
+                 AND NOT EXISTS (SELECT 1 FROM history h WHERE h.item_seq = m.user_seq AND h.item_seq > 0 AND h.subject_seq = m.group_seq) ORDER BY m.group_seq LIMIT $2",
                 vals![hero.seq, READ],
             )
             .await?;
@@ -423,7 +423,7 @@ impl App {
                  CAST(COALESCE(SUM(CASE WHEN s.value LIKE '%:1:%' THEN 1 ELSE 0 END), 0) AS BIGINT) AS present FROM ( \
                  SELECT h.value FROM history h JOIN (SELECT item_seq, MAX(seq) AS seq FROM history WHERE subject_seq = $1 AND what = 'member' AND at <= $2 GROUP BY item_seq) n ON n.seq = h.seq \
                  UNION ALL SELECT m.want || ':' || COALESCE(m.have, -1) || ':' || m.state FROM member m WHERE m.group_seq = $1 \
-                 AND NOT EXISTS (SELECT 1 FROM history x WHERE x.item_seq = m.user_seq AND x.subject_seq = $1)) s";
+                 AND NOT EXISTS (SELECT 1 FROM history x WHERE x.item_seq = m.user_seq AND x.item_seq > 0 AND x.subject_seq = $1)) s";
             (text, vals![hero.seq, at])
         };
         let counted = reader.one(text, values).await?;
@@ -438,7 +438,7 @@ impl App {
             .all(
                 "SELECT h.value, h.at, o.id AS op_id, o.actor, o.key_name FROM history h \
                  LEFT JOIN operation o ON o.seq = (SELECT MAX(p.seq) FROM operation p WHERE p.resource_seq = h.subject_seq AND p.at <= h.at) \
-                 WHERE h.item_seq = $1 AND h.subject_seq = $2 AND h.what = 'member' ORDER BY h.seq",
+                 WHERE h.item_seq = $1 AND h.item_seq > 0 AND h.subject_seq = $2 AND h.what = 'member' ORDER BY h.seq",
                 vals![person.seq, group.seq],
             )
             .await?;
