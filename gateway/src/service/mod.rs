@@ -8,6 +8,8 @@ pub mod clients;
 pub mod desk;
 pub mod directory;
 pub mod events;
+#[cfg(test)]
+mod fixture;
 pub(crate) mod holds;
 pub mod instances;
 pub mod keys;

@@ -175,11 +175,12 @@ fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Resu
     Ok(())
 }
 
-/// The columns of a resource with its link and work. The largest class is made a text of its own (`|| ''`), or SQLite would
-/// walk the index of classes for it, for each row anew.
+/// The class of what differs at the target, of `resource r`. It is made a text of its own (`|| ''`), or SQLite would walk the
+/// index of classes for the largest, for each row anew.
+const DIFFERS: &str = "(SELECT MAX(d.class || '') FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged') AS differs";
+/// The columns of a resource with its link and work, behind [`DIFFERS`].
 const STANDING: &str = "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.external_id, r.deleted_at, a.status, a.remote_id, a.login_key, a.email_key, \
-     a.doc AS account_doc, w.state AS work_state, w.need AS work_need, w.reason AS work_reason, v.why AS waived, \
-     (SELECT MAX(d.class || '') FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged') AS differs \
+     a.doc AS account_doc, w.state AS work_state, w.need AS work_need, w.reason AS work_reason, v.why AS waived \
      FROM resource r LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
      LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN work w ON w.resource_seq = r.seq \
      LEFT JOIN waiver v ON v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev";
@@ -256,7 +257,7 @@ impl App {
         limit: i64,
     ) -> Result<Vec<QueryResult>, StoreError> {
         let text = format!(
-            "SELECT {STANDING} WHERE r.instance_seq = $1 AND r.kind = $2 AND r.deleted_at IS NULL AND r.seq > $3 ORDER BY r.seq LIMIT $4"
+            "SELECT {DIFFERS}, {STANDING} WHERE r.instance_seq = $1 AND r.kind = $2 AND r.deleted_at IS NULL AND r.seq > $3 ORDER BY r.seq LIMIT $4"
         );
         self.store.reader().all(&text, vals![instance.seq, kind, after, limit + 1]).await
     }

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connector_sdk::DriverKey;
 use engine::Lane;
 use engine::coalesce::{WorkRow, WorkState, upsert};
-use engine::policy::Policy;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -15,7 +13,8 @@ use serde_json::json;
 use super::{Create, upsert_work};
 use crate::clock::Clock;
 use crate::service::clients::Spoken;
-use crate::service::types::{Caller, Failure, Instance, Mode};
+use crate::service::fixture::instance;
+use crate::service::types::{Caller, Failure, Instance};
 use crate::store::tests::places;
 use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
 
@@ -129,30 +128,6 @@ impl Unit for Furnish {
     }
 }
 
-fn instance() -> Arc<Instance> {
-    Arc::new(Instance {
-        seq: 1,
-        id: "in_1".to_owned(),
-        name: "Acme".to_owned(),
-        connector_name: "buildkite".to_owned(),
-        connector_version: None,
-        mode: Mode::Paused,
-        settings: json!({}),
-        policy: Policy::default(),
-        config_rev: 1,
-        driver_key: DriverKey::new("k"),
-        created_at: 0,
-        declared: json!({}),
-        verifying_since: None,
-        has_streams: false,
-        rehearsed: false,
-        registry: Arc::new(scim::Registry::core()),
-        schema_problem: None,
-        queue: Arc::default(),
-        connector: Err("none is needed here".to_owned()),
-    })
-}
-
 /// What the table holds, and whether what goes with a state went with it.
 async fn stored(store: &Store) -> Vec<Option<WorkRow>> {
     let text =
@@ -191,7 +166,7 @@ async fn the_statement_and_the_engine_keep_the_same_row_of_work() {
         for at in 0..STEPS {
             clock.advance(std::time::Duration::from_micros(700));
             let steps = plays.iter().map(|play| play[at].clone()).collect();
-            let play = Play { instance: instance(), rows: rows.clone(), steps };
+            let play = Play { instance: instance(1), rows: rows.clone(), steps };
             rows = store.write(Priority::Request, play).await.unwrap();
             for ((stored, row), play) in stored(&store).await.iter().zip(&rows).zip(&plays) {
                 assert_eq!(stored, row, "after {:?}", &play[..=at]);
@@ -224,7 +199,7 @@ async fn a_creation_that_the_database_repeats_keeps_the_groups_of_the_user() {
         let store = Store::open(&place.database, Clock::system()).await.unwrap();
         store.write(Priority::Request, Furnish(0)).await.unwrap();
         let policy = serde_json::from_value(json!({"groups_via_users": true})).unwrap();
-        let instance = Arc::new(Instance { policy, ..Arc::into_inner(instance()).unwrap() });
+        let instance = Arc::new(Instance { policy, ..Arc::into_inner(instance(1)).unwrap() });
         let create = |kind: &str, mut body: serde_json::Value| {
             body["schemas"] = json!([instance.registry.resource_type(kind).unwrap().schema.id]);
             let mut quirks = scim::Quirks::lenient();

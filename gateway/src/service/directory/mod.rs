@@ -5,7 +5,7 @@ mod plan;
 mod query;
 mod relation;
 #[cfg(test)]
-pub(in crate::service) mod tests;
+mod tests;
 
 use scim::Document;
 use scim::schema::ResourceType;

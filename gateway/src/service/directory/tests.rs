@@ -1,11 +1,8 @@
 //! What the store answers, against the filter itself; and which indexes answer it. On both databases.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use connector_sdk::DriverKey;
-use engine::policy::Policy;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
@@ -20,61 +17,14 @@ use serde_json::{Value, json};
 
 use super::plan::{Order, Sorting, Source};
 use super::*;
-use crate::clock::Clock;
-use crate::config::{Config, Database, Overrides};
 use crate::service::accept::{index, tally};
-use crate::service::types::{Failure, Mode};
-use crate::store::tests::places;
+use crate::service::fixture::{Statements, apps, instance};
+use crate::service::types::Failure;
 use crate::store::{Priority, Tx, Unit};
 
 const USERS: usize = 120;
 const GROUPS: usize = 20;
 const FILTERS: usize = 240;
-
-fn instance() -> Arc<Instance> {
-    Arc::new(Instance {
-        seq: 1,
-        id: "in_1".to_owned(),
-        name: "Acme".to_owned(),
-        connector_name: "buildkite".to_owned(),
-        connector_version: None,
-        mode: Mode::Paused,
-        settings: json!({}),
-        policy: Policy::default(),
-        config_rev: 1,
-        driver_key: DriverKey::new("k"),
-        created_at: 0,
-        verifying_since: None,
-        has_streams: false,
-        rehearsed: false,
-        declared: json!({}),
-        registry: Arc::new(scim::Registry::core()),
-        schema_problem: None,
-        queue: Arc::default(),
-        connector: Err("none is needed here".to_owned()),
-    })
-}
-
-/// A gateway on each database, and what keeps it alive.
-pub(in crate::service) async fn apps() -> Vec<(Arc<App>, tempfile::TempDir)> {
-    let mut apps = Vec::new();
-    for place in places().await {
-        let folder = tempfile::tempdir().unwrap();
-        let database_url = match &place.database {
-            Database::Postgres(url) => Some(url.clone()),
-            Database::Sqlite(_) => None,
-        };
-        let overrides = Overrides {
-            data_dir: Some(folder.path().to_owned()),
-            database_url,
-            master_key: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into()),
-            ..Overrides::default()
-        };
-        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-        apps.push((App::build(Config::load(overrides).unwrap(), clock).await.unwrap(), folder));
-    }
-    apps
-}
 
 /// One resource to be stored.
 #[derive(Clone, Debug)]
@@ -418,7 +368,7 @@ async fn the_store_answers_as_the_filter_does() {
         };
         requests.push((kind, text, request));
     }
-    let instance = instance();
+    let instance = instance(1);
     for (app, _folder) in apps().await {
         app.store.write(Priority::Request, Furnish(rows.clone())).await.unwrap();
         let oracles = [Oracle::of(&rows, "User"), Oracle::of(&rows, "Group")];
@@ -478,19 +428,8 @@ const MANY: &[&str] = &[
     "INSERT INTO member (group_seq, user_seq, want, asserted, state) SELECT 30001, seq, 1, 1, 'todo' FROM resource WHERE kind = 'User'",
 ];
 
-struct Statements(&'static [&'static str]);
-
-#[async_trait]
-impl Unit for Statements {
-    type Out = ();
-    type Err = StoreError;
-
-    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-        for text in self.0 {
-            tx.conn.run(text, vals![]).await?;
-        }
-        Ok(())
-    }
+fn statements(texts: &[&str]) -> Statements {
+    Statements(texts.iter().map(|text| (*text).to_owned()).collect())
 }
 
 async fn explain(app: &App, text: &str, values: Vec<sea_orm::Value>) -> String {
@@ -504,9 +443,9 @@ async fn explain(app: &App, text: &str, values: Vec<sea_orm::Value>) -> String {
 /// position is reached through it too, without sorting and without reading what comes before.
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_and_walks_use_their_indexes() {
-    let instance = instance();
+    let instance = instance(1);
     for (app, _folder) in apps().await {
-        app.store.write(Priority::Request, Statements(MANY)).await.unwrap();
+        app.store.write(Priority::Request, statements(MANY)).await.unwrap();
         app.store.reader().execute_unprepared("ANALYZE").await.ok();
         let shared = app.store.is_shared();
         let check = async |what: &str, text: &str, values: Vec<sea_orm::Value>, index: &str, walks: bool| {
@@ -566,23 +505,13 @@ async fn filters_and_walks_use_their_indexes() {
 /// cursor; checklist 115, 158.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_index_answers_is_bounded() {
-    let instance = instance();
+    let instance = instance(1);
     let (app, _folder) = apps().await.remove(0);
-    app.store.write(Priority::Request, Statements(MANY)).await.unwrap();
+    app.store.write(Priority::Request, statements(MANY)).await.unwrap();
     let more = "INSERT INTO resource (seq, instance_seq, kind, id, name, name_key, name_slot, external_id, active, doc, managed, listed, version, rev, settled_rev, created_at, modified_at) \
         SELECT 100000 + i, 1, 'User', 'y' || i, 'v' || i, 'v' || i, 0, NULL, 1, '{\"title\":\"late\"}', 1, 1, 1, 1, 0, i, i \
         FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000) SELECT i FROM n) s";
-    struct One(&'static str);
-    #[async_trait]
-    impl Unit for One {
-        type Out = ();
-        type Err = StoreError;
-
-        async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-            tx.conn.run(self.0, vals![]).await.map(drop)
-        }
-    }
-    app.store.write(Priority::Request, One(more)).await.unwrap();
+    app.store.write(Priority::Request, statements(&[more])).await.unwrap();
     let rt = instance.registry.user().unwrap();
     let filter = Filter::parse(r#"title eq "late""#, &FilterLimits::default(), &mut Quirks::strict()).unwrap();
     let request = ListRequest { filter: Some(filter), ..ListRequest::default() };

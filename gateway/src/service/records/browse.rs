@@ -5,7 +5,7 @@ use scim::fold::fold_name;
 use sea_orm::{QueryResult, Value as SqlValue};
 use serde_json::{Value, json};
 
-use super::{App, Slice, parsed, slice, standing, time};
+use super::{App, DIFFERS, Slice, parsed, slice, standing, time};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError};
 
@@ -42,7 +42,6 @@ impl Browse {
 /// The columns of a row of the list, behind those that [`standing`] reads.
 const ROW: &str = "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.external_id, r.deleted_at, r.modified_at, r.doc, a.status, a.remote_id, a.login_key, a.email_key, \
      a.doc AS account_doc, a.protected, w.state AS work_state, w.need AS work_need, w.reason AS work_reason, v.why AS waived, \
-     (SELECT MAX(d.class || '') FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged') AS differs, \
      i.id AS instance_id, i.name AS instance_name";
 /// What a row is put together from, beside the resource itself.
 const BESIDE: &str = "JOIN instance i ON i.seq = r.instance_seq LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
@@ -82,7 +81,7 @@ impl App {
         };
         let side = if which.kind == "Group" { "group_seq" } else { "user_seq" };
         let text = format!(
-            "SELECT {ROW}, {wanted} AS wanted, (SELECT COUNT(*) FROM member m WHERE m.{side} = r.seq AND m.want = 1 AND m.state = 'parked') AS parked \
+            "SELECT {DIFFERS}, {ROW}, {wanted} AS wanted, (SELECT COUNT(*) FROM member m WHERE m.{side} = r.seq AND m.want = 1 AND m.state = 'parked') AS parked \
              FROM ({pick}) p CROSS JOIN resource r {BESIDE} WHERE r.seq = p.seq ORDER BY r.seq DESC"
         );
         let rows = self.store.reader().all(&text, values).await?;
@@ -100,7 +99,7 @@ impl App {
     /// The store's.
     pub async fn sheet(&self, instance: &Instance, kind: &str, id: &str) -> Result<Option<Value>, StoreError> {
         let text = format!(
-            "SELECT {ROW}, r.created_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id, h.opened_at AS held_at FROM resource r {BESIDE} \
+            "SELECT {DIFFERS}, {ROW}, r.created_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id, h.opened_at AS held_at FROM resource r {BESIDE} \
              LEFT JOIN hold h ON h.seq = w.hold_seq WHERE r.instance_seq = $1 AND r.kind = $2 AND r.id = $3"
         );
         let Some(row) = self.store.reader().one(&text, vals![instance.seq, kind, id]).await? else { return Ok(None) };

@@ -121,14 +121,11 @@ impl App {
             }
         }
         // What is settled, and was told with all that stands before it, need not be remembered.
-        for (seq, at) in young {
-            if !watch.told.contains(&seq) {
-                break;
-            }
-            if at <= settled || watch.told.len() > YOUNG / 2 {
-                watch.sure = seq;
-                watch.told = watch.told.split_off(&(seq + 1));
-            }
+        let told_of = young.iter().take_while(|(seq, _)| watch.told.contains(seq)).enumerate();
+        let kept = |place: usize| watch.told.len() - place;
+        if let Some((_, (seq, _))) = told_of.filter(|(n, (_, at))| *at <= settled || kept(*n) > YOUNG / 2).last() {
+            watch.sure = *seq;
+            watch.told = watch.told.split_off(&(seq + 1));
         }
         for (kind, now) in
             [("work", self.work_now().await?), ("runs", self.runs_now().await?), ("holds", self.holds_now().await?)]

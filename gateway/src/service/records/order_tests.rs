@@ -3,52 +3,32 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{App, Audited, Place};
-use crate::service::directory::tests::apps;
-use crate::store::{Priority, Sql, StoreError, Tx, Unit};
+use crate::service::fixture::{Statements, apps};
+use crate::store::Priority;
 
-/// Commits these rows now, whenever their numbers were given out.
-struct Rows {
-    table: &'static str,
-    numbers: Vec<i64>,
-}
-
-#[async_trait]
-impl Unit for Rows {
-    type Out = ();
-    type Err = StoreError;
-
-    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-        let now = tx.now;
-        for seq in &self.numbers {
-            let row = match self.table {
-                "resource" => format!(
-                    "(seq, instance_seq, kind, id, name, name_key, name_slot, active, doc, managed, listed, version, rev, settled_rev, created_at, modified_at) \
-                     VALUES ({seq},1,'User','u','n','n',0,1,'{{}}',1,1,1,1,1,{now},{now})"
-                ),
-                "instance" => format!(
-                    "(seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at) \
-                     VALUES ({seq},'in_{seq}','A','github','paused','{{}}','{{}}',1,'k',{now})"
-                ),
-                "audit" => {
-                    format!("(seq, actor, act, target, detail, at) VALUES ({seq},'admin','a','t{seq}','{{}}',{now})")
-                }
-                _ => format!(
-                    "(seq, id, instance_seq, resource_seq, actor, verb, rev, changes, quirks, state, items, open_items, failed_items, parked_items, superseded_items, at, closed_at) \
-                     VALUES ({seq},'op_{seq}',1,1,'key:k','patch',1,'[]','[]','applied',1,0,0,0,0,{now},{now})"
-                ),
-            };
-            tx.conn.run(&format!("INSERT INTO {} {row}", self.table), vals![]).await?;
-        }
-        Ok(())
-    }
-}
-
-async fn commit(app: &App, table: &'static str, numbers: &[i64]) {
-    app.store.write(Priority::Background, Rows { table, numbers: numbers.to_vec() }).await.unwrap();
+/// Commits rows of these numbers now, whenever the numbers were given out.
+async fn commit(app: &App, table: &str, numbers: &[i64]) {
+    let now = app.clock.micros();
+    let row = |seq: &i64| match table {
+        "resource" => format!(
+            "(seq, instance_seq, kind, id, name, name_key, name_slot, active, doc, managed, listed, version, rev, settled_rev, created_at, modified_at) \
+             VALUES ({seq},1,'User','u','n','n',0,1,'{{}}',1,1,1,1,1,{now},{now})"
+        ),
+        "instance" => format!(
+            "(seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at) \
+             VALUES ({seq},'in_{seq}','A','github','paused','{{}}','{{}}',1,'k',{now})"
+        ),
+        "audit" => format!("(seq, actor, act, target, detail, at) VALUES ({seq},'admin','a','t{seq}','{{}}',{now})"),
+        _ => format!(
+            "(seq, id, instance_seq, resource_seq, actor, verb, rev, changes, quirks, state, items, open_items, failed_items, parked_items, superseded_items, at, closed_at) \
+             VALUES ({seq},'op_{seq}',1,1,'key:k','patch',1,'[]','[]','applied',1,0,0,0,0,{now},{now})"
+        ),
+    };
+    let rows = numbers.iter().map(|seq| format!("INSERT INTO {table} {}", row(seq))).collect();
+    app.store.write(Priority::Background, Statements(rows)).await.unwrap();
 }
 
 /// What an export from there on has, and from where the next goes on.

@@ -3,31 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use super::purge::purge;
 use crate::clock::Clock;
 use crate::config::{Config, Overrides, Retention};
+use crate::service::fixture::Statements;
 use crate::store::tests::places;
-use crate::store::{Priority, Rows, Sql, Store, StoreError, Tx, Unit};
+use crate::store::{Priority, Rows, Sql, Store};
 
 const DAY: i64 = 24 * 3_600 * 1_000_000;
-
-/// Statements of one transaction.
-struct Statements(Vec<String>);
-
-#[async_trait]
-impl Unit for Statements {
-    type Out = ();
-    type Err = StoreError;
-
-    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-        for text in &self.0 {
-            tx.conn.run(text, vals![]).await.unwrap_or_else(|error| panic!("{text}: {error}"));
-        }
-        Ok(())
-    }
-}
 
 async fn numbers(store: &Store, text: &str) -> BTreeSet<i64> {
     let rows = store.reader().all(text, vals![]).await.unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::operations::{OPERATION, operation};
 use super::story::Hero;
-use super::{STANDING, parsed, places, standing, time};
+use super::{DIFFERS, STANDING, parsed, places, standing, time};
 use crate::service::App;
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError};
@@ -42,7 +42,7 @@ impl App {
         let until = at.unwrap_or(i64::MAX);
         let reader = self.store.reader();
         let seq = hero.seq;
-        let Some(row) = reader.one(&format!("SELECT {STANDING} WHERE r.seq = $1"), vals![seq]).await? else {
+        let Some(row) = reader.one(&format!("SELECT {DIFFERS}, {STANDING} WHERE r.seq = $1"), vals![seq]).await? else {
             return Ok(None);
         };
         let mut resource = standing(&row)?;

@@ -3,44 +3,13 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use connector_sdk::DriverKey;
-use engine::policy::Policy;
 use sea_orm::{ConnectionTrait, Value as SqlValue};
-use serde_json::json;
 
 use super::super::Browse;
-use crate::clock::Clock;
-use crate::config::{Config, Database, Overrides};
 use crate::service::App;
+use crate::service::fixture::{Statements, apps, instance};
 use crate::service::records::OperationFilter;
-use crate::service::types::{Instance, Mode};
-use crate::store::tests::places;
-use crate::store::{Priority, Rows, Sql, StoreError, Tx, Unit};
-
-fn instance(seq: i64) -> Arc<Instance> {
-    Arc::new(Instance {
-        seq,
-        id: format!("in_{seq}"),
-        name: "Acme".to_owned(),
-        connector_name: "buildkite".to_owned(),
-        connector_version: None,
-        mode: Mode::Paused,
-        settings: json!({}),
-        policy: Policy::default(),
-        config_rev: 1,
-        driver_key: DriverKey::new("k"),
-        created_at: 0,
-        verifying_since: None,
-        has_streams: false,
-        rehearsed: false,
-        declared: json!({}),
-        registry: Arc::new(scim::Registry::core()),
-        schema_problem: None,
-        queue: Arc::default(),
-        connector: Err("none is needed here".to_owned()),
-    })
-}
+use crate::store::{Priority, Rows, Sql};
 
 /// Instances: one with most people, one with few, one without anybody, and one that was deleted.
 const INSTANCES: [(i64, &str); 4] = [(1, "NULL"), (2, "NULL"), (3, "NULL"), (4, "5")];
@@ -113,43 +82,14 @@ fn many() -> Vec<String> {
     all
 }
 
-struct Statements(Vec<String>);
-
-#[async_trait]
-impl Unit for Statements {
-    type Out = ();
-    type Err = StoreError;
-
-    async fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
-        for text in &self.0 {
-            tx.conn.run(text, vals![]).await.unwrap_or_else(|error| panic!("{text}: {error}"));
-        }
-        Ok(())
-    }
-}
-
 /// A gateway with many rows on each database, and what keeps it alive.
-async fn apps() -> Vec<(Arc<App>, tempfile::TempDir)> {
-    let mut apps = Vec::new();
-    for place in places().await {
-        let folder = tempfile::tempdir().unwrap();
-        let database_url = match &place.database {
-            Database::Postgres(url) => Some(url.clone()),
-            Database::Sqlite(_) => None,
-        };
-        let overrides = Overrides {
-            data_dir: Some(folder.path().to_owned()),
-            database_url,
-            master_key: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned().into()),
-            ..Overrides::default()
-        };
-        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-        let app = App::build(Config::load(overrides).unwrap(), clock).await.unwrap();
+async fn filled() -> Vec<(Arc<App>, tempfile::TempDir)> {
+    let apps = apps().await;
+    for (app, _) in &apps {
         app.store.write(Priority::Request, Statements(many())).await.unwrap();
         if app.store.is_shared() {
             app.store.reader().execute_unprepared("ANALYZE").await.unwrap();
         }
-        apps.push((app, folder));
     }
     apps
 }
@@ -231,7 +171,7 @@ fn plainly(which: &Browse, instance: Option<i64>) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_people_is_what_reading_everything_finds_and_is_found_by_an_index() {
-    for (app, _folder) in apps().await {
+    for (app, _folder) in filled().await {
         let mut found = 0;
         for which in which() {
             for seq in [Some(1), Some(2), Some(3), None] {
@@ -323,7 +263,7 @@ fn filters() -> Vec<(OperationFilter, &'static str, &'static str, &'static str)>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_the_log_is_what_reading_everything_finds_and_is_found_by_an_index() {
-    for (app, _folder) in apps().await {
+    for (app, _folder) in filled().await {
         let shared = app.store.is_shared();
         for (filter, condition, sqlite, postgres) in filters() {
             for seq in [Some(1), Some(2), Some(3), None] {
