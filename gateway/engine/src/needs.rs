@@ -185,7 +185,7 @@ pub const ALL: &[Word] = &[
     waits("timeout", "The target did not answer in time.", "It is looked at or tried again by itself."),
     waits(
         "twin",
-        "A person or group of this name was deleted, and its removal has to end first.",
+        "A person or group of this name, or with this account, was deleted, and its removal has to end first.",
         "Whatever the removal needs (`why` of the deleted one says what).",
     ),
     waits("unavailable", "The target is down or cannot be reached.", "It is tried again by itself."),

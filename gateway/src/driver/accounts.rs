@@ -276,6 +276,8 @@ pub(crate) enum Linked {
     Yes,
     /// It may not be: a person has to decide.
     No(connector_sdk::Need),
+    /// It is still that of somebody deleted, whose removal is on its way: their row and name.
+    Leaving(i64, String),
 }
 
 /// Links a resource to an account, if the evidence and the policy allow it and the account is
@@ -318,6 +320,10 @@ pub(crate) async fn link(
         Adoption::Conflict(mut need) => {
             if let Some(row) = &holder {
                 let (theirs, name): (String, String) = (row.col("name")?, name_of(tx, resource).await?.1);
+                let leaver: i64 = row.col("resource_seq")?;
+                if row.col::<Option<i64>>("deleted_at")?.is_some() && has_work(tx, leaver).await? {
+                    return Ok(Linked::Leaving(leaver, theirs));
+                }
                 need.message = format!("\"{name}\" and \"{theirs}\" mean one account. {}", need.message);
             }
             return Ok(Linked::No(need));
@@ -470,6 +476,30 @@ pub(crate) async fn gone(tx: &Tx<'_>, resource: i64, account: i64) -> Result<(),
         )
         .await?;
     Ok(())
+}
+
+async fn has_work(tx: &Tx<'_>, resource: i64) -> Result<bool, StoreError> {
+    let row = tx.conn.one("SELECT 1 AS one FROM work WHERE resource_seq = $1", vals![resource]).await?;
+    Ok(row.is_some())
+}
+
+/// Whether an account went, as somebody's work found or brought about, after the target was asked for what shows it
+/// there: then that is out of date.
+pub(super) async fn went_since(
+    tx: &Tx<'_>,
+    instance: &Instance,
+    account: &Account,
+    asked: i64,
+) -> Result<bool, StoreError> {
+    let Some(remote) = &account.remote_id else { return Ok(false) };
+    let row = tx
+        .conn
+        .one(
+            "SELECT 1 AS one FROM account WHERE instance_seq = $1 AND kind = 'User' AND remote_id = $2 AND status = 'gone' AND seen_at >= $3 LIMIT 1",
+            vals![instance.seq, remote.as_str(), asked],
+        )
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Notes that an invitation is not where it was, so that the next plan follows it.

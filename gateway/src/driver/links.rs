@@ -135,6 +135,11 @@ pub(crate) async fn set(
         match accounts::link(tx, instance, resource, &account, Evidence::SameId, true).await? {
             Linked::Yes => None,
             Linked::No(need) => Some(need),
+            Linked::Leaving(_, theirs) => {
+                return Ok(ByHand::No(format!(
+                    "The account is that of a deleted \"{theirs}\", whose removal is on its way. Wait until that has ended, or see what it needs."
+                )));
+            }
         }
     };
     if let Some(need) = refused {

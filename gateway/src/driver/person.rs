@@ -363,6 +363,10 @@ async fn apply_created(
             );
             Ok(Some(Verdict::Need { need, refused: None }))
         }
+        // It was there, and somebody else's removal took it away before this was read: the plan creates another.
+        Created::AlreadyThere(found) if accounts::went_since(tx, instance, &found.account, subject.asked).await? => {
+            Ok(None)
+        }
         Created::AlreadyThere(found) => {
             let row = accounts::observe(tx, instance, &found.account, None, None).await?;
             tie(tx, instance, subject, &row, found.evidence, row.ours).await
@@ -399,7 +403,20 @@ async fn tie(
             Ok(None)
         }
         Linked::No(need) => Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) })),
+        Linked::Leaving(leaver, name) => after(tx, subject, leaver, &name).await.map(Some),
     }
+}
+
+/// Has the work wait until that of a deleted person has ended who still has the account.
+async fn after(tx: &Tx<'_>, subject: &Subject, leaver: i64, name: &str) -> Result<Verdict, StoreError> {
+    tx.conn.run("UPDATE work SET after_seq = $2 WHERE resource_seq = $1", vals![subject.seq, leaver]).await?;
+    Ok(Verdict::Wait {
+        code: "twin",
+        reason: format!(
+            "The account at the target is still that of a deleted \"{name}\", whose removal has to end first."
+        ),
+        until: Timestamp::from_microsecond(tx.now).unwrap_or(Timestamp::UNIX_EPOCH),
+    })
 }
 
 async fn apply_found(
@@ -428,6 +445,10 @@ async fn apply_found(
     };
     match (chosen, call) {
         (Some(found), _) => {
+            if accounts::went_since(tx, instance, &found.account, subject.asked).await? {
+                // It has gone meanwhile: the plan asks again.
+                return Ok(None);
+            }
             // What is found after a creation in doubt as a pending invitation is the one we sent; so is
             // whatever is found after somebody said that the creation happened.
             let created = doubt.as_ref().filter(|doubt| doubt.step == "create");
@@ -447,6 +468,7 @@ async fn apply_found(
             let wait = doubt::creation_under_way(tx, subject).await?;
             match (wait, accounts::link(tx, instance, subject.seq, &row, found.evidence, ours || row.ours).await?) {
                 (_, Linked::No(need)) => Ok(Some(Verdict::Need { need, refused: Some(FaultKind::NameTaken) })),
+                (_, Linked::Leaving(leaver, name)) => after(tx, subject, leaver, &name).await.map(Some),
                 // It may have been there before, and the creation may still come: should the account be removed
                 // before then, that would make another.
                 (Some(wait), Linked::Yes) => Ok(Some(wait)),
@@ -607,6 +629,10 @@ async fn apply_followed(
             tx.conn
                 .run("UPDATE account SET expires_at = NULL WHERE seq = $1 AND expires_at <= $2", vals![row.seq, tx.now])
                 .await?;
+            Ok(None)
+        }
+        // That account has gone meanwhile: the plan asks again.
+        Followed::Accepted { account, .. } if accounts::went_since(tx, instance, account, subject.asked).await? => {
             Ok(None)
         }
         Followed::Accepted { account, evidence } => {

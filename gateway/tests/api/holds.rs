@@ -341,6 +341,49 @@ async fn alerts_arrive_signed_at_least_once_under_one_id_and_after_a_restart() {
     }
 }
 
+/// The target is down: who has people waiting is told after five minutes, and that a comparison came to nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_down_and_a_run_that_failed_are_told() {
+    for gateway in Gateway::everywhere().await {
+        let receiver = Receiver::default();
+        let (_, secret) = webhook(&gateway, &receiver.start().await, json!(["breaker.open", "run.failed"])).await;
+        let _driving = Driving::begin(&gateway);
+        let (sim, to, users) = target(&gateway, 6, json!({"brake": false})).await;
+        let away = json!([{"match": {}, "times": 1_000_000, "do": {"status": 503}}]);
+        let faults = |method: &str, faults: Value| {
+            Request::builder().method(method).uri("/_sim/faults").body(Bytes::from(faults.to_string())).unwrap()
+        };
+        assert!(sim.handle(faults("POST", away)).await.unwrap().status().is_success());
+        let down = gateway.clock.now();
+        for user in &users {
+            deactivate(&gateway, &to, user).await;
+        }
+        until(&gateway, "the alert", async || receiver.told(&secret) == ["breaker.open"]).await;
+        assert!(gateway.clock.now().duration_since(down) > jiff::SignedDuration::from_mins(5), "an outage of a moment");
+        let (_, told) = receiver.messages(&secret).remove(0);
+        assert_eq!(told["data"]["instance"]["id"], to.id.as_str());
+
+        let run = gateway.admin("POST", &format!("/instances/{}/reconcile", to.id), None).await.expect(202).json();
+        until(&gateway, "the other alert", async || receiver.told(&secret).contains(&"run.failed".to_owned())).await;
+        let (_, told) = receiver.messages(&secret).into_iter().find(|(_, it)| it["type"] == "run.failed").unwrap();
+        assert_eq!((&told["data"]["kind"], &told["data"]["instance"]["id"]), (&json!("reconcile"), &json!(to.id)));
+        let path = format!("/instances/{}/runs/{}", to.id, told["data"]["run"].as_str().unwrap());
+        let ended = gateway.admin("GET", &path, None).await.expect(200).json();
+        assert_eq!((&ended["state"], ended["error"].is_string()), (&json!("failed"), true), "{ended} after {run}");
+
+        assert!(sim.handle(faults("DELETE", Value::Null)).await.unwrap().status().is_success());
+        until(&gateway, "the removals", async || accounts(&sim).await == 0).await;
+        let many = receiver.told(&secret).len();
+        gateway.clock.advance(Duration::from_secs(600));
+        until(&gateway, "a run that succeeds", async || {
+            let runs = gateway.admin("GET", &format!("/instances/{}/runs", to.id), None).await.expect(200).json();
+            runs["items"][0]["state"] == "done"
+        })
+        .await;
+        assert_eq!(receiver.told(&secret).iter().filter(|kind| *kind == "breaker.open").count(), 1, "{many}");
+    }
+}
+
 #[tokio::test]
 async fn alert_webhooks_are_made_shown_without_secret_and_deleted() {
     let gateway = Gateway::start().await;

@@ -236,3 +236,35 @@ async fn a_person_absorbs_the_unmanaged_row_of_their_account() {
         );
     }
 }
+
+/// What the account that was linked before is a member of, the one that takes its place is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_linked_by_hand_was_taken_for_a_member_because_the_former_one_was() {
+    for (db, target) in everywhere() {
+        let rig = with_accounts(&db, target, json!({})).await;
+        let id = found(&rig, "User", r#"userName eq "load0001@example.com""#).await.remove(0);
+        rig.patch("User", &id, json!([{"op": "replace", "path": "title", "value": "x"}])).await.unwrap();
+        rig.post("Group", json!({"displayName": "Eng", "members": [{"value": id}]})).await.unwrap();
+        rig.quiet().await;
+        let members = async || {
+            let state = rig.state().await;
+            let eng = state["groups"].as_array().unwrap().iter().find(|group| group["name"] == "Eng").cloned();
+            eng.unwrap()["members"].to_string()
+        };
+        let before = members().await;
+        let users = rig.app.list_users(&rig.instance, 0, 100).await.unwrap().items;
+        let other = users.iter().find(|user| user["userName"] == "load0002@example.com").unwrap();
+        let remote = other["link"]["remote_id"].as_str().unwrap();
+        rig.app.set_link("admin", &rig.instance, &id, remote).await.map_err(|error| format!("{error:?}")).unwrap();
+        rig.quiet().await;
+        let after = members().await;
+        assert_ne!(before, after, "{target}: the account that is theirs now is put into the group");
+        let shown = rig.app.list_users(&rig.instance, 0, 100).await.unwrap().items;
+        let user = shown.iter().find(|user| user["id"] == *id).unwrap();
+        assert_eq!(user["link"]["remote_id"], remote, "{target}");
+        assert!(
+            after.contains(&remote.to_lowercase()) || after.contains("load0002"),
+            "{target}: {after}, not {remote}"
+        );
+    }
+}

@@ -1,10 +1,13 @@
 //! Answers that came late, and calls that reached the target after what overtook them. Each test is named after what
 //! went wrong.
 
+use futures_util::future::join_all;
 use gateway::service::types::Mode;
 use serde_json::{Value, json};
+use simulators::Limits;
 
-use crate::rig::{Rig, databases, emails, rig};
+use crate::rig::{Db, Rig, databases, emails, rig, rig_of};
+use crate::worse::HEARD;
 
 /// For how long the target takes over what is overtaken.
 const SLOW: u64 = 2_000;
@@ -189,4 +192,76 @@ async fn a_group_kept_the_name_of_a_renaming_in_doubt_that_was_taken_back() {
         rig.quiet().await;
         assert_eq!(rig.state().await["groups"][0]["name"], "Eng", "{}", rig.calls().await);
     }
+}
+
+/// Ada has an account, which is to be removed, and somebody of that name and with her address is to have one: both at once.
+async fn another_with_her_address(rig: &mut Rig, name: &str, slow: Value) {
+    let ada = rig.user("ada@example.com").await;
+    rig.quiet().await;
+    rig.control("POST", "/_sim/accept", json!({})).await;
+    rig.reconcile().await;
+    rig.set_mode(Mode::Paused).await;
+    rig.delete("User", &ada).await;
+    rig.post("User", json!({"userName": name, "emails": [{"value": "ada@example.com"}]})).await.unwrap();
+    faults(rig, slow).await;
+    rig.set_mode(Mode::Enabled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_was_refused_for_an_account_whose_removal_was_on_its_way() {
+    for db in databases() {
+        let mut rig = rig(&db, "github", json!({"answer_within_ms": 0})).await;
+        let slow = json!([{"match": {"method": "DELETE", "path": "/members"}, "times": 1, "do": {"delay_ms": SLOW}}]);
+        another_with_her_address(&mut rig, "lovelace@example.com", slow).await;
+        rig.wait("the wait for her removal", async || {
+            rig.open_work().await.contains(&("waiting".to_owned(), "twin".to_owned()))
+        })
+        .await;
+        rig.quiet().await;
+        let state = rig.state().await;
+        assert_eq!(emails(&state, "accounts"), Vec::<String>::new(), "{}", rig.calls().await);
+        assert_eq!(emails(&state, "invitations"), ["ada@example.com"], "{}", rig.calls().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_was_tied_to_an_account_that_a_removal_had_taken_before_its_answer_was_read() {
+    for db in databases() {
+        let mut rig =
+            rig_of(&db, "github", "github-verifiable", json!({"answer_within_ms": 0}), json!({}), Limits::None).await;
+        let slow = json!([{"match": {"method": "DELETE", "path": "/members"}, "times": 1, "do": {"delay_ms": SLOW}}]);
+        another_with_her_address(&mut rig, "late@example.com", slow).await;
+        rig.wait("her removal, and its record", async || {
+            emails(&rig.state().await, "accounts").is_empty() && rig.open_work().await.len() == 1
+        })
+        .await;
+        HEARD.add_permits(1);
+        rig.quiet().await;
+        assert_eq!(emails(&rig.state().await, "invitations"), ["ada@example.com"], "{}", rig.calls().await);
+    }
+}
+
+/// The target may still be at a removal whose sender died, and comes to its end while the person is wanted again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_whose_sender_died_took_the_access_of_who_had_come_back() {
+    let play = async |db: &Db| {
+        let rig =
+            rig_of(db, "github", "github-verifiable", json!({"answer_within_ms": 0}), json!({}), Limits::None).await;
+        let ada = rig.user("ada@example.com").await;
+        rig.quiet().await;
+        rig.control("POST", "/_sim/accept", json!({"email": "ada@example.com", "login": "dies"})).await;
+        rig.reconcile().await;
+        rig.quiet().await;
+        rig.patch("User", &ada, active(false)).await.unwrap();
+        let panicked = ("waiting".to_owned(), "panic".to_owned());
+        rig.wait("the sender's death", async || rig.open_work().await == [panicked.clone()]).await;
+        rig.patch("User", &ada, active(true)).await.unwrap();
+        let waits = ("waiting".to_owned(), "outcome_unknown".to_owned());
+        rig.wait("the wait for its end", async || rig.open_work().await == [waits.clone()]).await;
+        rig.as_somebody_else("DELETE", "/orgs/acme/memberships/dies").await;
+        rig.quiet().await;
+        let state = rig.state().await;
+        assert_eq!(emails(&state, "invitations"), ["ada@example.com"], "{state}: {}", rig.calls().await);
+    };
+    join_all(databases().iter().map(play)).await;
 }

@@ -1,5 +1,5 @@
-//! GitHub's connector as it would be at a worse target: one whose writes may not be repeated, and one
-//! that panics.
+//! GitHub's connector as it would be at a worse target: one whose writes may not be repeated, one that panics, and one
+//! whose answers are read late.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use connector_sdk::{
     SettingsError, Traits, Updated,
 };
 use connectors::github::{GitHub, Settings};
+use tokio::sync::Semaphore;
 
 /// The built-in connectors and these.
 pub(crate) fn catalogue() -> Vec<Entry> {
@@ -17,6 +18,9 @@ pub(crate) fn catalogue() -> Vec<Entry> {
     all.extend([Entry::of::<Verifiable>(), Entry::of::<Neither>()]);
     all
 }
+
+/// Lets go of the answer that somebody named "late..." is there already: one for each permit.
+pub(crate) static HEARD: Semaphore = Semaphore::const_new(0);
 
 /// Every write may be looked at, and none may be repeated.
 struct Verifiable;
@@ -131,7 +135,11 @@ impl Accounts for Worse {
 
     async fn create(&self, cx: &Cx<'_>, want: &Person) -> Result<Created, Fault> {
         assert!(!want.user_name.starts_with("poison"), "this person makes the connector panic");
-        self.people().create(cx, want).await
+        let created = self.people().create(cx, want).await;
+        if want.user_name.starts_with("late") && matches!(created, Ok(Created::AlreadyThere(_))) {
+            HEARD.acquire().await.unwrap().forget();
+        }
+        created
     }
 
     async fn update(&self, cx: &Cx<'_>, at: &AccountRef, change: &AccountChange) -> Result<Updated, Fault> {
@@ -143,6 +151,8 @@ impl Accounts for Worse {
     }
 
     async fn remove(&self, cx: &Cx<'_>, at: &AccountRef) -> Result<Removed, Fault> {
+        let dies = matches!(at, AccountRef::Account { login: Some(login), .. } if login.starts_with("dies"));
+        assert!(!dies, "whoever removes this person dies of it");
         self.people().remove(cx, at).await
     }
 

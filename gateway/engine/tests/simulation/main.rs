@@ -57,6 +57,11 @@ fn a_group_kept_the_name_of_a_renaming_in_doubt_that_was_taken_back() {
 }
 
 #[test]
+fn who_was_created_again_was_tied_to_the_account_that_the_removal_of_the_former_one_had_just_taken() {
+    go_well(&[2_184_852]);
+}
+
+#[test]
 fn an_account_that_took_the_place_of_another_was_taken_for_a_member_of_its_groups() {
     go_well(&[14_394]);
 }

@@ -21,6 +21,15 @@ pub const NEW: i64 = 8_000_000;
 pub const SOON: i64 = 1_000_000;
 const QUOTA_WAIT: i64 = 3_600_000_000;
 
+/// What linking came to.
+enum Linked {
+    Yes,
+    /// A person has to decide.
+    No(Need),
+    /// The account is still that of somebody deleted, whose removal is on its way.
+    Leaving(Seq),
+}
+
 fn view(row: &AccountRow) -> Option<AccountView> {
     let status = match row.status {
         Status::Invited => AccountStatus::Invited,
@@ -168,6 +177,8 @@ impl World {
                 }
                 self.tie(subject, row, Evidence::SameId, true)
             }
+            // It was there, and somebody else's removal took it away before this was read.
+            Created::AlreadyThere(found) if self.went_since(&found.account, subject.asked) => None,
             Created::AlreadyThere(found) => {
                 let row = self.rows.observe(&found.account, None, self.now);
                 let ours = self.rows.accounts[&row].ours;
@@ -191,19 +202,33 @@ impl World {
 
     fn tie(&mut self, subject: &Subject, account: Seq, evidence: Evidence, ours: bool) -> Option<Verdict> {
         match self.link(subject.seq, account, evidence, ours) {
-            None => {
+            Linked::Yes => {
                 self.rows.resolve(subject.seq, 0);
                 None
             }
-            Some(need) => Some(Verdict::Need(need)),
+            Linked::No(need) => Some(Verdict::Need(need)),
+            Linked::Leaving(leaver) => Some(self.after(subject, leaver)),
         }
     }
 
+    /// Has the work wait until that of a deleted person has ended who still has the account.
+    fn after(&mut self, subject: &Subject, leaver: Seq) -> Verdict {
+        if let Some(work) = self.rows.work.get_mut(&subject.seq) {
+            work.after = Some(leaver);
+        }
+        Verdict::Wait("twin", self.now)
+    }
+
+    /// Whether the account went after the target was asked for what shows it there.
+    fn went_since(&self, account: &Account, asked: i64) -> bool {
+        self.sabotage != Some(Sabotage::BelieveOldAnswers) && self.rows.went_since(account, asked)
+    }
+
     /// Links, or says who has to decide.
-    fn link(&mut self, resource: Seq, account: Seq, evidence: Evidence, ours: bool) -> Option<Need> {
+    fn link(&mut self, resource: Seq, account: Seq, evidence: Evidence, ours: bool) -> Linked {
         let holder = self.rows.holder(account);
         if holder == Some(resource) {
-            return None;
+            return Linked::Yes;
         }
         let abandoned = |holder: Seq| {
             self.rows.resources[&holder].deleted
@@ -214,7 +239,11 @@ impl World {
         let protected = self.rows.accounts[&account].protected;
         match may_link(evidence, &self.policy, protected, other, ours) {
             Adoption::Link => {}
-            Adoption::Conflict(need) | Adoption::Refused(need) => return Some(need),
+            Adoption::Conflict(need) => {
+                let leaves = |holder: &Seq| self.rows.resources[holder].deleted && self.rows.work.contains_key(holder);
+                return holder.filter(leaves).map_or(Linked::No(need), Linked::Leaving);
+            }
+            Adoption::Refused(need) => return Linked::No(need),
         }
         self.rows.close_link_of(account);
         let mut replaced = false;
@@ -229,7 +258,7 @@ impl World {
         if self.rows.accounts[&account].status != Status::Invited && !forgets {
             self.rows.wake_memberships(resource, self.now);
         }
-        None
+        Linked::Yes
     }
 
     fn apply_found(&mut self, subject: &Subject, call: &Call, found: &[Found]) -> Option<Verdict> {
@@ -247,6 +276,8 @@ impl World {
         let linked = self.rows.linked(subject.seq).is_some();
         let matching = matches!(call, Call::Look { doubt: false, at: None, .. });
         match chosen {
+            // It has gone meanwhile: the plan asks again.
+            Some(found) if self.went_since(&found.account, subject.asked) => None,
             Some(found) => {
                 // What is found after a creation in doubt as a pending invitation is the one we sent.
                 let ours = in_doubt && found.account.status == AccountStatus::Invited;
@@ -259,10 +290,11 @@ impl World {
                 let believes = self.sabotage == Some(Sabotage::BelieveWhatIsFound);
                 let until = self.creation_under_way(subject.seq, subject.asked).filter(|_| !believes);
                 match (until, self.link(subject.seq, row, found.evidence, ours)) {
-                    (_, Some(need)) => Some(Verdict::Need(need)),
+                    (_, Linked::No(need)) => Some(Verdict::Need(need)),
+                    (_, Linked::Leaving(leaver)) => Some(self.after(subject, leaver)),
                     // It may have been there before, and the creation may still come.
-                    (Some(until), None) => Some(Verdict::Wait("outcome_unknown", until)),
-                    (None, None) => {
+                    (Some(until), Linked::Yes) => Some(Verdict::Wait("outcome_unknown", until)),
+                    (None, Linked::Yes) => {
                         self.rows.resolve(subject.seq, 0);
                         None
                     }
@@ -337,7 +369,7 @@ impl World {
             }
             // An invitation that is not there any more may have been accepted.
             None if row.status == Status::Invited => self.mark_missing(row.seq, true),
-            None => self.rows.gone(subject.seq, row.seq),
+            None => self.rows.gone(subject.seq, row.seq, self.now),
         }
         None
     }
@@ -355,7 +387,7 @@ impl World {
             Updated::AlreadyGone if self.granted_since(subject.seq, subject.asked) => None,
             Updated::AlreadyGone => {
                 if let Some(row) = self.rows.linked(subject.seq).map(|row| row.seq) {
-                    self.rows.gone(subject.seq, row);
+                    self.rows.gone(subject.seq, row, self.now);
                 }
                 None
             }
@@ -380,7 +412,7 @@ impl World {
         if was_invite {
             self.set_invites(row.seq, 0);
         }
-        self.rows.gone(subject.seq, row.seq);
+        self.rows.gone(subject.seq, row.seq, self.now);
         None
     }
 
@@ -421,6 +453,7 @@ impl World {
                 }
                 None
             }
+            Followed::Accepted { account, .. } if self.went_since(account, subject.asked) => None,
             Followed::Accepted { account, evidence } => {
                 let accepted = self.rows.observe(account, Some(true), self.now);
                 if accepted != row.seq {
@@ -441,7 +474,7 @@ impl World {
                 verdict
             }
             Followed::Ended(ended) => {
-                self.rows.gone(subject.seq, row.seq);
+                self.rows.gone(subject.seq, row.seq, self.now);
                 if *ended == Ended::Declined {
                     self.set_invites(row.seq, MAX_INVITES);
                     if resource.wanted() {
@@ -452,7 +485,7 @@ impl World {
             }
             Followed::Unclear(_) if self.taken_back(subject.seq) => {
                 self.set_invites(row.seq, 0);
-                self.rows.gone(subject.seq, row.seq);
+                self.rows.gone(subject.seq, row.seq, self.now);
                 None
             }
             Followed::Unclear(need) => Some(Verdict::Need(need.clone())),

@@ -388,9 +388,9 @@ impl Rows {
     }
 
     /// The account is gone: its link ends and its memberships with it; what is still wanted is parked.
-    pub fn gone(&mut self, resource: Seq, account: Seq) {
+    pub fn gone(&mut self, resource: Seq, account: Seq, now: i64) {
         if let Some(row) = self.accounts.get_mut(&account) {
-            row.status = Status::Gone;
+            (row.status, row.seen) = (Status::Gone, now);
         }
         self.close_link_of(account);
         self.not_late(account);
@@ -401,6 +401,12 @@ impl Rows {
                 row.state = MemberState::Parked;
             }
         }
+    }
+
+    /// Whether the account went after the target was asked for what shows it there.
+    pub fn went_since(&self, account: &Account, asked: i64) -> bool {
+        let went = |row: &AccountRow| row.status == Status::Gone && row.seen >= asked;
+        account.remote_id.is_some() && self.accounts.values().any(|row| row.remote == account.remote_id && went(row))
     }
 
     /// Open doubts of a resource, or of one of its members.
