@@ -97,8 +97,8 @@ pub(crate) fn meant(headers: &HeaderMap) -> Kept {
     let Ok((text, _)) = presented(headers) else { return Kept::NoKey };
     match keys::parse(&text) {
         Some(ParsedKey { kind: KeyType::Instance, key_id }) => Kept::Key(key_id),
-        Some(_) => Kept::AdminToken,
-        None => Kept::NoKey,
+        Some(ParsedKey { kind: KeyType::Admin, .. }) => Kept::AdminToken,
+        Some(ParsedKey { kind: KeyType::Handover, .. }) | None => Kept::NoKey,
     }
 }
 

@@ -21,6 +21,8 @@ pub enum KeyType {
     Instance,
     /// The admin API.
     Admin,
+    /// The page of one hand-over link.
+    Handover,
 }
 
 impl KeyType {
@@ -28,6 +30,7 @@ impl KeyType {
         match self {
             Self::Instance => 'i',
             Self::Admin => 'a',
+            Self::Handover => 'h',
         }
     }
 
@@ -35,6 +38,7 @@ impl KeyType {
         match letter {
             "i" => Some(Self::Instance),
             "a" => Some(Self::Admin),
+            "h" => Some(Self::Handover),
             _ => None,
         }
     }

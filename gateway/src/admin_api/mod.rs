@@ -9,6 +9,7 @@ mod decisions;
 mod drift;
 mod event_streams;
 mod extract;
+mod handovers;
 mod health;
 mod holds;
 mod insight;
@@ -101,6 +102,8 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::revoke))
+        .routes(routes!(handovers::list, handovers::create))
+        .routes(routes!(handovers::revoke))
         .routes(routes!(event_streams::list, event_streams::create))
         .routes(routes!(event_streams::show, event_streams::change, event_streams::delete))
         .routes(routes!(records::users))

@@ -62,6 +62,17 @@ enum Verb {
         #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = times::span)]
         overlap: SignedDuration,
     },
+    /// Make a link by which somebody without an account makes one key; it is printed this once
+    HandOver {
+        /// The instance, by name or id
+        instance: String,
+        /// The identity provider whose steps it shows, such as entra [default: they choose it]
+        #[arg(long, value_name = "ID")]
+        guide: Option<String>,
+        /// How long it can be used: a span of whole hours such as 72h, at most 14 days
+        #[arg(long, value_name = "SPAN", default_value = "72h", value_parser = times::span)]
+        expires: SignedDuration,
+    },
     /// End a key at once
     Revoke {
         /// The instance, by name or id
@@ -92,6 +103,7 @@ impl Command {
             }
             Verb::List { instance, page } => list(&client, &instance, &page).await,
             Verb::Rotate { instance, key, overlap } => rotate(&client, &instance, &key, overlap).await,
+            Verb::HandOver { instance, guide, expires } => link(&client, &instance, guide, expires).await,
             Verb::Revoke { instance, key, yes } => revoke(&client, &instance, &key, yes).await,
         }
     }
@@ -187,6 +199,26 @@ async fn rotate(client: &Client, instance: &str, key: &str, overlap: SignedDurat
     } else {
         format!("The old key {key} ends in {overlap:#}.")
     });
+    Ok(Exit::Ok)
+}
+
+/// Prints a hand-over link, alone on standard output.
+async fn link(client: &Client, instance: &str, guide: Option<String>, expires: SignedDuration) -> Done {
+    let id = client.instance_id(instance).await?;
+    let hour = SignedDuration::from_hours(1);
+    if expires < hour || expires.as_secs() % hour.as_secs() != 0 {
+        return Err(Stop::usage("--expires must be whole hours, such as 72h."));
+    }
+    let body = json!({"hours": expires.as_hours(), "guide": guide});
+    let made = client.call(Method::POST, &format!("/instances/{id}/handovers"), Some(&body)).await?;
+    if client.out.json {
+        client.out.document(&made)?;
+    } else {
+        client.out.line(&text(&made, "url"))?;
+    }
+    client
+        .out
+        .hint(&format!("Whoever has the link can make one key until {}.", client.out.time(&text(&made, "expires_at"))));
     Ok(Exit::Ok)
 }
 

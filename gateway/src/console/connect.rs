@@ -102,6 +102,7 @@ async fn page(
             (parts::card("Key", &html! {}, &key))
             // Another choice is another page, without the key.
             @if made.is_none() { (parts::card("Identity provider", &html! {}, &html! { div.pad { (choice(&here, chosen)) } })) }
+            @if made.is_none() && visit.may(Role::Admin) { p { "Does somebody else run the identity provider? " a href={ (root) "/hand-over" } { "Make a hand-over link" } " by which they see this page and make the key themselves, without an account here." } }
             @if let Some(chosen) = chosen {
                 p { a.btn href={ (here) "/guide.md?idp=" (chosen.id) } { "Download this guide (Markdown)" } }
                 (guide::draw(chosen, &values(visit, instance, shown), &here))

@@ -89,7 +89,7 @@ async fn answer(app: &Arc<App>, request: Request, next: Next, reference: &str) -
             reference,
         );
     }
-    if path == "/sign-in" || path.starts_with("/sign-in/") {
+    if path == "/sign-in" || path.starts_with("/sign-in/") || path.starts_with(super::handover::GUEST) {
         return match body(request, MAX_SIGN_IN).await {
             Ok((request, _)) => caught(next, request, reference).await,
             Err(trouble) => bare(theme, &trouble, reference),

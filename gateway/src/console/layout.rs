@@ -460,6 +460,20 @@ pub(super) fn gate(status: StatusCode, title: &str, theme: Theme, body: &Markup)
     (status, page).into_response()
 }
 
+/// A page without the frame for who has a link and no account.
+pub(super) fn open(status: StatusCode, title: &str, theme: Theme, body: &Markup) -> Response {
+    let page = document(
+        title,
+        theme,
+        &html! {
+            header.top.plain { span.brand { (mark()) "scimgate" } }
+            div.open { main #main tabindex="-1" { h1 { (title) } (body) } }
+            div #status .hush role="status" {}
+        },
+    );
+    (status, page).into_response()
+}
+
 /// A page that leads on at once: a browser sends no `SameSite=Strict` cookie with a link from elsewhere, but with one of
 /// this page's own.
 pub(super) fn lead_on(to: &str) -> Response {

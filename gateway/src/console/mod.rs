@@ -41,6 +41,7 @@ mod extract;
 mod form;
 mod guard;
 mod guide;
+mod handover;
 mod holds;
 mod home;
 mod icons;
@@ -99,6 +100,7 @@ fn pages() -> Router<Arc<App>> {
         .merge(change::routes())
         .merge(keys::routes())
         .merge(connect::routes())
+        .merge(handover::routes())
         .merge(lists::routes())
         .merge(person::routes())
         .merge(operations::routes())
@@ -120,6 +122,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/assets/{hash}/{file}", get(assets::serve))
         .route("/sign-in", get(session::show).post(session::submit))
         .merge(sign_in::routes())
+        .merge(handover::guest())
         .route("/sign-out", post(session::sign_out))
         .route("/theme", post(session::theme))
         .fallback(async || Trouble::not_found())

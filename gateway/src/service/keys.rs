@@ -249,6 +249,18 @@ impl App {
     /// # Errors
     /// Input that cannot be used, naming the field; the store's.
     pub async fn create_key(&self, actor: &str, instance: &Instance, new: NewKey) -> Result<Value, AdminError> {
+        let (mint, made) = self.prepare_key(actor, instance, new).await?;
+        let created_at = self.store.write(Priority::Request, mint).await?;
+        Ok(made.answer(created_at))
+    }
+
+    /// Checks what a key is to be, and makes it without storing it.
+    pub(super) async fn prepare_key(
+        &self,
+        actor: &str,
+        instance: &Instance,
+        new: NewKey,
+    ) -> Result<(Mint, Made), AdminError> {
         let name = new.name.unwrap_or_default();
         if name.len() > MAX_NAME || name.chars().any(char::is_control) {
             return Err(AdminError::invalid(
@@ -291,7 +303,7 @@ impl App {
             return Err(AdminError::invalid("expires_at", "must be in the future"));
         }
         let traits = Traits { name, scopes: scopes.join(" "), person: new.person, rate_limit: new.rate_limit };
-        self.mint(actor, instance, "key.create", traits, new.expires_at, None).await
+        Ok(self.mint(actor, instance, "key.create", traits, new.expires_at, None))
     }
 
     /// A key may be bound to a User whom the identity provider manages, and to nobody else.
@@ -350,10 +362,10 @@ impl App {
             person: row.col("person")?,
             rate_limit: row.col("rate_limit")?,
         };
-        let answer =
-            self.mint(actor, instance, "key.rotate", traits, lifetime, Some((key_id.to_owned(), until))).await?;
+        let (mint, made) = self.mint(actor, instance, "key.rotate", traits, lifetime, Some((key_id.to_owned(), until)));
+        let created_at = self.store.write(Priority::Request, mint).await?;
         self.keys.forget(key_id);
-        Ok(answer)
+        Ok(made.answer(created_at))
     }
 
     /// Revokes a key; at once here, within five seconds on other replicas.
@@ -407,7 +419,7 @@ impl App {
             .collect()
     }
 
-    async fn mint(
+    fn mint(
         &self,
         actor: &str,
         instance: &Instance,
@@ -415,9 +427,9 @@ impl App {
         traits: Traits,
         not_after: Option<i64>,
         replaces: Option<(String, i64)>,
-    ) -> Result<Value, AdminError> {
+    ) -> (Mint, Made) {
         let key = ApiKey::generate(KeyType::Instance);
-        let unit = Mint {
+        let mint = Mint {
             actor: actor.to_owned(),
             act,
             instance_seq: instance.seq,
@@ -431,18 +443,8 @@ impl App {
             not_after,
             replaces,
         };
-        let created_at = self.store.write(Priority::Request, unit).await?;
         self.keys.forget(&key.key_id);
-        Ok(json!({
-            "id": key.key_id,
-            "key": key.expose(),
-            "name": traits.name,
-            "scopes": traits.scopes.split(' ').collect::<Vec<_>>(),
-            "person": traits.person,
-            "rate_limit": traits.rate_limit,
-            "created_at": time(created_at),
-            "expires_at": not_after.map(time),
-        }))
+        (mint, Made { key, traits, not_after })
     }
 
     /// Makes sure that there is an admin token: the configured one, else the one of an earlier
@@ -466,7 +468,7 @@ impl App {
 
     /// Whether a text is the admin token.
     pub fn verify_admin(&self, presented: &str) -> bool {
-        if keys::parse(presented).is_some_and(|parsed| parsed.kind == KeyType::Instance) {
+        if keys::parse(presented).is_some_and(|parsed| parsed.kind != KeyType::Admin) {
             return false;
         }
         match (&self.config.admin_token, self.keys.admin.get()) {
@@ -504,7 +506,31 @@ impl Unit for Touch {
     }
 }
 
-struct Mint {
+/// A key that was made, and whom it is shown to when it is stored.
+pub(super) struct Made {
+    key: ApiKey,
+    traits: Traits,
+    not_after: Option<i64>,
+}
+
+impl Made {
+    /// The answer to who asked for it, with the key's text.
+    pub(super) fn answer(&self, created_at: i64) -> Value {
+        json!({
+            "id": self.key.key_id,
+            "key": self.key.expose(),
+            "name": self.traits.name,
+            "scopes": self.traits.scopes.split(' ').collect::<Vec<_>>(),
+            "person": self.traits.person,
+            "rate_limit": self.traits.rate_limit,
+            "created_at": time(created_at),
+            "expires_at": self.not_after.map(time),
+        })
+    }
+}
+
+/// A key on its way into the store.
+pub(super) struct Mint {
     actor: String,
     act: &'static str,
     instance_seq: i64,
@@ -517,6 +543,13 @@ struct Mint {
     rate_limit: Option<String>,
     not_after: Option<i64>,
     replaces: Option<(String, i64)>,
+}
+
+impl Mint {
+    /// The public id of the key.
+    pub(super) fn key_id(&self) -> &str {
+        &self.key_id
+    }
 }
 
 #[async_trait]

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod events;
 #[cfg(test)]
 mod fixture;
+pub mod handovers;
 pub(crate) mod holds;
 pub mod instances;
 pub mod keys;

@@ -231,6 +231,7 @@ async fn the_entities_are_what_the_migrations_made() {
             drift,
             event,
             event_stream,
+            handover,
             history,
             hold,
             hold_item,

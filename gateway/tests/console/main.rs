@@ -14,6 +14,7 @@ mod browser;
 mod builder;
 mod colours;
 mod contact;
+mod handover;
 mod instances;
 mod live;
 mod many;

@@ -22,6 +22,7 @@ pub mod desk_member;
 pub mod drift;
 pub mod event;
 pub mod event_stream;
+pub mod handover;
 pub mod history;
 pub mod hold;
 pub mod hold_item;
