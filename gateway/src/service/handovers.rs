@@ -30,6 +30,8 @@ const MOST_OPEN: i64 = 20;
 const SHOWN: i64 = 50;
 /// How long the key lives that is made by one, in microseconds: a year.
 const KEY_LIVES: i64 = 365 * 86_400 * 1_000_000;
+/// How long one that ended is listed, in microseconds; the audit tells of it for as long as that is kept.
+const LISTED: i64 = 180 * 86_400 * 1_000_000;
 /// Columns of a row, as [`shown`] reads them.
 const ROW: &str = "h.id, h.actor, h.guide, h.created_at, h.expires_at, h.opened_at, h.used_at, h.revoked_at, h.key_id FROM handover h";
 
@@ -230,6 +232,8 @@ impl Unit for Make {
     type Err = AdminError;
 
     async fn run(&mut self, tx: &Tx<'_>) -> Result<Value, AdminError> {
+        let old = "DELETE FROM handover WHERE instance_seq = $1 AND expires_at < $2";
+        tx.conn.run(old, vals![self.instance_seq, tx.now - LISTED]).await?;
         let open = "SELECT COUNT(*) AS n FROM handover WHERE instance_seq = $1 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $2";
         let open = tx.conn.one(open, vals![self.instance_seq, tx.now]).await?;
         if open.map_or(Ok(0), |row| row.col::<i64>("n"))? >= MOST_OPEN {

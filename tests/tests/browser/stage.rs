@@ -239,6 +239,9 @@ pub(crate) async fn further(demo: &Demo, of: &str) -> Vec<String> {
     let manifest =
         admin.call(Method::POST, "/manifests", Some(json!({"text": text, "format": "toml"}))).await.expect(201);
     let version = manifest["version"].as_str().expect("a manifest has a version").to_owned();
+    let link = admin.call(Method::POST, &format!("/instances/{of}/handovers"), None).await.expect(201);
+    let (link, handed) = (&link["id"], link["url"].as_str().and_then(|url| url.split_once("/console")));
+    let (link, (_, handed)) = (link.as_str().expect("a link has an id"), handed.expect("a new link is told"));
     let operations = admin.call(Method::GET, &format!("/instances/{of}/operations"), None).await.expect(200);
     let operation = operations["items"][0]["id"].as_str().expect("an operation has an id").to_owned();
     vec![
@@ -252,5 +255,9 @@ pub(crate) async fn further(demo: &Demo, of: &str) -> Vec<String> {
         format!("/catalogue/our_duty/versions/{version}/delete"),
         format!("/catalogue/build/test?manifest=our_duty&version={version}"),
         format!("/operations/{operation}/dismiss"),
+        format!("/instances/{of}/hand-over"),
+        format!("/instances/{of}/hand-over/{link}/revoke"),
+        handed.to_owned(),
+        format!("{handed}?idp=okta"),
     ]
 }
