@@ -49,6 +49,7 @@ mod icons;
 mod instances;
 mod keys;
 mod layout;
+mod lenient;
 mod lists;
 mod members;
 mod members_of;

@@ -117,7 +117,7 @@ fn characteristics(one: &Value) -> String {
 
 fn attributes<'a>(rows: impl Iterator<Item = (&'a str, &'a str, &'a Value)>) -> Markup {
     let mut table =
-        Table::new("Declared attributes").hush().head("Attribute").head("Of").head("Schema").head("Type").less("More");
+        Table::new("Declared attributes").head("Attribute").head("Of").head("Schema").head("Type").less("More");
     for (of, schema, one) in rows {
         let kind = one["type"].as_str().unwrap_or("string");
         table.row(html! { tr {
@@ -142,8 +142,7 @@ fn tables(declared: &Value) -> Markup {
         let schema = &one["schema"];
         list(schema, "attributes").iter().map(|of| (text(one, "resource_type"), text(schema, "id"), of))
     });
-    let mut types =
-        Table::new("Declared resource types").hush().head("Resource type").head("Endpoint").number("Attributes");
+    let mut types = Table::new("Declared resource types").head("Resource type").head("Endpoint").number("Attributes");
     for one in list(declared, "resource_types") {
         types.row(html! { tr {
             th scope="row" { (name(text(one, "name"))) }

@@ -312,3 +312,76 @@ async fn a_stream_is_added_changed_paused_and_removed_by_the_pages() {
         browser.submit(&edit.form(&change), &[("name", "Poller 2")]).await.expect(303);
     }
 }
+
+#[tokio::test]
+async fn how_requests_are_understood_is_set_by_the_page() {
+    let gateway = Gateway::furnished().await;
+    let browser = gateway.owner().await;
+    let all = gateway.admin("GET", "/instances", None).await.json();
+    let id = all["items"][0]["id"].as_str().unwrap().to_owned();
+    let page = format!("/console/instances/{id}/settings");
+    let action = format!("{page}/policy");
+    let policy = async || gateway.admin("GET", &format!("/instances/{id}"), None).await.json()["policy"].clone();
+    let form = browser.get(&page).await.expect(200).form(&action);
+    for (field, wrong, marked) in [
+        ("policy.quirks_off", "no_such_leniency", "f-policy-quirks-off"),
+        ("policy.put_without_active", "maybe", "f-policy-put-without-active"),
+        ("policy.max_open_work", "0", "f-policy-max-open-work"),
+    ] {
+        let refused = browser.submit(&form, &[(field, wrong)]).await.expect(422);
+        assert!(refused.text().contains(&format!("href=\"#{marked}\"")), "{field}: {}", refused.words());
+    }
+    let fill = [
+        ("policy.put_without_active", "false"),
+        ("policy.put_without_members", "keep"),
+        ("policy.groups_via_users", "true"),
+        ("policy.quirks_off", "capitalised_op\r\nscim1_urn"),
+        ("policy.max_open_work", "5000"),
+        ("policy.strict", "1"),
+    ];
+    browser.submit(&form, &fill).await.expect(303);
+    let now = policy().await;
+    assert_eq!(now["quirks_off"], json!(["capitalised_op", "scim1_urn"]), "{now}");
+    assert_eq!(
+        (&now["strict"], &now["max_open_work"], &now["groups_via_users"]),
+        (&json!(true), &json!(5_000), &json!(true))
+    );
+    assert_eq!((&now["put_without_active"], &now["put_without_members"]), (&json!("false"), &json!("keep")));
+    // As it is stored, it is sent again unchanged; emptied, the dialect has it.
+    let form = browser.get(&page).await.form(&action);
+    assert!(form.fields.contains(&("policy.strict".to_owned(), "1".to_owned())), "{form:?}");
+    let fill = [
+        ("policy.put_without_active", ""),
+        ("policy.groups_via_users", ""),
+        ("policy.max_open_work", ""),
+        ("policy.quirks_off", ""),
+    ];
+    browser.submit(&form, &fill).await.expect(303);
+    let now = policy().await;
+    for gone in ["put_without_active", "groups_via_users", "max_open_work"] {
+        assert!(now.get(gone).is_none(), "{gone}: {now}");
+    }
+    assert_eq!((&now["quirks_off"], &now["put_without_members"]), (&json!([]), &json!("keep")));
+}
+
+#[tokio::test]
+async fn a_key_of_a_person_and_one_with_its_own_limit_are_made_by_the_page() {
+    let gateway = Gateway::furnished().await;
+    let browser = gateway.owner().await;
+    let all = gateway.admin("GET", "/instances", None).await.json();
+    let id = all["items"][0]["id"].as_str().unwrap().to_owned();
+    let users = gateway.admin("GET", &format!("/instances/{id}/users"), None).await.json();
+    let ada = users["items"][0]["id"].as_str().unwrap();
+    let new = format!("/console/instances/{id}/keys/new");
+    let page = || async { browser.get(&new).await.expect(200).form(&new) };
+    for (field, wrong, marked) in [("rate", "fast", "f-rate"), ("person", "nobody", "f-person")] {
+        let refused = browser.submit(&page().await, &[(field, wrong)]).await.expect(422);
+        assert!(refused.text().contains(&format!("href=\"#{marked}\"")), "{field}: {}", refused.words());
+    }
+    browser.submit(&page().await, &[("name", "slow"), ("rate", "600/m")]).await.expect(200);
+    browser.submit(&page().await, &[("name", "ada"), ("person", ada), ("scope", "scim")]).await.expect(200);
+    let keys = gateway.admin("GET", &format!("/instances/{id}/keys"), None).await.json();
+    let of = |name: &str| keys["items"].as_array().unwrap().iter().find(|key| key["name"] == name).unwrap().clone();
+    assert_eq!(of("slow")["rate_limit"], "600/m", "{keys}");
+    assert_eq!((&of("ada")["person"], &of("ada")["scopes"]), (&json!(ada), &json!(["me"])), "{keys}");
+}
