@@ -114,6 +114,7 @@ fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(records::operation))
         .routes(routes!(records::operation_of))
         .routes(routes!(records::retry))
+        .routes(routes!(records::retry_all))
         .routes(routes!(insight::operations))
         .routes(routes!(insight::audit))
         .routes(routes!(insight::rejected))

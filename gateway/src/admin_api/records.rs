@@ -6,15 +6,15 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::Value;
-use utoipa::IntoParams;
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Admin, PageQuery, Path, Query, limit, listed, row_of};
+use super::extract::{Admin, Body, PageQuery, Path, Query, limit, listed, row_of};
 use super::insight::time_of;
 use super::instance;
 use super::problem::Problem;
 use crate::service::App;
-use crate::service::records::OperationFilter;
+use crate::service::records::{Browse, OperationFilter};
 
 pub(super) const OPERATION_STATES: [&str; 5] = ["open", "applied", "failed", "superseded", "withdrawn"];
 const WORK_STATES: [&str; 5] = ["todo", "running", "waiting", "held", "needs"];
@@ -188,6 +188,59 @@ pub(super) async fn retry(
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     Ok((StatusCode::ACCEPTED, Json(app.retry_operation(&admin.actor, &id).await?)))
+}
+
+/// What of an instance is tried again.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetryBody {
+    /// `User` or `Group`; both where it is left out.
+    kind: Option<String>,
+    /// `needs` (default): what needs somebody. `pending`: what waits, too, until it goes on by itself. `leaving`: of either,
+    /// what takes access away.
+    state: Option<String>,
+    /// Whose name begins so.
+    text: Option<String>,
+    /// Counts, and tries nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Tries again now the work that needs somebody, or that waits: of the newest thousand people and of as many groups.
+/// What is held stays held.
+#[utoipa::path(post, path = "/instances/{id}/retry", tag = "record", params(("id" = String, Path, description = "instance")), request_body = RetryBody, responses((status = 202, description = "`retried`: how many it was, or would be with `dry_run`; `more`: whether there are others", body = Value), (status = 400, description = "names the field")))]
+pub(super) async fn retry_all(
+    admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Body(body): Body<RetryBody>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let instance = instance(&app, &id).await?;
+    let kinds: &[&'static str] = match body.kind.as_deref() {
+        None => &["User", "Group"],
+        Some("User") => &["User"],
+        Some("Group") => &["Group"],
+        Some(_) => return Err(Problem::field("kind", "must be User or Group")),
+    };
+    let state = body.state.unwrap_or_else(|| "needs".to_owned());
+    if !Browse::RETRIED.contains(&state.as_str()) {
+        return Err(Problem::field("state", &format!("must be one of {}", Browse::RETRIED.join(", "))));
+    }
+    let (mut retried, mut more) = (0, false);
+    for kind in kinds {
+        let text = body.text.clone().filter(|text| !text.is_empty());
+        let which = Browse { kind, text, state: Some(state.clone()), active: None };
+        if body.dry_run {
+            let (found, others) = app.retryable(Some(&instance), &which).await?;
+            retried += u64::try_from(found).unwrap_or(u64::MAX);
+            more |= others;
+        } else {
+            let done = app.retry_all(&admin.actor, Some(&instance), &which).await?;
+            retried += done["retried"].as_u64().unwrap_or(0);
+            more |= done["more"] == true;
+        }
+    }
+    Ok((StatusCode::ACCEPTED, Json(json!({"retried": retried, "more": more}))))
 }
 
 /// Gives up an operation whose work needs a person to act: what the target has stays as it is until the identity

@@ -26,6 +26,7 @@ mod exit;
 mod hold;
 mod instance;
 mod key;
+mod link;
 mod manifest;
 mod migrate;
 mod operations;
@@ -86,6 +87,8 @@ enum Command {
     Operations(operations::Command),
     /// What the brake holds until somebody decides
     Hold(hold::Command),
+    /// Whose account it is: links that are proposed, and links by hand
+    Link(link::Command),
     /// What people are asked to do at targets without an API
     Task(task::Command),
     /// Read the accounts and groups that a target has
@@ -170,6 +173,7 @@ async fn run(command: Command) -> Done {
         Command::Manifest(command) => command.run().await,
         Command::Operations(command) => command.run().await,
         Command::Hold(command) => command.run().await,
+        Command::Link(command) => command.run().await,
         Command::Task(command) => command.run().await,
         Command::Import(run) => run.run("import").await,
         Command::Reconcile(run) => run.run().await,
@@ -254,6 +258,11 @@ mod tests {
             "operations retry op_1",
             "operations outcome op_1 did_not",
             "operations dismiss op_1",
+            "operations retry --instance acme --kind User --state pending --text ada --yes",
+            "link list acme --state all --resource ada",
+            "link confirm acme lk_1 lk_2",
+            "link reject acme lk_1",
+            "link set acme ada@example.com 4711",
             "hold list --state open",
             "hold show h_1 --limit 5",
             "hold allow h_1 --yes --comment x",
@@ -295,6 +304,11 @@ mod tests {
             ("connector check github --allow-writes", ErrorKind::MissingRequiredArgument),
             ("connector check github --live --person a@b", ErrorKind::MissingRequiredArgument),
             ("why acme", ErrorKind::MissingRequiredArgument),
+            ("operations retry", ErrorKind::MissingRequiredArgument),
+            ("operations retry op_1 --instance acme", ErrorKind::ArgumentConflict),
+            ("operations retry op_1 --state needs", ErrorKind::ArgumentConflict),
+            ("link list acme --state open", ErrorKind::InvalidValue),
+            ("link set acme ada", ErrorKind::MissingRequiredArgument),
             ("drift acme --class gone", ErrorKind::InvalidValue),
             ("drift acme --repair a --dismiss b", ErrorKind::ArgumentConflict),
             ("token create Ada --role king", ErrorKind::InvalidValue),

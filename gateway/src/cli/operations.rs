@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::client::{Client, Remote, escape, text};
 use super::exit::{Done, Exit, Stop};
 use super::instance::Page;
+use super::out::ask;
 use super::table::{Table, column};
 use super::times;
 use crate::clock::Clock;
@@ -37,12 +38,8 @@ enum Verb {
     },
     /// Print the operations of an instance with their attempts, one line of JSON each, oldest first
     Export(Export),
-    /// Try again now what is still open of these
-    Retry {
-        /// Their ids
-        #[arg(required = true)]
-        operations: Vec<String>,
-    },
+    /// Try again now what is still open of these, or with --instance all that needs somebody there
+    Retry(Retry),
     /// Say what became of a call whose outcome is in doubt
     Outcome {
         /// The operation's id
@@ -57,6 +54,76 @@ enum Verb {
         #[arg(required = true)]
         operations: Vec<String>,
     },
+}
+
+#[derive(Debug, Args)]
+struct Retry {
+    /// Their ids
+    #[arg(required_unless_present = "instance")]
+    operations: Vec<String>,
+    /// All that needs somebody of this instance, by name or id: the newest thousand people and as many groups
+    #[arg(long, value_name = "INSTANCE", conflicts_with = "operations")]
+    instance: Option<String>,
+    /// With --instance: only people, or only groups
+    #[arg(long, value_parser = ["User", "Group"], ignore_case = true, conflicts_with = "operations")]
+    kind: Option<String>,
+    /// With --instance: what needs somebody; pending: what waits; leaving: of either, what takes access away [default:
+    /// needs]
+    #[arg(long, value_parser = ["needs", "pending", "leaving"], conflicts_with = "operations")]
+    state: Option<String>,
+    /// With --instance: only those whose name begins so
+    #[arg(long, value_name = "WORD", conflicts_with = "operations")]
+    text: Option<String>,
+    /// With --instance: do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Retry {
+    async fn run(self, client: &Client) -> Done {
+        let Some(instance) = &self.instance else { return act(client, &self.operations, "retry", "work").await };
+        let found = client.instance(instance).await?;
+        let path = format!("/instances/{}/retry", text(&found, "id"));
+        let mut body = json!({"state": self.state.as_deref().unwrap_or("needs")});
+        if let Some(kind) = &self.kind {
+            body["kind"] = if kind.eq_ignore_ascii_case("group") { "Group" } else { "User" }.into();
+        }
+        if let Some(word) = &self.text {
+            body["text"] = word.as_str().into();
+        }
+        if !self.yes {
+            body["dry_run"] = true.into();
+            let counted = client.call(Method::POST, &path, Some(&body)).await?;
+            let number = counted["retried"].as_u64().unwrap_or(0);
+            if number > 0 {
+                let name = text(&found, "name");
+                let question =
+                    format!("Type {number} to try again now the work of {number} people and groups at {name}:");
+                let Some(typed) = ask(&question) else {
+                    return Err(Stop::new(
+                        Exit::Unconfirmed,
+                        format!(
+                            "This needs a confirmation, and there is no terminal to ask at. It is about {number}; with --yes they are tried again."
+                        ),
+                    ));
+                };
+                if typed.trim() != number.to_string() {
+                    return Err(Stop::new(Exit::Unconfirmed, "That is not the number. Nothing was tried."));
+                }
+            }
+            body["dry_run"] = false.into();
+        }
+        let done = client.call(Method::POST, &path, Some(&body)).await?;
+        if client.out.json {
+            client.out.document(&done)?;
+            return Ok(Exit::Ok);
+        }
+        client.out.line(&format!("{}\t{}", text(&found, "id"), text(&done, "retried")))?;
+        if done["more"] == true {
+            client.out.hint("There are more: do it again for the others.");
+        }
+        Ok(Exit::Ok)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -133,7 +200,7 @@ impl Command {
             Verb::List(list) => list.run(&client).await,
             Verb::Show { operation } => show(&client, &operation).await,
             Verb::Export(export) => export.run(&client).await,
-            Verb::Retry { operations } => act(&client, &operations, "retry", "work").await,
+            Verb::Retry(retry) => retry.run(&client).await,
             Verb::Dismiss { operations } => act(&client, &operations, "dismiss", "state").await,
             Verb::Outcome { operation, answer } => outcome(&client, &operation, &answer).await,
         }

@@ -87,6 +87,7 @@ async fn page(visit: &Visit, instance: &Arc<Instance>, wrong: Wrong) -> Result<P
     } else {
         policies_as_stored(instance)
     };
+    let version = super::version::card(visit, instance).await?;
     let page = Page::of(instance, Tab::Settings, "Settings").body(html! {
         @if stale {
             (parts::card("As it is stored now", &html! { a.btn href=(root) { "Load the page again" } }, &html! { div.pad.stack {
@@ -98,6 +99,9 @@ async fn page(visit: &Visit, instance: &Arc<Instance>, wrong: Wrong) -> Result<P
         }
         (parts::card("Connection", &html! {}, &html! { div.pad { (settings) } }))
         (parts::card("Policies", &html! {}, &html! { div.pad.stack { p.muted { (policy::leaving(instance)) } (policies) } }))
+        (version)
+        (super::schemas::card(instance))
+        (super::streams::card(instance))
         @if visit.may(Role::Owner) {
             (parts::card("Delete", &html! {}, &html! { div.pad.stack {
                 p { "What was pushed is forgotten here; nothing changes at the target." }

@@ -151,6 +151,7 @@ enum Kind {
     Number(i64, i64),
     Select(Vec<Choice>),
     Radio(Vec<Choice>),
+    Checks(Vec<Choice>),
     Check,
     Area(u8),
 }
@@ -205,6 +206,11 @@ impl Field {
     /// One of a few, each with its consequence.
     pub(super) fn radio(name: &str, label: &str, choices: Vec<Choice>) -> Self {
         Self::new(name, label, Kind::Radio(choices))
+    }
+
+    /// Any of a few, as boxes that are sent under one name; on are those that the value names, with blanks between them.
+    pub(super) fn checks(name: &str, label: &str, choices: Vec<Choice>) -> Self {
+        Self::new(name, label, Kind::Checks(choices))
     }
 
     /// A box to tick; it is on where the value is not empty.
@@ -280,18 +286,28 @@ impl Field {
         } };
         let outer = if error.is_some() { "field has-error" } else { "field" };
         match &self.kind {
-            Kind::Radio(choices) => html! {
-                fieldset class=(outer) id=(id) tabindex=[error.map(|_| "-1")] aria-describedby=[described] {
-                    legend { (self.label) (opt) }
-                    (hint) (wrong)
-                    @for (n, one) in choices.iter().enumerate() {
-                        div.choice {
-                            input type="radio" id={ (id) "-" (n) } name=(self.name) value=(one.value) checked[one.value == self.value];
-                            label for={ (id) "-" (n) } { (one.label) @if !one.hint.is_empty() { span.hint { (one.hint) } } }
+            Kind::Radio(choices) | Kind::Checks(choices) => {
+                let many = matches!(self.kind, Kind::Checks(_));
+                let on = |one: &Choice| {
+                    if many {
+                        self.value.split_whitespace().any(|word| word == one.value)
+                    } else {
+                        one.value == self.value
+                    }
+                };
+                html! {
+                    fieldset class=(outer) id=(id) tabindex=[error.map(|_| "-1")] aria-describedby=[described] {
+                        legend { (self.label) (opt) }
+                        (hint) (wrong)
+                        @for (n, one) in choices.iter().enumerate() {
+                            div.choice {
+                                input type=(if many { "checkbox" } else { "radio" }) id={ (id) "-" (n) } name=(self.name) value=(one.value) checked[on(one)];
+                                label for={ (id) "-" (n) } { (one.label) @if !one.hint.is_empty() { span.hint { (one.hint) } } }
+                            }
                         }
                     }
                 }
-            },
+            }
             Kind::Check => html! {
                 div class=(outer) {
                     (wrong)

@@ -156,6 +156,25 @@ pub(super) fn fields<'a>(form: Form<'a>, sent: Option<&Sent>) -> Form<'a> {
     )
 }
 
+/// What few keys need.
+fn advanced<'a>(form: Form<'a>, sent: Option<&Sent>) -> Form<'a> {
+    let text = |field: &str| sent.map_or(String::new(), |sent| sent.raw(field).to_owned());
+    form.group(
+        "Advanced",
+        vec![
+            Field::text("rate", "Most requests")
+                .hint("Such as 50/s, 600/m or 10000/h. Empty: the limit of this gateway.")
+                .value(text("rate"))
+                .optional(),
+            Field::text("person", "Belongs to a person")
+                .hint("The SCIM id of a person of this instance: the key opens /Me alone, which is that person, whatever is chosen above.")
+                .code()
+                .value(text("person"))
+                .optional(),
+        ],
+    )
+}
+
 /// A key as the form asks for it.
 pub(super) fn read(sent: &Sent, now: Timestamp) -> Result<NewKey, Errors> {
     let expires_at = match sent.text("expires") {
@@ -172,8 +191,10 @@ pub(super) fn read(sent: &Sent, now: Timestamp) -> Result<NewKey, Errors> {
     Ok(NewKey {
         name: sent.some("name"),
         expires_at,
-        scopes: sent.some("scope").map(|scope| vec![scope]),
-        ..NewKey::default()
+        // The key of a person has a scope of its own, and no other.
+        scopes: sent.some("scope").filter(|_| sent.text("person").is_empty()).map(|scope| vec![scope]),
+        person: sent.some("person"),
+        rate_limit: sent.some("rate"),
     })
 }
 
@@ -195,7 +216,7 @@ fn new_page(visit: &Visit, instance: &Arc<Instance>, keys: &[Value], sent: Optio
         .hidden("seen", seen(keys))
         .errors(errors)
         .cancel(root.as_str());
-    let form = fields(form, sent);
+    let form = advanced(fields(form, sent), sent);
     Page::of(instance, Tab::Keys, "Create a key")
         .crumb("Keys", root)
         .body(html! { div.card { div.pad { (form.draw()) } } })
@@ -227,6 +248,7 @@ async fn create(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
             Err(error) => Err(Errors::from(error)?.renamed(|field| match field {
                 "scopes" => "scope".to_owned(),
                 "expires_at" => "expires".to_owned(),
+                "rate_limit" => "rate".to_owned(),
                 other => other.to_owned(),
             })),
         },

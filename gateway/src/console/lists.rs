@@ -43,14 +43,40 @@ pub(super) fn routes() -> Router<Arc<App>> {
 
 /// What the address asks for. Words that are no filter's are taken for none.
 #[derive(Debug, Default, Deserialize)]
-struct Asked {
+pub(super) struct Asked {
     #[serde(default)]
-    q: String,
+    pub(super) q: String,
     #[serde(default)]
-    state: String,
+    pub(super) state: String,
     #[serde(default)]
-    active: String,
-    before: Option<i64>,
+    pub(super) active: String,
+    pub(super) before: Option<i64>,
+}
+
+impl Asked {
+    /// Which people or groups that is.
+    pub(super) fn which(&self, kind: &'static str) -> Browse {
+        let word: String = self.q.trim().chars().filter(|c| *c != '\0').take(200).collect();
+        Browse {
+            kind,
+            text: Some(word).filter(|word| !word.is_empty()),
+            state: Browse::STATES.into_iter().find(|state| *state == self.state).map(str::to_owned),
+            active: match self.active.as_str() {
+                "yes" if kind != "Group" => Some(true),
+                "no" if kind != "Group" => Some(false),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// A filter as the fields of an address.
+pub(super) fn fields(which: &Browse) -> [(&'static str, &str); 3] {
+    [
+        ("q", which.text.as_deref().unwrap_or_default()),
+        ("state", which.state.as_deref().unwrap_or_default()),
+        ("active", which.active.map_or("", |on| if on { "yes" } else { "no" })),
+    ]
 }
 
 async fn all(visit: Visit, kind: &'static str, query: Asked) -> Answer {
@@ -82,26 +108,10 @@ async fn draw(
     query: &Asked,
 ) -> Answer {
     let group = kind == "Group";
-    let word: String = query.q.trim().chars().filter(|c| *c != '\0').take(200).collect();
-    let state = Browse::STATES.into_iter().find(|state| *state == query.state);
-    let active = match query.active.as_str() {
-        "yes" if !group => Some(true),
-        "no" if !group => Some(false),
-        _ => None,
-    };
-    let which = Browse {
-        kind,
-        text: Some(word.clone()).filter(|word| !word.is_empty()),
-        state: state.map(str::to_owned),
-        active,
-    };
+    let which = query.which(kind);
     let slice = visit.app.browse(instance.map(Arc::as_ref), &which, query.before.unwrap_or(i64::MAX), PAGE).await?;
-    let narrowed = which.text.is_some() || state.is_some() || active.is_some();
-    let fields: Vec<(&str, &str)> = vec![
-        ("q", word.as_str()),
-        ("state", state.unwrap_or_default()),
-        ("active", active.map_or("", |on| if on { "yes" } else { "no" })),
-    ];
+    let narrowed = which.text.is_some() || which.state.is_some() || which.active.is_some();
+    let fields = fields(&which);
     let body = if slice.items.is_empty() {
         nothing(visit, group, narrowed, path)
     } else {
@@ -111,9 +121,7 @@ async fn draw(
         }
         let next = slice.next.map(|row| {
             let row = row.to_string();
-            let mut fields = fields.clone();
-            fields.push(("before", row.as_str()));
-            link(path, &fields)
+            link(path, &[fields[0], fields[1], fields[2], ("before", row.as_str())])
         });
         let shown = i64::try_from(slice.items.len()).unwrap_or(0);
         let shown =
@@ -121,8 +129,9 @@ async fn draw(
         let first = query.before.map(|_| link(path, &fields));
         html! { (table.draw()) (parts::pager(&shown, first.as_deref(), next.as_deref())) }
     };
-    let filter = filters(path, &controls(group, &word, state.unwrap_or_default(), active), narrowed);
-    Ok(page.body(html! { div.card { h2.hush { "The list" } (filter) (body) } }))
+    let filter = filters(path, &controls(group, fields[0].1, fields[1].1, which.active), narrowed);
+    let retry = html! { @if !slice.items.is_empty() { (super::retry::offer(visit, &which, path)) } };
+    Ok(page.actions(retry).body(html! { div.card { h2.hush { "The list" } (filter) (body) } }))
 }
 
 fn controls(group: bool, word: &str, state: &str, active: Option<bool>) -> Vec<Field> {

@@ -27,6 +27,7 @@
 //! own. Links are whole paths. No inline style or script: the policy of the pages forbids both. A new entry of the
 //! navigation or tab goes into `Nav::ALL` or `Tab::ALL`. The tests walk every page that is linked, for each role.
 
+mod alerts;
 mod assets;
 mod audit;
 mod builder;
@@ -37,6 +38,7 @@ mod compared;
 mod connect;
 mod declared;
 mod download;
+mod erase;
 mod extract;
 mod form;
 mod guard;
@@ -48,6 +50,7 @@ mod icons;
 mod instances;
 mod keys;
 mod layout;
+mod lenient;
 mod lists;
 mod members;
 mod members_of;
@@ -57,15 +60,20 @@ mod person;
 mod plan;
 mod policy;
 mod refused;
+mod retry;
 mod runs;
+mod schemas;
 mod search;
 pub(crate) mod session;
 mod settings;
 mod sign_in;
+mod streams;
 mod tasks;
 mod text;
+mod ties;
 mod timeline;
 mod trouble;
+mod version;
 mod visit;
 mod wizard;
 mod words;
@@ -98,11 +106,17 @@ fn pages() -> Router<Arc<App>> {
         .merge(runs::routes())
         .merge(wizard::routes())
         .merge(change::routes())
+        .merge(schemas::routes())
+        .merge(version::routes())
+        .merge(streams::routes())
         .merge(keys::routes())
         .merge(connect::routes())
         .merge(handover::routes())
         .merge(lists::routes())
+        .merge(retry::routes())
         .merge(person::routes())
+        .merge(ties::routes())
+        .merge(erase::routes())
         .merge(operations::routes())
         .merge(refused::routes())
         .merge(holds::routes())
@@ -113,6 +127,7 @@ fn pages() -> Router<Arc<App>> {
         .merge(builder::routes())
         .merge(settings::routes())
         .merge(members::routes())
+        .merge(alerts::routes())
         .merge(audit::routes())
 }
 

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::compared;
 use super::download::{self, NDJSON};
+use super::erase;
 use super::extract::{Path, Query};
 use super::form::{Field, Sent, button};
 use super::layout::{Page, Tab};
@@ -21,6 +22,7 @@ use super::lists::{account, sync};
 use super::members_of;
 use super::parts::{self, Tone, facts};
 use super::text::{count, name, passage, value};
+use super::ties;
 use super::timeline::{self, Told};
 use super::trouble::Trouble;
 use super::visit::Visit;
@@ -46,8 +48,7 @@ type Place = (String, String);
 pub(super) fn routes() -> Router<Arc<App>> {
     let both = |list: &str, kind: &'static str| {
         let base = format!("/instances/{{id}}/{list}/{{resource}}");
-        let (see, story, tie, part) =
-            (base.clone(), format!("{base}/why.ndjson"), format!("{base}/link"), format!("{base}/reject"));
+        let (see, story) = (base.clone(), format!("{base}/why.ndjson"));
         Router::new()
             .route(
                 &see,
@@ -56,11 +57,6 @@ pub(super) fn routes() -> Router<Arc<App>> {
                 }),
             )
             .route(&story, get(move |visit: Visit, Path(at): Path<Place>| export(visit, kind, at)))
-            .route(&tie, post(move |visit: Visit, Path(at): Path<Place>, sent: Sent| set_link(visit, kind, at, sent)))
-            .route(
-                &part,
-                post(move |visit: Visit, Path(at): Path<Place>, sent: Sent| reject_link(visit, kind, at, sent)),
-            )
     };
     both("people", "User")
         .merge(both("groups", "Group"))
@@ -141,7 +137,7 @@ async fn show(visit: Visit, kind: &'static str, (id, resource): (String, String)
             } }
         }
         (head(&visit, &instance, &told, group))
-        (proposed(&visit, &instance, sheet, &here).await?)
+        (ties::proposed(&visit, &instance, sheet, &here).await?)
         (compared::table(&visit, &told, &instance, group))
         @if group {
             (members_of::table(&visit, &instance, sheet, why, &query, &here).await?)
@@ -151,7 +147,7 @@ async fn show(visit: Visit, kind: &'static str, (id, resource): (String, String)
         (as_of(&here, &query.at))
         (why_card(&visit, &instance, sheet, &operations, told.until, group))
         (further(&visit, why))
-        @if !group { (protection(&visit, &instance, sheet, &here)) }
+        @if !group { (protection(&visit, &instance, sheet, &here)) (erase::card(&visit, sheet, &here)) }
     }))
 }
 
@@ -274,36 +270,12 @@ fn head(visit: &Visit, instance: &Instance, told: &Record, group: bool) -> Marku
         && sheet["managed"] == true
         && sheet["deleted_at"].is_null();
     let here = place(&instance.id, "User", text(sheet, "id"));
-    let acts = html! { @if reads && !group { (button(visit, &format!("{here}/compare"), "Compare with the target now", &[])) } };
+    let kind = if group { "Group" } else { "User" };
+    let acts = html! {
+        (ties::by_hand(visit, sheet, &place(&instance.id, kind, text(sheet, "id"))))
+        @if reads && !group { (button(visit, &format!("{here}/compare"), "Compare with the target now", &[])) }
+    };
     parts::card(if group { "This group" } else { "This person" }, &acts, &html! { div.pad { (facts(&rows)) } })
-}
-
-/// Accounts that may be this one's: a person confirms or rejects.
-async fn proposed(visit: &Visit, instance: &Instance, sheet: &Value, here: &str) -> Result<Markup, Trouble> {
-    let links = visit.app.list_links(instance, Some("proposed"), Some(text(sheet, "id")), 0, 20).await?;
-    let own: Vec<&Value> = links.items.iter().filter(|one| one["resource"]["id"] == sheet["id"]).collect();
-    if own.is_empty() {
-        return Ok(html! {});
-    }
-    Ok(parts::card(
-        "Is this the account?",
-        &html! {},
-        &html! { ul.list {
-            @for one in own {
-                @let found = &one["account"];
-                li { div.attend {
-                    div.tight {
-                        strong { (name(found["login"].as_str().or(found["email"].as_str()).or(found["name"].as_str()).unwrap_or("an account"))) }
-                        p.small.muted { "Id " (name(found["remote_id"].as_str().or(found["invite_id"].as_str()).unwrap_or("none"))) " \u{b7} " (parts::state(text(found, "status"))) " \u{b7} found by " (name(text(one, "evidence"))) }
-                    }
-                    div.inline {
-                        @if let Some(remote) = found["remote_id"].as_str() { (button(visit, &format!("{here}/link"), "Yes, link it", &[("remote_id", remote)])) }
-                        (button(visit, &format!("{here}/reject"), "No, it is another's", &[("link", text(one, "id"))]))
-                    }
-                } }
-            }
-        } },
-    ))
 }
 
 fn memberships(visit: &Visit, instance: &Instance, why: &Value, until: Option<Timestamp>) -> Markup {
@@ -475,18 +447,6 @@ async fn compare(visit: Visit, Path((id, resource)): Path<Place>) -> Sending {
     visit.app.compare_one(&instance, &resource, &visit.actor()).await?;
     let note = "The account is being read at the target. Load this page again in a moment to see what came of it.";
     Ok(visit.done(&place(&instance.id, "User", &resource), note))
-}
-
-async fn set_link(visit: Visit, kind: &'static str, (id, resource): (String, String), sent: Sent) -> Sending {
-    let instance = visit.instance(&id).await?;
-    visit.app.set_link(&visit.actor(), &instance, &resource, sent.text("remote_id")).await?;
-    Ok(visit.done(&place(&instance.id, kind, &resource), "It is linked, and the work goes on."))
-}
-
-async fn reject_link(visit: Visit, kind: &'static str, (id, resource): (String, String), sent: Sent) -> Sending {
-    let instance = visit.instance(&id).await?;
-    visit.app.reject_link(&visit.actor(), &instance, sent.text("link")).await?;
-    Ok(visit.done(&place(&instance.id, kind, &resource), "That account is not proposed for it again."))
 }
 
 /// The whole story as lines of JSON: how it stands, then what happened, oldest first, then the operations.

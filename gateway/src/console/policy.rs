@@ -5,6 +5,7 @@ use scim::dialect::Dialect;
 use serde_json::{Map, Value, json};
 
 use super::form::{Choice, Errors, Field, Form, Sent};
+use super::lenient;
 use crate::service::types::Instance;
 
 /// What stands in the fields.
@@ -129,7 +130,8 @@ pub(super) fn fields<'a>(form: Form<'a>, instance: &Instance, sent: Option<&Sent
         .iter()
         .map(|one| Choice::new(one.name, if one.name == "auto" { "Told by its requests" } else { one.name }, ""))
         .collect();
-    form.field(Field::radio("policy.adopt", "Take over accounts that exist", adopt).value(shown.adopt))
+    let form = form
+        .field(Field::radio("policy.adopt", "Take over accounts that exist", adopt).value(shown.adopt))
         .field(
             Field::radio(
                 "policy.adopt_groups",
@@ -224,7 +226,8 @@ pub(super) fn fields<'a>(form: Form<'a>, instance: &Instance, sent: Option<&Sent
                 Field::check("policy.allow_privileged", "Let the identity provider assign privileged roles")
                     .value(shown.privileged),
             ],
-        )
+        );
+    lenient::fields(form, &instance.policy, sent)
 }
 
 /// The policy that was sent, as a change of the stored one.
@@ -267,6 +270,7 @@ pub(super) fn read(instance: &Instance, sent: &Sent) -> Result<Map<String, Value
     }
     let protected: Vec<&str> = text("protected").lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     patch.insert("protected".to_owned(), json!(protected));
+    lenient::read(sent, &mut patch, &mut errors);
     if errors.is_empty() { Ok(patch) } else { Err(errors) }
 }
 

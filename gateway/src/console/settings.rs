@@ -26,6 +26,7 @@ async fn settings(visit: Visit) -> Answer {
     Ok(Page::new(Nav::Settings, "Settings").body(html! {
         div.cols {
             section.card { div.pad.tight { h2 { a href="/console/settings/members" { "Members" } } p.muted { "Who may sign in, and what they may do." } } }
+            section.card { div.pad.tight { h2 { a href="/console/settings/alerts" { "Alerts" } } p.muted { "Which programs are told when something should not wait." } } }
             section.card { div.pad.tight { h2 { a href="/console/audit" { "Audit" } } p.muted { "Who did what here, and when." } } }
         }
         (parts::card("You", &html! {}, &html! { div.pad { (facts(&[

@@ -91,9 +91,11 @@ fn kind(path: &str) -> String {
                     | "members"
                     | "versions"
                     | "tasks"
+                    | "alerts"
+                    | "streams"
             );
             Some(
-                if (named && !matches!(part, "new" | "decided" | "rejected" | "export.ndjson" | "export.csv"))
+                if (named && !matches!(part, "new" | "decided" | "rejected" | "retry" | "export.ndjson" | "export.csv"))
                     || (old == "catalogue" && part != "build")
                 {
                     "{}"
@@ -186,6 +188,23 @@ async fn every_page_can_be_used_by_everybody_and_shows_hostile_names_as_text() {
         format!("{root}/groups/{}", company.group),
         format!("{root}/disable"),
         format!("{root}/delete"),
+        format!("{root}/settings/schemas"),
+        format!("{bad}/settings/schemas"),
+        format!("{root}/settings/schemas/remove"),
+        format!("{root}/settings/streams"),
+        format!("{root}/settings/streams/new"),
+        format!("{root}/settings/streams/{}", company.stream),
+        format!("{root}/settings/streams/{}/change", company.stream),
+        format!("{bad}/settings/streams"),
+        "/settings/alerts".to_owned(),
+        "/settings/alerts/new".to_owned(),
+        format!("{root}/people/{}/link", company.people[0]),
+        format!("{root}/groups/{}/link", company.group),
+        format!("{root}/people/{}/erase", company.people[0]),
+        format!("{root}/people/retry?state=needs"),
+        format!("{root}/groups/retry?state=needs"),
+        "/people/retry?state=needs".to_owned(),
+        "/groups/retry?state=needs".to_owned(),
         format!("/holds/{}", company.hold),
         "/search?q=ada".to_owned(),
         "/search?q=nobody-is-called-so".to_owned(),
@@ -244,6 +263,9 @@ async fn every_page_can_be_used_by_everybody_and_shows_hostile_names_as_text() {
     for (path, label) in [
         ("/instances/new?connector=buildkite", "Save and check the credential"),
         ("/settings/members/new", "Make the token"),
+        ("/settings/alerts/new", "Add the webhook"),
+        (&*format!("{root}/settings/streams/new"), "Add the stream"),
+        (&*format!("{root}/people/{}/link", company.people[0]), "Link it"),
     ] {
         browser.open(&demo.console(path)).await;
         browser.follow(label).await;
@@ -281,7 +303,11 @@ async fn every_page_can_be_used_by_everybody_and_shows_hostile_names_as_text() {
             assert!(text.contains("HYPERLINK"), "{path}: {FORMULA} was never in it");
         }
     }
-    calm(&browser, "the end", &[&demo.console("/instances/new"), &demo.console("/settings/members")]);
+    let sent = ["/instances/new", "/settings/members", "/settings/alerts/new"].map(|path| demo.console(path));
+    let below = ["settings/streams/new".to_owned(), format!("people/{}/link", company.people[0])];
+    let below = below.map(|path| demo.console(&format!("{root}/{path}")));
+    let known: Vec<&str> = sent.iter().chain(&below).map(String::as_str).collect();
+    calm(&browser, "the end", &known);
     browser.end().await;
     drop(company.sim);
     let looked: usize = kinds.values().sum();

@@ -142,6 +142,8 @@ pub(crate) struct Company {
     pub(crate) people: Vec<String>,
     pub(crate) group: String,
     pub(crate) hold: String,
+    /// An event stream that is polled.
+    pub(crate) stream: String,
 }
 
 impl Company {
@@ -187,7 +189,21 @@ impl Company {
             (held.len() == 3).then(|| holds.first().map(|one| text(one, "id"))).flatten()
         })
         .await;
-        Self { sim, id, people, group, hold }
+        // Who is told of alerts and of changes, and what is declared beside the core schemas.
+        let hook =
+            json!({"url": "https://hooks.example.com/scimgate", "events": ["credential.dead", "deprovision.overdue"]});
+        admin.call(Method::POST, "/alert-webhooks", Some(hook)).await.expect(201);
+        let stream = json!({"name": "SIEM", "delivery": "poll", "payload": "full"});
+        let stream =
+            admin.call(Method::POST, &format!("/instances/{id}/event-streams"), Some(stream)).await.expect(201);
+        let stream = text(&stream, "id");
+        let declared = json!({"schema": {
+            "attributes": [{"resource_type": "User", "schema": "enterprise", "name": "badge", "type": "string", "uniqueness": "server"}],
+            "resource_types": [{"name": "Device", "endpoint": "Devices", "schema": {"id": "urn:example:Device", "name": "Device",
+                "attributes": [{"name": "serial", "type": "string", "required": true}]}}],
+        }});
+        admin.call(Method::PATCH, &format!("/instances/{id}"), Some(declared)).await.expect(200);
+        Self { sim, id, people, group, hold, stream }
     }
 }
 
@@ -242,6 +258,27 @@ pub(crate) async fn further(demo: &Demo, of: &str) -> Vec<String> {
     let link = admin.call(Method::POST, &format!("/instances/{of}/handovers"), None).await.expect(201);
     let (link, handed) = (&link["id"], link["url"].as_str().and_then(|url| url.split_once("/console")));
     let (link, (_, handed)) = (link.as_str().expect("a link has an id"), handed.expect("a new link is told"));
+    // Receivers that are not there: what is sent to them does not arrive.
+    let nobody = "http://127.0.0.1:9/scimgate";
+    let hook = admin.call(Method::POST, "/alert-webhooks", Some(json!({"url": nobody}))).await.expect(201);
+    let hook = hook["id"].as_str().expect("a webhook has an id").to_owned();
+    admin.call(Method::POST, &format!("/alert-webhooks/{hook}/test"), None).await.expect(202);
+    let streams = format!("/instances/{of}/event-streams");
+    let stream =
+        json!({"name": "Archive", "delivery": "push", "endpoint_url": nobody, "authorization": "Bearer canary"});
+    let stream = admin.call(Method::POST, &streams, Some(stream)).await.expect(201);
+    let stream = stream["id"].as_str().expect("a stream has an id").to_owned();
+    admin.call(Method::PATCH, &format!("{streams}/{stream}"), Some(json!({"verify": true}))).await.expect(200);
+    // An instance that holds to a version of that manifest, one to which it can be moved, and one that asks for more.
+    let duty = json!({"name": "Duty", "connector": "our_duty", "settings": {"from": "ops@acme.example"}, "secrets": {"api_key": "canary"}, "mode": "paused"});
+    let duty = admin.call(Method::POST, "/instances", Some(duty)).await.expect(201);
+    let duty = duty["id"].as_str().expect("an instance has an id").to_owned();
+    let more =
+        "[[settings]]\nname = \"site\"\ntitle = \"Site\"\nhelp = \"Which site.\"\nrequired = true\n\n[[secrets]]";
+    for (next, text) in [("98", text.clone()), ("99", text.replacen("[[secrets]]", more, 1))] {
+        let text = text.replacen(&format!("version = \"{version}\""), &format!("version = \"{next}\""), 1);
+        admin.call(Method::POST, "/manifests", Some(json!({"text": text, "format": "toml"}))).await.expect(201);
+    }
     let operations = admin.call(Method::GET, &format!("/instances/{of}/operations"), None).await.expect(200);
     let operation = operations["items"][0]["id"].as_str().expect("an operation has an id").to_owned();
     vec![
@@ -259,5 +296,14 @@ pub(crate) async fn further(demo: &Demo, of: &str) -> Vec<String> {
         format!("/instances/{of}/hand-over/{link}/revoke"),
         handed.to_owned(),
         format!("{handed}?idp=okta"),
+        format!("/settings/alerts/{hook}"),
+        format!("/settings/alerts/{hook}/remove"),
+        format!("/instances/{of}/settings/streams/{stream}"),
+        format!("/instances/{of}/settings/streams/{stream}/change"),
+        format!("/instances/{of}/settings/streams/{stream}/remove"),
+        format!("/instances/{duty}/settings"),
+        format!("/instances/{duty}/settings/version"),
+        format!("/instances/{duty}/settings/version?to=98"),
+        format!("/instances/{duty}/settings/version?to=99"),
     ]
 }

@@ -99,7 +99,7 @@ impl App {
     /// The store's.
     pub async fn sheet(&self, instance: &Instance, kind: &str, id: &str) -> Result<Option<Value>, StoreError> {
         let text = format!(
-            "SELECT {DIFFERS}, {ROW}, r.created_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id, h.opened_at AS held_at FROM resource r {BESIDE} \
+            "SELECT {DIFFERS}, {ROW}, r.created_at, r.erased_at, a.ours, a.expires_at, a.seen_at, a.invite_id, w.due_at, w.tries, w.since, w.lane, h.id AS hold_id, h.opened_at AS held_at FROM resource r {BESIDE} \
              LEFT JOIN hold h ON h.seq = w.hold_seq WHERE r.instance_seq = $1 AND r.kind = $2 AND r.id = $3"
         );
         let Some(row) = self.store.reader().one(&text, vals![instance.seq, kind, id]).await? else { return Ok(None) };
@@ -108,6 +108,7 @@ impl App {
         item["account"] = row.col::<Option<String>>("account_doc")?.map(parsed).unwrap_or_default();
         item["created_at"] = json!(time(row.col("created_at")?));
         item["deleted_at"] = json!(row.col::<Option<i64>>("deleted_at")?.map(time));
+        item["erased_at"] = json!(row.col::<Option<i64>>("erased_at")?.map(time));
         item["expires_at"] = json!(row.col::<Option<i64>>("expires_at")?.map(time));
         item["seen_at"] = json!(row.col::<Option<i64>>("seen_at")?.map(time));
         item["invite_id"] = json!(row.col::<Option<String>>("invite_id")?);

@@ -41,6 +41,15 @@ impl App {
         Ok(json!({"id": id, "pseudonym": erased.pseudonym, "records": rows}))
     }
 
+    /// Whether a person's data may be erased now: what [`App::erase`] would refuse is refused by this.
+    ///
+    /// # Errors
+    /// As [`App::erase`].
+    pub async fn may_erase(&self, instance: &Arc<Instance>, id: &str) -> Result<(), AdminError> {
+        let look = Erase { instance: Arc::clone(instance), actor: String::new(), id: id.to_owned(), dry: true };
+        self.store.write(Priority::Request, look).await.map(|_| ())
+    }
+
     /// Rewrites whatever tells of the person; answers how many records do.
     async fn rewrite(&self, instance: &Instance, erased: &Erased) -> Result<u64, AdminError> {
         let mut rows = 0;

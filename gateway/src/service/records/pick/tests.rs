@@ -204,6 +204,46 @@ async fn a_page_of_people_is_what_reading_everything_finds_and_is_found_by_an_in
     }
 }
 
+/// Those of a list whose work waits or needs somebody, by reading everything; newest first.
+async fn stuck(app: &App, which: &Browse, instance: Option<i64>) -> Vec<i64> {
+    let list = plainly(which, instance);
+    let text = format!(
+        "SELECT resource_seq AS seq FROM work WHERE state IN ('waiting','needs') AND resource_seq IN ({list}) ORDER BY resource_seq DESC"
+    );
+    seqs(app, &text, vals![]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_list_shows_is_tried_again_up_to_a_thousand_and_nothing_else() {
+    for (app, _folder) in apps().await {
+        let retried = |which: &Browse| which.state.as_deref().is_some_and(|state| Browse::RETRIED.contains(&state));
+        for which in which().iter().filter(|which| retried(which)) {
+            for seq in [Some(1), Some(2), Some(3), None] {
+                let of = seq.map(instance);
+                let all = stuck(&app, which, seq).await.len();
+                let told = app.retryable(of.as_deref(), which).await.unwrap();
+                assert_eq!(told, (all.min(1_000), all > 1_000), "{which:?} of {seq:?}");
+            }
+        }
+        let held = "SELECT resource_seq AS seq FROM work WHERE state = 'held' ORDER BY resource_seq";
+        let kept = seqs(&app, held, vals![]).await;
+        let which = Browse { kind: "User", text: None, state: Some("needs".to_owned()), active: None };
+        let before = stuck(&app, &which, Some(1)).await;
+        assert!((1_001..2_000).contains(&before.len()), "{}", before.len());
+        let others = stuck(&app, &which, Some(2)).await;
+        let done = app.retry_all("admin", Some(&instance(1)), &which).await.unwrap();
+        assert_eq!(done, json!({"retried": 1_000, "more": true}));
+        let left = stuck(&app, &which, Some(1)).await;
+        assert_eq!(left, before[1_000..], "the newest go first");
+        let done = app.retry_all("admin", Some(&instance(1)), &which).await.unwrap();
+        assert_eq!(done, json!({"retried": left.len(), "more": false}));
+        assert_eq!(stuck(&app, &which, Some(2)).await, others, "another instance is left alone");
+        assert_eq!(seqs(&app, held, vals![]).await, kept, "what is held stays held");
+        let wrong = Browse { state: Some("held".to_owned()), ..which };
+        assert!(app.retry_all("admin", Some(&instance(1)), &wrong).await.is_err());
+    }
+}
+
 fn filters() -> Vec<(OperationFilter, &'static str, &'static str, &'static str)> {
     let none = OperationFilter::default;
     let word = |text: &str| Some(text.to_owned());
