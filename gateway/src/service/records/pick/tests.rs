@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, Value as SqlValue};
+use serde_json::json;
 
 use super::super::Browse;
 use crate::service::App;
