@@ -7,8 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::form::{Choice, Errors, Field, Form, Sent};
 
-/// What may be left to the dialect, with the words that say otherwise.
-const BY_DIALECT: [(&str, &str, [(&str, &str); 2]); 3] = [
+/// A value of the policy and what it means.
+type Word = (&'static str, &'static str);
+
+/// What may be left to the dialect: the field, what it is about, and the words that say otherwise.
+const BY_DIALECT: [(&str, &str, [Word; 2]); 3] = [
     (
         "put_without_active",
         "A PUT of a person without active",
