@@ -42,6 +42,7 @@ mod why;
 pub use activity::Span;
 pub use browse::Browse;
 pub use export::{Audited, Chunk, Exported, Place};
+pub use glance::Glance;
 pub use live::{Seen, Watch};
 pub use operations::OperationFilter;
 pub(crate) use purge::keep_time;
