@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::records::{OPERATION_STATES, known_state};
 use crate::service::App;
 use crate::service::members::Role;
-use crate::service::records::{Audited, Chunk, Exported, OperationFilter, Place, Span};
+use crate::service::records::{Audited, Chunk, Exported, Glance, OperationFilter, Place, Span};
 use crate::service::types::Instance;
 use crate::store::StoreError;
 
@@ -89,10 +89,22 @@ pub(super) async fn attention(_: Admin, State(app): State<Arc<App>>) -> Result<J
     Ok(Json(json!({"items": app.attention().await?, "next": null})))
 }
 
-/// All instances at a glance: what waits, is held, needs somebody and drifted in each, and the oldest deprovision of all.
-#[utoipa::path(get, path = "/overview", tag = "record", responses((status = 200, description = "instances, oldest_deprovision, last_applied_at", body = Value)))]
-pub(super) async fn overview(_: Admin, State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    Ok(Json(app.glance().await?))
+/// All instances at a glance, a page of them, those in trouble first: what waits, is held, needs somebody and drifted in each,
+/// and the oldest deprovision of all.
+#[utoipa::path(get, path = "/overview", tag = "record", params(PageQuery), responses((status = 200, description = "instances, total, next, oldest_deprovision, last_applied_at", body = Value)))]
+pub(super) async fn overview(
+    _: Admin,
+    State(app): State<Arc<App>>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Value>, Problem> {
+    let which = Glance {
+        after: opened(page.cursor.as_deref())?,
+        limit: usize::try_from(limit(page.limit)?).unwrap_or_default(),
+        ..Glance::default()
+    };
+    let mut seen = app.glance(&which).await?;
+    seen["next"] = json!(seen["next"].as_str().map(sealed));
+    Ok(Json(seen))
 }
 
 /// Which outcomes.

@@ -1,6 +1,6 @@
 //! Instances: make, show, change, delete, probe, import, reconcile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::Json;
@@ -106,9 +106,29 @@ pub(super) struct ChangeInstance {
     plan_digest: Option<String>,
 }
 
-async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
-    let degraded = app.driver.degraded().await?.into_iter().find(|one| one.instance == instance.id);
-    Ok(json!({
+async fn shown(app: &App, instance: &Arc<Instance>) -> Result<Value, Problem> {
+    Ok(all_shown(app, std::slice::from_ref(instance)).await?.pop().unwrap_or_default())
+}
+
+/// Instances as they are shown; what they are not told of themselves is read for all at once.
+async fn all_shown(app: &App, instances: &[Arc<Instance>]) -> Result<Vec<Value>, Problem> {
+    let degraded = app.driver.degraded().await?;
+    let mut degraded: HashMap<String, Value> = degraded
+        .into_iter()
+        .map(|one| (one.instance, json!({"since": time(one.since), "why": one.why, "look_at": time(one.look_at)})))
+        .collect();
+    let seqs: Vec<i64> = instances.iter().map(|instance| instance.seq).collect();
+    let mut secrets = app.secret_names_of(&seqs).await?;
+    let mut all = Vec::with_capacity(instances.len());
+    for instance in instances {
+        let secrets = secrets.remove(&instance.seq).unwrap_or_default();
+        all.push(one_shown(app, instance, &secrets, degraded.remove(&instance.id)));
+    }
+    Ok(all)
+}
+
+fn one_shown(app: &App, instance: &Instance, secrets: &[String], degraded: Option<Value>) -> Value {
+    json!({
         "id": instance.id,
         "name": instance.name,
         "connector": instance.connector_name,
@@ -116,16 +136,16 @@ async fn shown(app: &App, instance: &Instance) -> Result<Value, Problem> {
         "mode": instance.mode,
         "scim_base_url": app.scim_base_url(&instance.id),
         "settings": instance.settings,
-        "secrets": app.secret_names(instance.seq).await?,
+        "secrets": secrets,
         "policy": instance.policy,
         "schema": instance.declared,
         "driver_key": instance.driver_key,
         "config_rev": instance.config_rev,
         "created_at": time(instance.created_at),
         "verifying_since": instance.verifying_since.map(time),
-        "degraded": degraded.map(|one| json!({"since": time(one.since), "why": one.why, "look_at": time(one.look_at)})),
+        "degraded": degraded,
         "problem": instance.connector.as_ref().err().or(instance.schema_problem.as_ref()),
-    }))
+    })
 }
 
 /// The instances, oldest first.
@@ -141,10 +161,7 @@ pub(super) async fn list(
     let more = found.len() > size;
     found.truncate(size);
     let next = found.last().filter(|_| more).map(|last| last.seq);
-    let mut items = Vec::with_capacity(found.len());
-    for instance in &found {
-        items.push(shown(&app, instance).await?);
-    }
+    let items = all_shown(&app, &found).await?;
     Ok(Json(listed(Slice { items, next })))
 }
 

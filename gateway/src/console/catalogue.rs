@@ -23,6 +23,9 @@ use crate::service::App;
 use crate::service::catalogue::{Listed, Source, filled};
 use crate::service::members::Role;
 
+/// Instances that are shown of those that hold to a version; the list has all.
+const INSTANCES: usize = 50;
+
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/catalogue", get(all))
@@ -222,7 +225,7 @@ fn versions(visit: &Visit, manifest: &Value) -> Markup {
                 @else if text(one, "version") == current { (parts::tag(Tone::Good, "For new instances")) }
                 @else { (parts::tag(Tone::Quiet, "Kept")) }
             }
-            td.num { (number(i64::try_from(list(one, "instances").len()).unwrap_or(0))) }
+            td.num { (number(super::words::int(one, "instance_count"))) }
         } });
     }
     table.draw()
@@ -250,9 +253,12 @@ async fn version(visit: Visit, Path((manifest, version)): Path<(String, String)>
                     ("Uploaded", parts::when_or(visit.now, &shown["created_at"], "")),
                     ("By", name(text(&shown, "created_by"))),
                     ("SHA-256", html! { code { (text(&shown, "digest")) } }),
-                    ("Instances", html! { (count(i64::try_from(instances.len()).unwrap_or(0), "instance holds", "instances hold")) " to it" }),
+                    ("Instances", html! { (count(super::words::int(&shown, "instance_count"), "instance holds", "instances hold")) " to it" }),
                 ]))
-                @if !instances.is_empty() { ul.tight { @for one in instances { li { (parts::instance_link(text(one, "id"), text(one, "name"))) } } } }
+                @if !instances.is_empty() { ul.tight {
+                    @for one in instances.iter().take(INSTANCES) { li { (parts::instance_link(text(one, "id"), text(one, "name"))) } }
+                    @if instances.len() > INSTANCES { li { a href=(super::words::link("/console/instances", &[("q", &manifest)])) { "All instances of " (name(&manifest)) } } }
+                } }
                 @if uploaded && instances.is_empty() && visit.may(Role::Admin) { p { a.btn.danger href={ (root) "/versions/" (segment(&version)) "/delete" } { "Delete this version" } } }
             } }))
             (parts::card("Text", &html! {}, &html! { div.pad { pre tabindex="0" role="region" aria-label="The text" { (shown["text"].as_str().unwrap_or_default()) } } }))

@@ -17,10 +17,13 @@ use super::words::{link, place, turn_of};
 use super::{Answer, chart};
 use crate::service::App;
 use crate::service::members::Role;
-use crate::service::records::Span;
+use crate::service::records::{Glance, Span};
 
-/// Things that need somebody, on the first page.
+/// Things that need somebody, on the first page, and on a page of their own.
 const SHOWN: usize = 10;
+const PAGE: usize = 50;
+/// Instances on the first page; the list has all.
+const INSTANCES: usize = 50;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/", get(home)).route("/attention", get(attention))
@@ -49,7 +52,7 @@ impl Spanned {
 }
 
 async fn home(visit: Visit, Query(query): Query<Spanned>) -> Answer {
-    let seen = visit.app.glance().await?;
+    let seen = visit.app.glance(&Glance { limit: INSTANCES, ..Glance::default() }).await?;
     let items = visit.app.attention().await?;
     let none = Vec::new();
     let instances = seen["instances"].as_array().unwrap_or(&none);
@@ -58,27 +61,49 @@ async fn home(visit: Visit, Query(query): Query<Spanned>) -> Answer {
         return Ok(page.body(first_run(&visit)));
     }
     let more = html! { @if items.len() > SHOWN { a href="/console/attention" { "See all " (items.len()) } } };
+    let others = html! { @if seen["next"].is_string() { a href="/console/instances" { "See all " (number(int(&seen, "total"))) } } };
     let activity = visit.app.activity(None, query.span()).await?;
     Ok(page.live().body(html! {
-        (parts::live("attention", true, &parts::card("Needs attention", &more, &needs(&visit, &items, SHOWN, &seen))))
+        (parts::live("attention", true, &parts::card("Needs attention", &more, &needs(&visit, &items, 0, SHOWN, &seen))))
         (parts::live("oldest", false, &oldest(&seen["oldest_deprovision"])))
-        (parts::live("instances", false, &parts::card("Instances", &html! {}, &table(&visit, instances))))
+        (parts::live("instances", false, &parts::card("Instances", &others, &table(&visit, instances))))
         (parts::live("outcomes", false, &chart::outcomes(&activity, query.span(), "/console")))
     }))
 }
 
-async fn attention(visit: Visit) -> Answer {
+/// Where the page begins: behind so many of what waits, as it is in order now.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Behind {
+    after: usize,
+}
+
+async fn attention(visit: Visit, Query(behind): Query<Behind>) -> Answer {
+    const HERE: &str = "/console/attention";
     let items = visit.app.attention().await?;
-    let seen = visit.app.glance().await?;
+    // When the last change was applied is all that is asked of it.
+    let seen = visit.app.glance(&Glance::default()).await?;
+    let from = behind.after.min(items.len());
+    let shown = (items.len() - from).min(PAGE);
+    let next = (from + shown < items.len()).then(|| link(HERE, &[("after", &(from + shown).to_string())]));
+    let first = (from > 0).then_some(HERE);
+    let counted = count(i64::try_from(shown).unwrap_or(0), "thing here", "things here");
     Ok(Page::new(Nav::Home, "Needs attention")
         .crumb("Home", "/console")
-        .lead(html! { "What waits for somebody, over all instances. People who left and still have access come first." })
+        .lead(
+            html! { "What waits for somebody, over all instances. People who left and still have access come first." },
+        )
         .live()
-        .body(html! { (parts::live("attention", true, &html! { div.card { (needs(&visit, &items, usize::MAX, &seen)) } })) }))
+        .body(html! {
+            (parts::live("attention", true, &html! { div.card {
+                (needs(&visit, &items, from, PAGE, &seen))
+                @if first.is_some() || next.is_some() { (parts::pager(&counted, first, next.as_deref())) }
+            } }))
+        }))
 }
 
 /// What needs somebody: what, since when, whose turn it is, and where to go.
-fn needs(visit: &Visit, items: &[Value], most: usize, seen: &Value) -> Markup {
+fn needs(visit: &Visit, items: &[Value], from: usize, most: usize, seen: &Value) -> Markup {
     if items.is_empty() {
         return html! { div.pad.inline {
             (parts::tag(Tone::Good, "All well"))
@@ -88,7 +113,7 @@ fn needs(visit: &Visit, items: &[Value], most: usize, seen: &Value) -> Markup {
         } };
     }
     html! { ul.list {
-        @for item in items.iter().take(most) {
+        @for item in items.iter().skip(from).take(most) {
             @let kind = text(item, "kind");
             @let leaving = item["deprovision"] == true;
             li { div.attend {
@@ -221,16 +246,10 @@ fn oldest(oldest: &Value) -> Markup {
 }
 
 fn table(visit: &Visit, instances: &[Value]) -> Markup {
-    let mut sorted: Vec<&Value> = instances.iter().collect();
-    let trouble = |one: &Value| {
-        let stopped = !one["degraded_since"].is_null() || !one["problem"].is_null();
-        (!stopped, int(one, "held") + int(one, "needs") == 0)
-    };
-    sorted.sort_by_key(|one| (trouble(one), text(one, "name").to_lowercase()));
     let mut table = Table::new("Instances").hush();
     table = table.head("Name").head("State").less("Target").head("Identity provider last seen");
     table = table.number("Pending").number("Held").number("Needs somebody").number("Drift");
-    for one in sorted {
+    for one in instances {
         table.row(html! { tr {
             th scope="row" { (parts::instance_link(text(one, "id"), text(one, "name"))) }
             td { (health(one)) }

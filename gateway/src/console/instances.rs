@@ -21,6 +21,7 @@ use super::{Answer, Sending, chart, refused};
 use crate::service::App;
 use crate::service::instances::InstanceChange;
 use crate::service::members::Role;
+use crate::service::records::Glance;
 use crate::service::types::{Instance, Mode};
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -39,33 +40,31 @@ struct Filter {
     q: String,
     mode: String,
     health: String,
+    after: String,
 }
 
+/// Instances of a page.
+const PAGE: usize = 50;
+
 async fn all(visit: Visit, Query(filter): Query<Filter>) -> Answer {
-    let seen = visit.app.glance().await?;
-    let word = filter.q.trim().to_lowercase();
-    let sick = |one: &Value| !one["degraded_since"].is_null() || !one["problem"].is_null();
-    let busy = |one: &Value| sick(one) || int(one, "held") + int(one, "needs") > 0;
-    let mut found: Vec<&Value> = list(&seen, "instances")
-        .iter()
-        .filter(|one| {
-            word.is_empty()
-                || text(one, "name").to_lowercase().contains(&word)
-                || text(one, "connector").contains(&word)
-                || text(one, "id").to_lowercase() == word
-        })
-        .filter(|one| filter.mode.is_empty() || text(one, "mode") == filter.mode)
-        .filter(|one| match filter.health.as_str() {
-            "trouble" => busy(one),
-            "well" => !busy(one),
-            _ => true,
-        })
-        .collect();
-    found.sort_by_key(|one| (!sick(one), !busy(one), text(one, "name").to_lowercase()));
+    let word: String = filter.q.trim().chars().filter(|c| *c != '\0').take(200).collect();
+    let which = Glance {
+        text: Some(word.clone()).filter(|word| !word.is_empty()),
+        mode: Mode::parse(&filter.mode),
+        trouble: match filter.health.as_str() {
+            "trouble" => Some(true),
+            "well" => Some(false),
+            _ => None,
+        },
+        after: Some(filter.after.clone()).filter(|place| !place.is_empty()),
+        limit: PAGE,
+    };
+    let seen = visit.app.glance(&which).await?;
+    let found = list(&seen, "instances");
     let mut table =
         Table::new("Instances").hush().head("Name").head("State").less("Target").head("Identity provider last seen");
     table = table.number("Pending").number("Held").number("Needs somebody").number("Drift");
-    for one in &found {
+    for one in found {
         table.row(html! { tr {
             th scope="row" { (parts::instance_link(text(one, "id"), text(one, "name"))) }
             td { (health(one)) }
@@ -77,11 +76,19 @@ async fn all(visit: Visit, Query(filter): Query<Filter>) -> Answer {
             td.num { (number(int(one, "drift"))) }
         } });
     }
-    let filtered = !word.is_empty() || !filter.mode.is_empty() || !filter.health.is_empty();
+    let filtered = which.text.is_some() || which.mode.is_some() || which.trouble.is_some();
+    let fields = [("q", word.as_str()), ("mode", &filter.mode), ("health", &filter.health)];
+    let next = seen["next"].as_str().map(|place| {
+        let mut fields = fields.to_vec();
+        fields.push(("after", place));
+        link("/console/instances", &fields)
+    });
+    let first = which.after.is_some().then(|| link("/console/instances", &fields));
+    let here = count(i64::try_from(found.len()).unwrap_or(0), "instance here", "instances here");
     let create =
         html! { @if visit.may(Role::Admin) { a.btn.main href="/console/instances/new" { "Create instance" } } };
     let body = if !found.is_empty() {
-        table.draw()
+        html! { (table.draw()) @if first.is_some() || next.is_some() { (parts::pager(&here, first.as_deref(), next.as_deref())) } }
     } else if filtered {
         parts::empty(
             "No instance matches",
@@ -96,7 +103,7 @@ async fn all(visit: Visit, Query(filter): Query<Filter>) -> Answer {
             &html! { @if visit.may(Role::Admin) { a.btn href="/console/instances/new" { "Create an instance" } } },
         )
     };
-    let shown = count(i64::try_from(found.len()).unwrap_or(0), "instance", "instances");
+    let shown = count(int(&seen, "total"), "instance", "instances");
     Ok(Page::new(Nav::Instances, "Instances").actions(create).body(html! {
         (filters(&filter))
         (parts::card(&shown, &html! {}, &body))

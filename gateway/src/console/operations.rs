@@ -354,16 +354,7 @@ async fn export(visit: Visit, id: Option<String>, query: Asked) -> Sending {
     visit.require(Role::Admin)?;
     let mut left = match &id {
         Some(id) => vec![visit.instance(id).await?],
-        None => {
-            let mut all: Vec<Arc<Instance>> = Vec::new();
-            loop {
-                let page = visit.app.instances.page(all.last().map_or(0, |one| one.seq), 200).await?;
-                if page.is_empty() {
-                    break all;
-                }
-                all.extend(page);
-            }
-        }
+        None => visit.app.instances.all().await?,
     };
     left.reverse();
     let which = Exported { filter: query.filter(visit.now)?, after: Behind::default() };

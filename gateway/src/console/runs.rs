@@ -22,6 +22,8 @@ use crate::service::App;
 use crate::service::members::Role;
 use crate::service::types::{Instance, Mode};
 
+/// Instances that are shown of those that share a credential.
+const SHARING: i64 = 50;
 /// Runs of a page.
 const SHOWN: i64 = 50;
 
@@ -225,22 +227,14 @@ async fn probe(visit: Visit, Path(id): Path<String>, sent: Sent) -> Sending {
     Ok(see(&format!("/console/instances/{}/{page}", instance.id)))
 }
 
-/// The other instances with the same target and credential.
-async fn sharing(visit: &Visit, instance: &Instance) -> Result<Vec<Arc<Instance>>, Trouble> {
-    let mut sharing = visit.app.instances.page(0, 500).await?;
-    sharing.retain(|other| other.driver_key == instance.driver_key && other.seq != instance.seq);
-    Ok(sharing)
-}
-
 /// A warning where another instance writes to the same target, or nothing.
 pub(super) async fn rivals(visit: &Visit, instance: &Instance) -> Result<Markup, Trouble> {
-    let mut rivals = sharing(visit, instance).await?;
-    rivals.retain(|other| other.mode == Mode::Enabled);
+    let rivals = visit.app.instances.sharing(instance, true, 5).await?;
     Ok(html! {
         @if !rivals.is_empty() && instance.mode != Mode::Paused {
             (parts::note(Tone::Warn, &html! { p {
                 strong { "Another instance writes to the same target with the same credential: " }
-                @for other in rivals.iter().take(5) { (parts::instance_link(&other.id, &other.name)) " " }
+                @for other in &rivals { (parts::instance_link(&other.id, &other.name)) " " }
                 "Whoever one of them takes away loses the access that the other gave. Keep one, unless they serve different people."
             } }))
         }
@@ -253,7 +247,9 @@ async fn budget(visit: Visit, Path(id): Path<String>) -> Answer {
     let mut all = budgets.as_array().map(Vec::as_slice).unwrap_or_default().iter();
     let own = all.find(|one| text(one, "driver_key") == instance.driver_key.as_str());
     let standing = visit.app.standing(&instance).await?;
-    let sharing = sharing(&visit, &instance).await?;
+    let mut sharing = visit.app.instances.sharing(&instance, false, SHARING + 1).await?;
+    let others = i64::try_from(sharing.len()).is_ok_and(|many| many > SHARING);
+    sharing.truncate(usize::try_from(SHARING).unwrap_or_default());
     Ok(Page::of(&instance, Tab::Budget, "Budget")
         .lead(html! { "What the target's limits leave, and what waits for them. Deprovisions go first; an initial sync takes what is left." })
         .live()
@@ -262,7 +258,7 @@ async fn budget(visit: Visit, Path(id): Path<String>) -> Answer {
             (parts::live("lanes", false, &parts::card("Lanes", &html! {}, &lanes(&visit, &standing, own))))
             (parts::card("Who shares them", &html! {}, &html! { div.pad.stack {
                 p { "Limits follow the credential: " code { (name(instance.driver_key.as_str())) } "." }
-                @if sharing.is_empty() { p { "No other instance uses it." } } @else { ul.tight { @for other in &sharing { li { (parts::instance_link(&other.id, &other.name)) } } } }
+                @if sharing.is_empty() { p { "No other instance uses it." } } @else { ul.tight { @for other in &sharing { li { (parts::instance_link(&other.id, &other.name)) } } @if others { li { "And others." } } } }
             } }))
         }))
 }

@@ -16,11 +16,14 @@ use super::parts::{self, Tone};
 use super::text::name;
 use super::trouble::Trouble;
 use super::visit::{Visit, see};
-use super::words::{place, text};
+use super::words::{link, place, text};
 use crate::service::App;
+use crate::service::types::Instance;
 
 /// Findings that are shown.
 const MOST: usize = 60;
+/// Instances that are shown; the list has all.
+const INSTANCES: usize = 20;
 /// Longest word that is looked for, in characters.
 const LONGEST: usize = 200;
 
@@ -63,7 +66,7 @@ async fn search(visit: Visit, Query(query): Query<Asked>) -> Sending {
     if let [only] = exact.as_slice() {
         return Ok(see(&href(only)));
     }
-    let instances = named(&visit, &word).await?;
+    let (instances, others) = named(&visit, &word).await?;
     let (people, rest): (Vec<&Value>, Vec<&Value>) = items.iter().partition(|item| text(item, "kind") == "User");
     let (groups, operations): (Vec<&Value>, Vec<&Value>) =
         rest.into_iter().partition(|item| text(item, "kind") == "Group");
@@ -80,7 +83,8 @@ async fn search(visit: Visit, Query(query): Query<Asked>) -> Sending {
             (section("Operations", &operations, operation))
             @if !instances.is_empty() {
                 (parts::card("Instances", &html! {}, &html! { ul.list {
-                    @for (id, called, connector) in &instances { li { div.inline { (parts::instance_link(id, called)) span.muted { (name(connector)) } } } }
+                    @for one in &instances { li { div.inline { (parts::instance_link(&one.id, &one.name)) span.muted { (name(&one.connector_name)) } } } }
+                    @if others { li { a href=(link("/console/instances", &[("q", &word)])) { "All instances whose name has it" } } }
                 } }))
             }
             @if more { p.muted { "There is more. A longer word finds less." } }
@@ -102,12 +106,14 @@ async fn by_id(visit: &Visit, word: &str) -> Result<Option<Response>, Trouble> {
     Ok(None)
 }
 
-/// Instances whose name has the word in it: there are few.
-async fn named(visit: &Visit, word: &str) -> Result<Vec<(String, String, String)>, Trouble> {
+/// Instances whose name has the word in it, and whether there are more than are shown.
+async fn named(visit: &Visit, word: &str) -> Result<(Vec<Arc<Instance>>, bool), Trouble> {
     let word = word.to_lowercase();
-    let page = visit.app.instances.page(0, 500).await?;
-    let found = page.iter().filter(|one| one.name.to_lowercase().contains(&word));
-    Ok(found.take(20).map(|one| (one.id.clone(), one.name.clone(), one.connector_name.clone())).collect())
+    let mut found = visit.app.instances.all().await?;
+    found.retain(|one| one.name.to_lowercase().contains(&word));
+    let more = found.len() > INSTANCES;
+    found.truncate(INSTANCES);
+    Ok((found, more))
 }
 
 fn section(title: &str, items: &[&Value], draw: fn(&Value) -> Markup) -> Markup {

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::App;
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Lookup};
 use super::queue::Queue;
 use super::records::{AdminError, audit};
 use super::types::{Instance, Mode};
@@ -20,6 +20,7 @@ use crate::reconcile::RunKind;
 use crate::secrets::{KeyRing, sealed_name};
 use crate::store::{Priority, Rows, Sql, Store, StoreError};
 
+mod list;
 mod rotation;
 mod schema;
 #[cfg(test)]
@@ -39,6 +40,9 @@ const CACHED: u64 = 10_000;
 const MAX_NAME: usize = 200;
 
 const COLUMNS: &str = "seq, id, name, connector, mode, settings, policy, config_rev, driver_key, created_at, has_streams, declared, verify_since, rehearsed, connector_version";
+
+/// A field of a credential, and what is stored of it.
+type Ciphertext = (String, String);
 
 /// The instances, ready to use.
 #[derive(Clone)]
@@ -96,63 +100,6 @@ impl Instances {
         self.load("seq = $1", seq.into()).await
     }
 
-    /// Every instance whose target is read: enabled or rehearsing, oldest first.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn all_reading(&self) -> Result<Vec<Arc<Instance>>, StoreError> {
-        let rows = self
-            .store
-            .reader()
-            .all(
-                "SELECT seq FROM instance WHERE deleted_at IS NULL AND mode IN ('enabled','rehearse') ORDER BY seq",
-                vals![],
-            )
-            .await?;
-        let mut instances = Vec::with_capacity(rows.len());
-        for row in &rows {
-            instances.extend(self.by_seq(row.col("seq")?).await?);
-        }
-        Ok(instances)
-    }
-
-    /// Every instance in the mode `enabled`, oldest first.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn all_enabled(&self) -> Result<Vec<Arc<Instance>>, StoreError> {
-        let rows = self
-            .store
-            .reader()
-            .all("SELECT seq FROM instance WHERE deleted_at IS NULL AND mode = 'enabled' ORDER BY seq", vals![])
-            .await?;
-        let mut instances = Vec::with_capacity(rows.len());
-        for row in &rows {
-            instances.extend(self.by_seq(row.col("seq")?).await?.filter(|instance| instance.mode == Mode::Enabled));
-        }
-        Ok(instances)
-    }
-
-    /// Up to `limit` instances behind row `after`, oldest first.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn page(&self, after: i64, limit: i64) -> Result<Vec<Arc<Instance>>, StoreError> {
-        let rows = self
-            .store
-            .reader()
-            .all(
-                "SELECT seq FROM instance WHERE deleted_at IS NULL AND seq > $1 ORDER BY seq LIMIT $2",
-                vals![after, limit],
-            )
-            .await?;
-        let mut instances = Vec::with_capacity(rows.len());
-        for row in &rows {
-            instances.extend(self.by_seq(row.col("seq")?).await?);
-        }
-        Ok(instances)
-    }
-
     /// Forgets an instance, so that the next look reads it again.
     pub fn invalidate(&self, seq: i64) {
         self.fresh.invalidate(&seq);
@@ -170,20 +117,34 @@ impl Instances {
         let instance =
             match self.built.get(&seq).filter(|built| built.config_rev == config_rev && built.connector.is_ok()) {
                 Some(known) => known,
-                None => Arc::new(self.assemble(&row).await?),
+                None => {
+                    let (name, version): (String, Option<String>) =
+                        (row.col("connector")?, row.col("connector_version")?);
+                    let listed = self.catalogue.of_instance(&name, version.as_deref()).await?;
+                    let sealed = self.sealed(&[seq]).await?.remove(&seq).unwrap_or_default();
+                    Arc::new(self.assemble(&row, listed, &sealed)?)
+                }
             };
-        self.built.insert(seq, Arc::clone(&instance));
-        self.seqs.insert(instance.id.clone(), seq);
-        self.fresh.insert(seq, Arc::clone(&instance));
+        self.keep(&instance);
         Ok(Some(instance))
     }
 
-    async fn assemble(&self, row: &sea_orm::QueryResult) -> Result<Instance, StoreError> {
+    fn keep(&self, instance: &Arc<Instance>) {
+        self.built.insert(instance.seq, Arc::clone(instance));
+        self.seqs.insert(instance.id.clone(), instance.seq);
+        self.fresh.insert(instance.seq, Arc::clone(instance));
+    }
+
+    fn assemble(
+        &self,
+        row: &sea_orm::QueryResult,
+        listed: Lookup,
+        sealed: &[Ciphertext],
+    ) -> Result<Instance, StoreError> {
         let seq: i64 = row.col("seq")?;
         let id: String = row.col("id")?;
         let connector_name: String = row.col("connector")?;
         let connector_version: Option<String> = row.col("connector_version")?;
-        let listed = self.catalogue.of_instance(&connector_name, connector_version.as_deref()).await?;
         let entry = listed.as_ref().map(|listed| &*listed.entry);
         let mode: String = row.col("mode")?;
         let settings: Value = read_json(row, "settings")?;
@@ -196,7 +157,7 @@ impl Instances {
             .map_err(|(field, why)| StoreError::damaged(format!("instance.policy.{field}: {why}")))?;
         let connector = match entry {
             Err(words) => Err(words.clone()),
-            Ok(entry) => match self.open_secrets(seq, &id, &connector_name).await? {
+            Ok(entry) => match self.open(&id, &connector_name, sealed) {
                 Err(words) => Err(words),
                 Ok(secrets) => entry
                     .build(&settings, &secrets)
@@ -231,23 +192,20 @@ impl Instances {
 
     /// The credentials of an instance, or why they cannot be opened.
     async fn open_secrets(&self, seq: i64, id: &str, connector: &str) -> Result<Result<Secrets, String>, StoreError> {
-        let rows =
-            self.store.reader().all("SELECT field, ciphertext FROM sealed WHERE instance_seq = $1", vals![seq]).await?;
-        let mut opened = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let field: String = row.col("field")?;
-            let sealed: String = row.col("ciphertext")?;
-            match self.ring.open(&sealed_name(id, connector, &field), &sealed) {
-                Err(error) => return Ok(Err(format!("{field}: {error}"))),
-                Ok(plain) => match std::str::from_utf8(&plain) {
-                    Err(_) => {
-                        return Ok(Err(format!("{field}: the stored credential is not text. Enter it again.")));
-                    }
-                    Ok(text) => opened.push((field, SecretString::from(text.to_owned()))),
-                },
-            }
+        let sealed = self.sealed(&[seq]).await?.remove(&seq).unwrap_or_default();
+        Ok(self.open(id, connector, &sealed))
+    }
+
+    fn open(&self, id: &str, connector: &str, sealed: &[Ciphertext]) -> Result<Secrets, String> {
+        let mut opened = Vec::with_capacity(sealed.len());
+        for (field, sealed) in sealed {
+            let plain = self.ring.open(&sealed_name(id, connector, field), sealed);
+            let plain = plain.map_err(|error| format!("{field}: {error}"))?;
+            let text = std::str::from_utf8(&plain)
+                .map_err(|_| format!("{field}: the stored credential is not text. Enter it again."))?;
+            opened.push((field.clone(), SecretString::from(text.to_owned())));
         }
-        Ok(Ok(Secrets::new(opened)))
+        Ok(Secrets::new(opened))
     }
 }
 

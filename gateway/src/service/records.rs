@@ -42,6 +42,7 @@ mod why;
 pub use activity::Span;
 pub use browse::Browse;
 pub use export::{Audited, Chunk, Exported, Place};
+pub use glance::Glance;
 pub use live::{Seen, Watch};
 pub use operations::OperationFilter;
 pub(crate) use purge::keep_time;
@@ -154,11 +155,7 @@ fn link(row: &QueryResult) -> Result<Value, StoreError> {
 fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Result<(), StoreError> {
     let state: Option<String> = row.col("work_state")?;
     let waived: Option<String> = row.col("waived")?;
-    // Of several differences the last by name is told: `vanished` hides the others.
     let differs: Option<String> = row.col("differs")?;
-    let linked = row.col::<Option<String>>("status")?.is_some_and(|status| status != "gone");
-    // A comparison is as old as it is: who has an account again since is not missing.
-    let differs = differs.filter(|class| matches!(class.as_str(), "missing" | "vanished") != linked);
     let settled = match (managed, &waived) {
         (false, _) => "unmanaged",
         (true, Some(_)) => "waived",
@@ -175,15 +172,31 @@ fn sync(row: &QueryResult, managed: bool, item: &mut Map<String, Value>) -> Resu
     Ok(())
 }
 
-/// The class of what differs at the target, of `resource r`. It is made a text of its own (`|| ''`), or SQLite would walk the
-/// index of classes for the largest, for each row anew.
-const DIFFERS: &str = "(SELECT MAX(d.class || '') FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged') AS differs";
+/// The class of what differs at the target, of `resource r` with `account a`. A comparison is as old as it is: who has an account
+/// again since is not missing, and who has none any more differs in nothing else. Of several the last by name is told. The
+/// class is made a text of its own (`|| ''`), or SQLite would walk the index of classes for the largest, for each row anew.
+const DIFFERS: &str = "(SELECT MAX(d.class || '') FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged' \
+     AND (d.class IN ('missing','vanished')) = (COALESCE(a.status, 'gone') = 'gone')) AS differs";
 /// The columns of a resource with its link and work, behind [`DIFFERS`].
 const STANDING: &str = "r.seq, r.id, r.kind, r.name, r.active, r.managed, r.external_id, r.deleted_at, a.status, a.remote_id, a.login_key, a.email_key, \
      a.doc AS account_doc, w.state AS work_state, w.need AS work_need, w.reason AS work_reason, v.why AS waived \
      FROM resource r LEFT JOIN link l ON l.resource_seq = r.seq AND l.state = 'live' \
      LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN work w ON w.resource_seq = r.seq \
      LEFT JOIN waiver v ON v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev";
+
+/// People and groups of an instance by SCIM id, then by name, then deleted ones. Each is asked for by itself: of an OR, SQLite
+/// would read the whole instance.
+const CALLED: &str = "SELECT seq FROM (SELECT seq, 0 AS place FROM resource WHERE id = $2 AND instance_seq = $1 \
+     UNION ALL SELECT seq, 1 AS place FROM resource WHERE instance_seq = $1 AND kind IN ('User','Group') AND name_key = $3 AND deleted_at IS NULL AND id <> $2 \
+     UNION ALL SELECT seq, 2 AS place FROM resource WHERE instance_seq = $1 AND kind IN ('User','Group') AND name_key = $3 AND deleted_at IS NOT NULL AND id <> $2) found \
+     ORDER BY place, seq DESC LIMIT 100";
+/// Living people, likewise.
+const PEOPLE_CALLED: &str = "SELECT seq FROM (SELECT seq, 0 AS place FROM resource WHERE id = $2 AND instance_seq = $1 AND kind = 'User' AND deleted_at IS NULL \
+     UNION ALL SELECT seq, 1 AS place FROM resource WHERE instance_seq = $1 AND kind = 'User' AND name_key = $3 AND deleted_at IS NULL AND id <> $2) found \
+     ORDER BY place, seq DESC LIMIT 2";
+/// What one member did before a row, newest first.
+const DID: &str =
+    "SELECT seq, actor, act, target, detail, at FROM audit WHERE seq < $1 AND actor = $3 ORDER BY seq DESC LIMIT $2";
 
 /// Under which word a resource's name is shown.
 fn label(kind: &str) -> &'static str {
@@ -299,11 +312,9 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn list_audit(&self, before: i64, limit: i64, actor: Option<&str>) -> Result<Slice, StoreError> {
-        let condition = if actor.is_some() { "actor = $3" } else { "$3 = ''" };
-        let text = format!(
-            "SELECT seq, actor, act, target, detail, at FROM audit WHERE seq < $1 AND {condition} ORDER BY seq DESC LIMIT $2"
-        );
-        let rows = self.store.reader().all(&text, vals![before, limit + 1, actor.unwrap_or_default()]).await?;
+        let everybody = "SELECT seq, actor, act, target, detail, at FROM audit WHERE seq < $1 AND $3 = '' ORDER BY seq DESC LIMIT $2";
+        let text = if actor.is_some() { DID } else { everybody };
+        let rows = self.store.reader().all(text, vals![before, limit + 1, actor.unwrap_or_default()]).await?;
         slice(&rows, limit, |row| {
             Ok(json!({
                 "actor": row.col::<String>("actor")?,
@@ -317,30 +328,13 @@ impl App {
 
     /// The rows of a SCIM id or name, the likeliest first: by id, then live ones, then newest.
     async fn find_resources(&self, instance: &Instance, word: &str) -> Result<Vec<i64>, StoreError> {
-        let rows = self
-            .store
-            .reader()
-            .all(
-                "SELECT seq, id, deleted_at FROM resource WHERE instance_seq = $1 AND (id = $2 OR (kind IN ('User','Group') AND name_key = $3 AND deleted_at IS NULL) \
-                 OR (kind IN ('User','Group') AND name_key = $3 AND deleted_at IS NOT NULL)) \
-                 ORDER BY CASE WHEN id = $2 THEN 0 WHEN deleted_at IS NULL THEN 1 ELSE 2 END, seq DESC LIMIT 100",
-                vals![instance.seq, word, fold_name(word)],
-            )
-            .await?;
+        let rows = self.store.reader().all(CALLED, vals![instance.seq, word, fold_name(word)]).await?;
         rows.iter().map(|row| row.col("seq")).collect()
     }
 
     /// The living people of a SCIM id or user name, the likeliest first.
     pub(crate) async fn people_called(&self, instance: &Instance, word: &str) -> Result<Vec<i64>, StoreError> {
-        let rows = self
-            .store
-            .reader()
-            .all(
-                "SELECT seq FROM resource WHERE instance_seq = $1 AND kind = 'User' AND deleted_at IS NULL AND (id = $2 OR name_key = $3) \
-                 ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END, seq DESC LIMIT 2",
-                vals![instance.seq, word, fold_name(word)],
-            )
-            .await?;
+        let rows = self.store.reader().all(PEOPLE_CALLED, vals![instance.seq, word, fold_name(word)]).await?;
         rows.iter().map(|row| row.col("seq")).collect()
     }
 

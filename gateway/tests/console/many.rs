@@ -184,3 +184,87 @@ async fn a_page_costs_no_statement_per_row_and_stays_small() {
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }
+
+/// Every page of a list, from link to link.
+async fn leafed(browser: &Browser, path: &str) -> Vec<String> {
+    let (mut texts, mut path) = (Vec::new(), path.to_owned());
+    loop {
+        let text = browser.get(&path).await.expect(200).text().to_owned();
+        let next = text.split("<a ").find(|link| link.contains("rel=\"next\"")).map(|link| {
+            let from = link.split_once("href=\"").unwrap().1;
+            from.split_once('"').unwrap().0.replace("&amp;", "&")
+        });
+        texts.push(text);
+        assert!(texts.len() < 100, "{path} has no end");
+        match next {
+            Some(next) => path = next,
+            None => return texts,
+        }
+    }
+}
+
+/// Every item of a list of the admin API, from page to page.
+async fn listed(gateway: &Gateway, path: &str, field: &str) -> Vec<String> {
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = gateway.admin("GET", &format!("{path}?limit=200&cursor={cursor}"), None).await.expect(200).json();
+        ids.extend(page[field].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => return ids,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_instances_has_all_of_them_and_costs_no_statement_per_row() {
+    const MANY: usize = 530;
+    let recorder = Statements::default();
+    let counted = Arc::clone(&recorder.0);
+    let _here = metrics::set_default_local_recorder(&recorder);
+    for db in databases() {
+        let gateway = Gateway::on(&db).await;
+        let mut ids = Vec::new();
+        for n in 0..MANY {
+            let body = json!({"name": format!("Target {n:04}"), "connector": "buildkite", "settings": {"org": "acme"}, "secrets": {"token": "canary-secret"}, "mode": "paused"});
+            let made = gateway.admin("POST", "/instances", Some(body)).await.expect(201).json();
+            ids.push(made["id"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(listed(&gateway, "/instances", "items").await, ids);
+        // By name, as nobody is in trouble; the names are in the order of their making.
+        assert_eq!(listed(&gateway, "/overview", "instances").await, ids);
+        let whole = gateway.admin("GET", "/instances?limit=500", None).await.expect(200).json();
+        let last = &whole["items"][499];
+        assert_eq!((&last["secrets"], &last["name"]), (&json!(["token"]), &json!("Target 0499")));
+        assert_eq!(gateway.admin("GET", "/overview", None).await.expect(200).json()["total"], MANY);
+
+        let browser = gateway.owner().await;
+        let mut shown = Vec::new();
+        for text in leafed(&browser, "/console/instances").await {
+            assert!(text.len() < LARGEST && text.contains("530 instances"), "{} bytes", text.len());
+            shown.extend(ids.iter().filter(|id| text.contains(&format!("/instances/{id}\""))).cloned());
+        }
+        assert_eq!(shown, ids);
+        // The filters are kept from page to page.
+        let some = leafed(&browser, "/console/instances?q=target+01&mode=paused").await;
+        assert!(some.len() == 2 && some.iter().all(|text| text.contains("100 instances")), "{}", some.len());
+        let last = ids.last().unwrap();
+        assert!(browser.get("/console/search?q=target+0529").await.expect(200).text().contains(last));
+        let home = browser.get("/console").await.expect(200);
+        assert!(home.text().contains("See all 530") && home.text().len() < LARGEST);
+        let budget = browser.get(&format!("/console/instances/{last}/budget")).await.expect(200);
+        assert!(budget.text().contains(&ids[0]) && budget.text().contains("And others."));
+
+        for path in ["/console", "/console/attention", "/console/instances", "/console/search?q=target"] {
+            let (cost, size) = statements(&counted, &browser, path).await;
+            assert!(cost < 60 && size < LARGEST, "{path}: {cost} statements, {size} bytes");
+        }
+        for path in ["/instances?limit=500", "/overview?limit=500", "/attention"] {
+            gateway.admin("GET", path, None).await.expect(200);
+            let before = counted.load(Ordering::SeqCst);
+            gateway.admin("GET", path, None).await.expect(200);
+            let cost = counted.load(Ordering::SeqCst) - before;
+            assert!(cost < 20, "{path}: {cost} statements");
+        }
+    }
+}

@@ -214,6 +214,10 @@ impl App {
         let (name, version): (String, String) = (row.col("name")?, row.col("version")?);
         let users = "SELECT id, name, mode FROM instance WHERE connector = $1 AND connector_version = $2 AND deleted_at IS NULL ORDER BY seq LIMIT 500";
         let users = self.store.reader().all(users, vals![name.as_str(), version.as_str()]).await?;
+        let count =
+            "SELECT COUNT(*) AS n FROM instance WHERE connector = $1 AND connector_version = $2 AND deleted_at IS NULL";
+        let count = self.store.reader().one(count, vals![name.as_str(), version.as_str()]).await?;
+        let count = count.map_or(Ok(0), |row| row.col::<i64>("n"))?;
         let mut instances = Vec::with_capacity(users.len());
         for user in &users {
             instances.push(json!({
@@ -233,6 +237,7 @@ impl App {
             "retired_at": row.col::<Option<i64>>("retired_at")?.map(time),
             "retired_by": row.col::<Option<String>>("retired_by")?,
             "instances": instances,
+            "instance_count": count,
         });
         if whole {
             shown["text"] = json!(self.catalogue.stored_text(row.col("seq")?).await?.0);

@@ -42,7 +42,7 @@ impl App {
         self.attend_ending_keys(now, &mut items).await?;
         self.attend_vanished(&mut items).await?;
         let down: HashMap<DriverKey, Timestamp> = self.driver.opened_since().into_iter().collect();
-        for instance in self.instances.page(0, MOST).await? {
+        for instance in self.instances.all().await? {
             if let Some(since) = down.get(&instance.driver_key).filter(|_| instance.mode == Mode::Enabled) {
                 items.push(Item {
                     rank: 1,

@@ -5,6 +5,7 @@ use scim::fold::fold_name;
 use sea_orm::{QueryResult, Value as SqlValue};
 use serde_json::{Value, json};
 
+use super::pick::FEW;
 use super::{App, DIFFERS, Slice, parsed, slice, standing, time};
 use crate::service::types::Instance;
 use crate::store::{Rows, Sql, StoreError};
@@ -142,14 +143,35 @@ impl App {
         after: i64,
         limit: i64,
     ) -> Result<Slice, StoreError> {
+        let (text, values) = self.members_so(instance, group, (state, text), after, limit).await?;
+        let rows = self.store.reader().all(&text, values).await?;
+        slice(&rows, limit, member_of)
+    }
+
+    /// The statement of that list, and its values.
+    pub(super) async fn members_so(
+        &self,
+        instance: &Instance,
+        group: &str,
+        (state, text): (Option<&str>, Option<&str>),
+        after: i64,
+        limit: i64,
+    ) -> Result<(String, Vec<SqlValue>), StoreError> {
         let mut values: Vec<SqlValue> = vals![instance.seq, group, after, limit + 1];
         let mut condition = String::new();
+        let mut order = "";
         if let Some(state) = state {
             values.push(state.into());
             condition.push_str(&format!(" AND m.state = ${}", values.len()));
-            if matches!(state, "parked" | "refused") {
-                // Said in the text as well, so that the index of those serves.
-                condition.push_str(" AND m.state IN ('parked','refused')");
+            // Said in the text as well, so that the index of those serves.
+            match state {
+                "parked" | "refused" => condition.push_str(" AND m.state IN ('parked','refused')"),
+                // Theirs is not in the order of the list: a few are put in order, of many the next are found by the list.
+                "todo" if self.few_to_send(instance, group).await? => {
+                    condition.push_str(" AND m.state = 'todo'");
+                    order = self.aside();
+                }
+                _ => {}
             }
         }
         if let Some(text) = text {
@@ -170,30 +192,18 @@ impl App {
              FROM resource g JOIN member m ON m.group_seq = g.seq JOIN resource u ON u.seq = m.user_seq \
              LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq \
              LEFT JOIN operation o ON o.seq = m.op_seq LEFT JOIN hold h ON h.seq = m.hold_seq AND m.held = 1 \
-             WHERE g.instance_seq = $1 AND g.id = $2 AND g.kind = 'Group' AND m.user_seq > $3 AND (m.want = 1 OR m.have IN (1,2) OR m.state <> 'settled'){condition} \
-             ORDER BY m.user_seq LIMIT $4"
+             WHERE g.instance_seq = $1 AND g.id = $2 AND g.kind = 'Group' AND {order}m.user_seq > $3 AND (m.want = 1 OR m.have IN (1,2) OR m.state <> 'settled'){condition} \
+             ORDER BY {order}m.user_seq LIMIT $4"
         );
-        let rows = self.store.reader().all(&text, values).await?;
-        slice(&rows, limit, |row| {
-            let have = match row.col::<Option<i16>>("have")? {
-                None => "unknown",
-                Some(0) => "no",
-                Some(1) => "yes",
-                Some(_) => "pending",
-            };
-            Ok(json!({
-                "id": row.col::<String>("id")?,
-                "userName": row.col::<String>("name")?,
-                "active": row.col::<i16>("active")? == 1 && row.col::<Option<i64>>("deleted_at")?.is_none(),
-                "wanted": row.col::<i16>("want")? == 1,
-                "at_target": have,
-                "state": row.col::<String>("state")?,
-                "reason": row.col::<Option<String>>("reason")?,
-                "account": row.col::<Option<String>>("status")?,
-                "operation": row.col::<Option<String>>("operation_id")?,
-                "hold": row.col::<Option<String>>("hold_id")?,
-            }))
-        })
+        Ok((text, values))
+    }
+
+    /// Whether so few memberships of a group are still to be sent that a page is looked for among them.
+    async fn few_to_send(&self, instance: &Instance, group: &str) -> Result<bool, StoreError> {
+        let text = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM resource g JOIN member m ON m.group_seq = g.seq \
+             WHERE g.id = $2 AND g.instance_seq = $1 AND m.state = 'todo' LIMIT $3) few";
+        let row = self.store.reader().one(text, vals![instance.seq, group, FEW + 1]).await?;
+        Ok(row.map_or(Ok(0), |row| row.col::<i64>("n"))? <= FEW)
     }
 
     /// The open holds that keep a person's memberships, or a group's, as they are: id of the hold and of the group.
@@ -212,6 +222,27 @@ impl App {
             .await?;
         rows.iter().map(|row| Ok((row.col("id")?, row.col("group_id")?))).collect()
     }
+}
+
+fn member_of(row: &QueryResult) -> Result<Value, StoreError> {
+    let have = match row.col::<Option<i16>>("have")? {
+        None => "unknown",
+        Some(0) => "no",
+        Some(1) => "yes",
+        Some(_) => "pending",
+    };
+    Ok(json!({
+        "id": row.col::<String>("id")?,
+        "userName": row.col::<String>("name")?,
+        "active": row.col::<i16>("active")? == 1 && row.col::<Option<i64>>("deleted_at")?.is_none(),
+        "wanted": row.col::<i16>("want")? == 1,
+        "at_target": have,
+        "state": row.col::<String>("state")?,
+        "reason": row.col::<Option<String>>("reason")?,
+        "account": row.col::<Option<String>>("status")?,
+        "operation": row.col::<Option<String>>("operation_id")?,
+        "hold": row.col::<Option<String>>("hold_id")?,
+    }))
 }
 
 fn row_of(row: &QueryResult) -> Result<Value, StoreError> {

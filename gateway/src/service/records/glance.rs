@@ -1,15 +1,15 @@
 //! All instances at a glance: what waits and fails in each, how long the oldest leaver has waited, who was heard of when.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::time;
 use crate::service::App;
+use crate::service::types::{Instance, Mode};
 use crate::store::{Rows, Sql, StoreError};
 
-/// Instances that are shown at most.
-const MOST: i64 = 500;
 /// How long a person who left may keep access, in seconds.
 const LATE_AFTER: i64 = 300;
 
@@ -23,13 +23,47 @@ struct Counted {
     used: Option<i64>,
 }
 
+/// Which instances are shown.
+#[derive(Clone, Debug, Default)]
+pub struct Glance {
+    /// Whose name or target has this in it, or whose id it is.
+    pub text: Option<String>,
+    /// Only in this mode.
+    pub mode: Option<Mode>,
+    /// Only those that need somebody, or only those that do not.
+    pub trouble: Option<bool>,
+    /// Behind the place that `next` gave.
+    pub after: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+impl Glance {
+    fn fits(&self, instance: &Instance, rank: u8) -> bool {
+        let text = self.text.as_ref().is_none_or(|word| {
+            let word = word.to_lowercase();
+            instance.name.to_lowercase().contains(&word)
+                || instance.connector_name.contains(&word)
+                || instance.id.to_lowercase() == word
+        });
+        text && self.mode.is_none_or(|mode| mode == instance.mode)
+            && self.trouble.is_none_or(|trouble| trouble == (rank < WELL))
+    }
+}
+
+/// The rank of an instance that needs nobody. Before it go those that have work for somebody (1), and first those that cannot
+/// do anything (0).
+const WELL: u8 = 2;
+
 impl App {
-    /// Every instance with its mode, what waits (`pending`, `held`), what needs somebody (`needs`), how much drifted, when its
-    /// keys were last used, and since when its credential is refused; and the oldest deprovision of all that is not done.
+    /// Instances with their mode, what waits (`pending`, `held`), what needs somebody (`needs`), how much drifted, when their
+    /// keys were last used, and since when the credential is refused: a page of them, those in trouble first, then by name.
+    /// `total` is how many fit, `next` the place that the next page begins behind. And the oldest deprovision of all that is
+    /// not done.
     ///
     /// # Errors
     /// The store's.
-    pub async fn glance(&self) -> Result<Value, StoreError> {
+    pub async fn glance(&self, which: &Glance) -> Result<Value, StoreError> {
         let reader = self.store.reader();
         let mut all: HashMap<i64, Counted> = HashMap::new();
         let rows = reader
@@ -43,6 +77,38 @@ impl App {
                 _ => one.pending += n,
             }
         }
+        let degraded: HashMap<String, i64> =
+            self.driver.degraded().await?.into_iter().map(|one| (one.instance, one.since)).collect();
+        let none = Counted::default();
+        let mut found: Vec<((u8, String, i64), Arc<Instance>)> = Vec::new();
+        for instance in self.instances.all().await? {
+            let counted = all.get(&instance.seq).unwrap_or(&none);
+            let rank = match instance.connector.is_err() || degraded.contains_key(&instance.id) {
+                true => 0,
+                false if counted.held + counted.needs > 0 => 1,
+                false => WELL,
+            };
+            if which.fits(&instance, rank) {
+                found.push(((rank, instance.name.to_lowercase(), instance.seq), instance));
+            }
+        }
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        let total = found.len();
+        let behind = which.after.as_deref().and_then(|place| place.split_once('.'));
+        let behind = behind.and_then(|(rank, seq)| Some((rank.parse::<u8>().ok()?, seq.parse::<i64>().ok()?)));
+        let from = match behind {
+            None => 0,
+            // Where it stood: its rank may be another by now, and what was deleted begins its rank anew.
+            Some((rank, seq)) => {
+                let name = found.iter().find(|(key, _)| key.2 == seq).map(|(key, _)| key.1.clone());
+                let place = name.map_or((rank, String::new(), 0), |name| (rank, name, seq));
+                found.partition_point(|(key, _)| *key <= place)
+            }
+        };
+        let shown = found.get(from..(from + which.limit).min(total)).unwrap_or_default();
+        let next = shown.last().filter(|_| from + shown.len() < total);
+        let next = next.map(|((rank, _, seq), _)| format!("{rank}.{seq}"));
+
         let drift = "SELECT instance_seq, COUNT(*) AS n FROM drift WHERE action <> 'dismissed' AND class <> 'unmanaged' GROUP BY instance_seq";
         for row in &reader.all(drift, vals![]).await? {
             all.entry(row.col("instance_seq")?).or_default().drift = row.col("n")?;
@@ -51,12 +117,9 @@ impl App {
         for row in &reader.all(used, vals![]).await? {
             all.entry(row.col("instance_seq")?).or_default().used = row.col("used")?;
         }
-        let degraded = self.driver.degraded().await?;
-        let mut items = Vec::new();
-        for instance in self.instances.page(0, MOST).await? {
-            let none = Counted::default();
+        let mut items = Vec::with_capacity(shown.len());
+        for (_, instance) in shown {
             let counted = all.get(&instance.seq).unwrap_or(&none);
-            let dead = degraded.iter().find(|one| one.instance == instance.id);
             items.push(json!({
                 "id": instance.id,
                 "name": instance.name,
@@ -67,13 +130,17 @@ impl App {
                 "needs": counted.needs,
                 "drift": counted.drift,
                 "last_seen_at": counted.used.map(time),
-                "degraded_since": dead.map(|one| time(one.since)),
+                "degraded_since": degraded.get(&instance.id).map(|since| time(*since)),
                 "problem": instance.connector.as_ref().err(),
             }));
         }
-        Ok(
-            json!({"instances": items, "oldest_deprovision": self.oldest_deprovision().await?, "last_applied_at": self.last_applied().await?}),
-        )
+        Ok(json!({
+            "instances": items,
+            "total": total,
+            "next": next,
+            "oldest_deprovision": self.oldest_deprovision().await?,
+            "last_applied_at": self.last_applied().await?,
+        }))
     }
 
     /// The person who has waited longest to lose access.

@@ -17,8 +17,8 @@ use crate::store::{Rows, Sql, StoreError};
 #[cfg(test)]
 mod tests;
 
-/// Names up to which a page is looked for among them.
-const FEW_NAMES: i64 = 500;
+/// Names, or operations of one asker, up to which a page is looked for among them.
+pub(super) const FEW: i64 = 500;
 /// Only instances that are there.
 const OURS: &str = "IN (SELECT seq FROM instance WHERE deleted_at IS NULL)";
 
@@ -60,7 +60,8 @@ impl Browse {
             "settled" => {
                 "r.managed = 1 AND NOT EXISTS (SELECT 1 FROM work w WHERE w.resource_seq = r.seq) \
                  AND NOT EXISTS (SELECT 1 FROM waiver v WHERE v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev) \
-                 AND NOT EXISTS (SELECT 1 FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged')"
+                 AND NOT EXISTS (SELECT 1 FROM drift d WHERE d.instance_seq = r.instance_seq AND d.resource_seq = r.seq AND d.item_seq = 0 AND d.action = 'report' AND d.class <> 'unmanaged' \
+                 AND (d.class IN ('missing','vanished')) = NOT EXISTS (SELECT 1 FROM link l JOIN account a ON a.seq = l.account_seq WHERE l.resource_seq = r.seq AND l.state = 'live' AND a.status <> 'gone'))"
             }
             "parked" if person => "EXISTS (SELECT 1 FROM member m WHERE m.user_seq = r.seq AND m.state = 'parked')",
             "parked" => "EXISTS (SELECT 1 FROM member m WHERE m.group_seq = r.seq AND m.state = 'parked')",
@@ -130,9 +131,23 @@ fn begins(text: &str) -> [SqlValue; 2] {
     [from.into(), to.into()]
 }
 
+/// Who asked, in the words of the indexes that are for that alone: under the name as it stands, as the id of a key, as its
+/// name.
+const ASKED: [&str; 3] = ["actor = $name", "actor = $key", "key_name = $name"];
+
+/// What [`ASKED`] compares with.
+fn called_so(asker: &str) -> [SqlValue; 2] {
+    [asker.into(), format!("key:{asker}").into()]
+}
+
+/// A text with [`ASKED`] in it, where its values stand at a place and the next one.
+fn placed(text: &str, first: usize) -> String {
+    text.replace("$name", &format!("${first}")).replace("$key", &format!("${}", first + 1))
+}
+
 impl App {
     /// Keeps SQLite from choosing an index by the column that follows.
-    fn aside(&self) -> &'static str {
+    pub(super) fn aside(&self) -> &'static str {
         if self.store.is_shared() { "" } else { "+" }
     }
 
@@ -154,38 +169,48 @@ impl App {
         // By name, the order of the list is of no use; everywhere else it leads.
         let (by_name, in_order) = if named { ("", aside) } else { (aside, "") };
         let key = lead.key;
-        let mut condition = format!("r.kind = $1 AND {in_order}{key} < $2 AND {}", lead.condition);
-        match instance {
+        let whose = match instance {
             Some(instance) => {
                 values.push(instance.seq.into());
-                let place = values.len();
-                // Differences of one instance are in the order of the list already.
-                let how = if lead.of == "d.instance_seq" { "" } else { by_name };
-                condition.push_str(&format!(" AND {how}{} = ${place}", lead.of));
+                format!("{} = ${}", lead.of, values.len())
             }
-            None => condition.push_str(&format!(" AND {by_name}r.instance_seq {OURS}")),
-        }
-        if !which.with_deleted() {
-            // In the words of the index that is for lists alone.
-            condition.push_str(" AND r.deleted_at IS NULL AND r.seq > 0");
-        }
+            None => format!("r.instance_seq {OURS}"),
+        };
+        // Differences of one instance are in the order of the list already.
+        let how = if instance.is_some() && lead.of == "d.instance_seq" { "" } else { by_name };
+        let mut rest = String::new();
         if let Some(text) = &which.text {
             values.extend(begins(text));
             let last = values.len();
-            condition.push_str(&format!(" AND r.name_key >= ${} AND r.name_key < ${last}", last - 1));
+            rest.push_str(&format!(" AND r.name_key >= ${} AND r.name_key < ${last}", last - 1));
         }
         if let Some(active) = which.active {
-            condition.push_str(if active { " AND r.active = 1" } else { " AND r.active = 0" });
+            rest.push_str(if active { " AND r.active = 1" } else { " AND r.active = 0" });
         }
         if let Some(state) = which.condition().filter(|_| lead.tables == FEED.tables) {
-            condition.push_str(" AND ");
-            condition.push_str(state);
+            rest.push_str(" AND ");
+            rest.push_str(state);
         }
+        // In the words of the index that is for lists alone.
+        let here = " AND r.deleted_at IS NULL AND r.seq > 0";
+        if lead.tables == FEED.tables && which.with_deleted() {
+            // That index holds nobody who was deleted: they are found by what is kept of them, and put in order afterwards.
+            let one = |order: &str, whose: &str, so: &str| {
+                format!(
+                    "SELECT * FROM (SELECT r.seq AS seq FROM resource r WHERE r.kind = $1 AND {order}r.seq < $2 AND {whose}{so}{rest} ORDER BY {order}r.seq DESC LIMIT $3)"
+                )
+            };
+            let here = one("", &format!("{how}{whose}"), here);
+            let gone = one(aside, &whose, " AND r.deleted_at IS NOT NULL AND r.name_key >= ''");
+            let text = format!("SELECT seq FROM ({here} here UNION ALL {gone} gone) found ORDER BY seq DESC LIMIT $3");
+            return Ok((text, values));
+        }
+        let here = if which.with_deleted() { "" } else { here };
         // A person has several parked memberships, and several differences.
         let distinct = if matches!(lead.key, "m.user_seq" | "d.resource_seq") { "DISTINCT " } else { "" };
         let text = format!(
-            "SELECT {distinct}{key} AS seq FROM {} WHERE {condition} ORDER BY {in_order}{key} DESC LIMIT $3",
-            lead.tables
+            "SELECT {distinct}{key} AS seq FROM {} WHERE r.kind = $1 AND {in_order}{key} < $2 AND {} AND {how}{whose}{here}{rest} ORDER BY {in_order}{key} DESC LIMIT $3",
+            lead.tables, lead.condition
         );
         Ok((text, values))
     }
@@ -198,7 +223,7 @@ impl App {
         text: &str,
     ) -> Result<bool, StoreError> {
         let [from, to] = begins(text);
-        let mut values = vals![kind, FEW_NAMES + 1];
+        let mut values = vals![kind, FEW + 1];
         values.extend([from, to]);
         let whose = match instance {
             None => OURS.to_owned(),
@@ -212,7 +237,39 @@ impl App {
              AND deleted_at IS NULL LIMIT $2) AS few"
         );
         let row = self.store.reader().one(&text, values).await?;
-        Ok(row.map_or(Ok(0), |row| row.col::<i64>("n"))? <= FEW_NAMES)
+        Ok(row.map_or(Ok(0), |row| row.col::<i64>("n"))? <= FEW)
+    }
+
+    /// Whether so few operations were asked for by this that a page is looked for among them.
+    async fn few_asked(&self, asker: &str) -> Result<bool, StoreError> {
+        let by = ASKED.map(|so| format!("SELECT 1 AS one FROM operation WHERE seq > 0 AND {so}")).join(" UNION ALL ");
+        let text = format!("SELECT COUNT(*) AS n FROM ({} LIMIT $3) AS few", placed(&by, 1));
+        let mut values = called_so(asker).to_vec();
+        values.push((FEW + 1).into());
+        let row = self.store.reader().one(&text, values).await?;
+        Ok(row.map_or(Ok(0), |row| row.col::<i64>("n"))? <= FEW)
+    }
+
+    /// The statement of a page of what was asked for by one, who asked for much: under each of the names, the newest.
+    fn pick_asked(
+        &self,
+        instance: Option<&Instance>,
+        filter: &OperationFilter,
+        mut values: Vec<SqlValue>,
+    ) -> (String, Vec<SqlValue>) {
+        let aside = self.aside();
+        // The instance, if there is one, was pushed last.
+        let whose = instance.map_or_else(|| OURS.to_owned(), |_| format!("= ${}", values.len()));
+        let mut state = String::new();
+        narrow(&OperationFilter { actor: None, ..filter.clone() }, &mut state, &mut values);
+        values.extend(called_so(filter.actor.as_deref().unwrap_or_default()));
+        let by = ASKED.map(|so| {
+            format!(
+                "SELECT * FROM (SELECT o.seq AS seq FROM operation o WHERE o.seq > 0 AND {so} AND o.seq < $1 AND {aside}o.instance_seq {whose}{state} ORDER BY o.seq DESC LIMIT $2) latest"
+            )
+        });
+        let by = placed(&by.join(" UNION "), values.len() - 1);
+        (format!("SELECT seq FROM ({by}) asked ORDER BY seq DESC LIMIT $2"), values)
     }
 
     /// A statement for the numbers of the operations of a page, newest first, and its values; none if nothing can fit.
@@ -249,6 +306,15 @@ impl App {
                 " AND o.seq IN (SELECT seq FROM operation WHERE id = ${place} UNION SELECT seq FROM operation WHERE request_id = ${place}{also})"
             ));
         }
+        let few = match &filter.actor {
+            Some(asker) => self.few_asked(asker).await?,
+            None => false,
+        };
+        if let Some(asker) = filter.actor.as_ref().filter(|_| few) {
+            values.extend(called_so(asker));
+            let by = ASKED.map(|so| format!("SELECT seq FROM operation WHERE seq > 0 AND {so}")).join(" UNION ");
+            condition.push_str(&format!(" AND o.seq IN ({})", placed(&by, values.len() - 1)));
+        }
         let unapplied = filter.state.as_deref().is_some_and(|state| state != "applied");
         let found = !condition.is_empty();
         // What was found by a look-up, and what did not simply come through of all instances, is put in order afterwards.
@@ -263,6 +329,9 @@ impl App {
                 condition.push_str(&format!(" AND {whose}o.instance_seq = ${}", values.len()));
             }
             None => condition.push_str(&format!(" AND {whose}o.instance_seq {OURS}")),
+        }
+        if filter.actor.is_some() && !found && !unapplied && !log {
+            return Ok(Some(self.pick_asked(instance, filter, values)));
         }
         narrow(filter, &mut condition, &mut values);
         if led {

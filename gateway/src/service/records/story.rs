@@ -16,6 +16,12 @@ use crate::store::{Rows, Sql, StoreError};
 const MOST: usize = 300;
 const READ: i64 = 200;
 
+/// How many members of a group are wanted, and how many are at the target. A group may have everybody: its rows are counted in
+/// an index, less those that are not wanted, or not there, which are few.
+pub(super) const COUNTED: &str = "SELECT e.n - (SELECT COUNT(*) FROM member WHERE group_seq = $1 AND want = 0) AS wanted, \
+     e.n - (SELECT COUNT(*) FROM member WHERE group_seq = $1 AND COALESCE(have, 0) <> 1) AS present \
+     FROM (SELECT COUNT(*) AS n FROM member WHERE group_seq = $1) e";
+
 /// The resource whose story is told.
 #[derive(Clone, Debug)]
 pub(super) struct Hero {
@@ -415,9 +421,7 @@ impl App {
         }
         // What is so now needs no record of how it came to be.
         let (text, values) = if at == i64::MAX {
-            let text = "SELECT CAST(COALESCE(SUM(CASE WHEN want = 1 THEN 1 ELSE 0 END), 0) AS BIGINT) AS wanted, \
-                 CAST(COALESCE(SUM(CASE WHEN have = 1 THEN 1 ELSE 0 END), 0) AS BIGINT) AS present FROM member WHERE group_seq = $1";
-            (text, vals![hero.seq])
+            (COUNTED, vals![hero.seq])
         } else {
             let text = "SELECT CAST(COALESCE(SUM(CASE WHEN s.value LIKE '1:%' THEN 1 ELSE 0 END), 0) AS BIGINT) AS wanted, \
                  CAST(COALESCE(SUM(CASE WHEN s.value LIKE '%:1:%' THEN 1 ELSE 0 END), 0) AS BIGINT) AS present FROM ( \
@@ -579,12 +583,12 @@ impl App {
         chain: &mut Vec<Event>,
     ) -> Result<(), StoreError> {
         let reader = self.store.reader();
-        let drift = reader
-            .all(
-                "SELECT id, class, action, item_seq, first_seen FROM drift WHERE instance_seq = $1 AND resource_seq = $2 AND first_seen <= $3 ORDER BY seq DESC LIMIT $4",
-                vals![instance.seq, hero.seq, at, READ],
-            )
-            .await?;
+        // The few of one are put in order: in order already, SQLite would read everybody's.
+        let drift = format!(
+            "SELECT id, class, action, item_seq, first_seen FROM drift WHERE instance_seq = $1 AND resource_seq = $2 AND first_seen <= $3 ORDER BY {}seq DESC LIMIT $4",
+            self.aside()
+        );
+        let drift = reader.all(&drift, vals![instance.seq, hero.seq, at, READ]).await?;
         for row in &drift {
             let (class, action): (String, String) = (row.col("class")?, row.col("action")?);
             let (id, seen): (String, i64) = (row.col("id")?, row.col("first_seen")?);

@@ -39,6 +39,7 @@ mod m0024_unheard;
 mod m0025_persons_at_a_provider;
 mod m0026_seen;
 mod m0027_feeds;
+mod m0028_askers;
 mod m0029_handovers;
 
 /// Every migration, oldest first.
@@ -75,6 +76,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0025_persons_at_a_provider::Migration),
             Box::new(m0026_seen::Migration),
             Box::new(m0027_feeds::Migration),
+            Box::new(m0028_askers::Migration),
             Box::new(m0029_handovers::Migration),
         ]
     }
