@@ -49,6 +49,10 @@ const BESIDE: &str = "JOIN instance i ON i.seq = r.instance_seq LEFT JOIN link l
      LEFT JOIN account a ON a.seq = l.account_seq LEFT JOIN work w ON w.resource_seq = r.seq \
      LEFT JOIN waiver v ON v.resource_seq = r.seq AND v.item_seq = 0 AND v.rev = r.rev";
 
+/// Names up to which a page of members is looked for among them. Of a group that has everybody, each member would be looked at
+/// until the page is full: that costs more than so many names.
+const NAMED: i64 = 10_000;
+
 /// What a person is called beside their user name.
 fn called(doc: &Value) -> Option<String> {
     let text = |value: &Value| value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -159,7 +163,8 @@ impl App {
     ) -> Result<(String, Vec<SqlValue>), StoreError> {
         let mut values: Vec<SqlValue> = vals![instance.seq, group, after, limit + 1];
         let mut condition = String::new();
-        let mut order = "";
+        // From where on, and the order, where those are not to choose the index.
+        let (mut behind, mut order) = ("", "");
         if let Some(state) = state {
             values.push(state.into());
             condition.push_str(&format!(" AND m.state = ${}", values.len()));
@@ -169,7 +174,7 @@ impl App {
                 // Theirs is not in the order of the list: a few are put in order, of many the next are found by the list.
                 "todo" if self.few_to_send(instance, group).await? => {
                     condition.push_str(" AND m.state = 'todo'");
-                    order = self.aside();
+                    (behind, order) = (self.aside(), self.aside());
                 }
                 _ => {}
             }
@@ -180,7 +185,8 @@ impl App {
             values.push(from.into());
             let last = values.len();
             let so = |of: &str| format!("{of}name_key >= ${last} AND {of}name_key < ${}", last - 1);
-            condition.push_str(&if self.few_named(Some(instance), "User", text).await? {
+            condition.push_str(&if self.few_named(Some(instance), "User", text, NAMED).await? {
+                behind = self.aside();
                 let named = |deleted: &str| format!("SELECT seq FROM resource WHERE instance_seq = $1 AND kind = 'User' AND {} AND deleted_at {deleted}", so(""));
                 format!(" AND m.user_seq IN ({} UNION ALL {})", named("IS NULL"), named("IS NOT NULL"))
             } else {
@@ -192,7 +198,7 @@ impl App {
              FROM resource g JOIN member m ON m.group_seq = g.seq JOIN resource u ON u.seq = m.user_seq \
              LEFT JOIN link l ON l.resource_seq = u.seq AND l.state = 'live' LEFT JOIN account a ON a.seq = l.account_seq \
              LEFT JOIN operation o ON o.seq = m.op_seq LEFT JOIN hold h ON h.seq = m.hold_seq AND m.held = 1 \
-             WHERE g.instance_seq = $1 AND g.id = $2 AND g.kind = 'Group' AND {order}m.user_seq > $3 AND (m.want = 1 OR m.have IN (1,2) OR m.state <> 'settled'){condition} \
+             WHERE g.instance_seq = $1 AND g.id = $2 AND g.kind = 'Group' AND {behind}m.user_seq > $3 AND (m.want = 1 OR m.have IN (1,2) OR m.state <> 'settled'){condition} \
              ORDER BY {order}m.user_seq LIMIT $4"
         );
         Ok((text, values))

@@ -162,7 +162,7 @@ impl App {
         let aside = self.aside();
         let mut values: Vec<SqlValue> = vals![which.kind, before, limit];
         let named = match &which.text {
-            Some(text) if !which.with_deleted() => self.few_named(instance, which.kind, text).await?,
+            Some(text) if !which.with_deleted() => self.few_named(instance, which.kind, text, FEW).await?,
             _ => false,
         };
         let lead = which.lead().filter(|_| !named).unwrap_or(FEED);
@@ -215,15 +215,16 @@ impl App {
         Ok((text, values))
     }
 
-    /// Whether so few names begin so that the page is looked for among them.
+    /// Whether so few names begin so, `most` of them, that the page is looked for among them.
     pub(super) async fn few_named(
         &self,
         instance: Option<&Instance>,
         kind: &str,
         text: &str,
+        most: i64,
     ) -> Result<bool, StoreError> {
         let [from, to] = begins(text);
-        let mut values = vals![kind, FEW + 1];
+        let mut values = vals![kind, most + 1];
         values.extend([from, to]);
         let whose = match instance {
             None => OURS.to_owned(),
@@ -237,7 +238,7 @@ impl App {
              AND deleted_at IS NULL LIMIT $2) AS few"
         );
         let row = self.store.reader().one(&text, values).await?;
-        Ok(row.map_or(Ok(0), |row| row.col::<i64>("n"))? <= FEW)
+        Ok(row.map_or(Ok(0), |row| row.col::<i64>("n"))? <= most)
     }
 
     /// Whether so few operations were asked for by this that a page is looked for among them.

@@ -428,6 +428,13 @@ async fn what_the_page_of_one_asks_is_found_by_an_index() {
             };
             assert!(shared || plan.contains(index), "{state}:\n{plan}");
         }
+        let (text, values) = app.members_so(&one, &group, (None, Some("u1")), 0, 500).await.unwrap();
+        let plainly = format!(
+            "SELECT m.user_seq AS seq FROM member m JOIN resource u ON u.seq = m.user_seq WHERE m.group_seq = (SELECT seq FROM resource WHERE id = '{group}') AND u.name_key LIKE 'u1%' AND u.instance_seq = 1 ORDER BY m.user_seq"
+        );
+        assert_eq!(seqs(&app, &text, values.clone()).await, seqs(&app, &plainly, vals![]).await);
+        let plan = explain(&app, &text, values).await;
+        assert!(shared || (plan.contains("(group_seq=? AND user_seq=?)") && !plan.contains("TEMP B-TREE")), "{plan}");
         let counted = super::super::story::COUNTED;
         let plainly = "SELECT SUM(CASE WHEN want = 1 THEN 1 ELSE 0 END) AS wanted, SUM(CASE WHEN have = 1 THEN 1 ELSE 0 END) AS present FROM member WHERE group_seq = $1";
         app.store
