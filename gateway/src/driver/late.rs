@@ -124,6 +124,13 @@ pub(super) async fn returned(tx: &Tx<'_>, user: i64) -> Result<Option<i64>, Stor
     row.map(|row| row.col("account_seq")).transpose()
 }
 
+/// Whether the account that a person is linked to may have been brought back by a late grant, or not, and nobody has
+/// looked since.
+pub(super) async fn may_be_back(tx: &Tx<'_>, user: i64) -> Result<bool, StoreError> {
+    let text = "SELECT 1 AS one FROM link WHERE resource_seq = $1 AND state = 'live' AND evidence = $2";
+    Ok(tx.conn.one(text, vals![user, LATE]).await?.is_some())
+}
+
 /// An account that may be back is taken as the person's again, so that their own work removes it once more, or looks
 /// whether who shall have access after all has it.
 pub(super) async fn reopen(tx: &Tx<'_>, instance: &Instance, user: i64, account: i64) -> Result<(), StoreError> {

@@ -130,6 +130,13 @@ pub(super) async fn plan(
     if let Some(wait) = doubt::contrary_under_way(tx, subject.seq, facts.wanted == Wanted::Access, &step).await? {
         return Ok(wait);
     }
+    let step = match step {
+        // That it may be back is no knowledge: whoever took it over has no removal in doubt that would have it looked at.
+        PersonStep::Settled if facts.wanted == Wanted::Access && late::may_be_back(tx, subject.seq).await? => {
+            PersonStep::Look
+        }
+        step => step,
+    };
     let call = match step {
         PersonStep::Settled => {
             if facts.wanted != Wanted::Access {

@@ -3,6 +3,7 @@
 
 use futures_util::future::join_all;
 use gateway::service::types::Mode;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use simulators::Limits;
 
@@ -264,4 +265,23 @@ async fn a_removal_whose_sender_died_took_the_access_of_who_had_come_back() {
         assert_eq!(emails(&state, "invitations"), ["ada@example.com"], "{state}: {}", rig.calls().await);
     };
     join_all(databases().iter().map(play)).await;
+}
+
+/// Her account was taken over from whom it might have been brought back for, and it was not: nothing in doubt is hers.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_took_over_an_account_that_might_be_back_was_held_for_having_it_without_a_look() {
+    for db in databases() {
+        let rig = rig(&db, "github", json!({})).await;
+        // Only PostgreSQL lets somebody else write.
+        let Some(url) = rig.database.as_deref() else { continue };
+        let (ada, _) = ada_and_a_group(&rig).await;
+        let other = sea_orm::Database::connect(url).await.unwrap();
+        let text = "UPDATE link SET evidence = 'late_grant' WHERE state = 'live' AND resource_seq IN (SELECT seq FROM resource WHERE kind = 'User')";
+        assert!(other.execute_unprepared(text).await.unwrap().rows_affected() > 0);
+        rig.as_somebody_else("DELETE", "/orgs/acme/memberships/ada").await;
+        let title = json!([{"op": "replace", "path": "title", "value": "Countess"}]);
+        rig.patch("User", &ada, title).await.unwrap();
+        rig.quiet().await;
+        assert_eq!(emails(&rig.state().await, "invitations"), ["ada@example.com"], "{}", rig.calls().await);
+    }
 }

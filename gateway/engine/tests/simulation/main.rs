@@ -62,6 +62,11 @@ fn who_was_created_again_was_tied_to_the_account_that_the_removal_of_the_former_
 }
 
 #[test]
+fn who_took_over_an_account_that_might_be_back_was_held_for_having_it_without_a_look() {
+    go_well(&[20_077_147]);
+}
+
+#[test]
 fn an_account_that_took_the_place_of_another_was_taken_for_a_member_of_its_groups() {
     go_well(&[14_394]);
 }

@@ -92,6 +92,13 @@ impl World {
         if let Some(until) = self.contrary_under_way(subject.seq, resource.wanted(), &step) {
             return Verdict::Wait("outcome_unknown", until);
         }
+        let step = match step {
+            // Whoever took it over has no removal in doubt that would have it looked at.
+            PersonStep::Settled if resource.wanted() && self.rows.live_link(subject.seq).is_some_and(|it| it.late) => {
+                PersonStep::Look
+            }
+            step => step,
+        };
         let call = match step {
             PersonStep::Settled => return Verdict::Settled,
             PersonStep::Need(need) => return Verdict::Need(need),
