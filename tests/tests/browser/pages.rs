@@ -93,6 +93,7 @@ fn kind(path: &str) -> String {
                     | "tasks"
                     | "alerts"
                     | "streams"
+                    | "hand-over"
             );
             Some(
                 if (named && !matches!(part, "new" | "decided" | "rejected" | "retry" | "export.ndjson" | "export.csv"))
