@@ -8,7 +8,8 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
 use tests::Browser;
 use tests::browser::{NARROW, Size, WIDE, program};
 
@@ -143,6 +144,14 @@ async fn main() {
     browser.open(&at(&format!("{root}/keys"))).await;
     browser.follow("Rotate").await;
     camera.take("key-rotation").await;
+
+    let link = demo
+        .admin()
+        .call(Method::POST, &format!("{root}/handovers"), Some(json!({"guide": "entra"})))
+        .await
+        .expect(201);
+    camera.open(link["url"].as_str().unwrap_or_else(|| panic!("no link: {link}")), "handed-over").await;
+    camera.open(&at(&format!("{root}/hand-over")), "hand-over").await;
 
     browser.open(&at("/catalogue/build")).await;
     browser.follow("Preview its requests").await;
