@@ -170,6 +170,7 @@ fn every_sabotage_is_caught() {
             Sabotage::BelieveOldAnswers => 466_408,
             Sabotage::BelieveWhatIsFound => 405_379,
             Sabotage::ForgetReturnedMembers => 602_284,
+            Sabotage::BelieveReturned => 20_077_147,
             _ => 0,
         };
         let Some((seed, what)) = caught(sabotage, from, 4_000) else { panic!("{sabotage:?} was never caught") };

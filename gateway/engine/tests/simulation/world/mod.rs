@@ -65,7 +65,8 @@ pub enum Sabotage {
     ForgetFlying,
     /// A membership that was in doubt stays so when its group turns out to be gone.
     DoubtWhatIsGone,
-    /// A call of a sender that died is over once it was repeated.
+    /// A call of a sender that died is over once it was repeated, and an account that may be back is (a look at that one
+    /// mends what most such calls do).
     ForgetRepeated,
     /// An account is gone though a grant came after the target was asked for it.
     BelieveOldAnswers,
@@ -73,11 +74,13 @@ pub enum Sabotage {
     BelieveWhatIsFound,
     /// Whom a late grant brought back is in no group.
     ForgetReturnedMembers,
+    /// An account that a late grant may have brought back is there.
+    BelieveReturned,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::RepeatBlindly,
         Self::IgnoreEpoch,
         Self::ForgetInvitations,
@@ -95,6 +98,7 @@ impl Sabotage {
         Self::BelieveOldAnswers,
         Self::BelieveWhatIsFound,
         Self::ForgetReturnedMembers,
+        Self::BelieveReturned,
     ];
 }
 

@@ -94,7 +94,11 @@ impl World {
         }
         let step = match step {
             // Whoever took it over has no removal in doubt that would have it looked at.
-            PersonStep::Settled if resource.wanted() && self.rows.live_link(subject.seq).is_some_and(|it| it.late) => {
+            PersonStep::Settled
+                if resource.wanted()
+                    && self.rows.live_link(subject.seq).is_some_and(|it| it.late)
+                    && !matches!(self.sabotage, Some(Sabotage::BelieveReturned | Sabotage::ForgetRepeated)) =>
+            {
                 PersonStep::Look
             }
             step => step,
