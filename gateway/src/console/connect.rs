@@ -134,7 +134,8 @@ fn unreachable(base: &str) -> Markup {
     )
 }
 
-fn choice(here: &str, chosen: Option<&Guide>) -> Markup {
+/// Choosing the identity provider whose steps are shown.
+pub(super) fn choice(here: &str, chosen: Option<&Guide>) -> Markup {
     html! { form.filters method="get" action=(here) {
         div.field.wide {
             label for="f-idp" { "Which one do you use?" }

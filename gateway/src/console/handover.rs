@@ -20,7 +20,7 @@ use super::text::name;
 use super::trouble::Trouble;
 use super::visit::{Theme, Visit};
 use super::words::text;
-use super::{Answer, Sending, guide, keys};
+use super::{Answer, Sending, connect, guide, keys};
 use crate::guides::{self, Values};
 use crate::service::App;
 use crate::service::handovers::{Handover, NewHandover, State as Standing};
@@ -274,16 +274,7 @@ fn draw(
                 }
             } })) },
         }
-        @if link.guide.is_empty() && made.is_none() { (parts::card("Identity provider", &html! {}, &html! { div.pad { form.filters method="get" action=(here) {
-            div.field.wide {
-                label for="f-idp" { "Which one do you use?" }
-                select #f-idp name="idp" {
-                    option value="" selected[chosen.is_none()] { "Choose one" }
-                    @for one in guides::all() { option value=(one.id) selected[chosen.is_some_and(|chosen| chosen.id == one.id)] { (one.title) } }
-                }
-            }
-            button.btn type="submit" { "Show the steps" }
-        } } })) }
+        @if link.guide.is_empty() && made.is_none() { (parts::card("Identity provider", &html! {}, &html! { div.pad { (connect::choice(here, chosen)) } })) }
         @if let Some(chosen) = chosen { (guide::draw(chosen, &values, here)) }
         @if made.is_some() { p { a.btn href=(after) { "I have stored it" } } }
     };

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sea_orm::QueryResult;
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::App;
@@ -137,7 +136,7 @@ impl App {
         };
         let mut made = self.store.write(Priority::Request, make).await?;
         let base = self.config.public_url_at(self.config.listen);
-        made["url"] = format!("{base}/console/hand-over/{}", token.secret.expose_secret()).into();
+        made["url"] = format!("{base}/console/hand-over/{}", token.expose()).into();
         Ok(made)
     }
 
